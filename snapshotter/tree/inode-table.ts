@@ -1,0 +1,189 @@
+/**
+ * A layer's tree as columns in one SharedArrayBuffer: the main thread builds it, the FUSE worker reads it, nobody
+ * writes it afterwards. About 100 bytes an entry, where an object per entry costs several times that.
+ *
+ * Inode numbers run from 1 (the root) to `inodeCount`; row 0 of the inode columns is unused. Hard links share an inode.
+ * Whiteouts are already character devices 0:0 and opaque directories already carry their xattr; landmarks and the TOC
+ * are left out. Strings lie in `pool` as raw bytes, so that names which are not UTF-8 survive.
+ */
+export interface InodeTable {
+  /** Backs every column: pass it to a worker and view it there. */
+  readonly shared: SharedArrayBuffer;
+  readonly inodeCount: number;
+  readonly direntCount: number;
+  readonly xattrCount: number;
+  readonly chunkCount: number;
+  readonly memberCount: number;
+  readonly poolSizeBytes: number;
+  /** Length of the layer's data file: content of each regular file at a 4096-aligned offset, in TOC order. */
+  readonly dataSizeBytes: number;
+
+  // One row per inode.
+  /** st_mode, file type bits included. */
+  readonly mode: Uint32Array;
+  readonly uid: Uint32Array;
+  readonly gid: Uint32Array;
+  /** Linux makedev(major, minor) in the 32-bit encoding of the FUSE and EROFS wires. */
+  readonly rdev: Uint32Array;
+  readonly nlink: Uint32Array;
+  readonly mtimeNsec: Uint32Array;
+  /** Directories: the directory above (the root's is the root). Others: a directory that holds one of its names. */
+  readonly parent: Uint32Array;
+  /** Directories: rows [firstDirent, firstDirent + direntLength) of the dirent columns, names in byte order. */
+  readonly firstDirent: Uint32Array;
+  readonly direntLength: Uint32Array;
+  /** Regular files: rows of the chunk columns. */
+  readonly firstChunk: Uint32Array;
+  readonly chunkLength: Uint32Array;
+  readonly firstXattr: Uint32Array;
+  readonly xattrLength: Uint32Array;
+  /** Symbolic links: the target in the pool. */
+  readonly targetOffset: Uint32Array;
+  readonly targetLength: Uint32Array;
+  readonly sizeBytes: Float64Array;
+  readonly mtimeSec: Float64Array;
+  /** Regular files with content: offset of byte 0 in the data file. */
+  readonly dataOffset: Float64Array;
+
+  // One row per directory entry.
+  readonly direntInode: Uint32Array;
+  readonly direntNameOffset: Uint32Array;
+  readonly direntNameLength: Uint32Array;
+
+  // One row per extended attribute; names in full ("user.mime_type").
+  readonly xattrNameOffset: Uint32Array;
+  readonly xattrNameLength: Uint32Array;
+  readonly xattrValueOffset: Uint32Array;
+  readonly xattrValueLength: Uint32Array;
+
+  // One row per chunk, in ascending data offset; a bit of the presence bitmap each.
+  readonly chunkDataOffset: Float64Array;
+  readonly chunkSizeBytes: Float64Array;
+  readonly chunkInode: Uint32Array;
+  /** The compressed member that holds the chunk, and where in the inflated member it starts. */
+  readonly chunkMember: Uint32Array;
+  readonly chunkInnerOffset: Float64Array;
+  /** 1 where `chunkDigest` holds a digest to verify against. */
+  readonly chunkHasDigest: Uint8Array;
+  /** 32 raw bytes a chunk. */
+  readonly chunkDigest: Uint8Array;
+
+  // One row per member, in ascending blob offset: bytes [memberOffset, memberEnd) of the blob.
+  readonly memberOffset: Float64Array;
+  readonly memberEnd: Float64Array;
+
+  readonly pool: Uint8Array;
+}
+
+export interface InodeTableCounts {
+  readonly inodeCount: number;
+  readonly direntCount: number;
+  readonly xattrCount: number;
+  readonly chunkCount: number;
+  readonly memberCount: number;
+  readonly poolSizeBytes: number;
+  readonly dataSizeBytes: number;
+}
+
+type Column = Uint32Array | Float64Array | Uint8Array;
+type Extent = 'inode' | 'dirent' | 'xattr' | 'chunk' | 'member' | 'pool' | 'digest';
+
+/** Wide columns first, so that each is aligned without padding. */
+const columns = [
+  ['sizeBytes', Float64Array, 'inode'],
+  ['mtimeSec', Float64Array, 'inode'],
+  ['dataOffset', Float64Array, 'inode'],
+  ['chunkDataOffset', Float64Array, 'chunk'],
+  ['chunkSizeBytes', Float64Array, 'chunk'],
+  ['chunkInnerOffset', Float64Array, 'chunk'],
+  ['memberOffset', Float64Array, 'member'],
+  ['memberEnd', Float64Array, 'member'],
+  ['mode', Uint32Array, 'inode'],
+  ['uid', Uint32Array, 'inode'],
+  ['gid', Uint32Array, 'inode'],
+  ['rdev', Uint32Array, 'inode'],
+  ['nlink', Uint32Array, 'inode'],
+  ['mtimeNsec', Uint32Array, 'inode'],
+  ['parent', Uint32Array, 'inode'],
+  ['firstDirent', Uint32Array, 'inode'],
+  ['direntLength', Uint32Array, 'inode'],
+  ['firstChunk', Uint32Array, 'inode'],
+  ['chunkLength', Uint32Array, 'inode'],
+  ['firstXattr', Uint32Array, 'inode'],
+  ['xattrLength', Uint32Array, 'inode'],
+  ['targetOffset', Uint32Array, 'inode'],
+  ['targetLength', Uint32Array, 'inode'],
+  ['direntInode', Uint32Array, 'dirent'],
+  ['direntNameOffset', Uint32Array, 'dirent'],
+  ['direntNameLength', Uint32Array, 'dirent'],
+  ['xattrNameOffset', Uint32Array, 'xattr'],
+  ['xattrNameLength', Uint32Array, 'xattr'],
+  ['xattrValueOffset', Uint32Array, 'xattr'],
+  ['xattrValueLength', Uint32Array, 'xattr'],
+  ['chunkInode', Uint32Array, 'chunk'],
+  ['chunkMember', Uint32Array, 'chunk'],
+  ['chunkHasDigest', Uint8Array, 'chunk'],
+  ['chunkDigest', Uint8Array, 'digest'],
+  ['pool', Uint8Array, 'pool'],
+] as const satisfies readonly (readonly [string, new (...args: never[]) => Column, Extent])[];
+
+const headerWords = 7;
+const headerBytes = headerWords * 8;
+
+/** Zeroed columns for these counts. */
+export function allocateInodeTable(counts: InodeTableCounts): InodeTable {
+  let sizeBytes = headerBytes;
+  for (const [, type, extent] of columns) sizeBytes += extentLength(extent, counts) * type.BYTES_PER_ELEMENT;
+  const shared = new SharedArrayBuffer(sizeBytes);
+  new Float64Array(shared, 0, headerWords).set([
+    counts.inodeCount,
+    counts.direntCount,
+    counts.xattrCount,
+    counts.chunkCount,
+    counts.memberCount,
+    counts.poolSizeBytes,
+    counts.dataSizeBytes,
+  ]);
+  return viewInodeTable(shared);
+}
+
+/** The columns over a buffer that `allocateInodeTable` made, in this thread or another. */
+export function viewInodeTable(shared: SharedArrayBuffer): InodeTable {
+  const header = new Float64Array(shared, 0, headerWords);
+  const counts: InodeTableCounts = {
+    inodeCount: header[0]!,
+    direntCount: header[1]!,
+    xattrCount: header[2]!,
+    chunkCount: header[3]!,
+    memberCount: header[4]!,
+    poolSizeBytes: header[5]!,
+    dataSizeBytes: header[6]!,
+  };
+  const views: Record<string, Column> = {};
+  let offset = headerBytes;
+  for (const [name, type, extent] of columns) {
+    const length = extentLength(extent, counts);
+    views[name] = new type(shared, offset, length);
+    offset += length * type.BYTES_PER_ELEMENT;
+  }
+  return { shared, ...counts, ...views } as unknown as InodeTable;
+}
+
+function extentLength(extent: Extent, counts: InodeTableCounts): number {
+  switch (extent) {
+    case 'inode':
+      return counts.inodeCount + 1;
+    case 'dirent':
+      return counts.direntCount;
+    case 'xattr':
+      return counts.xattrCount;
+    case 'chunk':
+      return counts.chunkCount;
+    case 'member':
+      return counts.memberCount;
+    case 'digest':
+      return counts.chunkCount * 32;
+    case 'pool':
+      return counts.poolSizeBytes;
+  }
+}
