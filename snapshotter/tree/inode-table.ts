@@ -86,6 +86,7 @@ export interface InodeTableCounts {
 }
 
 type Column = Uint32Array | Float64Array | Uint8Array;
+type ColumnType = { new (buffer: ArrayBufferLike, offset: number, length: number): Column; BYTES_PER_ELEMENT: number };
 type Extent = 'inode' | 'dirent' | 'xattr' | 'chunk' | 'member' | 'pool' | 'digest';
 
 /** Wide columns first, so that each is aligned without padding. */
@@ -125,7 +126,7 @@ const columns = [
   ['chunkHasDigest', Uint8Array, 'chunk'],
   ['chunkDigest', Uint8Array, 'digest'],
   ['pool', Uint8Array, 'pool'],
-] as const satisfies readonly (readonly [string, new (...args: never[]) => Column, Extent])[];
+] as const satisfies readonly (readonly [string, unknown, Extent])[];
 
 const headerWords = 7;
 const headerBytes = headerWords * 8;
@@ -133,7 +134,7 @@ const headerBytes = headerWords * 8;
 /** Zeroed columns for these counts. */
 export function allocateInodeTable(counts: InodeTableCounts): InodeTable {
   let sizeBytes = headerBytes;
-  for (const [, type, extent] of columns) sizeBytes += extentLength(extent, counts) * type.BYTES_PER_ELEMENT;
+  for (const [, type, extent] of columns) sizeBytes += extentLength(extent, counts) * (type as ColumnType).BYTES_PER_ELEMENT;
   const shared = new SharedArrayBuffer(sizeBytes);
   new Float64Array(shared, 0, headerWords).set([
     counts.inodeCount,
@@ -163,8 +164,8 @@ export function viewInodeTable(shared: SharedArrayBuffer): InodeTable {
   let offset = headerBytes;
   for (const [name, type, extent] of columns) {
     const length = extentLength(extent, counts);
-    views[name] = new type(shared, offset, length);
-    offset += length * type.BYTES_PER_ELEMENT;
+    views[name] = new (type as ColumnType)(shared, offset, length);
+    offset += length * (type as ColumnType).BYTES_PER_ELEMENT;
   }
   return { shared, ...counts, ...views } as unknown as InodeTable;
 }
