@@ -1,0 +1,26 @@
+export type FetchPriority = 'demand' | 'prefetch' | 'background';
+
+/** What the store counts; service/ turns it into Prometheus series, tests into plain numbers. */
+export interface FetchMetrics {
+  /** A ranged GET was sent. */
+  requestStarted(priority: FetchPriority): void;
+  /** It ended, well or not. `durationMs` runs from sending to the last byte used. */
+  requestFinished(priority: FetchPriority, outcome: 'ok' | 'error', durationMs: number): void;
+  /** Compressed bytes as they arrive. */
+  bytesFetched(priority: FetchPriority, sizeBytes: number): void;
+  /** An ensure on the main thread: 'hit' all there, 'joined' all in flight already, 'miss' had to fetch. */
+  ensured(priority: FetchPriority, result: 'hit' | 'joined' | 'miss'): void;
+  /** How long a demand that was not a hit waited. */
+  demandWaited(durationMs: number): void;
+  /** Content refused: did not inflate or failed its digest. */
+  chunkRejected(): void;
+}
+
+export const noFetchMetrics: FetchMetrics = {
+  requestStarted: () => {},
+  requestFinished: () => {},
+  bytesFetched: () => {},
+  ensured: () => {},
+  demandWaited: () => {},
+  chunkRejected: () => {},
+};
