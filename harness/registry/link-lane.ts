@@ -1,0 +1,296 @@
+/**
+ * One direction of the emulated link: a serial line of a fixed rate followed by a fixed delay.
+ *
+ * Flows (one per connection) queue what they read; the line takes a quantum from each in turn, so that connections share
+ * the rate fairly and a small request never waits behind a whole blob. A quantum leaves the line when its last bit does
+ * and arrives `delayMs` later. Departures are computed from the line's own clock, not from when a timer fired, so late
+ * timers cost latency for a moment but no throughput. Arrivals are in order of departure: one queue, one timer, and the
+ * bytes of a connection cannot be reordered.
+ */
+export interface LaneOptions {
+  /** Propagation delay: half the round trip. */
+  readonly delayMs: number;
+  /** Infinity: no limit. */
+  readonly bytesPerMs: number;
+  readonly now: () => number;
+}
+
+/** The end of a flow that the line writes to. */
+export interface Sink {
+  write(bytes: Buffer): boolean;
+  cork(): void;
+  uncork(): void;
+  /** Orderly end: everything before has been written. */
+  end(): void;
+  reset(): void;
+}
+
+export interface Source {
+  pause(): void;
+  resume(): void;
+}
+
+interface Arrival {
+  readonly flow: Flow;
+  readonly at: number;
+  readonly item: Buffer | 'end' | 'reset';
+  /** More of the same flow was queued behind it: nobody waits for this piece alone. */
+  readonly bulk: boolean;
+}
+
+/** Timers fire on whole milliseconds: what is due within half of one is taken now, which centres the error on zero. */
+const toleranceMs = 0.5;
+
+const never = Number.POSITIVE_INFINITY;
+
+/** How late a bulk piece may arrive, to wake up a third as often. The last piece of a response is never held back. */
+const bulkSlackMs = 3;
+
+export class Lane {
+  /** Payload bytes put on the line since `resetCounters`. */
+  bytes = 0;
+  readonly #options: LaneOptions;
+  readonly #quantumBytes: number;
+  readonly #flowBufferBytes: number;
+  /** Flows with something to send, taken from the front, put back at the end. */
+  #ready: Flow[] = [];
+  /** Flows whose handshake is not over, in order of `opensAt`. */
+  #opening: Flow[] = [];
+  #inFlight: Arrival[] = [];
+  #inFlightHead = 0;
+  #lineFreeAt = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = never;
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+    const { bytesPerMs } = options;
+    this.#quantumBytes = Math.min(65_536, Math.max(4_096, Math.floor(bytesPerMs)));
+    // Enough to keep the line busy through a late timer (10 ms), small enough to hold the sender back soon.
+    this.#flowBufferBytes = Number.isFinite(bytesPerMs) ? Math.max(65_536, Math.ceil(bytesPerMs * 10)) : 1 << 20;
+  }
+
+  /** A new flow over this lane. Nothing of it departs before `opensAt`. */
+  open(source: Source, sink: Sink, opensAt: number): Flow {
+    return new Flow(this, source, sink, opensAt, this.#flowBufferBytes);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#ready = [];
+    this.#opening = [];
+    this.#inFlight = [];
+    this.#inFlightHead = 0;
+  }
+
+  /** @internal A flow has something to send. */
+  offer(flow: Flow): void {
+    if (flow.listed) return;
+    flow.listed = true;
+    if (flow.opensAt > this.#options.now()) {
+      this.#opening.push(flow);
+      this.#opening.sort((one, other) => one.opensAt - other.opensAt);
+    } else this.#ready.push(flow);
+    this.#advance();
+  }
+
+  /** @internal A reset overtakes what its flow still has queued, but not the delay. */
+  propagateReset(flow: Flow): void {
+    this.#inFlight.push({ flow, at: this.#options.now() + this.#options.delayMs, item: 'reset', bulk: false });
+    this.#advance();
+  }
+
+  #advance(): void {
+    const now = this.#options.now();
+    while (this.#opening.length > 0 && this.#opening[0]!.opensAt <= now + toleranceMs) {
+      this.#ready.push(this.#opening.shift()!);
+    }
+    this.#depart(now);
+    this.#arrive(now);
+    this.#arm(now);
+  }
+
+  #depart(now: number): void {
+    const { bytesPerMs, delayMs } = this.#options;
+    while (this.#ready.length > 0 && this.#lineFreeAt <= now + toleranceMs) {
+      const flow = this.#ready.shift()!;
+      const taken = flow.take(this.#quantumBytes);
+      if (taken === undefined) {
+        flow.listed = false;
+        continue;
+      }
+      const startsAt = Math.max(this.#lineFreeAt, taken.readAt, flow.opensAt);
+      if (taken.item !== 'end') {
+        this.#lineFreeAt = startsAt + taken.item.length / bytesPerMs;
+        this.bytes += taken.item.length;
+      }
+      const at = Math.max(startsAt, this.#lineFreeAt) + delayMs;
+      this.#inFlight.push({ flow, at, item: taken.item, bulk: flow.hasMore });
+      this.#ready.push(flow);
+    }
+  }
+
+  #arrive(now: number): void {
+    const corked: Flow[] = [];
+    while (this.#inFlightHead < this.#inFlight.length) {
+      const arrival = this.#inFlight[this.#inFlightHead]!;
+      if (arrival.at > now + toleranceMs) break;
+      this.#inFlightHead++;
+      if (arrival.flow.deliver(arrival.item)) corked.push(arrival.flow);
+    }
+    for (const flow of corked) flow.flush();
+    if (this.#inFlightHead > 1024 || this.#inFlightHead === this.#inFlight.length) {
+      this.#inFlight = this.#inFlight.slice(this.#inFlightHead);
+      this.#inFlightHead = 0;
+    }
+  }
+
+  #arm(now: number): void {
+    const next = Math.min(this.#nextDeparture(), this.#opening[0]?.opensAt ?? never, this.#nextArrival());
+    if (next === never || (this.#timer !== undefined && this.#timerAt <= next)) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = next;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#advance();
+      },
+      Math.max(1, Math.floor(next - now)),
+    );
+  }
+
+  /** A departure that is worked out late arrives in time all the same if the delay is longer than the lateness. */
+  #nextDeparture(): number {
+    if (this.#ready.length === 0) return never;
+    return this.#lineFreeAt + (this.#options.delayMs > bulkSlackMs + 1 ? bulkSlackMs : 0);
+  }
+
+  #nextArrival(): number {
+    let next = never;
+    for (let index = this.#inFlightHead; index < this.#inFlight.length; index++) {
+      const { at, bulk } = this.#inFlight[index]!;
+      if (at >= next) break;
+      next = Math.min(next, bulk ? at + bulkSlackMs : at);
+    }
+    return next;
+  }
+}
+
+/** One connection's bytes in one direction: queued, on the line, in flight, written. */
+export class Flow {
+  readonly opensAt: number;
+  /** @internal In one of the lane's lists. */
+  listed = false;
+  readonly #lane: Lane;
+  readonly #source: Source;
+  readonly #sink: Sink;
+  readonly #bufferBytes: number;
+  #queue: { bytes: Buffer; readAt: number }[] = [];
+  #queuedBytes = 0;
+  #endedAt: number | undefined;
+  #endTaken = false;
+  #paused = false;
+  /** The far end does not take more: leave the rest in the queue, as a closed TCP window would. */
+  #blocked = false;
+  #corked = false;
+  #closed = false;
+
+  constructor(lane: Lane, source: Source, sink: Sink, opensAt: number, bufferBytes: number) {
+    this.#lane = lane;
+    this.#source = source;
+    this.#sink = sink;
+    this.opensAt = opensAt;
+    this.#bufferBytes = bufferBytes;
+  }
+
+  push(bytes: Buffer, readAt: number): void {
+    if (this.#closed) return;
+    this.#queue.push({ bytes, readAt });
+    this.#queuedBytes += bytes.length;
+    if (this.#queuedBytes > this.#bufferBytes && !this.#paused) {
+      this.#paused = true;
+      this.#source.pause();
+    }
+    if (!this.#blocked) this.#lane.offer(this);
+  }
+
+  end(readAt: number): void {
+    if (this.#closed) return;
+    this.#endedAt = readAt;
+    if (!this.#blocked) this.#lane.offer(this);
+  }
+
+  /** The source was reset: drop what has not left yet and reset the sink after the delay. */
+  reset(): void {
+    if (this.#closed) return;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    this.#lane.propagateReset(this);
+  }
+
+  /** The sink takes more again. */
+  drained(): void {
+    this.#blocked = false;
+    if (!this.#closed && (this.#queue.length > 0 || this.#endedAt !== undefined)) this.#lane.offer(this);
+  }
+
+  /** The sink is gone: nothing is written any more, and the source is read to its end so that it can close. */
+  close(): void {
+    this.#closed = true;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    if (this.#paused) this.#source.resume();
+    this.#paused = false;
+  }
+
+  /** @internal The next thing to put on the line, at most `limitBytes` of it. */
+  take(limitBytes: number): { item: Buffer | 'end'; readAt: number } | undefined {
+    if (this.#closed || this.#blocked) return undefined;
+    const head = this.#queue[0];
+    if (head === undefined) {
+      if (this.#endedAt === undefined || this.#endTaken) return undefined;
+      this.#endTaken = true;
+      return { item: 'end', readAt: this.#endedAt };
+    }
+    const item = head.bytes.length <= limitBytes ? head.bytes : head.bytes.subarray(0, limitBytes);
+    if (item.length === head.bytes.length) this.#queue.shift();
+    else head.bytes = head.bytes.subarray(item.length);
+    this.#queuedBytes -= item.length;
+    if (this.#paused && this.#queuedBytes <= this.#bufferBytes / 2) {
+      this.#paused = false;
+      this.#source.resume();
+    }
+    return { item, readAt: head.readAt };
+  }
+
+  /** @internal */
+  get hasMore(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** @internal True if the flow was corked by this call and wants a `flush`. */
+  deliver(item: Buffer | 'end' | 'reset'): boolean {
+    if (this.#closed) return false;
+    if (item === 'reset') {
+      this.#sink.reset();
+      return false;
+    }
+    if (item === 'end') {
+      this.#sink.end();
+      return false;
+    }
+    const corkedNow = !this.#corked;
+    if (corkedNow) {
+      this.#corked = true;
+      this.#sink.cork();
+    }
+    if (!this.#sink.write(item)) this.#blocked = true;
+    return corkedNow;
+  }
+
+  /** @internal */
+  flush(): void {
+    this.#corked = false;
+    if (!this.#closed) this.#sink.uncork();
+  }
+}

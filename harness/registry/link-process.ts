@@ -1,0 +1,134 @@
+/**
+ * The link emulator's own process, forked by link.ts: a TCP relay with a round-trip time and a bandwidth that all
+ * connections share per direction. It is a process of its own so that its timers do not wait for the harness.
+ *
+ * Arguments: target host, target port, RTT in ms, bandwidth in Mbit/s (0: unlimited). It talks over the IPC channel and
+ * ends when that closes, so it cannot outlive the harness.
+ *
+ * Not modelled: TCP's slow start and loss. A connection has the full bandwidth from its first byte.
+ */
+import { createServer, connect as dial, type Socket } from 'node:net';
+import type { LinkReply, LinkRequest } from './link.ts';
+import { type Flow, Lane, type Sink } from './link-lane.ts';
+import { RequestCounter } from './request-counter.ts';
+
+const [targetHost = '', targetPort = '', rttText = '', bandwidthText = ''] = process.argv.slice(2);
+const rttMs = Number(rttText);
+const bandwidthMbps = Number(bandwidthText);
+const now = () => performance.now();
+const laneOptions = {
+  delayMs: rttMs / 2,
+  bytesPerMs: bandwidthMbps > 0 ? (bandwidthMbps * 1e6) / 8 / 1e3 : Number.POSITIVE_INFINITY,
+  now,
+};
+const up = new Lane(laneOptions);
+const down = new Lane(laneOptions);
+const socketOptions = { allowHalfOpen: true, highWaterMark: 1 << 18, noDelay: true };
+
+let counters = new Set<RequestCounter>();
+let requestsOfClosed = 0;
+let opaqueSeen = false;
+let connections = 0;
+
+const server = createServer(socketOptions, (client) => {
+  connections++;
+  const acceptedAt = now();
+  const upstream = dial({ host: targetHost, port: Number(targetPort), ...socketOptions });
+  const counter = new RequestCounter();
+  counters.add(counter);
+  // A real client would have sent nothing before its handshake was over: one round trip more for a new connection.
+  const opensAt = acceptedAt + rttMs;
+  const upFlow = up.open(client, socketSink(upstream), opensAt);
+  const downFlow = down.open(upstream, socketSink(client), opensAt);
+  client.on('data', (bytes) => counter.feed(bytes as Buffer));
+  join(client, upFlow, downFlow);
+  join(upstream, downFlow, upFlow);
+  client.once('close', () => retire(counter));
+});
+
+/** Wires one socket: what it reads goes into `outgoing`, and `incoming` writes to it. */
+function join(socket: Socket, outgoing: Flow, incoming: Flow): void {
+  let ended = false;
+  socket.on('data', (bytes) => outgoing.push(bytes as Buffer, now()));
+  socket.on('end', () => {
+    ended = true;
+    outgoing.end(now());
+  });
+  socket.on('drain', () => incoming.drained());
+  // 'close' follows and does the work.
+  socket.on('error', () => {});
+  socket.on('close', (hadError) => {
+    incoming.close();
+    if (hadError || !ended) outgoing.reset();
+  });
+}
+
+function socketSink(socket: Socket): Sink {
+  return {
+    write: (bytes) => socket.write(bytes),
+    cork: () => socket.cork(),
+    uncork: () => socket.uncork(),
+    end: () => void socket.end(),
+    reset: () => void socket.resetAndDestroy(),
+  };
+}
+
+function retire(counter: RequestCounter): void {
+  if (!counters.delete(counter)) return;
+  requestsOfClosed += counter.requests;
+  opaqueSeen ||= counter.opaque;
+}
+
+function read(): LinkReply & { kind: 'counters' } {
+  let requests = requestsOfClosed;
+  let opaque = opaqueSeen;
+  for (const counter of counters) {
+    requests += counter.requests;
+    opaque ||= counter.opaque;
+  }
+  const cpu = process.cpuUsage();
+  return {
+    kind: 'counters',
+    counters: {
+      bytes: down.bytes,
+      bytesUp: up.bytes,
+      requests: opaque ? undefined : requests,
+      connections,
+      cpuMs: (cpu.user + cpu.system) / 1000,
+    },
+  };
+}
+
+/** Connections that are open stay counted by their own later requests only. */
+function resetCounters(): void {
+  down.bytes = 0;
+  up.bytes = 0;
+  connections = 0;
+  requestsOfClosed = 0;
+  opaqueSeen = false;
+  for (const counter of counters) counter.requests = 0;
+}
+
+function reply(message: LinkReply & { id?: number }): void {
+  process.send?.(message);
+}
+
+process.on('message', (request: LinkRequest) => {
+  if (request.kind === 'reset') resetCounters();
+  reply({ ...read(), id: request.id });
+});
+process.on('disconnect', () => {
+  counters = new Set();
+  process.exit(0);
+});
+// Ctrl-C reaches the whole foreground group; the harness still needs the link while it cleans up.
+process.on('SIGINT', () => {});
+server.on('error', (error) => {
+  reply({ kind: 'failed', message: error.message });
+  process.exit(1);
+});
+server.listen(0, '127.0.0.1', () => {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the link has no TCP address');
+  reply({ kind: 'listening', port: address.port });
+});

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { Agent, createServer as createHttpServer, request as httpRequest } from 'node:http';
+import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { type TestContext, test } from 'node:test';
+import { type Link, startLink } from './link.ts';
+
+const limit = { timeout: 60_000 };
+
+test('200 MB over eight connections in both directions arrive unchanged', limit, async (t) => {
+  const megabytes = 25;
+  const sent = Array.from({ length: 8 }, () => randomBytes(1 << 20));
+  const target = await listen(t, (socket) => void socket.pipe(socket));
+  const link = await open(t, { target, rttMs: 5, bandwidthMbps: 4000 });
+  await Promise.all(
+    sent.map(async (piece) => {
+      const socket = reach(t, link);
+      const source = Readable.from(repeat(piece, megabytes));
+      source.pipe(socket);
+      assert.equal(await hashOf(socket), await hashOf(repeat(piece, megabytes)));
+    }),
+  );
+  const counters = await link.counters();
+  assert.equal(counters.bytes, 8 * megabytes * (1 << 20));
+  assert.equal(counters.bytesUp, counters.bytes);
+  assert.equal(counters.connections, 8);
+});
+
+test('requests are counted by their heads, bodies are not, and reset starts again at zero', limit, async (t) => {
+  const server = createHttpServer((incoming, response) => {
+    incoming.resume();
+    incoming.on('end', () => response.end('0123456789'));
+  });
+  const target = await listenOn(t, server);
+  const link = await open(t, { target, rttMs: 0, bandwidthMbps: undefined });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  const decoy = 'GET / HTTP/1.1\r\n\r\n'.repeat(5);
+  for (let round = 0; round < 3; round++) await ask(link, agent, 'GET');
+  await ask(link, agent, 'HEAD');
+  await ask(link, agent, 'PUT', decoy);
+  await ask(link, agent, 'POST', decoy, { 'transfer-encoding': 'chunked' });
+  await ask(link, agent, 'GET');
+  const counters = await link.counters();
+  assert.equal(counters.requests, 7);
+  await link.reset();
+  await ask(link, agent, 'GET');
+  assert.equal((await link.counters()).requests, 1);
+});
+
+test('a stream that is not HTTP has no request count instead of a wrong one', limit, async (t) => {
+  const target = await listen(t, (socket) => void socket.pipe(socket));
+  const link = await open(t, { target, rttMs: 0, bandwidthMbps: undefined });
+  const socket = reach(t, link);
+  socket.end(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00]));
+  await hashOf(socket);
+  assert.equal((await link.counters()).requests, undefined);
+});
+
+test('a half-closed connection still carries the answer', limit, async (t) => {
+  const target = await listen(t, async (socket) => {
+    const asked: Buffer[] = [];
+    for await (const bytes of socket) asked.push(bytes as Buffer);
+    socket.end(`got ${Buffer.concat(asked)}`);
+  });
+  const link = await open(t, { target, rttMs: 10, bandwidthMbps: 100 });
+  const socket = reach(t, link);
+  socket.end('all of it');
+  let answer = '';
+  for await (const bytes of socket) answer += bytes;
+  assert.equal(answer, 'got all of it');
+});
+
+test('a reset by the server reaches the client as a reset', limit, async (t) => {
+  const target = await listen(t, (socket) => {
+    socket.once('data', () => socket.resetAndDestroy());
+  });
+  const link = await open(t, { target, rttMs: 4, bandwidthMbps: 10 });
+  const socket = reach(t, link);
+  socket.write('hello');
+  const [error] = await once(socket, 'error');
+  assert.equal(error.code, 'ECONNRESET');
+});
+
+test('a client that goes away in the middle of a body ends the server side too', limit, async (t) => {
+  const gone = Promise.withResolvers<void>();
+  const target = await listen(t, (socket) => {
+    socket.on('error', () => {});
+    socket.once('close', () => gone.resolve());
+    const feed = () => {
+      while (!socket.destroyed && socket.write(Buffer.alloc(1 << 16))) {}
+    };
+    socket.on('drain', feed);
+    feed();
+  });
+  const link = await open(t, { target, rttMs: 4, bandwidthMbps: 50 });
+  const socket = reach(t, link);
+  socket.write('go');
+  await once(socket, 'data');
+  socket.destroy();
+  await gone.promise;
+});
+
+test('a slow reader holds the server back instead of filling the relay', limit, async (t) => {
+  let written = 0;
+  const target = await listen(t, (socket) => {
+    socket.on('error', () => {});
+    const feed = () => {
+      while (!socket.destroyed && written < 1 << 30 && socket.write(Buffer.alloc(1 << 16))) written += 1 << 16;
+    };
+    socket.on('drain', feed);
+    feed();
+  });
+  const link = await open(t, { target, rttMs: 2, bandwidthMbps: undefined });
+  const socket = reach(t, link);
+  socket.write('go');
+  await once(socket, 'data');
+  socket.pause();
+  let before = -1;
+  while (before !== written) {
+    before = written;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  assert.ok(written < 200e6, `the server could write ${written} bytes that nobody read`);
+});
+
+test('a target that refuses connections is a reset for the client, not a hang', limit, async (t) => {
+  const link = await open(t, { target: '127.0.0.1:1', rttMs: 0, bandwidthMbps: undefined });
+  const socket = reach(t, link);
+  socket.write('hello');
+  const [error] = await once(socket, 'error');
+  assert.equal(error.code, 'ECONNRESET');
+});
+
+test('closing ends the process, and asking afterwards is an error', limit, async (t) => {
+  const target = await listen(t, (socket) => void socket.pipe(socket));
+  const link = await open(t, { target, rttMs: 0, bandwidthMbps: undefined });
+  await link.close();
+  await link.close();
+  await assert.rejects(link.counters(), { code: 'link-gone' });
+  const socket = reach(t, link);
+  const [error] = await once(socket, 'error');
+  assert.equal(error.code, 'ECONNREFUSED');
+});
+
+async function open(t: TestContext, options: Parameters<typeof startLink>[0]): Promise<Link> {
+  const link = await startLink(options);
+  t.after(() => link.close());
+  return link;
+}
+
+function listen(t: TestContext, serve: (socket: Socket) => void): Promise<string> {
+  return listenOn(t, createServer({ allowHalfOpen: true }, serve));
+}
+
+async function listenOn(t: TestContext, server: Server): Promise<string> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => sockets.add(socket));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+function reach(t: TestContext, link: Link): Socket {
+  const socket = dial({ host: '127.0.0.1', port: Number(link.address.split(':')[1]) });
+  socket.on('error', () => {});
+  t.after(() => socket.destroy());
+  return socket;
+}
+
+function ask(link: Link, agent: Agent, method: string, body = '', headers = {}): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const [host, port] = link.address.split(':');
+    const lengthHeader = body !== '' && !('transfer-encoding' in headers) ? { 'content-length': body.length } : {};
+    const outgoing = httpRequest(
+      { host, port, method, agent, headers: { ...headers, ...lengthHeader } },
+      (response) => {
+        response.resume();
+        response.on('end', resolve);
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(body);
+  });
+}
+
+function* repeat(piece: Buffer, times: number): Iterable<Buffer> {
+  for (let count = 0; count < times; count++) yield piece;
+}
+
+async function hashOf(stream: Iterable<Buffer> | AsyncIterable<Buffer>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const bytes of stream) hash.update(bytes);
+  return hash.digest('hex');
+}
