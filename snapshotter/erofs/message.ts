@@ -1,0 +1,41 @@
+/** What the main thread starts the event worker with. */
+export interface EventWorkerData {
+  readonly groupFd: number;
+  readonly wakeFd: number;
+  /** Int32: see `control`. */
+  readonly control: SharedArrayBuffer;
+}
+
+/** Words of the control buffer. */
+export const control = {
+  /** Raised after each message, so that the worker looks into its port only when there is something in it. */
+  posted: 0,
+  /** 1: leave. */
+  stopping: 1,
+  words: 2,
+} as const;
+
+export type MessageToEventWorker =
+  | {
+      readonly kind: 'add-layer';
+      readonly slot: number;
+      /** st_ino of the data file: what an event's descriptor is recognised by. */
+      readonly dataInode: number;
+      readonly table: SharedArrayBuffer;
+      readonly present: SharedArrayBuffer;
+    }
+  | { readonly kind: 'remove-layer'; readonly slot: number; readonly dataInode: number };
+
+export type MessageFromEventWorker =
+  | {
+      readonly kind: 'miss';
+      readonly slot: number;
+      /** The event's descriptor: answer the event with it, then close it. */
+      readonly fd: number;
+      readonly offset: number;
+      readonly sizeBytes: number;
+    }
+  /** The worker will not name this slot again. */
+  | { readonly kind: 'removed'; readonly slot: number }
+  /** An event that could not be understood or belongs to no layer; where it could be answered it was denied. */
+  | { readonly kind: 'failed'; readonly error: unknown };

@@ -1,0 +1,110 @@
+import { closeSync, fstatSync } from 'node:fs';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { isRangePresent } from '../store/presence.ts';
+import {
+  clearEvent,
+  errno as hostErrno,
+  poll,
+  polledEvents,
+  pollSet,
+  readDescriptor,
+  writeDescriptor,
+} from '../syscalls.ts';
+import { type InodeTable, viewInodeTable } from '../tree/inode-table.ts';
+import { type AccessEvent, encodeResponse, readEvents, responseSizeBytes } from './events.ts';
+import { control, type EventWorkerData, type MessageFromEventWorker, type MessageToEventWorker } from './message.ts';
+
+/**
+ * A thread that lets the kernel read on where the bytes are there, and hands the rest to the main thread. Like the FUSE
+ * worker it waits only in poll(2), since a thread blocked in read(2) could not be ended.
+ */
+
+interface GuardedLayer {
+  readonly slot: number;
+  readonly table: InodeTable;
+  readonly present: Int32Array;
+}
+
+const eventBytes = 16 * 1024;
+const pollLimitMs = 1000;
+
+const { groupFd, wakeFd, control: shared } = workerData as EventWorkerData;
+const port = parentPort!;
+const state = new Int32Array(shared);
+const events = Buffer.alloc(eventBytes);
+const response = Buffer.alloc(responseSizeBytes);
+const layers = new Map<number, GuardedLayer>();
+let drained = 0;
+
+serve();
+
+function serve(): void {
+  const ready = pollSet(groupFd, wakeFd);
+  while (Atomics.load(state, control.stopping) === 0) {
+    const length = readDescriptor(groupFd, events, eventBytes);
+    if (length > 0) {
+      // After the read: a layer is posted before its mount can be reached.
+      if (Atomics.load(state, control.posted) !== drained) drain();
+      handle(length);
+    } else if (length === 0 || length === -hostErrno.EAGAIN) {
+      poll(ready, pollLimitMs);
+      if (polledEvents(ready, 1) !== 0) clearEvent(wakeFd);
+      if (Atomics.load(state, control.posted) !== drained) drain();
+    } else if (length !== -hostErrno.EINTR) {
+      post({ kind: 'failed', error: new Error(`reading fanotify events: errno ${-length}`) });
+      // ENFILE, EMFILE, ENOMEM: the reader was denied by the kernel; the next event may fare better.
+      poll(pollSet(wakeFd), 10);
+    }
+  }
+  port.close();
+}
+
+function handle(length: number): void {
+  try {
+    readEvents(events, length, answer);
+  } catch (error) {
+    post({ kind: 'failed', error });
+  }
+}
+
+function answer(event: AccessEvent): void {
+  const layer = layers.get(fstatSync(event.fd).ino);
+  if (layer === undefined) {
+    respond(event.fd, hostErrno.EIO);
+    post({ kind: 'failed', error: new Error(`a read by process ${event.pid} of a data file of no mounted layer`) });
+    return;
+  }
+  const sizeBytes = Math.min(event.sizeBytes, Math.max(0, layer.table.dataSizeBytes - event.offset));
+  if (isRangePresent(layer.table, layer.present, event.offset, sizeBytes)) respond(event.fd);
+  else post({ kind: 'miss', slot: layer.slot, fd: event.fd, offset: event.offset, sizeBytes });
+}
+
+function respond(fd: number, denial?: number): void {
+  writeDescriptor(groupFd, encodeResponse(response, fd, denial), responseSizeBytes);
+  closeSync(fd);
+}
+
+function drain(): void {
+  drained = Atomics.load(state, control.posted);
+  for (let received = receiveMessageOnPort(port); received !== undefined; received = receiveMessageOnPort(port))
+    apply(received.message as MessageToEventWorker);
+}
+
+function apply(message: MessageToEventWorker): void {
+  switch (message.kind) {
+    case 'add-layer':
+      layers.set(message.dataInode, {
+        slot: message.slot,
+        table: viewInodeTable(message.table),
+        present: new Int32Array(message.present),
+      });
+      return;
+    case 'remove-layer':
+      layers.delete(message.dataInode);
+      post({ kind: 'removed', slot: message.slot });
+  }
+}
+
+function post(message: MessageFromEventWorker): void {
+  port.postMessage(message);
+}
