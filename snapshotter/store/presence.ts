@@ -23,7 +23,8 @@ export function isRangePresent(table: InodeTable, bits: Int32Array, dataOffset: 
   const first = firstChunkFrom(table, dataOffset);
   const end = dataOffset + sizeBytes;
   let next = first;
-  for (; next < table.chunkCount && table.chunkDataOffset[next]! < end; next++) if (!isPresent(bits, next)) return false;
+  for (; next < table.chunkCount && table.chunkDataOffset[next]! < end; next++)
+    if (!isPresent(bits, next)) return false;
   const words = bits.length / 2;
   for (let chunk = first; chunk < next; chunk++) setBit(bits, words, chunk);
   return true;

@@ -1,0 +1,107 @@
+import type { BlobSource } from '../registry/blob.ts';
+import { StoreError } from './error.ts';
+import { type ChunkTarget, isCollected, storeMember } from './member-reader.ts';
+import { MemberStream } from './member-stream.ts';
+
+export interface RunProgress {
+  /** Whether this run is (still) the one to store the member; asked when its first byte arrives. */
+  wants(member: number): boolean;
+  /** The member was stored, or, with an error, was refused. */
+  settled(member: number, error?: StoreError): void;
+  /** Compressed bytes arrived. May wait, to hold the transfer back. */
+  received(sizeBytes: number): Promise<void> | undefined;
+  /** True when nothing that is still to come is wanted. */
+  finished(): boolean;
+}
+
+/** Ending a response early costs its connection; below this, reading the rest is cheaper than a new one. */
+const leastAbortedBytes = 256 * 1024;
+
+/**
+ * One ranged GET over members [first, last]: each is inflated, verified and stored as soon as its last byte is here.
+ * A refused member does not stop the others. Rejects when the transfer or the disk fails.
+ */
+export async function streamMembers(
+  target: ChunkTarget,
+  source: BlobSource,
+  first: number,
+  last: number,
+  progress: RunProgress,
+  signal: AbortSignal,
+): Promise<void> {
+  const { table } = target;
+  const end = table.memberEnd[last]!;
+  let position = table.memberOffset[first]!;
+  let member = first;
+  let sink = openSink(target, member, progress);
+  try {
+    for await (const bytes of source.fetchRange(position, end, signal)) {
+      const held = progress.received(bytes.length);
+      if (held !== undefined) await held;
+      let at = 0;
+      while (at < bytes.length && member <= last) {
+        const memberOffset = table.memberOffset[member]!;
+        const memberEnd = table.memberEnd[member]!;
+        if (position < memberOffset) {
+          const skipped = Math.min(memberOffset - position, bytes.length - at);
+          at += skipped;
+          position += skipped;
+          continue;
+        }
+        const size = Math.min(memberEnd - position, bytes.length - at);
+        sink?.write(bytes.subarray(at, at + size));
+        at += size;
+        position += size;
+        if (position < memberEnd) continue;
+        settle(sink, member, progress);
+        if (end - position > leastAbortedBytes && progress.finished()) return;
+        member++;
+        sink = member <= last ? openSink(target, member, progress) : undefined;
+      }
+    }
+  } finally {
+    sink?.close();
+  }
+  if (member <= last) {
+    throw new StoreError('fetch', target.subject, `the registry sent ${position} of ${end} bytes and then nothing`);
+  }
+}
+
+interface MemberSink {
+  write(bytes: Buffer): void;
+  finish(): void;
+  close(): void;
+}
+
+function openSink(target: ChunkTarget, member: number, progress: RunProgress): MemberSink | undefined {
+  if (!progress.wants(member)) return undefined;
+  return isCollected(target, member) ? collectingSink(target, member) : new MemberStream(target, member);
+}
+
+/** The network's buffers are only lent until the next is asked for; a member that lies in one of them is not copied. */
+function collectingSink(target: ChunkTarget, member: number): MemberSink {
+  const sizeBytes = target.table.memberEnd[member]! - target.table.memberOffset[member]!;
+  let collected: Buffer | undefined;
+  let filled = 0;
+  return {
+    write(bytes) {
+      if (bytes.length === sizeBytes) collected = bytes;
+      else bytes.copy((collected ??= Buffer.allocUnsafe(sizeBytes)), filled);
+      filled += bytes.length;
+    },
+    finish: () => storeMember(target, member, collected!),
+    close: () => {},
+  };
+}
+
+function settle(sink: MemberSink | undefined, member: number, progress: RunProgress): void {
+  if (sink === undefined) return;
+  try {
+    sink.finish();
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== 'corrupt') throw error;
+    progress.settled(member, error);
+    return;
+  }
+  progress.settled(member);
+}

@@ -1,0 +1,331 @@
+import { performance } from 'node:perf_hooks';
+import type { BlobSource } from '../registry/blob.ts';
+import { StoreError } from './error.ts';
+import { streamMembers } from './fetch-run.ts';
+import { type FetchWindow, mergeGapBytes, type Span } from './fetch-window.ts';
+import type { LinkEstimate } from './link-estimate.ts';
+import type { ChunkTarget } from './member-reader.ts';
+import type { FetchMetrics, FetchPriority } from './metrics.ts';
+import { type FetchScheduler, moreUrgent, type Ticket } from './scheduler.ts';
+
+export interface FlightContext {
+  readonly target: ChunkTarget;
+  readonly source: BlobSource;
+  readonly scheduler: FetchScheduler;
+  readonly link: LinkEstimate;
+  readonly window: FetchWindow;
+  readonly metrics: FetchMetrics;
+  isStored(member: number): boolean;
+}
+
+interface Run {
+  readonly first: number;
+  readonly last: number;
+  priority: FetchPriority;
+  state: 'queued' | 'active' | 'done';
+  /** Members of [first, last] that this run is to store. */
+  owned: number;
+  /** Blob offset up to which bytes have arrived. */
+  position: number;
+  ticket: Ticket | undefined;
+}
+
+type Waiter = (error: StoreError | undefined) => void;
+
+/** Work nobody waits for goes in requests of about this many link windows: long enough to fill the link, short to overtake. */
+const segmentWindows = 4;
+const leastSegmentBytes = 1024 * 1024;
+
+/**
+ * The fetches of one layer: each missing member belongs to at most one run, a run is one ranged GET, and whoever needs a
+ * member waits for it by number, whichever run brings it. So a member can be taken out of a run that has not reached it
+ * and given to a more urgent one, and nobody who waits notices.
+ */
+export class Flights {
+  readonly #context: FlightContext;
+  readonly #owner = new Map<number, Run>();
+  readonly #waiters = new Map<number, Waiter[]>();
+  readonly #aborter = new AbortController();
+  #active = 0;
+  #drained: (() => void) | undefined;
+
+  constructor(context: FlightContext) {
+    this.#context = context;
+  }
+
+  get inFlight(): number {
+    return this.#owner.size;
+  }
+
+  /**
+   * Brings missing members (ascending) here and waits for them. An abort ends the wait, not the fetch: what is on its
+   * way is worth keeping, and others may wait for it. Returns whether anything had to be fetched that was not in flight.
+   */
+  fetch(
+    members: readonly number[],
+    priority: FetchPriority,
+    signal?: AbortSignal,
+  ): { joined: boolean; done: Promise<void> } {
+    if (this.#aborter.signal.aborted) return { joined: false, done: Promise.reject(this.#closedError()) };
+    const needed = members.filter((member) => !this.#join(member, priority));
+    for (const span of contiguousSpans(
+      needed,
+      (member) => this.#offsetOf(member),
+      (member) => this.#endOf(member),
+    )) {
+      const wide =
+        priority === 'demand'
+          ? this.#context.window.plan(span.first, span.last, (m) => this.#isFree(m, priority))
+          : span;
+      this.#start(wide, priority);
+    }
+    return { joined: needed.length === 0, done: this.#wait(members, signal) };
+  }
+
+  /** Queues members [first, last] that are neither here nor in flight, cut into segments; returns those to wait for. */
+  queue(first: number, last: number, priority: FetchPriority, mostBytes = Number.POSITIVE_INFINITY): number[] {
+    const segmentBytes = Math.max(segmentWindows * this.#context.link.windowBytes(), leastSegmentBytes);
+    const queued: number[] = [];
+    let bytes = 0;
+    let begin = -1;
+    for (let member = first; member <= last + 1; member++) {
+      const free = member <= last && bytes < mostBytes && this.#isFree(member, priority);
+      if (begin >= 0 && (!free || this.#endOf(member - 1) - this.#offsetOf(begin) >= segmentBytes)) {
+        this.#start({ first: begin, last: member - 1 }, priority);
+        begin = -1;
+      }
+      if (bytes >= mostBytes) break;
+      if (!free) continue;
+      if (begin < 0) begin = member;
+      bytes += this.#endOf(member) - this.#offsetOf(member);
+      queued.push(member);
+    }
+    return queued;
+  }
+
+  waitFor(members: readonly number[], signal?: AbortSignal): Promise<void> {
+    return this.#wait(members, signal);
+  }
+
+  /** Ends all transfers and rejects all who wait. Resolves when no run touches the data file any more. */
+  async close(): Promise<void> {
+    this.#aborter.abort();
+    for (const run of new Set(this.#owner.values())) {
+      if (run.state !== 'queued') continue;
+      run.ticket?.cancel();
+      this.#abandon(run, this.#closedError());
+    }
+    if (this.#active > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
+  }
+
+  /** True if the member is on its way soon enough; may raise that run's priority. */
+  #join(member: number, priority: FetchPriority): boolean {
+    const run = this.#owner.get(member);
+    if (run === undefined) return this.#context.isStored(member);
+    if (!moreUrgent(priority, run.priority)) return true;
+    if (this.#isOvertakable(run, member)) return false;
+    run.priority = priority;
+    run.ticket?.promote(priority);
+    return true;
+  }
+
+  /** Neither stored nor on its way in a run that is as urgent or will bring it soon. */
+  #isFree(member: number, priority: FetchPriority): boolean {
+    const run = this.#owner.get(member);
+    if (run === undefined) return !this.#context.isStored(member);
+    return moreUrgent(priority, run.priority) && this.#isOvertakable(run, member);
+  }
+
+  /** A request of its own brings the member sooner: the run has not started, or is two windows of bytes away from it. */
+  #isOvertakable(run: Run, member: number): boolean {
+    return run.state === 'queued' || this.#endOf(member) - run.position > 2 * this.#context.link.windowBytes();
+  }
+
+  #start(span: Span, priority: FetchPriority): void {
+    const run: Run = {
+      ...span,
+      priority,
+      state: 'queued',
+      owned: 0,
+      position: this.#offsetOf(span.first),
+      ticket: undefined,
+    };
+    for (let member = span.first; member <= span.last; member++) {
+      const before = this.#owner.get(member);
+      if (before === undefined ? this.#context.isStored(member) : !moreUrgent(priority, before.priority)) continue;
+      if (before !== undefined && --before.owned === 0 && before.state === 'queued') before.ticket?.cancel();
+      this.#owner.set(member, run);
+      run.owned++;
+    }
+    if (run.owned === 0) return;
+    run.ticket = this.#context.scheduler.submit(this.#context.target.subject, priority, () => this.#execute(run));
+  }
+
+  async #execute(run: Run): Promise<void> {
+    const span = this.#ownedSpan(run);
+    if (span === undefined || this.#aborter.signal.aborted) return this.#abandon(run, this.#closedError());
+    run.state = 'active';
+    this.#active++;
+    try {
+      await this.#transfer(run, span);
+      this.#abandon(run, new StoreError('fetch', this.#context.target.subject, 'the fetch ended early'));
+    } catch (error) {
+      this.#abandon(run, this.#asStoreError(error));
+    } finally {
+      run.state = 'done';
+      if (--this.#active === 0) this.#drained?.();
+    }
+  }
+
+  async #transfer(run: Run, span: Span): Promise<void> {
+    const { target, source, scheduler, link, metrics } = this.#context;
+    const signal = this.#aborter.signal;
+    const sentMs = performance.now();
+    const linkBefore = arrived.get(link) ?? 0;
+    let firstByteMs: number | undefined;
+    let held = false;
+    let outcome: 'ok' | 'error' = 'error';
+    metrics.requestStarted(run.priority);
+    run.position = this.#offsetOf(span.first);
+    try {
+      await streamMembers(
+        target,
+        source,
+        span.first,
+        span.last,
+        {
+          wants: (member) => this.#owner.get(member) === run,
+          settled: (member, error) => this.#settle(member, run, error),
+          finished: () => run.owned === 0,
+          received: (sizeBytes) => {
+            firstByteMs ??= performance.now() - sentMs;
+            run.position += sizeBytes;
+            arrived.set(link, (arrived.get(link) ?? 0) + sizeBytes);
+            metrics.bytesFetched(run.priority, sizeBytes);
+            if (run.priority !== 'background') return undefined;
+            held = true;
+            return scheduler.turn(run, signal);
+          },
+        },
+        signal,
+      );
+      outcome = 'ok';
+    } finally {
+      const totalMs = performance.now() - sentMs;
+      metrics.requestFinished(run.priority, outcome, totalMs);
+      const sizeBytes = (arrived.get(link) ?? 0) - linkBefore;
+      if (outcome === 'ok' && !held && firstByteMs !== undefined) link.observe({ firstByteMs, totalMs, sizeBytes });
+    }
+  }
+
+  /** What is left of a queued run when its turn comes; what lies behind a wide gap becomes a run of its own. */
+  #ownedSpan(run: Run): Span | undefined {
+    const owned: number[] = [];
+    for (let member = run.first; member <= run.last; member++) if (this.#owner.get(member) === run) owned.push(member);
+    const [head, ...rest] = contiguousSpans(
+      owned,
+      (member) => this.#offsetOf(member),
+      (member) => this.#endOf(member),
+    );
+    for (const span of rest) {
+      for (let member = span.first; member <= span.last; member++) {
+        if (this.#owner.get(member) !== run) continue;
+        this.#owner.delete(member);
+        run.owned--;
+      }
+      this.#start(span, run.priority);
+    }
+    return head;
+  }
+
+  #settle(member: number, run: Run, error: StoreError | undefined): void {
+    if (error !== undefined) this.#context.metrics.chunkRejected();
+    if (this.#owner.get(member) === run) {
+      this.#owner.delete(member);
+      run.owned--;
+    } else if (error !== undefined) {
+      return; // A more urgent run took the member over and will say how it ended.
+    }
+    this.#notify(member, error);
+  }
+
+  /** Whatever the run still owns will not come through it. */
+  #abandon(run: Run, error: StoreError): void {
+    for (let member = run.first; run.owned > 0 && member <= run.last; member++) {
+      if (this.#owner.get(member) !== run) continue;
+      this.#owner.delete(member);
+      run.owned--;
+      this.#notify(member, error);
+    }
+    run.state = 'done';
+  }
+
+  #notify(member: number, error: StoreError | undefined): void {
+    const waiters = this.#waiters.get(member);
+    if (waiters === undefined) return;
+    this.#waiters.delete(member);
+    for (const waiter of waiters) waiter(error);
+  }
+
+  #wait(members: readonly number[], signal?: AbortSignal): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      let left = 0;
+      const end = (error?: unknown): void => {
+        signal?.removeEventListener('abort', abort);
+        left = 0;
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const abort = (): void => end(signal!.reason);
+      const waiter: Waiter = (error) => {
+        if (left > 0 && (error !== undefined || --left === 0)) end(error);
+      };
+      for (const member of members) {
+        if (!this.#owner.has(member)) continue;
+        left++;
+        const waiters = this.#waiters.get(member);
+        if (waiters === undefined) this.#waiters.set(member, [waiter]);
+        else waiters.push(waiter);
+      }
+      if (left === 0) resolve();
+      else if (signal?.aborted) abort();
+      else signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  #asStoreError(error: unknown): StoreError {
+    if (error instanceof StoreError) return error;
+    if (this.#aborter.signal.aborted) return this.#closedError();
+    return new StoreError('fetch', this.#context.target.subject, 'cannot fetch from the registry', error);
+  }
+
+  #closedError(): StoreError {
+    return new StoreError('closed', this.#context.target.subject, 'the layer is being released');
+  }
+
+  #offsetOf(member: number): number {
+    return this.#context.target.table.memberOffset[member]!;
+  }
+
+  #endOf(member: number): number {
+    return this.#context.target.table.memberEnd[member]!;
+  }
+}
+
+/** Bytes that arrived over a link, all layers together: with several streams at once, one stream's rate is not the link's. */
+const arrived = new WeakMap<LinkEstimate, number>();
+
+/** Ascending members as spans, joined across gaps not worth a request of their own. */
+function contiguousSpans(
+  members: readonly number[],
+  offsetOf: (m: number) => number,
+  endOf: (m: number) => number,
+): Span[] {
+  const spans: { first: number; last: number }[] = [];
+  for (const member of members) {
+    const span = spans.at(-1);
+    if (span !== undefined && offsetOf(member) - endOf(span.last) <= mergeGapBytes) span.last = member;
+    else spans.push({ first: member, last: member });
+  }
+  return spans;
+}

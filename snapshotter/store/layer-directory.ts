@@ -1,0 +1,130 @@
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Compression } from '../estargz/member.ts';
+import { type Digest, digestHex, digestOf, isDigest } from '../registry/digest.ts';
+import { StoreError } from './error.ts';
+
+/** What `meta.json` holds: everything needed to mount the layer again without the registry. */
+export interface LayerMeta {
+  readonly version: 1;
+  readonly digest: Digest;
+  /** An image it was pulled for; where to fetch from after a restart. */
+  readonly reference: string;
+  readonly blobSizeBytes: number;
+  readonly tocOffset: number;
+  readonly tocDigest: Digest;
+  /** The TOC digest was demanded by a label and matched. */
+  readonly tocVerified: boolean;
+  readonly compression: Compression;
+  readonly dataSizeBytes: number;
+}
+
+const mostMetaBytes = 64 * 1024;
+const mostTocBytes = 1024 * 1024 * 1024;
+const dataFlags = constants.O_RDWR | constants.O_NOFOLLOW;
+
+/** Where a layer's store lies under `root`. */
+export function layerDirectory(root: string, digest: Digest): string {
+  return join(root, digestHex(digest));
+}
+
+/** Writes meta.json, toc and an empty data file beside the final place and renames them there, so it is whole or absent. */
+export async function createLayerDirectory(root: string, meta: LayerMeta, toc: Uint8Array): Promise<string> {
+  const directory = layerDirectory(root, meta.digest);
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  const temporary = await mkdtemp(join(root, '.new-'));
+  try {
+    await writeNew(join(temporary, 'toc'), toc);
+    await writeNew(join(temporary, 'meta.json'), JSON.stringify(meta));
+    const data = await open(join(temporary, 'data'), 'wx', 0o600);
+    try {
+      await data.truncate(meta.dataSizeBytes);
+    } finally {
+      await data.close();
+    }
+    await rm(directory, { recursive: true, force: true });
+    await rename(temporary, directory);
+  } catch (cause) {
+    await rm(temporary, { recursive: true, force: true });
+    throw new StoreError(
+      'disk',
+      directory,
+      'cannot create the layer store: free space under the root directory',
+      cause,
+    );
+  }
+  return directory;
+}
+
+/**
+ * Reads back what `createLayerDirectory` wrote. Throws StoreError 'damaged' for anything it would not have written:
+ * wrong types, versions, sizes, or a TOC that is not the one meta.json names.
+ */
+export function readLayerDirectory(root: string, digest: Digest): { directory: string; meta: LayerMeta; toc: Buffer } {
+  const directory = layerDirectory(root, digest);
+  try {
+    const meta = checkMeta(JSON.parse(readBounded(join(directory, 'meta.json'), mostMetaBytes).toString('utf8')));
+    if (meta.digest !== digest) throw new Error(`meta.json is of ${meta.digest}`);
+    const toc = readBounded(join(directory, 'toc'), mostTocBytes);
+    if (digestOf(toc) !== meta.tocDigest) throw new Error('toc does not match the digest in meta.json');
+    return { directory, meta, toc };
+  } catch (cause) {
+    throw new StoreError('damaged', directory, 'not a usable layer store; it will be created again', cause);
+  }
+}
+
+/** The data file, of exactly this length. */
+export function openDataFile(directory: string, sizeBytes: number): number {
+  let fd: number | undefined;
+  try {
+    fd = openSync(join(directory, 'data'), dataFlags);
+    const stat = fstatSync(fd);
+    if (!stat.isFile() || stat.nlink !== 1) throw new Error('data is not a regular file with one name');
+    if (stat.size !== sizeBytes) throw new Error(`data has ${stat.size} bytes, not ${sizeBytes}`);
+    ftruncateSync(fd, sizeBytes);
+    return fd;
+  } catch (cause) {
+    if (fd !== undefined) closeSync(fd);
+    throw new StoreError('damaged', directory, 'not a usable layer store; it will be created again', cause);
+  }
+}
+
+async function writeNew(path: string, content: Uint8Array | string): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(content);
+  } finally {
+    await file.close();
+  }
+}
+
+function readBounded(path: string, mostBytes: number): Buffer {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() || stat.size > mostBytes) throw new Error(`${path} is not a file of at most ${mostBytes} bytes`);
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function checkMeta(value: unknown): LayerMeta {
+  const meta = value as Partial<Record<keyof LayerMeta, unknown>>;
+  const isCount = (n: unknown): boolean => Number.isSafeInteger(n) && (n as number) >= 0;
+  const valid =
+    typeof value === 'object' &&
+    value !== null &&
+    meta.version === 1 &&
+    typeof meta.digest === 'string' &&
+    isDigest(meta.digest) &&
+    typeof meta.reference === 'string' &&
+    typeof meta.tocDigest === 'string' &&
+    isDigest(meta.tocDigest) &&
+    typeof meta.tocVerified === 'boolean' &&
+    (meta.compression === 'gzip' || meta.compression === 'zstd') &&
+    [meta.blobSizeBytes, meta.tocOffset, meta.dataSizeBytes].every(isCount);
+  if (!valid) throw new Error('meta.json lacks a field or has one of the wrong type');
+  return value as LayerMeta;
+}

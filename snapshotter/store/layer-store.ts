@@ -1,0 +1,297 @@
+import { closeSync } from 'node:fs';
+import { utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import type { Compression } from '../estargz/member.ts';
+import type { BlobSource } from '../registry/blob.ts';
+import type { Digest } from '../registry/digest.ts';
+import type { BuiltTree } from '../tree/build.ts';
+import type { InodeTable } from '../tree/inode-table.ts';
+import { StoreError } from './error.ts';
+import { createFetchWindow, type FetchWindow, type WindowPolicy } from './fetch-window.ts';
+import { Flights } from './flights.ts';
+import { createLayerDirectory, type LayerMeta, openDataFile, readLayerDirectory } from './layer-directory.ts';
+import type { LinkEstimate } from './link-estimate.ts';
+import { chunksOf, firstMemberFrom, indexMembers, type MemberIndex } from './member-index.ts';
+import { type FetchMetrics, type FetchPriority, noFetchMetrics } from './metrics.ts';
+import { allocatePresence, firstChunkFrom, isPresent, markPresent, markUsed } from './presence.ts';
+import { PresenceFile } from './presence-file.ts';
+import type { FetchScheduler } from './scheduler.ts';
+
+/** What a store fetches with; the same for all layers but for the source. */
+export interface StoreContext {
+  readonly source: BlobSource;
+  readonly scheduler: FetchScheduler;
+  readonly link: LinkEstimate;
+  readonly metrics?: FetchMetrics;
+  readonly policy?: WindowPolicy;
+  /** After this long without a new chunk, and after 30 s at most, what was stored is made to survive a power loss. */
+  readonly checkpointMs?: number;
+}
+
+export interface NewLayer {
+  readonly digest: Digest;
+  readonly reference: string;
+  readonly blobSizeBytes: number;
+  readonly tocOffset: number;
+  readonly tocDigest: Digest;
+  readonly tocVerified: boolean;
+  readonly compression: Compression;
+  readonly toc: Uint8Array;
+  readonly tree: BuiltTree;
+}
+
+const mostUnsyncedMs = 30_000;
+
+/**
+ * One layer's content on local disk, as far as it was fetched: a sparse data file, which chunks of it are there, the TOC.
+ * Owns the data file's descriptor. Every byte a set bit stands for was verified before the bit was set.
+ */
+export class LayerStore {
+  readonly meta: LayerMeta;
+  readonly directory: string;
+  readonly table: InodeTable;
+  readonly landmark: BuiltTree['landmark'];
+  readonly present: SharedArrayBuffer;
+  readonly dataFd: number;
+  readonly dataPath: string;
+  readonly #bits: Int32Array;
+  readonly #index: MemberIndex;
+  readonly #file: PresenceFile;
+  readonly #flights: Flights;
+  readonly #window: FetchWindow;
+  readonly #metrics: FetchMetrics;
+  readonly #checkpointMs: number;
+  #presentChunks = 0;
+  #onComplete: (() => void)[] = [];
+  #checkpointTimer: NodeJS.Timeout | undefined;
+  #unsyncedSinceMs: number | undefined;
+  #checkpointing: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  /** A store for a layer seen for the first time; one already in `root` for this digest is replaced. */
+  static async create(root: string, layer: NewLayer, context: StoreContext): Promise<LayerStore> {
+    const { toc, tree, digest, reference, blobSizeBytes, tocOffset, tocDigest, tocVerified, compression } = layer;
+    const index = indexMembers(tree.table, digest);
+    const dataSizeBytes = tree.table.dataSizeBytes;
+    const facts = { digest, reference, blobSizeBytes, tocOffset, tocDigest, tocVerified, compression, dataSizeBytes };
+    const meta: LayerMeta = { version: 1, ...facts };
+    const directory = await createLayerDirectory(root, meta, toc);
+    return new LayerStore(directory, meta, tree, index, context);
+  }
+
+  /**
+   * The store left by an earlier process, without asking the registry anything. `build` turns its TOC into a tree.
+   * Throws StoreError 'damaged' if it is absent or not what this version would have written.
+   */
+  static open(
+    root: string,
+    digest: Digest,
+    build: (toc: Uint8Array, meta: LayerMeta) => BuiltTree,
+    contextOf: (meta: LayerMeta) => StoreContext,
+  ): LayerStore {
+    const { directory, meta, toc } = readLayerDirectory(root, digest);
+    const tree = build(toc, meta);
+    if (tree.table.dataSizeBytes !== meta.dataSizeBytes) {
+      throw new StoreError(
+        'damaged',
+        directory,
+        'its data file was laid out by another version; it will be created again',
+      );
+    }
+    return new LayerStore(directory, meta, tree, indexMembers(tree.table, digest), contextOf(meta));
+  }
+
+  private constructor(directory: string, meta: LayerMeta, tree: BuiltTree, index: MemberIndex, context: StoreContext) {
+    const { table, landmark } = tree;
+    this.meta = meta;
+    this.directory = directory;
+    this.table = table;
+    this.landmark = landmark;
+    this.#index = index;
+    this.#metrics = context.metrics ?? noFetchMetrics;
+    this.#checkpointMs = context.checkpointMs ?? 5000;
+    this.present = allocatePresence(table.chunkCount);
+    this.#bits = new Int32Array(this.present);
+    this.dataPath = join(directory, 'data');
+    this.dataFd = openDataFile(directory, meta.dataSizeBytes);
+    try {
+      this.#file = new PresenceFile(directory, table.chunkCount, this.#bits);
+    } catch (cause) {
+      closeSync(this.dataFd);
+      throw new StoreError('damaged', directory, 'its bitmap cannot be used; the store will be created again', cause);
+    }
+    for (let chunk = 0; chunk < table.chunkCount; chunk++) if (isPresent(this.#bits, chunk)) this.#presentChunks++;
+    this.#window = createFetchWindow(table, index, this.#bits, context.link, context.policy);
+    this.#flights = new Flights({
+      target: {
+        subject: meta.digest,
+        table,
+        index,
+        bits: this.#bits,
+        dataFd: this.dataFd,
+        compression: meta.compression,
+        chunkStored: (chunk) => this.#chunkStored(chunk),
+      },
+      source: context.source,
+      scheduler: context.scheduler,
+      link: context.link,
+      window: this.#window,
+      metrics: this.#metrics,
+      isStored: (member) => this.#isStored(member),
+    });
+  }
+
+  /**
+   * Resolves when bytes [dataOffset, dataOffset + sizeBytes) of the data file are there and verified; fetches what is
+   * missing. Rejects with StoreError, or with the signal's reason (the fetch itself goes on for others).
+   */
+  async ensure(dataOffset: number, sizeBytes: number, priority: FetchPriority, signal?: AbortSignal): Promise<void> {
+    const startedMs = performance.now();
+    let waited = false;
+    for (let attempt = 0; ; attempt++) {
+      const members = this.#missingMembers(dataOffset, sizeBytes, priority === 'demand');
+      if (members.length === 0) {
+        if (waited && priority === 'demand') this.#metrics.demandWaited(performance.now() - startedMs);
+        if (!waited) this.#metrics.ensured(priority, 'hit');
+        return;
+      }
+      if (attempt === 2) throw new StoreError('fetch', this.meta.digest, 'fetched content did not arrive in the store');
+      const { joined, done } = this.#flights.fetch(members, priority, signal);
+      if (!waited) this.#metrics.ensured(priority, joined ? 'joined' : 'miss');
+      waited = true;
+      try {
+        await done;
+      } catch (error) {
+        // A transfer begun for someone else may end for reasons that are not this reader's: try once on its own account.
+        if (!joined || attempt > 0 || !(error instanceof StoreError) || error.code !== 'fetch') throw error;
+      }
+    }
+  }
+
+  isPresent(dataOffset: number, sizeBytes: number): boolean {
+    return this.#missingMembers(dataOffset, sizeBytes, false).length === 0;
+  }
+
+  /** Queues everything before this blob offset (the landmark, or prefetch_size). Reads join it. Resolves when it is here. */
+  async prefetch(blobEnd: number, signal?: AbortSignal): Promise<void> {
+    const last = firstMemberFrom(this.table, blobEnd) - 1;
+    await this.#flights.waitFor(this.#flights.queue(0, last, 'prefetch'), signal);
+  }
+
+  /** Fetches the rest of the layer piece by piece, never more than one request ahead, whenever nothing else is going on. */
+  async fill(signal: AbortSignal): Promise<void> {
+    for (let member = 0; member < this.table.memberCount; ) {
+      signal.throwIfAborted();
+      const queued = this.#flights.queue(member, this.table.memberCount - 1, 'background', 4 * 1024 * 1024);
+      if (queued.length === 0) return;
+      await this.#flights.waitFor(queued, signal);
+      member = queued.at(-1)! + 1;
+    }
+  }
+
+  presentChunks(): number {
+    return this.#presentChunks;
+  }
+
+  get complete(): boolean {
+    return this.#presentChunks === this.table.chunkCount;
+  }
+
+  /** Calls back once, as soon as every chunk is there; at once if they are. */
+  onComplete(callback: () => void): void {
+    if (this.complete) callback();
+    else this.#onComplete.push(callback);
+  }
+
+  /** Where it stands, for /debug/layers. */
+  snapshot(): Readonly<Record<string, number | string | boolean>> {
+    let presentBytes = 0;
+    let contentBytes = 0;
+    for (let chunk = 0; chunk < this.table.chunkCount; chunk++) {
+      const sizeBytes = this.table.chunkSizeBytes[chunk]!;
+      contentBytes += sizeBytes;
+      if (isPresent(this.#bits, chunk)) presentBytes += sizeBytes;
+    }
+    const { usedBytes, unusedBytes } = this.#window.accounts();
+    return {
+      chunks: this.table.chunkCount,
+      presentChunks: this.#presentChunks,
+      contentBytes,
+      presentBytes,
+      fetchedShare: contentBytes === 0 ? 1 : presentBytes / contentBytes,
+      blobSizeBytes: this.meta.blobSizeBytes,
+      membersInFlight: this.#flights.inFlight,
+      demandedBytes: usedBytes,
+      speculatedUnusedBytes: unusedBytes,
+      inodes: this.table.inodeCount,
+    };
+  }
+
+  /** Notes the time for least-recently-used eviction. */
+  async touch(now: Date = new Date()): Promise<void> {
+    await utimes(join(this.directory, 'meta.json'), now, now).catch(() => {});
+  }
+
+  /** Ends transfers, syncs, closes the descriptor. Idempotent. The directory stays. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#flights.close();
+    clearTimeout(this.#checkpointTimer);
+    await this.#checkpointing;
+    await this.#file.checkpoint(this.dataFd).catch(() => {});
+    this.#file.close();
+    closeSync(this.dataFd);
+  }
+
+  /** Ascending, each once. Chunks are in data order and members in blob order, which need not agree. */
+  #missingMembers(dataOffset: number, sizeBytes: number, use: boolean): number[] {
+    const { table } = this;
+    const end = dataOffset + sizeBytes;
+    const members: number[] = [];
+    for (
+      let chunk = firstChunkFrom(table, dataOffset);
+      chunk < table.chunkCount && table.chunkDataOffset[chunk]! < end;
+      chunk++
+    ) {
+      if (use) markUsed(this.#bits, chunk);
+      if (isPresent(this.#bits, chunk)) continue;
+      const member = table.chunkMember[chunk]!;
+      if (member !== members.at(-1)) members.push(member);
+    }
+    return members.length > 1 ? [...new Set(members)].sort((a, b) => a - b) : members;
+  }
+
+  #isStored(member: number): boolean {
+    return chunksOf(this.#index, member).every((chunk) => isPresent(this.#bits, chunk));
+  }
+
+  #chunkStored(chunk: number): void {
+    markPresent(this.#bits, chunk);
+    this.#file.note(chunk);
+    this.#presentChunks++;
+    this.#scheduleCheckpoint();
+    if (!this.complete) return;
+    const callbacks = this.#onComplete;
+    this.#onComplete = [];
+    for (const callback of callbacks) callback();
+  }
+
+  #scheduleCheckpoint(): void {
+    const nowMs = performance.now();
+    this.#unsyncedSinceMs ??= nowMs;
+    if (this.#checkpointTimer !== undefined) {
+      if (nowMs - this.#unsyncedSinceMs < mostUnsyncedMs) this.#checkpointTimer.refresh();
+      return;
+    }
+    this.#checkpointTimer = setTimeout(() => {
+      this.#checkpointTimer = undefined;
+      this.#unsyncedSinceMs = undefined;
+      this.#checkpointing = this.#checkpointing.then(() => this.#file.checkpoint(this.dataFd)).catch(() => {});
+    }, this.#checkpointMs).unref();
+  }
+}

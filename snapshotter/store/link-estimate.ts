@@ -1,0 +1,56 @@
+/** What one ranged GET showed of the link. */
+export interface LinkSample {
+  /** From sending the request to its first body byte. */
+  readonly firstByteMs: number;
+  /** From sending the request to its last body byte. */
+  readonly totalMs: number;
+  /** Body bytes of this request and of whatever else arrived meanwhile over the same link. */
+  readonly sizeBytes: number;
+}
+
+export interface LinkEstimate {
+  readonly rttMs: number;
+  readonly bandwidthBytesPerMs: number;
+  observe(sample: LinkSample): void;
+  /** Bandwidth x RTT, the amount below which a request costs its latency anyway; between 64 KiB and 4 MiB. */
+  windowBytes(): number;
+}
+
+const keptSamples = 16;
+/** Below this a transfer time is mostly noise. */
+const leastTimedBytes = 64 * 1024;
+export const leastWindowBytes = 64 * 1024;
+const mostWindowBytes = 4 * 1024 * 1024;
+
+/**
+ * Smallest round trip and largest bandwidth of the last samples, as BBR does (Cardwell et al. 2016): queues and our own
+ * CPU only ever make the first look longer and the second lower. Starts from a guess of 20 ms and 100 Mbit/s.
+ */
+export function createLinkEstimate(): LinkEstimate {
+  const rtts: number[] = [];
+  const bandwidths: number[] = [];
+  return {
+    get rttMs() {
+      return rtts.length === 0 ? 20 : Math.min(...rtts);
+    },
+    get bandwidthBytesPerMs() {
+      return bandwidths.length === 0 ? 12_500 : Math.max(...bandwidths);
+    },
+    observe({ firstByteMs, totalMs, sizeBytes }) {
+      push(rtts, Math.max(firstByteMs, 0.05));
+      if (sizeBytes < leastTimedBytes) return;
+      // Not totalMs - firstByteMs: a busy event loop sees the first byte late and all others at once.
+      const transferMs = Math.max(totalMs - Math.min(...rtts), 0.05);
+      push(bandwidths, sizeBytes / transferMs);
+    },
+    windowBytes() {
+      const productBytes = this.rttMs * this.bandwidthBytesPerMs;
+      return Math.min(Math.max(productBytes, leastWindowBytes), mostWindowBytes);
+    },
+  };
+}
+
+function push(samples: number[], sample: number): void {
+  samples.push(sample);
+  if (samples.length > keptSamples) samples.shift();
+}

@@ -1,0 +1,210 @@
+import { performance } from 'node:perf_hooks';
+import { createLinkEstimate, type LinkEstimate } from './link-estimate.ts';
+import type { FetchPriority } from './metrics.ts';
+
+export interface SchedulerOptions {
+  /** Concurrent requests that a reader waits for. High: at 30 ms of RTT, requests in turn cost more than requests at once. */
+  readonly maxDemand?: number;
+  readonly maxPrefetch?: number;
+  /** `max_concurrency` of the configuration, which in containerd-stargz-grpc bounds background work only. */
+  readonly maxBackground?: number;
+  /** How long nothing more urgent may have run before background work starts. */
+  readonly quietMs?: number;
+  readonly now?: () => number;
+}
+
+/** A piece of fetching handed to the scheduler. */
+export interface Ticket {
+  readonly priority: FetchPriority;
+  /** Never lowers. A queued ticket moves queues, a running one frees its old slot. */
+  promote(priority: FetchPriority): void;
+  /** Takes a ticket that has not started out of the queue; false if it has. */
+  cancel(): boolean;
+}
+
+interface Job {
+  readonly layer: string;
+  priority: FetchPriority;
+  state: 'queued' | 'running' | 'done';
+  readonly start: () => Promise<void>;
+}
+
+const order = ['demand', 'prefetch', 'background'] as const;
+export const moreUrgent = (a: FetchPriority, b: FetchPriority): boolean => order.indexOf(a) < order.indexOf(b);
+
+/**
+ * One per daemon: decides which fetch runs next. Demand before prefetch before background; within a priority the layers
+ * take turns, so that one layer's long queue does not hold up another's first read. Background work neither starts nor
+ * goes on reading its response while something more urgent runs.
+ */
+export class FetchScheduler {
+  readonly #limits: Readonly<Record<FetchPriority, number>>;
+  readonly #quietMs: number;
+  readonly #now: () => number;
+  /** Per priority: layers in turn order, each with its queue. */
+  readonly #queues: Record<FetchPriority, Map<string, Job[]>> = {
+    demand: new Map(),
+    prefetch: new Map(),
+    background: new Map(),
+  };
+  readonly #running: Record<FetchPriority, number> = { demand: 0, prefetch: 0, background: 0 };
+  readonly #links = new Map<string, LinkEstimate>();
+  #resumers: (() => void)[] = [];
+  #lastUrgentMs = Number.NEGATIVE_INFINITY;
+  #quietTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: SchedulerOptions = {}) {
+    this.#limits = {
+      demand: options.maxDemand ?? 32,
+      prefetch: options.maxPrefetch ?? 6,
+      background: options.maxBackground ?? 2,
+    };
+    this.#quietMs = options.quietMs ?? 2000;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  /** The estimate shared by everything fetched from one registry host. */
+  link(host: string): LinkEstimate {
+    let link = this.#links.get(host);
+    if (link === undefined) {
+      link = createLinkEstimate();
+      this.#links.set(host, link);
+    }
+    return link;
+  }
+
+  /** `start` is called once, when its turn comes; it must not reject. */
+  submit(layer: string, priority: FetchPriority, start: () => Promise<void>): Ticket {
+    const job: Job = { layer, priority, state: 'queued', start };
+    this.#enqueue(job);
+    this.#pump();
+    return {
+      get priority() {
+        return job.priority;
+      },
+      promote: (wanted) => this.#promote(job, wanted),
+      cancel: () => this.#cancel(job),
+    };
+  }
+
+  /** Resolves when a running fetch of this priority may read on: at once unless it is background and others run. */
+  async turn(ticket: { readonly priority: FetchPriority }, signal: AbortSignal): Promise<void> {
+    while (ticket.priority === 'background' && this.#urgent() && !this.#closed) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        signal.addEventListener('abort', wake, { once: true });
+        this.#resumers.push(wake);
+      });
+    }
+  }
+
+  /** Requests running, by priority. */
+  running(): Readonly<Record<FetchPriority, number>> {
+    return { ...this.#running };
+  }
+
+  /** Starts nothing from here on; what runs is ended by the stores that own it. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#quietTimer);
+    this.#wakePaused();
+  }
+
+  #enqueue(job: Job): void {
+    const queues = this.#queues[job.priority];
+    const queue = queues.get(job.layer);
+    if (queue === undefined) queues.set(job.layer, [job]);
+    else queue.push(job);
+  }
+
+  #pump(): void {
+    if (this.#closed) return;
+    for (const priority of order) {
+      while (this.#running[priority] < this.#limits[priority]) {
+        if (priority === 'background' && !this.#isQuiet()) break;
+        const job = this.#takeNext(priority);
+        if (job === undefined) break;
+        this.#run(job);
+      }
+    }
+  }
+
+  #takeNext(priority: FetchPriority): Job | undefined {
+    const queues = this.#queues[priority];
+    for (const [layer, queue] of queues) {
+      queues.delete(layer);
+      const job = queue.shift();
+      if (queue.length > 0) queues.set(layer, queue);
+      if (job !== undefined) return job;
+    }
+    return undefined;
+  }
+
+  #run(job: Job): void {
+    job.state = 'running';
+    this.#running[job.priority]++;
+    void job.start().finally(() => {
+      job.state = 'done';
+      this.#release(job.priority);
+      this.#pump();
+    });
+  }
+
+  #release(priority: FetchPriority): void {
+    this.#running[priority]--;
+    if (priority !== 'background') this.#lastUrgentMs = this.#now();
+    if (!this.#urgent()) this.#wakePaused();
+  }
+
+  #promote(job: Job, priority: FetchPriority): void {
+    if (!moreUrgent(priority, job.priority)) return;
+    if (job.state === 'queued' && this.#cancel(job)) {
+      job.state = 'queued';
+      job.priority = priority;
+      this.#enqueue(job);
+    } else if (job.state === 'running') {
+      this.#running[priority]++;
+      const before = job.priority;
+      job.priority = priority;
+      this.#release(before);
+      this.#wakePaused();
+    }
+    this.#pump();
+  }
+
+  #cancel(job: Job): boolean {
+    if (job.state !== 'queued') return false;
+    const queues = this.#queues[job.priority];
+    const queue = queues.get(job.layer);
+    const at = queue?.indexOf(job) ?? -1;
+    if (queue === undefined || at < 0) return false;
+    queue.splice(at, 1);
+    if (queue.length === 0) queues.delete(job.layer);
+    job.state = 'done';
+    return true;
+  }
+
+  #urgent(): boolean {
+    return this.#running.demand + this.#running.prefetch > 0;
+  }
+
+  #isQuiet(): boolean {
+    if (this.#urgent()) return false;
+    const waitMs = this.#lastUrgentMs + this.#quietMs - this.#now();
+    if (waitMs <= 0) return true;
+    clearTimeout(this.#quietTimer);
+    this.#quietTimer = setTimeout(() => this.#pump(), Math.ceil(waitMs)).unref();
+    return false;
+  }
+
+  #wakePaused(): void {
+    const resumers = this.#resumers;
+    this.#resumers = [];
+    for (const resume of resumers) resume();
+  }
+}
