@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { findKeeper } from './keeper.ts';
+
+const fixture = fileURLToPath(new URL('./testing/guard.ts', import.meta.url));
+const content = 'guarded bytes\n';
+
+/** A process that guards `file` and answers as told: see testing/guard.ts. */
+async function startGuard(t: TestContext, ...args: string[]): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [fixture, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  let said = '';
+  for await (const piece of child.stdout!) {
+    said += String(piece);
+    if (said.includes('ready\n')) return child;
+  }
+  throw new Error(`the guard ended early: ${said}`);
+}
+
+function startReader(t: TestContext, file: string): Promise<{ text: string; code: number }> {
+  const child = spawn('cat', [file], { stdio: ['ignore', 'pipe', 'ignore'] });
+  t.after(() => child.kill('SIGKILL'));
+  let text = '';
+  child.stdout.on('data', (piece) => {
+    text += String(piece);
+  });
+  return once(child, 'close').then(([code]) => ({ text, code: code as number }));
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+}
+
+function prepare(t: TestContext): { root: string; file: string } {
+  const root = mkdtempSync(join(tmpdir(), 'keeper-'));
+  const file = join(root, 'data');
+  writeFileSync(file, content);
+  t.after(async () => {
+    await (await findKeeper(root))?.keeper.dismiss();
+    rmSync(root, { recursive: true, force: true });
+  });
+  return { root, file };
+}
+
+test('a read that waits when the daemon is killed is answered by the next daemon', { timeout: 30_000 }, async (t) => {
+  const { root, file } = prepare(t);
+  const first = await startGuard(t, root, file, 'found', 'ignore', '30000');
+  await kill(first);
+  const reader = startReader(t, file);
+  assert.equal(await Promise.race([reader.then(() => 'read'), delay(300, 'waits')]), 'waits');
+  await startGuard(t, root, file, 'adopt', 'allow', '30000');
+  assert.deepEqual(await reader, { text: content, code: 0 });
+});
+
+test('a read the killed daemon had taken and not answered fails with EIO', { timeout: 30_000 }, async (t) => {
+  const { root, file } = prepare(t);
+  const first = await startGuard(t, root, file, 'found', 'hold', '30000');
+  const reader = startReader(t, file);
+  await delay(300);
+  await kill(first);
+  assert.equal(await Promise.race([reader.then(() => 'read'), delay(200, 'waits')]), 'waits');
+  await startGuard(t, root, file, 'adopt', 'allow', '30000');
+  assert.deepEqual(await reader, { text: '', code: 1 });
+  assert.deepEqual(await startReader(t, file), { text: content, code: 0 });
+});
+
+test('with no daemon for the grace period reads fail with EIO, and never give other bytes', {
+  timeout: 30_000,
+}, async (t) => {
+  const { root, file } = prepare(t);
+  await kill(await startGuard(t, root, file, 'found', 'hold', '100'));
+  assert.deepEqual(await startReader(t, file), { text: '', code: 1 });
+  assert.deepEqual(await startReader(t, file), { text: '', code: 1 });
+  await startGuard(t, root, file, 'adopt', 'allow', '100');
+  assert.deepEqual(await startReader(t, file), { text: content, code: 0 });
+});

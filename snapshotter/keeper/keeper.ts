@@ -1,0 +1,99 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { type FromKeeper, socketName, type ToKeeper } from './message.ts';
+import { copyDescriptor } from './pidfd.ts';
+
+export interface HeldDescriptors {
+  readonly fuseFd?: number | undefined;
+  readonly groupFd?: number | undefined;
+}
+
+const startLimitMs = 10_000;
+
+/** This daemon's connection to the keeper that holds its descriptors as well (process.ts). */
+export class Keeper {
+  readonly pid: number;
+  readonly #socket: Socket;
+
+  constructor(pid: number, socket: Socket) {
+    this.pid = pid;
+    this.#socket = socket;
+    socket.on('error', () => {});
+    socket.unref();
+  }
+
+  /** Resolves when the keeper is gone. */
+  get gone(): Promise<unknown> {
+    return this.#socket.closed ? Promise.resolve() : once(this.#socket, 'close');
+  }
+
+  /** Nothing is mounted any more: the keeper leaves. */
+  async dismiss(): Promise<void> {
+    const message: ToKeeper = { kind: 'dismiss' };
+    const gone = this.gone;
+    this.#socket.ref();
+    this.#socket.write(`${JSON.stringify(message)}\n`);
+    await gone;
+  }
+
+  /** Lets go, as a daemon's death would: the keeper waits for the next one. */
+  release(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Starts a keeper for these descriptors; `root` is the daemon's own directory. */
+export async function startKeeper(root: string, held: HeldDescriptors, graceMs: number): Promise<Keeper> {
+  const socketPath = join(root, socketName);
+  const program = fileURLToPath(new URL('./process.ts', import.meta.url));
+  const child = spawn(process.execPath, ['--max-old-space-size=32', program, socketPath, String(graceMs)], {
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', 'ignore', 'inherit', held.fuseFd ?? 'ignore', held.groupFd ?? 'ignore'],
+  });
+  const exited = new AbortController();
+  child.once('exit', () => exited.abort(new Error('the keeper process ended before it listened')));
+  child.once('error', (error) => exited.abort(error));
+  child.unref();
+  const limit = AbortSignal.any([exited.signal, AbortSignal.timeout(startLimitMs)]);
+  for (;;) {
+    const found = await greet(root);
+    if (found !== undefined && found.hello.pid === child.pid) return new Keeper(found.hello.pid, found.socket);
+    found?.socket.destroy();
+    limit.throwIfAborted();
+    await delay(20);
+  }
+}
+
+/** The keeper a daemon before this one left behind, and copies of what it holds; undefined where there is none. */
+export async function findKeeper(root: string): Promise<{ keeper: Keeper; held: HeldDescriptors } | undefined> {
+  const found = await greet(root);
+  if (found === undefined) return undefined;
+  const { pid, fuseFd, groupFd } = found.hello;
+  return {
+    keeper: new Keeper(pid, found.socket),
+    held: {
+      fuseFd: fuseFd === null ? undefined : copyDescriptor(pid, fuseFd),
+      groupFd: groupFd === null ? undefined : copyDescriptor(pid, groupFd),
+    },
+  };
+}
+
+async function greet(root: string): Promise<{ hello: FromKeeper; socket: Socket } | undefined> {
+  const socket = connect(join(root, socketName));
+  try {
+    let text = '';
+    for await (const piece of socket.iterator({ destroyOnReturn: false })) {
+      text += String(piece);
+      if (text.endsWith('\n')) return { hello: JSON.parse(text) as FromKeeper, socket };
+    }
+  } catch {
+    // Nobody listens there.
+  }
+  socket.destroy();
+  return undefined;
+}

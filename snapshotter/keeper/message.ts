@@ -1,0 +1,12 @@
+/** Lines of JSON on the keeper's socket. */
+export type FromKeeper = {
+  readonly pid: number;
+  /** Its descriptors, to be copied with pidfd_getfd; null where there is none to hold. */
+  readonly fuseFd: number | null;
+  readonly groupFd: number | null;
+};
+
+/** `dismiss`: nothing is mounted any more, leave. Anything else that ends the connection counts as the daemon's death. */
+export type ToKeeper = { readonly kind: 'dismiss' };
+
+export const socketName = 'keeper.sock';

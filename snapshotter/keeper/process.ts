@@ -1,0 +1,78 @@
+import { chmodSync, closeSync, fstatSync, rmSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { denyOrphaned, denyWaiting } from './denial.ts';
+import type { FromKeeper, ToKeeper } from './message.ts';
+
+/**
+ * The keeper: holds the daemon's FUSE connection and fanotify group, so that readers wait instead of failing, or reading
+ * zeros, while no daemon runs. The last holder's death would let every read through a hole return zeros.
+ *
+ *     node process.ts SOCKET GRACE_MS      descriptors 3: /dev/fuse, 4: the group; /dev/null where there is none
+ *
+ * A daemon that comes copies the descriptors and stays connected. When it goes without `dismiss`, the next has GRACE_MS to
+ * come; after that every read of a hole gets EIO, from here, until one does.
+ */
+const [socketPath, graceText] = process.argv.slice(2);
+if (socketPath === undefined || graceText === undefined)
+  throw new Error('keeper: name the socket and the grace period');
+const graceMs = Number(graceText);
+const denialPeriodMs = 50;
+
+let fuseFd = heldDescriptor(3);
+const groupFd = heldDescriptor(4);
+let daemon: Socket | undefined;
+let grace: NodeJS.Timeout | undefined;
+let denial: NodeJS.Timeout | undefined;
+
+process.umask(0o177);
+rmSync(socketPath, { force: true });
+const server = createServer(welcome);
+server.listen(socketPath, () => chmodSync(socketPath, 0o600));
+startGrace();
+// Both are what a service manager sends to a whole group when it stops the daemon: what is held must outlive that.
+process.on('SIGTERM', () => {});
+process.on('SIGINT', () => {});
+process.on('SIGHUP', () => {});
+
+function welcome(socket: Socket): void {
+  clearTimeout(grace);
+  clearInterval(denial);
+  daemon = socket;
+  const hello: FromKeeper = { pid: process.pid, fuseFd: fuseFd ?? null, groupFd: groupFd ?? null };
+  socket.write(`${JSON.stringify(hello)}\n`);
+  let received = '';
+  socket.on('data', (piece) => {
+    received += piece.toString();
+    const lines = received.split('\n');
+    received = lines.pop() ?? '';
+    for (const line of lines) if ((JSON.parse(line) as ToKeeper).kind === 'dismiss') leave();
+  });
+  socket.on('error', () => {});
+  socket.on('close', () => {
+    if (daemon !== socket) return;
+    daemon = undefined;
+    startGrace();
+  });
+}
+
+function startGrace(): void {
+  grace = setTimeout(() => {
+    // The FUSE connection ends with its last descriptor: readers get ENOTCONN.
+    if (fuseFd !== undefined) closeSync(fuseFd);
+    fuseFd = undefined;
+    if (groupFd === undefined) return;
+    denyOrphaned(groupFd);
+    denyWaiting(groupFd);
+    denial = setInterval(() => denyWaiting(groupFd), denialPeriodMs);
+  }, graceMs);
+}
+
+function leave(): void {
+  rmSync(socketPath!, { force: true });
+  process.exit(0);
+}
+
+function heldDescriptor(fd: number): number | undefined {
+  // /dev/null stands for nothing to hold: character device 1:3.
+  return fstatSync(fd).rdev === 0x103 ? undefined : fd;
+}
