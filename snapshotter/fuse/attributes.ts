@@ -1,0 +1,92 @@
+import type { InodeTable } from '../tree/inode-table.ts';
+import { foreverSec, replyHeaderBytes, rootInode, rootSlot, setUint64 } from './wire.ts';
+
+/**
+ *     fuse_attr, 88 bytes: ino size blocks atime mtime ctime u64 | atimensec mtimensec ctimensec mode nlink uid gid rdev
+ *                          blksize flags u32
+ *     fuse_attr_out, 104:  attr_valid u64 | attr_valid_nsec u32 | pad | fuse_attr
+ *     fuse_entry_out, 128: nodeid generation entry_valid attr_valid u64 | entry_valid_nsec attr_valid_nsec u32 | fuse_attr
+ */
+const attrBytes = 88;
+export const attrOutBytes = 16 + attrBytes;
+export const entryOutBytes = 40 + attrBytes;
+
+const blockBytes = 512;
+const preferredIoBytes = 4096;
+
+/** The reply body of GETATTR, at `replyHeaderBytes`; returns the length of the whole reply. */
+export function encodeAttrOut(view: DataView, table: InodeTable, slot: number, inode: number): number {
+  setUint64(view, replyHeaderBytes, foreverSec);
+  setUint64(view, replyHeaderBytes + 8, 0);
+  encodeAttr(view, replyHeaderBytes + 16, table, slot, inode);
+  return replyHeaderBytes + attrOutBytes;
+}
+
+/** fuse_entry_out for an inode of a layer; entries and attributes stay valid for good. */
+export function encodeEntry(view: DataView, at: number, table: InodeTable, slot: number, inode: number): void {
+  encodeEntryHead(view, at, slot, inode);
+  encodeAttr(view, at + 40, table, slot, inode);
+}
+
+/** nodeid 0 with a validity: the kernel remembers that there is no such name. */
+export function encodeNegativeEntry(view: DataView, at: number): void {
+  for (let offset = 0; offset < entryOutBytes; offset += 4) view.setUint32(at + offset, 0, true);
+  setUint64(view, at + 16, foreverSec);
+}
+
+/** The root of the mount, which belongs to no layer: a directory of directories. */
+export function encodeRootAttrOut(view: DataView, layerCount: number): number {
+  setUint64(view, replyHeaderBytes, foreverSec);
+  setUint64(view, replyHeaderBytes + 8, 0);
+  encodeRootAttr(view, replyHeaderBytes + 16, layerCount);
+  return replyHeaderBytes + attrOutBytes;
+}
+
+export function encodeRootEntry(view: DataView, at: number, layerCount: number): void {
+  encodeEntryHead(view, at, rootSlot, rootInode);
+  encodeRootAttr(view, at + 40, layerCount);
+}
+
+function encodeEntryHead(view: DataView, at: number, slot: number, inode: number): void {
+  view.setUint32(at, inode, true);
+  view.setUint32(at + 4, slot, true);
+  setUint64(view, at + 8, 0);
+  setUint64(view, at + 16, foreverSec);
+  setUint64(view, at + 24, foreverSec);
+  setUint64(view, at + 32, 0);
+}
+
+/**
+ * st_ino is the whole nodeid. All layers share one st_dev, also as overlayfs shows them, and ld.so, tar and du take two
+ * files with equal (st_dev, st_ino) for one: the inode alone would make libraries of different layers the same.
+ */
+function encodeAttr(view: DataView, at: number, table: InodeTable, slot: number, inode: number): void {
+  const sizeBytes = table.sizeBytes[inode]!;
+  const mtimeSec = table.mtimeSec[inode]!;
+  const mtimeNsec = table.mtimeNsec[inode]!;
+  view.setUint32(at, inode, true);
+  view.setUint32(at + 4, slot, true);
+  setUint64(view, at + 8, sizeBytes);
+  setUint64(view, at + 16, Math.ceil(sizeBytes / blockBytes));
+  setUint64(view, at + 24, mtimeSec);
+  setUint64(view, at + 32, mtimeSec);
+  setUint64(view, at + 40, mtimeSec);
+  view.setUint32(at + 48, mtimeNsec, true);
+  view.setUint32(at + 52, mtimeNsec, true);
+  view.setUint32(at + 56, mtimeNsec, true);
+  view.setUint32(at + 60, table.mode[inode]!, true);
+  view.setUint32(at + 64, table.nlink[inode]!, true);
+  view.setUint32(at + 68, table.uid[inode]!, true);
+  view.setUint32(at + 72, table.gid[inode]!, true);
+  view.setUint32(at + 76, table.rdev[inode]!, true);
+  view.setUint32(at + 80, preferredIoBytes, true);
+  view.setUint32(at + 84, 0, true);
+}
+
+function encodeRootAttr(view: DataView, at: number, layerCount: number): void {
+  for (let offset = 0; offset < attrBytes; offset += 4) view.setUint32(at + offset, 0, true);
+  view.setUint32(at, rootInode, true);
+  view.setUint32(at + 60, 0o040755, true);
+  view.setUint32(at + 64, 2 + layerCount, true);
+  view.setUint32(at + 80, preferredIoBytes, true);
+}

@@ -1,0 +1,127 @@
+import { closeSync, constants, openSync } from 'node:fs';
+import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import {
+  MNT_DETACH,
+  MS_NOATIME,
+  MS_RDONLY,
+  mountFilesystem,
+  type SyscallError,
+  unmountFilesystem,
+} from '../syscalls.ts';
+import { FuseError } from './error.ts';
+
+const devicePath = '/dev/fuse';
+const filesystemType = 'fuse.stargz';
+const unmountLimitMs = 5000;
+
+/** A new connection, not yet mounted. Reads of it never block: who waits does so in poll(2). */
+export function openFuseDevice(mountpoint: string): number {
+  try {
+    return openSync(devicePath, constants.O_RDWR | constants.O_NONBLOCK);
+  } catch (error) {
+    const remedy = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'run `modprobe fuse`' : 'run as root';
+    throw new FuseError('no-device', mountpoint, `cannot open ${devicePath}; ${remedy}`, error);
+  }
+}
+
+/**
+ * Mounts the connection read-only. That is also what keeps a read from making the kernel forget the inode's atime, and
+ * ask for the attributes of every file again.
+ */
+export async function mountFuse(fuseFd: number, mountpoint: string, allowOther: boolean): Promise<void> {
+  const data = [`fd=${fuseFd}`, 'rootmode=40000', 'user_id=0', 'group_id=0', 'default_permissions'];
+  if (allowOther) data.push('allow_other');
+  try {
+    await mountFilesystem('stargz', mountpoint, filesystemType, MS_RDONLY | MS_NOATIME, data.join(','));
+  } catch (error) {
+    const remedy = (error as SyscallError).code === 'EPERM' ? 'run as root, with CAP_SYS_ADMIN' : 'see the kernel log';
+    throw new FuseError('mount-failed', mountpoint, `mount(2) failed; ${remedy}`, error);
+  }
+}
+
+/**
+ * The directory as the kernel will name it, made if it is missing. Whatever a killed daemon left mounted there goes;
+ * another kind of file system stays, and is an error.
+ */
+export async function prepareMountpoint(path: string): Promise<string> {
+  const parent = dirname(resolve(path));
+  await mkdir(parent, { recursive: true });
+  // The last step is not followed: on a dead mount even lstat fails.
+  const mountpoint = join(await realpath(parent), basename(path));
+  for (let mounted = await findMount(mountpoint); mounted !== undefined; mounted = await findMount(mountpoint)) {
+    if (mounted.type !== filesystemType)
+      throw new FuseError(
+        'mount-failed',
+        mountpoint,
+        `a ${mounted.type} is mounted there; unmount it or choose another`,
+      );
+    await unmountFilesystem(mountpoint, MNT_DETACH);
+  }
+  await mkdir(mountpoint, { recursive: true });
+  return mountpoint;
+}
+
+export interface MountEntry {
+  /** st_dev as `major:minor`, in decimal. */
+  readonly device: string;
+  readonly type: string;
+}
+
+/** The topmost mount at exactly this path, from /proc/self/mountinfo (proc_pid_mountinfo(5)). */
+export async function findMount(mountpoint: string): Promise<MountEntry | undefined> {
+  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
+  for (const line of lines.reverse()) {
+    const fields = line.split(' ');
+    if (fields.length < 10 || unescapeMountPath(fields[4]!) !== mountpoint) continue;
+    return { device: fields[2]!, type: fields[fields.indexOf('-') + 1]! };
+  }
+  return undefined;
+}
+
+function unescapeMountPath(field: string): string {
+  if (!field.includes('\\')) return field;
+  const raw = field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  // mountinfo escapes single bytes; the rest was decoded from UTF-8 already, so only ASCII can stand here.
+  return raw;
+}
+
+/** How far the kernel reads ahead on this mount. False where /sys cannot be written: then it stays at 128 KiB. */
+export async function setReadahead(mountpoint: string, readaheadKib: number): Promise<boolean> {
+  const mounted = await findMount(mountpoint);
+  if (mounted === undefined) return false;
+  return writeFile(`/sys/class/bdi/${mounted.device}/read_ahead_kb`, String(readaheadKib)).then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * Takes the mount down, lazily if somebody still uses it or the kernel does not come back in time. Call it while
+ * something still answers the kernel's requests.
+ */
+export async function unmountFuse(mountpoint: string): Promise<void> {
+  const limit = Promise.withResolvers<'late'>();
+  const timer = setTimeout(() => limit.resolve('late'), unmountLimitMs);
+  try {
+    const outcome = await Promise.race([unmountFilesystem(mountpoint).then(() => 'done' as const), limit.promise]);
+    if (outcome === 'done') return;
+  } catch (error) {
+    const { code } = error as SyscallError;
+    // Not a mount point, or gone with its directory: somebody else took it down.
+    if (code === 'EINVAL' || code === 'ENOENT') return;
+  } finally {
+    clearTimeout(timer);
+  }
+  await unmountFilesystem(mountpoint, MNT_DETACH).catch((error: SyscallError) => {
+    if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error;
+  });
+}
+
+export function closeDescriptor(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {
+    // Closed already: nothing is lost.
+  }
+}

@@ -1,0 +1,149 @@
+import type { InodeTable } from '../tree/inode-table.ts';
+import { encodeEntry, encodeRootEntry, entryOutBytes } from './attributes.ts';
+import { rootInode, rootSlot, setUint64 } from './wire.ts';
+
+/**
+ *     fuse_dirent:     ino u64 | off u64 | namelen u32 | type u32 | name, padded to 8
+ *     fuse_direntplus: fuse_entry_out | fuse_dirent
+ *
+ * `off` is where the next READDIR goes on: 1 after `.`, 2 after `..`, then 3 + index. The kernel links what READDIRPLUS
+ * brings into its caches, except `.` and `..`, for which nodeid 0 says so.
+ */
+const direntHeadBytes = 24;
+const DT_DIR = 4;
+
+/** Writes entries of a directory from `offset` on into [at, end); returns where it stopped. */
+export function encodeDirectory(
+  view: DataView,
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  offset: number,
+  plus: boolean,
+  table: InodeTable,
+  slot: number,
+  inode: number,
+): number {
+  let next = encodeDots(view, at, end, offset, plus, slot, inode, slot, table.parent[inode]!);
+  const first = table.firstDirent[inode]!;
+  const length = table.direntLength[inode]!;
+  const headBytes = (plus ? entryOutBytes : 0) + direntHeadBytes;
+  for (let index = Math.max(0, offset - 2); index < length; index++) {
+    const row = first + index;
+    const child = table.direntInode[row]!;
+    const nameLength = table.direntNameLength[row]!;
+    const padded = (headBytes + nameLength + 7) & ~7;
+    if (next + padded > end) return next;
+    if (plus) encodeEntry(view, next, table, slot, child);
+    const head = next + headBytes - direntHeadBytes;
+    encodeDirentHead(view, head, slot, child, index + 3, nameLength, table.mode[child]! >>> 12);
+    copyName(bytes, head + direntHeadBytes, table.pool, table.direntNameOffset[row]!, nameLength, next + padded);
+    next += padded;
+  }
+  return next;
+}
+
+/** The root's entries: `slots` in ascending order, since the offset of a slot must survive others coming and going. */
+export function encodeRootDirectory(
+  view: DataView,
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  offset: number,
+  plus: boolean,
+  layers: Iterable<{ readonly slot: number; readonly table: InodeTable }>,
+): number {
+  let next = encodeDots(view, at, end, offset, plus, rootSlot, rootInode, rootSlot, rootInode);
+  const headBytes = (plus ? entryOutBytes : 0) + direntHeadBytes;
+  for (const { slot, table } of layers) {
+    if (slot + 2 <= offset) continue;
+    const name = String(slot);
+    const padded = (headBytes + name.length + 7) & ~7;
+    if (next + padded > end) return next;
+    if (plus) encodeEntry(view, next, table, slot, rootInode);
+    const head = next + headBytes - direntHeadBytes;
+    encodeDirentHead(view, head, slot, rootInode, slot + 2, name.length, DT_DIR);
+    bytes.fill(0, head + direntHeadBytes, next + padded);
+    for (let i = 0; i < name.length; i++) bytes[head + direntHeadBytes + i] = name.charCodeAt(i);
+    next += padded;
+  }
+  return next;
+}
+
+function encodeDots(
+  view: DataView,
+  at: number,
+  end: number,
+  offset: number,
+  plus: boolean,
+  slot: number,
+  inode: number,
+  parentSlot: number,
+  parentInode: number,
+): number {
+  const headBytes = (plus ? entryOutBytes : 0) + direntHeadBytes;
+  const padded = headBytes + 8;
+  let next = at;
+  for (let dot = offset; dot < 2; dot++) {
+    if (next + padded > end) return next;
+    if (plus) {
+      // Only nodeid matters here, and it must be 0; a root entry fills the rest with something sane.
+      encodeRootEntry(view, next, 0);
+      setUint64(view, next, 0);
+    }
+    const head = next + headBytes - direntHeadBytes;
+    if (dot === 0) encodeDirentHead(view, head, slot, inode, 1, 1, DT_DIR);
+    else encodeDirentHead(view, head, parentSlot, parentInode, 2, 2, DT_DIR);
+    setUint64(view, head + direntHeadBytes, dot === 0 ? 0x2e : 0x2e2e);
+    next += padded;
+  }
+  return next;
+}
+
+function encodeDirentHead(
+  view: DataView,
+  at: number,
+  slot: number,
+  inode: number,
+  nextOffset: number,
+  nameLength: number,
+  type: number,
+): void {
+  view.setUint32(at, inode, true);
+  view.setUint32(at + 4, slot, true);
+  setUint64(view, at + 8, nextOffset);
+  view.setUint32(at + 16, nameLength, true);
+  view.setUint32(at + 20, type, true);
+}
+
+/** Names are short: a loop beats a call into the runtime and makes no view. Pads with NUL up to `end`. */
+function copyName(to: Uint8Array, at: number, pool: Uint8Array, from: number, length: number, end: number): void {
+  for (let i = 0; i < length; i++) to[at + i] = pool[from + i]!;
+  for (let i = at + length; i < end; i++) to[i] = 0;
+}
+
+/** The inode named bytes[start, end) in a directory, 0 if there is none: a binary search, names are in byte order. */
+export function findEntry(table: InodeTable, directory: number, bytes: Uint8Array, start: number, end: number): number {
+  let low = table.firstDirent[directory]!;
+  let high = low + table.direntLength[directory]!;
+  while (low < high) {
+    const row = (low + high) >>> 1;
+    const order = compareName(table, row, bytes, start, end);
+    if (order === 0) return table.direntInode[row]!;
+    if (order < 0) low = row + 1;
+    else high = row;
+  }
+  return 0;
+}
+
+function compareName(table: InodeTable, row: number, bytes: Uint8Array, start: number, end: number): number {
+  const pool = table.pool;
+  const offset = table.direntNameOffset[row]!;
+  const length = table.direntNameLength[row]!;
+  const shorter = Math.min(length, end - start);
+  for (let i = 0; i < shorter; i++) {
+    const difference = pool[offset + i]! - bytes[start + i]!;
+    if (difference !== 0) return difference;
+  }
+  return length - (end - start);
+}

@@ -1,0 +1,43 @@
+import type { Miss } from './dispatch.ts';
+import type { Negotiated, ReaddirPlus } from './init.ts';
+
+/** What the main thread starts a worker with. */
+export interface WorkerData {
+  readonly fuseFd: number;
+  readonly wakeFd: number;
+  /** Int32: see `control`. */
+  readonly control: SharedArrayBuffer;
+  readonly readdirPlus: ReaddirPlus;
+}
+
+/** Words of the control buffer. */
+export const control = {
+  /** Raised after each message, so that a worker looks into its port only when there is something in it. */
+  posted: 0,
+  /** 1: leave. */
+  stopping: 1,
+  words: 2,
+} as const;
+
+export type MessageToWorker =
+  | {
+      readonly kind: 'add-layer';
+      readonly slot: number;
+      readonly table: SharedArrayBuffer;
+      readonly present: SharedArrayBuffer;
+      readonly dataFd: number;
+      readonly seen: SharedArrayBuffer | undefined;
+    }
+  /** Answered with `removed` once this worker will not touch the layer's descriptor again. */
+  | { readonly kind: 'remove-layer'; readonly slot: number };
+
+export type MessageFromWorker =
+  | { readonly kind: 'miss'; readonly miss: Miss }
+  | { readonly kind: 'interrupt'; readonly uniqueLow: number; readonly uniqueHigh: number }
+  | { readonly kind: 'first-read'; readonly slot: number; readonly inode: number; readonly chunk: number }
+  | { readonly kind: 'negotiated'; readonly negotiated: Negotiated }
+  | { readonly kind: 'removed'; readonly slot: number }
+  /** A request this worker could not handle; it was answered with EIO. */
+  | { readonly kind: 'failed'; readonly error: unknown }
+  /** The kernel ended the connection (the last mount of it is gone, or it was aborted). */
+  | { readonly kind: 'disconnected' };

@@ -1,0 +1,162 @@
+import { readFile } from 'node:fs/promises';
+import { preadDescriptor, writeDescriptor } from '../syscalls.ts';
+import type { Miss } from './dispatch.ts';
+import { maxReadBytes } from './init.ts';
+import { encodeReplyHeader, errno, replyHeaderBytes } from './wire.ts';
+
+/** Makes bytes of a layer's data file present, verified; rejects when they cannot be had. */
+export interface LayerReader {
+  ensure(dataOffset: number, sizeBytes: number, signal: AbortSignal): Promise<void>;
+  /** The first read of each inode, in order: what a recording of accesses wants. Costs nothing when absent. */
+  onFirstRead?(inode: number, chunk: number): void;
+}
+
+export interface PendingReadsOptions {
+  readonly fuseFd: number;
+  /** After this a read fails with EIO, whatever `ensure` does. */
+  readonly limitMs: number;
+  onFailure(miss: Miss, error: unknown): void;
+}
+
+interface Pending {
+  readonly miss: Miss;
+  settle(error: number): void;
+  abandon(): void;
+  interrupted: boolean;
+}
+
+/** How often the thread behind an interrupted read is looked at. */
+const fatalCheckMs = 200;
+const sigkillBit = 1n << 8n;
+
+/** Reads of bytes that are not there yet: the kernel's requests that this process owes an answer, all at once. */
+export class PendingReads {
+  readonly #pending = new Map<string, Pending>();
+  readonly #options: PendingReadsOptions;
+  /** Read and write are both synchronous, so one buffer serves all. */
+  readonly #output = Buffer.alloc(replyHeaderBytes + maxReadBytes);
+  readonly #body = this.#output.subarray(replyHeaderBytes);
+  readonly #view = new DataView(this.#output.buffer, this.#output.byteOffset, this.#output.length);
+
+  constructor(options: PendingReadsOptions) {
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#pending.size;
+  }
+
+  /** Answers the read when its bytes have come, or fails it. */
+  serve(miss: Miss, reader: LayerReader, dataFd: number): void {
+    const key = keyOf(miss.uniqueLow, miss.uniqueHigh);
+    const controller = new AbortController();
+    const late = new Error(`no data after ${this.#options.limitMs} ms`);
+    const timer = setTimeout(() => fail(late), this.#options.limitMs);
+    const forget = (): boolean => {
+      if (this.#pending.get(key) !== pending) return false;
+      this.#pending.delete(key);
+      clearTimeout(timer);
+      return true;
+    };
+    const settle = (error: number): void => {
+      if (!forget()) return;
+      if (error === 0) this.#replyData(miss, dataFd);
+      else {
+        this.#replyError(miss.uniqueLow, miss.uniqueHigh, error);
+        controller.abort();
+      }
+    };
+    const abandon = (): void => {
+      if (forget()) controller.abort();
+    };
+    const fail = (error: unknown): void => {
+      if (this.#pending.get(key) !== pending) return;
+      this.#options.onFailure(miss, error);
+      settle(errno.EIO);
+    };
+    const pending: Pending = { miss, settle, abandon, interrupted: false };
+    this.#pending.set(key, pending);
+    try {
+      reader.ensure(miss.dataOffset, miss.sizeBytes, controller.signal).then(() => settle(0), fail);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  /** Fails a read that cannot be served at all. */
+  refuse(miss: Miss, error: number): void {
+    this.#replyError(miss.uniqueLow, miss.uniqueHigh, error);
+  }
+
+  /**
+   * The kernel sends this for any signal that reaches the waiting thread, once, and goes on waiting. EINTR from a read
+   * of a file, or a SIGBUS from a page fault, is not what a program with a timer expects; so a read ends early only for
+   * a thread that is about to die.
+   */
+  interrupt(uniqueLow: number, uniqueHigh: number): void {
+    const pending = this.#pending.get(keyOf(uniqueLow, uniqueHigh));
+    // Its miss may still be on the way from another worker. EAGAIN: ask again, unless it has been answered by then.
+    if (pending === undefined) this.#replyError((uniqueLow | 1) >>> 0, uniqueHigh, errno.EAGAIN);
+    else if (!pending.interrupted) {
+      pending.interrupted = true;
+      this.#watch(pending).catch(() => pending.settle(errno.EINTR));
+    }
+  }
+
+  async #watch(pending: Pending): Promise<void> {
+    const { uniqueLow, uniqueHigh, pid } = pending.miss;
+    while (this.#pending.get(keyOf(uniqueLow, uniqueHigh)) === pending) {
+      if (await isDying(pid)) return pending.settle(errno.EINTR);
+      await new Promise((resolve) => setTimeout(resolve, fatalCheckMs).unref());
+    }
+  }
+
+  failSlot(slot: number, error: number): void {
+    for (const pending of [...this.#pending.values()]) if (pending.miss.slot === slot) pending.settle(error);
+  }
+
+  failAll(error: number): void {
+    for (const pending of [...this.#pending.values()]) pending.settle(error);
+  }
+
+  /** Forgets them without an answer: another process will get to read these requests. */
+  abandon(): void {
+    for (const pending of [...this.#pending.values()]) pending.abandon();
+  }
+
+  #replyData(miss: Miss, dataFd: number): void {
+    const count = preadDescriptor(dataFd, this.#body, miss.sizeBytes, miss.dataOffset);
+    if (count === miss.sizeBytes) {
+      const sizeBytes = replyHeaderBytes + count;
+      writeDescriptor(
+        this.#options.fuseFd,
+        this.#output,
+        encodeReplyHeader(this.#view, sizeBytes, 0, miss.uniqueLow, miss.uniqueHigh),
+      );
+      return;
+    }
+    this.#options.onFailure(miss, new Error(`data file: read ${count} of ${miss.sizeBytes} bytes`));
+    this.#replyError(miss.uniqueLow, miss.uniqueHigh, errno.EIO);
+  }
+
+  #replyError(uniqueLow: number, uniqueHigh: number, error: number): void {
+    const sizeBytes = encodeReplyHeader(this.#view, replyHeaderBytes, error, uniqueLow, uniqueHigh);
+    writeDescriptor(this.#options.fuseFd, this.#output, sizeBytes);
+  }
+}
+
+function keyOf(uniqueLow: number, uniqueHigh: number): string {
+  return `${uniqueHigh}:${uniqueLow}`;
+}
+
+/** Whether SIGKILL is pending on a thread: any signal that ends a process arrives at its threads as that one. */
+async function isDying(pid: number): Promise<boolean> {
+  if (pid === 0) return false;
+  const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => undefined);
+  if (status === undefined) return true;
+  for (const field of ['SigPnd', 'ShdPnd']) {
+    const mask = new RegExp(`^${field}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1];
+    if (mask !== undefined && (BigInt(`0x${mask}`) & sigkillBit) !== 0n) return true;
+  }
+  return false;
+}

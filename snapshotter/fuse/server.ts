@@ -1,0 +1,341 @@
+import { write } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { openEvent, signalEvent } from '../syscalls.ts';
+import type { InodeTable } from '../tree/inode-table.ts';
+import { closeDescriptor, mountFuse, openFuseDevice, prepareMountpoint, setReadahead, unmountFuse } from './device.ts';
+import type { Miss } from './dispatch.ts';
+import { FuseError } from './error.ts';
+import { hasFlag, initFlag, type Negotiated, type ReaddirPlus } from './init.ts';
+import { control, type MessageFromWorker, type MessageToWorker, type WorkerData } from './message.ts';
+import { encodeInvalEntry, encodeInvalInode, encodeResend } from './notification.ts';
+import { type LayerReader, PendingReads } from './pending-reads.ts';
+import { errno, rootInode, rootSlot } from './wire.ts';
+
+export type { LayerReader } from './pending-reads.ts';
+
+export interface FuseOptions {
+  /** Threads that answer the kernel from shared memory. Default 1: see docs/fuse.md for what more of them measure. */
+  readonly workers?: number;
+  readonly readdirPlus?: ReaddirPlus;
+  /** Processes of other users may use the mount, as containers do. Default true. */
+  readonly allowOther?: boolean;
+  readonly readaheadKib?: number;
+  /** A read whose data does not come within this fails with EIO. Default 300,000. */
+  readonly missLimitMs?: number;
+  /** A read that failed (`miss` says which), or a defect in a worker. For a log. */
+  onError?(error: unknown, miss?: Miss): void;
+  /** The kernel ended the connection before `close` was called: somebody unmounted or aborted it. */
+  onDisconnect?(): void;
+}
+
+export interface FuseLayer {
+  /** 1 to 2^32 - 1, never used before on this connection. Names the layer's directory. */
+  readonly slot: number;
+  readonly table: InodeTable;
+  readonly present: SharedArrayBuffer;
+  /** Stays open until `removeLayer` has returned. */
+  readonly dataFd: number;
+}
+
+/** What a restarted daemon needs to go on with a connection, besides its descriptor: plain data, to be kept in a file. */
+export interface FuseConnection {
+  readonly mountpoint: string;
+  readonly negotiated: Negotiated;
+}
+
+const defaultReadaheadKib = 512;
+const defaultMissLimitMs = 300_000;
+const initLimitMs = 10_000;
+const workerEndLimitMs = 5000;
+
+const writeAsync = promisify(write);
+
+/** One FUSE connection and its mount, with a directory for each layer. */
+export class FuseServer {
+  readonly mountpoint: string;
+  readonly #fuseFd: number;
+  readonly #options: FuseOptions;
+  readonly #control = new Int32Array(new SharedArrayBuffer(control.words * 4));
+  readonly #workers: ServingWorker[] = [];
+  readonly #layers = new Map<number, { readonly layer: FuseLayer; readonly reader: LayerReader }>();
+  readonly #usedSlots = new Set<number>();
+  readonly #pending: PendingReads;
+  readonly #initialized = Promise.withResolvers<Negotiated>();
+  #negotiated: Negotiated | undefined;
+  #isReleasing = false;
+  #closing: Promise<void> | undefined;
+
+  /** Mounts at `path` (made if missing; a dead mount of an earlier daemon is removed first) and begins to serve. */
+  static async mount(path: string, options: FuseOptions = {}): Promise<FuseServer> {
+    const mountpoint = await prepareMountpoint(path);
+    const server = new FuseServer(openFuseDevice(mountpoint), mountpoint, options);
+    try {
+      await mountFuse(server.#fuseFd, mountpoint, options.allowOther ?? true);
+      server.#startWorkers();
+      server.#negotiated = await server.#waitForInit();
+      await setReadahead(mountpoint, options.readaheadKib ?? defaultReadaheadKib);
+      return server;
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes over the connection of a daemon that is gone, by its descriptor, which somebody held meanwhile. Nothing is
+   * answered before `resume`: add the layers first, under their old slots. Meanwhile readers wait, they do not fail.
+   */
+  static adopt(fuseFd: number, connection: FuseConnection, options: FuseOptions = {}): FuseServer {
+    const server = new FuseServer(fuseFd, connection.mountpoint, options);
+    server.#negotiated = connection.negotiated;
+    return server;
+  }
+
+  private constructor(fuseFd: number, mountpoint: string, options: FuseOptions) {
+    this.mountpoint = mountpoint;
+    this.#fuseFd = fuseFd;
+    this.#options = options;
+    this.#initialized.promise.catch(() => {});
+    this.#pending = new PendingReads({
+      fuseFd,
+      limitMs: options.missLimitMs ?? defaultMissLimitMs,
+      onFailure: (miss, error) => options.onError?.(error, miss),
+    });
+  }
+
+  /** The descriptor to hand to who shall hold the connection over a restart. */
+  get fd(): number {
+    return this.#fuseFd;
+  }
+
+  get connection(): FuseConnection {
+    if (this.#negotiated === undefined) throw new FuseError('init-failed', this.mountpoint, 'not initialized');
+    return { mountpoint: this.mountpoint, negotiated: this.#negotiated };
+  }
+
+  /** Reads that wait for data now. */
+  get pendingReads(): number {
+    return this.#pending.count;
+  }
+
+  /** After `adopt` and `addLayer`: begins to serve, and has the kernel ask again what the dead daemon left unanswered. */
+  async resume(): Promise<void> {
+    this.#assertOpen();
+    if (this.#workers.length > 0) return;
+    this.#startWorkers();
+    for (const { layer, reader } of this.#layers.values()) this.#postLayer(layer, reader);
+    if (this.#negotiated !== undefined && hasFlag(this.#negotiated.flags, initFlag.HAS_RESEND))
+      await this.#notify(encodeResend());
+  }
+
+  /** Shows a layer as a directory; returns its path, good for overlay's `lowerdir=` until `removeLayer`. */
+  async addLayer(layer: FuseLayer, reader: LayerReader): Promise<string> {
+    this.#assertOpen();
+    const { slot } = layer;
+    if (!Number.isInteger(slot) || slot < 1 || slot >= 2 ** 32) throw new RangeError(`not a layer slot: ${slot}`);
+    if (this.#usedSlots.has(slot)) throw new FuseError('slot-used', this.mountpoint, `slot ${slot} was used before`);
+    this.#usedSlots.add(slot);
+    this.#layers.set(slot, { layer, reader });
+    if (this.#workers.length > 0) {
+      this.#postLayer(layer, reader);
+      await this.#notify(encodeInvalInode(rootSlot, rootInode));
+    }
+    return join(this.mountpoint, String(slot));
+  }
+
+  /** When this returns, nothing touches the layer's descriptor any more; who still has its files open gets ESTALE. */
+  async removeLayer(slot: number): Promise<void> {
+    if (!this.#layers.has(slot)) return;
+    await Promise.all(this.#workers.map((worker) => worker.removeLayer(slot)));
+    this.#layers.delete(slot);
+    this.#pending.failSlot(slot, errno.ESTALE);
+    if (this.#closing !== undefined) return;
+    await this.#notify(encodeInvalEntry(rootSlot, rootInode, String(slot)));
+    await this.#notify(encodeInvalInode(rootSlot, rootInode));
+  }
+
+  /** Unmounts and ends. Reads still waiting fail with EIO. Who still uses the mount gets ENOTCONN from then on. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close(true);
+    return this.#closing;
+  }
+
+  /**
+   * Ends without unmounting and without answering what waits: for a restart while somebody else holds the connection's
+   * descriptor. If nobody does, the kernel aborts the connection.
+   */
+  release(): Promise<void> {
+    this.#isReleasing = this.#closing === undefined;
+    this.#closing ??= this.#close(false);
+    return this.#closing;
+  }
+
+  async #close(unmount: boolean): Promise<void> {
+    this.#initialized.reject(new FuseError('closed', this.mountpoint, 'closed'));
+    try {
+      if (unmount) {
+        this.#pending.failAll(errno.EIO);
+        await unmountFuse(this.mountpoint);
+      }
+    } finally {
+      Atomics.store(this.#control, control.stopping, 1);
+      await Promise.all(this.#workers.map((worker) => worker.end()));
+      if (!unmount) this.#pending.abandon();
+      else this.#pending.failAll(errno.EIO);
+      closeDescriptor(this.#fuseFd);
+    }
+  }
+
+  #startWorkers(): void {
+    const data = {
+      fuseFd: this.#fuseFd,
+      control: this.#control.buffer as SharedArrayBuffer,
+      readdirPlus: this.#options.readdirPlus ?? 'always',
+    };
+    for (let index = 0; index < (this.#options.workers ?? 1); index++)
+      this.#workers.push(
+        new ServingWorker(
+          data,
+          (message) => this.#receive(message),
+          (error) => this.#failClosed(error),
+        ),
+      );
+  }
+
+  async #waitForInit(): Promise<Negotiated> {
+    const timer = setTimeout(() => {
+      this.#initialized.reject(
+        new FuseError('init-failed', this.mountpoint, `the kernel did not initialize it within ${initLimitMs} ms`),
+      );
+    }, initLimitMs);
+    try {
+      return await this.#initialized.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #receive(message: MessageFromWorker): void {
+    switch (message.kind) {
+      case 'miss':
+        this.#serveMiss(message.miss);
+        break;
+      case 'interrupt':
+        this.#pending.interrupt(message.uniqueLow, message.uniqueHigh);
+        break;
+      case 'first-read':
+        this.#layers.get(message.slot)?.reader.onFirstRead?.(message.inode, message.chunk);
+        break;
+      case 'negotiated':
+        this.#initialized.resolve(message.negotiated);
+        break;
+      case 'failed':
+        this.#options.onError?.(message.error);
+        break;
+      case 'disconnected':
+        this.#initialized.reject(new FuseError('init-failed', this.mountpoint, 'the kernel refused the protocol'));
+        if (this.#closing === undefined) this.#options.onDisconnect?.();
+        break;
+      case 'removed':
+        break;
+    }
+  }
+
+  #serveMiss(miss: Miss): void {
+    const found = this.#layers.get(miss.slot);
+    if (this.#closing === undefined && found !== undefined) this.#pending.serve(miss, found.reader, found.layer.dataFd);
+    else if (!this.#isReleasing) this.#pending.refuse(miss, found === undefined ? errno.ESTALE : errno.EIO);
+  }
+
+  /** Nobody answers the kernel any more: end the connection rather than let its users hang. */
+  #failClosed(error: unknown): void {
+    this.#options.onError?.(error);
+    if (this.#closing !== undefined) return;
+    this.#options.onDisconnect?.();
+    this.close().catch((closeError) => this.#options.onError?.(closeError));
+  }
+
+  #postLayer(layer: FuseLayer, reader: LayerReader): void {
+    const words = Math.ceil((layer.table.inodeCount + 1) / 32);
+    const message: MessageToWorker = {
+      kind: 'add-layer',
+      slot: layer.slot,
+      table: layer.table.shared,
+      present: layer.present,
+      dataFd: layer.dataFd,
+      seen: reader.onFirstRead === undefined ? undefined : new SharedArrayBuffer(words * 4),
+    };
+    for (const worker of this.#workers) worker.post(message);
+  }
+
+  /** On a thread of the pool: the kernel may wait in there for a lock that a request to this process holds. */
+  async #notify(message: Buffer): Promise<void> {
+    await writeAsync(this.#fuseFd, message).catch((error: NodeJS.ErrnoException) => {
+      // ENOENT: the kernel has no such entry cached. ENODEV, ENOTCONN: it has nothing cached any more.
+      if (!['ENOENT', 'ENODEV', 'ENOTCONN', 'ENOTDIR'].includes(error.code ?? '')) this.#options.onError?.(error);
+    });
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new FuseError('closed', this.mountpoint, 'the server was closed');
+  }
+}
+
+type SharedWorkerData = Omit<WorkerData, 'wakeFd'>;
+
+/** A worker thread, its wake-up descriptor, and who waits for it to let go of a layer. */
+class ServingWorker {
+  readonly #thread: Worker;
+  readonly #wakeFd: number;
+  readonly #control: Int32Array;
+  readonly #removals = new Map<number, () => void>();
+  readonly #exited = Promise.withResolvers<void>();
+  #isExited = false;
+
+  constructor(data: SharedWorkerData, receive: (message: MessageFromWorker) => void, crash: (error: unknown) => void) {
+    this.#control = new Int32Array(data.control);
+    this.#wakeFd = openEvent();
+    this.#thread = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: { ...data, wakeFd: this.#wakeFd } satisfies WorkerData,
+      name: 'fuse',
+    });
+    this.#thread.on('message', (message: MessageFromWorker) => {
+      if (message.kind === 'removed') this.#removals.get(message.slot)?.();
+      receive(message);
+    });
+    this.#thread.on('error', crash);
+    this.#thread.on('exit', () => {
+      this.#isExited = true;
+      for (const removed of this.#removals.values()) removed();
+      closeDescriptor(this.#wakeFd);
+      this.#exited.resolve();
+    });
+  }
+
+  post(message: MessageToWorker): void {
+    if (this.#isExited) return;
+    this.#thread.postMessage(message);
+    Atomics.add(this.#control, control.posted, 1);
+    signalEvent(this.#wakeFd);
+  }
+
+  async removeLayer(slot: number): Promise<void> {
+    if (this.#isExited) return;
+    const removed = Promise.withResolvers<void>();
+    this.#removals.set(slot, removed.resolve);
+    this.post({ kind: 'remove-layer', slot });
+    await removed.promise;
+    this.#removals.delete(slot);
+  }
+
+  /** The stop word must be set. */
+  async end(): Promise<void> {
+    if (this.#isExited) return;
+    signalEvent(this.#wakeFd);
+    const timer = setTimeout(() => void this.#thread.terminate(), workerEndLimitMs);
+    await this.#exited.promise;
+    clearTimeout(timer);
+  }
+}

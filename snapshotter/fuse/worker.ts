@@ -1,0 +1,109 @@
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import {
+  clearEvent,
+  errno as hostErrno,
+  poll,
+  polledEvents,
+  pollSet,
+  preadDescriptor,
+  readDescriptor,
+  writeDescriptor,
+} from '../syscalls.ts';
+import { viewInodeTable } from '../tree/inode-table.ts';
+import { Dispatcher } from './dispatch.ts';
+import { maxReadBytes } from './init.ts';
+import { control, type MessageFromWorker, type MessageToWorker, type WorkerData } from './message.ts';
+import { errno, replyHeaderBytes } from './wire.ts';
+
+/**
+ * A thread that answers the kernel from shared memory. It never waits for anything but the kernel and its wake-up
+ * descriptor, both in poll(2): a thread blocked in read(2) could not be ended, and the process could not exit.
+ */
+
+/** The kernel demands max_write and a header, 8192 at least; extended attributes are the longest of what comes. */
+const requestBytes = 128 * 1024;
+/** A bound, so that even a lost wake-up, or a process that just exits, waits no longer than this. */
+const pollLimitMs = 1000;
+
+const { fuseFd, wakeFd, control: shared, readdirPlus } = workerData as WorkerData;
+const port = parentPort!;
+const state = new Int32Array(shared);
+const input = Buffer.alloc(requestBytes);
+const output = Buffer.alloc(replyHeaderBytes + maxReadBytes);
+const replyBody = output.subarray(replyHeaderBytes);
+
+const dispatcher = new Dispatcher(
+  input,
+  output,
+  {
+    pread: (dataFd, _reply, sizeBytes, dataOffset) => preadDescriptor(dataFd, replyBody, sizeBytes, dataOffset),
+    miss: (miss) => post({ kind: 'miss', miss }),
+    firstRead: (slot, inode, chunk) => post({ kind: 'first-read', slot, inode, chunk }),
+    interrupt: (uniqueLow, uniqueHigh) => post({ kind: 'interrupt', uniqueLow, uniqueHigh }),
+    negotiated: (negotiated) => post({ kind: 'negotiated', negotiated }),
+  },
+  { readdirPlus },
+);
+
+let drained = 0;
+serve();
+
+function serve(): void {
+  const ready = pollSet(fuseFd, wakeFd);
+  while (Atomics.load(state, control.stopping) === 0) {
+    const length = readDescriptor(fuseFd, input, requestBytes);
+    if (length > 0) {
+      // After the read, not before: a request for a new layer comes only after the layer was posted.
+      if (Atomics.load(state, control.posted) !== drained) drain();
+      answer(length);
+    } else if (length === -hostErrno.EAGAIN) {
+      poll(ready, pollLimitMs);
+      if (polledEvents(ready, 1) !== 0) clearEvent(wakeFd);
+      if (Atomics.load(state, control.posted) !== drained) drain();
+    } else if (length !== -hostErrno.EINTR && length !== -hostErrno.ENOENT) {
+      // ENOENT: the request was interrupted before it was read. Anything else (ENODEV, ECONNABORTED): nobody is left.
+      post({ kind: 'disconnected' });
+      break;
+    }
+  }
+  port.close();
+}
+
+function answer(length: number): void {
+  let replyBytes: number;
+  try {
+    replyBytes = dispatcher.handle(length);
+  } catch (error) {
+    post({ kind: 'failed', error });
+    replyBytes = dispatcher.fail(errno.EIO);
+  }
+  // A reply that fails with ENOENT is one that nobody waits for any more.
+  if (replyBytes > 0) writeDescriptor(fuseFd, output, replyBytes);
+}
+
+function drain(): void {
+  drained = Atomics.load(state, control.posted);
+  for (let received = receiveMessageOnPort(port); received !== undefined; received = receiveMessageOnPort(port))
+    apply(received.message as MessageToWorker);
+}
+
+function apply(message: MessageToWorker): void {
+  switch (message.kind) {
+    case 'add-layer':
+      dispatcher.addLayer({
+        slot: message.slot,
+        table: viewInodeTable(message.table),
+        present: new Int32Array(message.present),
+        dataFd: message.dataFd,
+        seen: message.seen === undefined ? undefined : new Int32Array(message.seen),
+      });
+      return;
+    case 'remove-layer':
+      dispatcher.removeLayer(message.slot);
+      post({ kind: 'removed', slot: message.slot });
+  }
+}
+
+function post(message: MessageFromWorker): void {
+  port.postMessage(message);
+}

@@ -1,0 +1,141 @@
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
+import koffi from 'koffi';
+
+/**
+ * The few calls into libc that have neither a Node API nor a command. Numbers are those of the Linux generic ABI, which
+ * x86-64, arm64 and riscv64 share.
+ */
+
+/** Symbols of the running process itself: node links libc, glibc or musl alike. */
+const libc = koffi.load(null);
+type LibcCall = ReturnType<typeof libc.func>;
+
+const libcRead = libc.func('int64_t read(int fd, void *buffer, size_t count)');
+const libcPread = libc.func('int64_t pread(int fd, void *buffer, size_t count, int64_t offset)');
+const libcWrite = libc.func('int64_t write(int fd, void *buffer, size_t count)');
+const libcPoll = libc.func('int poll(void *fds, unsigned long count, int timeoutMs)');
+const libcEventfd = libc.func('int eventfd(unsigned int initial, int flags)');
+const libcIoctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
+const libcMount = libc.func(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+);
+const libcUmount2 = libc.func('int umount2(const char *target, int flags)');
+
+export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOATIME = 1024;
+export const MNT_DETACH = 2;
+
+export const POLLIN = 1;
+export const POLLERR = 8;
+export const POLLHUP = 16;
+
+const EFD_NONBLOCK = 0o4000;
+const EFD_CLOEXEC = 0o2000000;
+
+export class SyscallError extends Error {
+  override readonly name = 'SyscallError';
+  /** The name of the errno: 'EPERM'. */
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+
+  constructor(syscall: string, object: string, errno: number) {
+    const code = getSystemErrorName(-errno);
+    super(`${syscall} ${object}: ${code}`);
+    this.code = code;
+    this.errno = errno;
+    this.syscall = syscall;
+  }
+}
+
+/**
+ * mount(2) on a thread of libuv's pool, so that a mount which makes the kernel ask this very process cannot stop the
+ * thread that has to answer. `data` may name a descriptor of this process (`fd=`).
+ */
+export function mountFilesystem(
+  source: string,
+  target: string,
+  type: string,
+  flags: number,
+  data: string,
+): Promise<void> {
+  return callAsync('mount', `${type} on ${target}`, libcMount, source, target, type, flags, data);
+}
+
+/** umount2(2), likewise off the calling thread. Rejects with code EBUSY, EINVAL (not a mount point), ... */
+export function unmountFilesystem(target: string, flags = 0): Promise<void> {
+  return callAsync('umount', target, libcUmount2, target, flags);
+}
+
+function callAsync(name: string, object: string, call: LibcCall, ...args: unknown[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // errno belongs to the pool's thread by the time the callback runs: koffi carries it over with the result.
+    call.async(...args, (error: unknown, result: number) => {
+      if (error) reject(error as Error);
+      else if (result === 0) resolve();
+      else reject(new SyscallError(name, object, koffi.errno()));
+    });
+  });
+}
+
+/** A descriptor that poll(2) sees as readable once `signalEvent` was called on it. Close it with fs.closeSync. */
+export function openEvent(): number {
+  const fd = libcEventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) as number;
+  if (fd < 0) throw new SyscallError('eventfd', 'a wake-up descriptor', koffi.errno());
+  return fd;
+}
+
+const eventOne = new BigUint64Array([1n]);
+
+export function signalEvent(fd: number): void {
+  libcWrite(fd, eventOne, 8);
+}
+
+/** Back to not readable. */
+export function clearEvent(fd: number): void {
+  libcRead(fd, new BigUint64Array(1), 8);
+}
+
+/** struct pollfd for these descriptors, waiting for POLLIN; word 2i is descriptor i, the high half of word 2i+1 revents. */
+export function pollSet(...fds: number[]): Int32Array {
+  return new Int32Array(fds.flatMap((fd) => [fd, POLLIN]));
+}
+
+/** Blocks the calling thread until a descriptor of the set is ready, or `timeoutMs` (-1: no limit). Count of ready ones. */
+export function poll(set: Int32Array, timeoutMs: number): number {
+  return libcPoll(set, set.length / 2, timeoutMs) as number;
+}
+
+export function polledEvents(set: Int32Array, index: number): number {
+  return set[2 * index + 1]! >>> 16;
+}
+
+/** read(2): the byte count, or minus the errno. Does not throw: an exception costs more than the call. */
+export function readDescriptor(fd: number, buffer: Uint8Array, sizeBytes: number): number {
+  const result = libcRead(fd, buffer, sizeBytes) as number;
+  return result < 0 ? -koffi.errno() : result;
+}
+
+/** write(2): the byte count, or minus the errno. */
+export function writeDescriptor(fd: number, buffer: Uint8Array, sizeBytes: number): number {
+  const result = libcWrite(fd, buffer, sizeBytes) as number;
+  return result < 0 ? -koffi.errno() : result;
+}
+
+/** pread(2): the byte count, or minus the errno. */
+export function preadDescriptor(fd: number, buffer: Uint8Array, sizeBytes: number, offset: number): number {
+  const result = libcPread(fd, buffer, sizeBytes, offset) as number;
+  return result < 0 ? -koffi.errno() : result;
+}
+
+/** ioctl(2) with a pointer to `argument`; throws SyscallError. */
+export function ioctl(fd: number, request: number, argument: Uint8Array | Uint32Array, name: string): number {
+  const result = libcIoctl(fd, request, argument) as number;
+  if (result < 0) throw new SyscallError('ioctl', name, koffi.errno());
+  return result;
+}
+
+export const errno = constants.errno;
