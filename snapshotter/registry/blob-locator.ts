@@ -1,0 +1,123 @@
+import type { HttpResponse } from './connections.ts';
+import type { Digest } from './digest.ts';
+import type { Endpoint } from './host.ts';
+import type { Reference } from './reference.ts';
+import { isRetryableError } from './retry.ts';
+import { type Candidate, follow, isRedirect, type RegistryRequest, retriesBefore, type Sender } from './sender.ts';
+import { expiryOf } from './signed-url.ts';
+import { statusError } from './transport.ts';
+
+/** Where a registry sent us for a blob, as long as that holds. */
+interface Location {
+  readonly url: URL;
+  readonly expiresAtMs: number;
+}
+
+/** A URL is taken for expired this long before its end: the request still has to travel. */
+const expiryMarginMs = 1000;
+const mostResolutions = 2;
+
+/** Finds the bytes of one blob: mirrors and registry in order, their redirects remembered, then the URLs of its descriptor. */
+export class BlobLocator {
+  readonly #sender: Sender;
+  readonly #reference: Reference;
+  readonly #path: string;
+  readonly #urls: readonly URL[];
+  readonly #operation: string;
+  readonly #locations = new Map<string, Location>();
+  /** The server that answered last: ranges of one blob do not wander between servers. */
+  #preferred: string | undefined;
+
+  constructor(sender: Sender, reference: Reference, digest: Digest, urls: readonly string[], operation: string) {
+    this.#sender = sender;
+    this.#reference = reference;
+    this.#path = `/v2/${reference.repository}/blobs/${digest}`;
+    this.#urls = urls.filter((url) => /^https?:/i.test(url) && URL.canParse(url)).map((url) => new URL(url));
+    this.#operation = operation;
+  }
+
+  /** 200, 206, 416, or a suffix range's 400 or 501; any other status has become an error. */
+  async request(range: string | undefined, signal: AbortSignal): Promise<HttpResponse> {
+    const request: RegistryRequest = {
+      reference: this.#reference,
+      method: 'GET',
+      target: this.#path,
+      // Ranges count bytes of the blob, not of some encoding of it.
+      headers: { 'accept-encoding': 'identity', ...(range === undefined ? {} : { range }) },
+      actions: 'pull',
+      kind: 'blob',
+      operation: this.#operation,
+      signal,
+    };
+    return await this.#sender.firstOf(this.#order(), this.#operation, signal, async (candidate, isLast) => {
+      const response = await this.#ask(candidate, { ...request, ...retriesBefore(isLast) });
+      this.#preferred = candidate.endpoint.authority;
+      return response;
+    });
+  }
+
+  #order(): Candidate[] {
+    const candidates: Candidate[] = this.#sender.pullOrder(this.#reference);
+    for (const url of this.#urls) candidates.push({ endpoint: this.#sender.endpointOf(url.host), url });
+    const index = candidates.findIndex(({ endpoint }) => endpoint.authority === this.#preferred);
+    if (index > 0) candidates.unshift(...candidates.splice(index, 1));
+    return candidates;
+  }
+
+  async #ask({ endpoint, url }: Candidate, request: RegistryRequest): Promise<HttpResponse> {
+    const plain = (to: URL): Promise<HttpResponse> => this.#sender.sendPlain(to, request, endpoint);
+    if (url !== undefined) return await this.#expectBytes(await follow(request, await plain(url), plain), request);
+
+    const remembered = await this.#askRemembered(endpoint, request);
+    if (remembered !== undefined) return await this.#expectBytes(remembered, request);
+
+    for (let round = 1; ; round++) {
+      const first = await this.#sender.send(endpoint, request);
+      if (!isRedirect(first.status)) return await this.#expectBytes(first, request);
+      const response = await follow(request, first, (to) => this.#sender.sendTo(endpoint, request, to));
+      // A signature may be too old by the time it gets there.
+      if ((response.status === 401 || response.status === 403) && round < mostResolutions) {
+        response.body.drain();
+        continue;
+      }
+      this.#remember(endpoint, response);
+      return await this.#expectBytes(response, request);
+    }
+  }
+
+  /** The answer of the place we were sent to before; undefined when it has expired or stopped answering. */
+  async #askRemembered(endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse | undefined> {
+    const location = this.#locations.get(endpoint.authority);
+    if (location === undefined) return undefined;
+    if (location.expiresAtMs - expiryMarginMs > this.#sender.transport.clock.now()) {
+      try {
+        const response = await this.#sender.sendPlain(location.url, request, endpoint);
+        const { status } = response;
+        if (status < 300 || status === 416 || status === 429 || status >= 500) return response;
+        response.body.drain();
+      } catch (error) {
+        request.signal.throwIfAborted();
+        if (!isRetryableError(error)) throw error;
+      }
+    }
+    if (this.#locations.get(endpoint.authority) === location) this.#locations.delete(endpoint.authority);
+    return undefined;
+  }
+
+  #remember(endpoint: Endpoint, response: HttpResponse): void {
+    if (response.status !== 200 && response.status !== 206) return;
+    if (response.url.host === endpoint.authority) return;
+    this.#locations.set(endpoint.authority, {
+      url: response.url,
+      expiresAtMs: expiryOf(response.url) ?? Number.POSITIVE_INFINITY,
+    });
+  }
+
+  async #expectBytes(response: HttpResponse, request: RegistryRequest): Promise<HttpResponse> {
+    const { status } = response;
+    if (status === 200 || status === 206 || status === 416) return response;
+    const isSuffix = request.headers?.range?.startsWith('bytes=-') === true;
+    if (isSuffix && (status === 400 || status === 501)) return response;
+    throw await statusError(response, this.#operation, this.#sender.transport.clock.now());
+  }
+}

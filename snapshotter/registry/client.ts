@@ -1,0 +1,103 @@
+import { Authorizer } from './authorizer.ts';
+import { type BlobSource, RegistryBlob } from './blob.ts';
+import { type Digest, digestOf } from './digest.ts';
+import { RegistryError } from './error.ts';
+import type { HostOptions } from './host.ts';
+import { type Keychain, type KeychainFailure, keychainChain } from './keychain.ts';
+import { manifestMediaTypes, mediaTypes } from './manifest.ts';
+import { type BlobUpload, Pusher } from './push.ts';
+import { formatReference, manifestName, type Reference } from './reference.ts';
+import { Sender } from './sender.ts';
+import { headerText, Transport, type TransportOptions } from './transport.ts';
+
+export interface RegistryClientOptions extends TransportOptions {
+  /** Asked in order whenever a registry wants to know who we are. */
+  readonly keychains?: readonly Keychain[];
+  readonly onKeychainFailure?: (failure: KeychainFailure) => void;
+  /** By registry as people write it: `docker.io`, `localhost:5000`. */
+  readonly hosts?: Readonly<Record<string, HostOptions>>;
+}
+
+export interface FetchedManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Buffer;
+}
+
+const mostManifestBytes = 8 * 1024 * 1024;
+
+/** Registries, read and written: one for a whole process, since connections and tokens are shared through it. */
+export class RegistryClient {
+  readonly #transport: Transport;
+  readonly #authorizer: Authorizer;
+  readonly #sender: Sender;
+  readonly #pusher: Pusher;
+
+  constructor(options: RegistryClientOptions = {}) {
+    this.#transport = new Transport(options);
+    const keychain = keychainChain(options.keychains ?? [], options.onKeychainFailure);
+    this.#authorizer = new Authorizer(this.#transport, keychain);
+    this.#sender = new Sender(this.#transport, this.#authorizer, options.hosts ?? {});
+    this.#pusher = new Pusher(this.#sender);
+  }
+
+  /** Manifest or index, verified against the reference's digest or the one the registry states. */
+  async fetchManifest(reference: Reference, signal: AbortSignal): Promise<FetchedManifest> {
+    const operation = `fetch manifest ${formatReference(reference)}`;
+    const response = await this.#sender.pull({
+      reference,
+      method: 'GET',
+      target: `/v2/${reference.repository}/manifests/${manifestName(reference)}`,
+      headers: { accept: manifestMediaTypes.join(', ') },
+      actions: 'pull',
+      kind: 'manifest',
+      operation,
+      signal,
+    });
+    const host = response.url.host;
+    const bytes = await response.body.readAll(mostManifestBytes);
+    if (bytes === undefined) {
+      throw new RegistryError('too-large', `more than ${mostManifestBytes} bytes`, { operation, host });
+    }
+    const digest = digestOf(bytes);
+    const expected = reference.digest ?? headerText(response.headers, 'docker-content-digest');
+    if (expected?.startsWith('sha256:') === true && expected !== digest) {
+      throw new RegistryError('digest-mismatch', `expected ${expected}, got ${digest}`, { operation, host });
+    }
+    const contentType = headerText(response.headers, 'content-type')?.split(';')[0]?.trim();
+    return { digest, mediaType: contentType ?? mediaTypes.ociManifest, bytes };
+  }
+
+  /** A blob to read by ranges; nothing is asked of the registry yet. `urls`: of its descriptor, tried last. */
+  blob(reference: Reference, digest: Digest, urls: readonly string[] = []): BlobSource {
+    return new RegistryBlob(this.#sender, reference, digest, urls);
+  }
+
+  /** The whole blob in order; its digest is verified at the end, and `digest-mismatch` thrown there. */
+  fetchBlob(reference: Reference, digest: Digest, signal: AbortSignal): AsyncIterable<Buffer> {
+    return new RegistryBlob(this.#sender, reference, digest).fetchWhole(signal);
+  }
+
+  hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    return this.#pusher.hasBlob(reference, digest, signal);
+  }
+
+  pushBlob(reference: Reference, blob: BlobUpload, signal: AbortSignal): Promise<void> {
+    return this.#pusher.pushBlob(reference, blob, signal);
+  }
+
+  /** True when the registry linked the blob from another of its repositories. */
+  mountBlob(reference: Reference, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean> {
+    return this.#pusher.mountBlob(reference, digest, fromRepository, signal);
+  }
+
+  pushManifest(reference: Reference, mediaType: string, bytes: Uint8Array, signal: AbortSignal): Promise<Digest> {
+    return this.#pusher.pushManifest(reference, mediaType, bytes, signal);
+  }
+
+  /** Ends all connections; what is under way fails. */
+  async close(): Promise<void> {
+    this.#authorizer.close();
+    await this.#transport.close();
+  }
+}

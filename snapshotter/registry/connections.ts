@@ -1,0 +1,179 @@
+import { Readable } from 'node:stream';
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { Agent, type Dispatcher } from 'undici';
+import { ResponseBody } from './body.ts';
+import { RegistryError } from './error.ts';
+import type { Trust } from './host.ts';
+
+export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly url: URL;
+  readonly headers: Record<string, string>;
+  /** Opened anew for each attempt. */
+  readonly body?: string | Uint8Array | (() => AsyncIterable<Uint8Array>);
+  readonly trust: Trust;
+  readonly timeoutMs: number;
+  /** For error messages: `fetch blob sha256:… of repo`. */
+  readonly operation: string;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: ResponseHeaders;
+  readonly body: ResponseBody;
+  readonly url: URL;
+}
+
+export interface ExchangeEvents {
+  onHead?(status: number): void;
+  /** Once, at the end of the body or at the failure. */
+  onDone?(receivedBytes: number, error: Error | undefined): void;
+}
+
+const idleConnectionMs = 60_000;
+const longestConnectMs = 10_000;
+
+/** The connections to all servers: kept alive, bounded per host, shared by every layer of every image. */
+export class Connections {
+  readonly #perHost: number;
+  readonly #agents = new Map<string, Agent>();
+  #closed = false;
+
+  constructor(options: { readonly maxConnectionsPerHost: number }) {
+    this.#perHost = options.maxConnectionsPerHost;
+  }
+
+  /** One request, one response; resolves at the head. Throws RegistryError, or the signal's reason. */
+  exchange(request: HttpRequest, signal: AbortSignal, events: ExchangeEvents = {}): Promise<HttpResponse> {
+    signal.throwIfAborted();
+    if (this.#closed) {
+      throw new RegistryError('unreachable', 'the client is closed', { operation: request.operation, remedy: '' });
+    }
+    const agent = this.#agentFor(request.trust, request.url.protocol === 'https:');
+    return new Promise((resolve, reject) => {
+      let controller: Dispatcher.DispatchController | undefined;
+      let body: ResponseBody | undefined;
+      let abortReason: Error | undefined;
+
+      const onAbort = (): void => {
+        abortReason = asError(signal.reason);
+        body?.fail(abortReason);
+        reject(abortReason);
+        controller?.abort(abortReason);
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      const finish = (error: Error | undefined): void => {
+        signal.removeEventListener('abort', onAbort);
+        events.onDone?.(body?.receivedBytes ?? 0, error);
+      };
+
+      const handler: Dispatcher.DispatchHandler = {
+        onRequestStart(started) {
+          controller = started;
+          if (abortReason !== undefined) started.abort(abortReason);
+        },
+        onResponseStart(started, status, headers) {
+          if (status < 200) return;
+          body = new ResponseBody(started);
+          events.onHead?.(status);
+          resolve({ status, headers, body, url: request.url });
+        },
+        onResponseData(_controller, chunk) {
+          body?.push(chunk);
+        },
+        onResponseEnd() {
+          finish(undefined);
+          body?.end();
+        },
+        onResponseError(_controller, error) {
+          if (body?.isUnwanted === true) return finish(abortReason);
+          const failure = abortReason ?? networkError(error, request);
+          finish(failure);
+          body?.fail(failure);
+          reject(failure);
+        },
+      };
+      agent.dispatch(
+        {
+          origin: request.url.origin,
+          path: request.url.pathname + request.url.search,
+          method: request.method,
+          headers: request.headers,
+          body: openBody(request.body),
+          headersTimeout: request.timeoutMs,
+          bodyTimeout: request.timeoutMs,
+        },
+        handler,
+      );
+    });
+  }
+
+  /** Ends every connection; requests under way fail. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const agents = [...this.#agents.values()];
+    this.#agents.clear();
+    await Promise.all(agents.map((agent) => agent.destroy()));
+  }
+
+  #agentFor(trust: Trust, isTls: boolean): Agent {
+    const key = isTls ? (typeof trust === 'string' ? trust : trust.caPem) : 'plain';
+    let agent = this.#agents.get(key);
+    if (agent === undefined) {
+      const tls = trust === 'unverified' ? { rejectUnauthorized: false } : { secureContext: secureContextFor(trust) };
+      agent = new Agent({
+        connections: this.#perHost,
+        // One HTTP/2 connection's flow-control window (512 KiB here) would cap a far registry at window / RTT.
+        allowH2: false,
+        keepAliveTimeout: idleConnectionMs,
+        connect: { timeout: longestConnectMs, ...(isTls ? tls : {}) },
+      });
+      this.#agents.set(key, agent);
+    }
+    return agent;
+  }
+}
+
+/** Made once for all connections: reading some 150 certificates takes milliseconds. The system's own count, as in Go. */
+function secureContextFor(trust: Exclude<Trust, 'unverified'>): SecureContext {
+  const extra = trust === 'verified' ? [] : [trust.caPem];
+  return createSecureContext({ ca: [...getCACertificates('default'), ...getCACertificates('system'), ...extra] });
+}
+
+function openBody(body: HttpRequest['body']): string | Uint8Array | Readable | null {
+  if (body === undefined) return null;
+  return typeof body === 'function' ? Readable.from(body(), { objectMode: false }) : body;
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new DOMException(String(reason), 'AbortError');
+}
+
+const timeouts = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
+const untrusted =
+  /^(CERT_|SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_|ERR_TLS_CERT_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE)/;
+const malformed = /^(HPE_|UND_ERR_(HEADERS_OVERFLOW|RES_CONTENT_LENGTH_MISMATCH|INVALID_ARG|RES_EXCEEDED|REQ_CONTENT))/;
+/** OpenSSL's word for a peer that does not speak TLS at all. */
+const notTls = /^(EPROTO|ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST))/;
+
+/** Marks the one failure that an `insecure` host answers by plain HTTP. */
+export function speaksNoTls(error: unknown): boolean {
+  const cause = error instanceof RegistryError ? (error.cause as { code?: unknown } | undefined) : undefined;
+  return typeof cause?.code === 'string' && notTls.test(cause.code);
+}
+
+function networkError(error: Error, request: HttpRequest): Error {
+  if (error instanceof RegistryError) return error;
+  const code = String((error as { code?: unknown }).code ?? error.name);
+  const fields = { operation: request.operation, host: request.url.host, cause: error };
+  const detail = `${code}${error.message === '' || error.message === code ? '' : `: ${error.message}`}`;
+  if (timeouts.has(code)) {
+    const what = code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT' ? 'no connection' : 'no answer';
+    return new RegistryError('timeout', `${what} in time (${detail})`, fields);
+  }
+  if (untrusted.test(code)) return new RegistryError('untrusted', `its certificate is not accepted (${code})`, fields);
+  if (malformed.test(code)) return new RegistryError('protocol', `not proper HTTP (${detail})`, fields);
+  return new RegistryError('unreachable', detail, fields);
+}

@@ -1,0 +1,171 @@
+import type { HttpResponse } from './connections.ts';
+import { type Digest, digestOf } from './digest.ts';
+import { RegistryError } from './error.ts';
+import { formatReference, manifestName, type Reference } from './reference.ts';
+import { isRetryableError, isRetryableStatus } from './retry.ts';
+import { locationOf, type RegistryRequest, type Sender } from './sender.ts';
+import { headerText, statusError } from './transport.ts';
+
+export interface BlobUpload {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  /** Opened once per attempt; must yield exactly `sizeBytes`. */
+  readonly open: () => AsyncIterable<Uint8Array>;
+  /** A repository of the same registry that may have the blob already: it is then linked, not sent. */
+  readonly mountFrom?: string;
+}
+
+/** Writes to registries; always to the registry itself, never to a mirror. */
+export class Pusher {
+  readonly #sender: Sender;
+
+  constructor(sender: Sender) {
+    this.#sender = sender;
+  }
+
+  async hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const operation = `look for blob ${digest} in ${nameOf(reference)}`;
+    const request = this.#request(reference, operation, signal, 'pull');
+    const target = `/v2/${reference.repository}/blobs/${digest}`;
+    try {
+      const endpoint = this.#sender.endpointOf(reference.registry);
+      const response = await this.#sender.expectOk(endpoint, { ...request, method: 'HEAD', target });
+      response.body.drain();
+      return true;
+    } catch (error) {
+      if (error instanceof RegistryError && error.code === 'not-found') return false;
+      throw error;
+    }
+  }
+
+  /** Links a blob of another repository; false when the registry will not. */
+  async mountBlob(reference: Reference, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean> {
+    const operation = `mount blob ${digest} from ${fromRepository} into ${nameOf(reference)}`;
+    const upload = await this.#start(reference, operation, signal, { digest, fromRepository });
+    if (upload === undefined) return true;
+    await this.#cancel(reference, operation, upload, signal);
+    return false;
+  }
+
+  /** Sends a blob in one piece (POST, then PUT); a failed PUT starts over with a new upload. */
+  async pushBlob(reference: Reference, blob: BlobUpload, signal: AbortSignal): Promise<void> {
+    const operation = `push blob ${blob.digest} to ${nameOf(reference)}`;
+    const { transport } = this.#sender;
+    const mount = blob.mountFrom === undefined ? undefined : { digest: blob.digest, fromRepository: blob.mountFrom };
+    for (let attempt = 1; ; attempt++) {
+      const isLast = attempt > transport.retry.maxRetries;
+      try {
+        const upload = await this.#start(reference, operation, signal, mount);
+        if (upload === undefined) return;
+        const response = await this.#finish(reference, operation, upload, blob, signal);
+        if (response.status < 300) return response.body.drain();
+        const error = await statusError(response, operation, transport.clock.now());
+        // 404 and 401 here mean that the upload or the token expired on the way.
+        const isPassing = isRetryableStatus(response.status) || response.status === 404 || response.status === 401;
+        if (isLast || !isPassing) throw error;
+      } catch (error) {
+        if (isLast || !isRetryableError(error)) throw error;
+      }
+      await transport.wait(attempt, signal);
+    }
+  }
+
+  /** Puts a manifest under the reference's tag (or digest); answers its digest. */
+  async pushManifest(reference: Reference, mediaType: string, bytes: Uint8Array, signal: AbortSignal): Promise<Digest> {
+    const operation = `push manifest ${formatReference(reference)}`;
+    const digest = digestOf(bytes);
+    if (reference.digest !== undefined && reference.digest !== digest) {
+      throw new RegistryError('digest-mismatch', `the manifest has digest ${digest}`, { operation });
+    }
+    const name = reference.tag ?? manifestName(reference);
+    const request = this.#request(reference, operation, signal, 'pull,push');
+    const response = await this.#sender.expectOk(this.#sender.endpointOf(reference.registry), {
+      ...request,
+      method: 'PUT',
+      target: `/v2/${reference.repository}/manifests/${name}`,
+      headers: { 'content-type': mediaType },
+      body: bytes,
+    });
+    response.body.drain();
+    const stored = headerText(response.headers, 'docker-content-digest');
+    if (stored === undefined || stored === digest) return digest;
+    throw new RegistryError('digest-mismatch', `the registry stored ${stored} instead of ${digest}`, {
+      operation,
+      host: response.url.host,
+    });
+  }
+
+  /** Where to send the bytes; undefined when the blob was mounted instead. */
+  async #start(
+    reference: Reference,
+    operation: string,
+    signal: AbortSignal,
+    mount: { readonly digest: Digest; readonly fromRepository: string } | undefined,
+  ): Promise<URL | undefined> {
+    const query =
+      mount === undefined ? '' : `?${new URLSearchParams({ mount: mount.digest, from: mount.fromRepository })}`;
+    const request = this.#request(reference, operation, signal, 'pull,push');
+    const response = await this.#sender.expectOk(this.#sender.endpointOf(reference.registry), {
+      ...request,
+      method: 'POST',
+      target: `/v2/${reference.repository}/blobs/uploads/${query}`,
+      headers: { 'content-length': '0' },
+      ...(mount === undefined ? {} : { extraScopes: [`repository:${mount.fromRepository}:pull`] }),
+    });
+    response.body.drain();
+    if (mount !== undefined && response.status === 201) return undefined;
+    if (response.status === 202) return locationOf(response, operation);
+    const fields = { operation, host: response.url.host, status: response.status };
+    throw new RegistryError('protocol', `HTTP ${response.status} where an upload should begin`, fields);
+  }
+
+  async #finish(
+    reference: Reference,
+    operation: string,
+    upload: URL,
+    blob: BlobUpload,
+    signal: AbortSignal,
+  ): Promise<HttpResponse> {
+    const target = new URL(upload);
+    target.searchParams.set('digest', blob.digest);
+    const request = this.#request(reference, operation, signal, 'pull,push');
+    return await this.#sender.sendTo(
+      this.#sender.endpointOf(reference.registry),
+      {
+        ...request,
+        method: 'PUT',
+        target,
+        headers: { 'content-type': 'application/octet-stream', 'content-length': String(blob.sizeBytes) },
+        body: blob.open,
+        // The upload may be spoilt by what was sent of it: pushBlob begins anew.
+        maxRetries: 0,
+      },
+      target,
+    );
+  }
+
+  /** An upload that nobody finishes would lie in the registry until it is purged; failing to cancel it does no harm. */
+  async #cancel(reference: Reference, operation: string, upload: URL, signal: AbortSignal): Promise<void> {
+    const request = this.#request(reference, operation, signal, 'pull,push');
+    const endpoint = this.#sender.endpointOf(reference.registry);
+    try {
+      const cancel: RegistryRequest = { ...request, method: 'DELETE', target: upload, maxRetries: 0 };
+      (await this.#sender.sendTo(endpoint, cancel, upload)).body.drain();
+    } catch {
+      signal.throwIfAborted();
+    }
+  }
+
+  #request(
+    reference: Reference,
+    operation: string,
+    signal: AbortSignal,
+    actions: 'pull' | 'pull,push',
+  ): Omit<RegistryRequest, 'method' | 'target'> {
+    return { reference, operation, signal, actions, kind: 'upload' };
+  }
+}
+
+function nameOf(reference: Reference): string {
+  return `${reference.registry}/${reference.repository}`;
+}

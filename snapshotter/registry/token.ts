@@ -1,0 +1,132 @@
+import type { Challenge } from './challenge.ts';
+import type { HttpRequest } from './connections.ts';
+import { RegistryError } from './error.ts';
+import { type Endpoint, hostnameOf, isLoopback } from './host.ts';
+import type { Credential } from './keychain.ts';
+import { statusError, type Transport } from './transport.ts';
+
+/** A value for the Authorization header, and until when it may be sent. */
+export interface Authorization {
+  readonly header: string;
+  readonly issuedAtMs: number;
+  /** Infinity where nothing expires. */
+  readonly expiresAtMs: number;
+}
+
+export interface TokenService {
+  readonly realm: URL;
+  readonly service: string | undefined;
+}
+
+/** The token service a Bearer challenge names; undefined when it names none that can be asked. */
+export function readTokenService(challenge: Challenge): TokenService | undefined {
+  const realm = challenge.parameters.get('realm');
+  if (realm === undefined || !URL.canParse(realm)) return undefined;
+  const url = new URL(realm);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return undefined;
+  return { realm: url, service: challenge.parameters.get('service') };
+}
+
+const clientId = 'stargz-bench';
+/** The token specification's default where the answer names no lifetime. */
+const defaultLifetimeSec = 60;
+const responseLimitBytes = 1024 * 1024;
+
+/**
+ * One token from a token service: GET with Basic or nothing (Docker's "Token Authentication Specification"), or an
+ * OAuth2 POST for identity tokens. Throws RegistryError `unauthorized` when the credential is refused.
+ */
+export async function fetchToken(
+  transport: Transport,
+  endpoint: Endpoint,
+  service: TokenService,
+  scopes: readonly string[],
+  credential: Credential | undefined,
+  signal: AbortSignal,
+): Promise<Authorization> {
+  const operation = `get a token for ${scopes.join(' ')}`;
+  if (credential !== undefined) refuseDowngrade(endpoint, service, operation);
+  const base = { trust: endpoint.trust, timeoutMs: endpoint.requestTimeoutMs, operation };
+  const request: HttpRequest =
+    credential?.kind === 'identity-token'
+      ? { ...base, ...refreshRequest(service, scopes, credential.token) }
+      : { ...base, ...plainRequest(service, scopes, credential) };
+
+  const nowMs = transport.clock.now();
+  const response = await transport.send(request, { kind: 'token', signal });
+  if (response.status !== 200) {
+    const error = await statusError(response, operation, nowMs);
+    if (response.status >= 500 || response.status === 429) throw error;
+    // A token service says "no" with 400, 401, 403 and 404 alike.
+    throw new RegistryError('unauthorized', `the token service refused with HTTP ${response.status}`, {
+      operation,
+      host: service.realm.host,
+      status: response.status,
+    });
+  }
+  return readToken(await response.body.readAll(responseLimitBytes), nowMs, operation, service.realm.host);
+}
+
+/** Credentials are not sent in the clear on the word of a registry that itself is reached by TLS. */
+function refuseDowngrade(endpoint: Endpoint, service: TokenService, operation: string): void {
+  const isClear = service.realm.protocol === 'http:' && !isLoopback(hostnameOf(service.realm.host));
+  if (!isClear || endpoint.trust === 'unverified' || endpoint.schemes.includes('http')) return;
+  throw new RegistryError('unauthorized', 'its token service is plain HTTP, credentials are not sent there', {
+    operation,
+    host: service.realm.host,
+    remedy: 'mark the registry insecure if that is meant',
+  });
+}
+
+function plainRequest(
+  service: TokenService,
+  scopes: readonly string[],
+  credential: Credential | undefined,
+): Pick<HttpRequest, 'method' | 'url' | 'headers'> {
+  const url = new URL(service.realm);
+  if (service.service !== undefined) url.searchParams.set('service', service.service);
+  for (const scope of scopes) url.searchParams.append('scope', scope);
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (credential?.kind === 'basic') {
+    url.searchParams.set('account', credential.username);
+    headers.authorization = basicHeader(credential);
+  }
+  return { method: 'GET', url, headers };
+}
+
+function refreshRequest(
+  service: TokenService,
+  scopes: readonly string[],
+  refreshToken: string,
+): Pick<HttpRequest, 'method' | 'url' | 'headers' | 'body'> {
+  const form = new URLSearchParams({
+    grant_type: 'refresh_token',
+    refresh_token: refreshToken,
+    service: service.service ?? service.realm.host,
+    client_id: clientId,
+    scope: scopes.join(' '),
+  });
+  const headers = { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' };
+  return { method: 'POST', url: service.realm, headers, body: form.toString() };
+}
+
+export function basicHeader(credential: { readonly username: string; readonly password: string }): string {
+  return `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`;
+}
+
+function readToken(body: Buffer | undefined, nowMs: number, operation: string, host: string): Authorization {
+  // No cause: the parser's message would quote the answer, and the answer is a secret.
+  const malformed = new RegistryError('protocol', 'the token service did not answer with a token', { operation, host });
+  let answer: { token?: unknown; access_token?: unknown; expires_in?: unknown };
+  try {
+    answer = JSON.parse(body?.toString() ?? 'null') ?? {};
+  } catch {
+    throw malformed;
+  }
+  const token = answer.token ?? answer.access_token;
+  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) throw malformed;
+  // Counted from our own clock: the service's `issued_at` may be minutes off.
+  const lifetimeSec = Number(answer.expires_in ?? defaultLifetimeSec);
+  const lifetimeMs = (lifetimeSec > 0 ? lifetimeSec : defaultLifetimeSec) * 1000;
+  return { header: `Bearer ${token}`, issuedAtMs: nowMs, expiresAtMs: nowMs + lifetimeMs };
+}

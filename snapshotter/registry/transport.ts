@@ -1,0 +1,173 @@
+import {
+  Connections,
+  type ExchangeEvents,
+  type HttpRequest,
+  type HttpResponse,
+  type ResponseHeaders,
+} from './connections.ts';
+import { RegistryError } from './error.ts';
+import {
+  backoffMs,
+  type Clock,
+  defaultRetryPolicy,
+  isRetryableError,
+  isRetryableStatus,
+  parseRetryAfter,
+  type RetryPolicy,
+  systemClock,
+} from './retry.ts';
+
+export type RequestKind = 'manifest' | 'blob' | 'token' | 'upload';
+
+/** One HTTP request, reported when it is over. */
+export interface RequestReport {
+  readonly host: string;
+  readonly kind: RequestKind;
+  readonly method: string;
+  /** Absent when no response came. */
+  readonly status: number | undefined;
+  /** From 1; more than 1 means a retry. */
+  readonly attempt: number;
+  /** Bytes of the response's body. */
+  readonly bytes: number;
+  /** From the call to the head of the response, and to its end; queueing for a connection counts. */
+  readonly headMs: number | undefined;
+  readonly durationMs: number;
+  /** Code of the failure, also of a body that stopped early. */
+  readonly error: string | undefined;
+}
+
+export interface TransportOptions {
+  readonly retry?: Partial<RetryPolicy>;
+  readonly maxConnectionsPerHost?: number;
+  readonly clock?: Clock;
+  /** In [0, 1). */
+  readonly random?: () => number;
+  readonly userAgent?: string;
+  readonly onRequest?: (report: RequestReport) => void;
+}
+
+export interface SendOptions {
+  readonly kind: RequestKind;
+  readonly signal: AbortSignal;
+  /** Below the policy's own limit, for a server that another can stand in for. */
+  readonly maxRetries?: number | undefined;
+}
+
+const defaultConnectionsPerHost = 32;
+
+/** HTTP with retries: connection errors, 408, 429 and 5xx. What comes back is a response, or a RegistryError. */
+export class Transport {
+  readonly retry: RetryPolicy;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly #connections: Connections;
+  readonly #userAgent: string;
+  readonly #onRequest: ((report: RequestReport) => void) | undefined;
+
+  constructor(options: TransportOptions = {}) {
+    this.retry = { ...defaultRetryPolicy, ...options.retry };
+    this.clock = options.clock ?? systemClock;
+    this.random = options.random ?? Math.random;
+    this.#userAgent = options.userAgent ?? 'stargz-bench';
+    this.#onRequest = options.onRequest;
+    this.#connections = new Connections({
+      maxConnectionsPerHost: options.maxConnectionsPerHost ?? defaultConnectionsPerHost,
+    });
+  }
+
+  /** The last response once the retries are used up, whatever its status; throws when no response came. */
+  async send(request: HttpRequest, options: SendOptions): Promise<HttpResponse> {
+    request.headers['user-agent'] = this.#userAgent;
+    const maxRetries = Math.min(this.retry.maxRetries, options.maxRetries ?? this.retry.maxRetries);
+    for (let attempt = 1; ; attempt++) {
+      const isLast = attempt > maxRetries;
+      let waitMs: number | undefined;
+      try {
+        const response = await this.#exchange(request, options, attempt);
+        if (isLast || !isRetryableStatus(response.status)) return response;
+        waitMs = parseRetryAfter(response.headers['retry-after'], this.clock.now());
+        // Asked to stay away for longer than the policy allows to wait: coming back early would only prolong it.
+        if (waitMs !== undefined && waitMs > this.retry.maxWaitMs) return response;
+        response.body.drain();
+      } catch (error) {
+        if (isLast || !isRetryableError(error)) throw error;
+      }
+      await this.wait(attempt, options.signal, waitMs);
+    }
+  }
+
+  /** Waits before retry number `retry` (from 1), at least as long as the server asked for. */
+  async wait(retry: number, signal: AbortSignal, askedMs = 0): Promise<void> {
+    await this.clock.sleep(Math.max(askedMs, backoffMs(this.retry, retry, this.random)), signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#connections.close();
+  }
+
+  #exchange(request: HttpRequest, options: SendOptions, attempt: number): Promise<HttpResponse> {
+    const report = this.#onRequest;
+    if (report === undefined) return this.#connections.exchange(request, options.signal);
+    const startedMs = performance.now();
+    let headMs: number | undefined;
+    let status: number | undefined;
+    const events: ExchangeEvents = {
+      onHead(code) {
+        status = code;
+        headMs = performance.now() - startedMs;
+      },
+      onDone(bytes, error) {
+        const durationMs = performance.now() - startedMs;
+        const code = error instanceof RegistryError ? error.code : error?.name;
+        const { host } = request.url;
+        const { kind } = options;
+        report({ host, kind, method: request.method, status, attempt, bytes, headMs, durationMs, error: code });
+      },
+    };
+    return this.#connections.exchange(request, options.signal, events);
+  }
+}
+
+export function headerText(headers: ResponseHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+const errorBodyLimitBytes = 16 * 1024;
+
+/** The error for a response that is not what was asked for; reads its body for the registry's own words. */
+export async function statusError(response: HttpResponse, operation: string, nowMs: number): Promise<RegistryError> {
+  let said = '';
+  try {
+    said = registryWords(await response.body.readAll(errorBodyLimitBytes));
+  } catch {
+    // The status alone is worth reporting when the body cannot be had.
+  }
+  const { status } = response;
+  const detail = `HTTP ${status}${said === '' ? '' : ` (${said})`}`;
+  const retryAfterMs = parseRetryAfter(response.headers['retry-after'], nowMs);
+  return new RegistryError(codeOf(status), detail, { operation, host: response.url.host, status, retryAfterMs });
+}
+
+function codeOf(status: number): RegistryError['code'] {
+  if (status === 401 || status === 403) return 'unauthorized';
+  if (status === 404) return 'not-found';
+  if (status === 416) return 'bad-range';
+  if (status === 429) return 'rate-limited';
+  if (status === 408) return 'timeout';
+  if (status >= 500) return 'server';
+  return status >= 400 ? 'refused' : 'protocol';
+}
+
+/** `{"errors":[{"code":"NAME_UNKNOWN","message":"…"}]}` (OCI distribution-spec, "Error Codes"). */
+function registryWords(body: Buffer | undefined): string {
+  if (body === undefined || body[0] !== 0x7b) return '';
+  const { errors } = JSON.parse(body.toString()) as { errors?: unknown };
+  if (!Array.isArray(errors)) return '';
+  const first: { code?: unknown; message?: unknown } | undefined = errors[0];
+  return [first?.code, first?.message]
+    .filter((part) => typeof part === 'string')
+    .join(': ')
+    .slice(0, 200);
+}
