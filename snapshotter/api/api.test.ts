@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Server, ServerCredentials, status } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import { openClient, RpcError } from './client.ts';
 import { generateTypes } from './generate.ts';
 import { loadService } from './load.ts';
@@ -46,10 +46,7 @@ test('a client calls, streams, times out, is cancelled and names the status', { 
   try {
     server.addService(loadService('containerd.services.snapshots.v1.Snapshots'), {
       prepare: () => {},
-      stat: (
-        call: { request: { key: string }; metadata: { get(name: string): string[] } },
-        done: (error: unknown, value?: unknown) => void,
-      ) =>
+      stat: (call: ServerUnaryCall<{ key: string }, unknown>, done: sendUnaryData<unknown>) =>
         call.request.key === 'missing'
           ? done({ code: status.NOT_FOUND, details: 'no such snapshot' })
           : done(null, { info: { name: call.request.key, parent: call.metadata.get('containerd-namespace')[0] } }),

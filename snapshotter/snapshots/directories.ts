@@ -1,0 +1,103 @@
+import { chownSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { lstat, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Owner, Usage } from './record.ts';
+
+/** `<root>/snapshots/<id>/{fs,work}`: what a snapshot that is not a lazy layer has on disk. */
+export class SnapshotDirectories {
+  readonly root: string;
+  #reclaiming: Promise<string[]> | undefined;
+  #aside = 0;
+
+  constructor(root: string) {
+    this.root = root;
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+  }
+
+  upper(id: number): string {
+    return join(this.root, String(id), 'fs');
+  }
+
+  work(id: number): string {
+    return join(this.root, String(id), 'work');
+  }
+
+  /** Synchronous, so that it falls inside the caller's transaction. Mode 0755 whatever the umask, as overlayfs's is. */
+  create(id: number, withWork: boolean, owner: Owner | undefined): void {
+    const directory = join(this.root, String(id));
+    // Left by a crash between this and the commit of the id.
+    if (existsSync(directory)) renameSync(directory, join(this.root, `removed-${id}-${process.pid}-${this.#aside++}`));
+    mkdirSync(directory, { mode: 0o700 });
+    const mask = process.umask(0);
+    try {
+      mkdirSync(this.upper(id), { mode: 0o755 });
+      if (withWork) mkdirSync(this.work(id), { mode: 0o711 });
+    } finally {
+      process.umask(mask);
+    }
+    if (owner !== undefined && (owner.uid !== 0 || owner.gid !== 0)) chownSync(this.upper(id), owner.uid, owner.gid);
+  }
+
+  /**
+   * Deletes every directory whose id `isKnown` denies. Calls at the same time share one pass, and a call during a pass
+   * gets one of its own after it, because its snapshot may have gone after the pass read the list.
+   * Returns the paths that could not be deleted.
+   */
+  async reclaim(isKnown: (id: number) => boolean): Promise<string[]> {
+    const earlier = this.#reclaiming;
+    const pass = (async () => {
+      await earlier;
+      return this.#reclaimOnce(isKnown);
+    })();
+    this.#reclaiming = pass;
+    try {
+      return await pass;
+    } finally {
+      if (this.#reclaiming === pass) this.#reclaiming = undefined;
+    }
+  }
+
+  async #reclaimOnce(isKnown: (id: number) => boolean): Promise<string[]> {
+    const failed: string[] = [];
+    for (const name of readdirSync(this.root)) {
+      if (/^\d+$/.test(name) && isKnown(Number(name))) continue;
+      const path = join(this.root, name);
+      await rm(path, { recursive: true, force: true, maxRetries: 2 }).catch(() => failed.push(path));
+    }
+    return failed;
+  }
+}
+
+/** Allocated bytes and inodes below a directory; hard links count once, other file systems do not count. */
+export async function measureDirectory(path: string, signal?: AbortSignal): Promise<Usage> {
+  const rootStat = await lstat(path);
+  const seen = new Set<number>();
+  let sizeBytes = 0;
+  let inodes = 0;
+  const pending = [path];
+  const count = (stat: { ino: number; blocks: number; nlink: number }, isDirectory: boolean) => {
+    if (!isDirectory && stat.nlink > 1) {
+      if (seen.has(stat.ino)) return;
+      seen.add(stat.ino);
+    }
+    inodes++;
+    sizeBytes += stat.blocks * 512;
+  };
+  count(rootStat, true);
+  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
+    signal?.throwIfAborted();
+    const entries = await readdir(directory, { withFileTypes: true });
+    for (let start = 0; start < entries.length; start += 64) {
+      await Promise.all(
+        entries.slice(start, start + 64).map(async (entry) => {
+          const entryPath = join(directory!, entry.name);
+          const stat = await lstat(entryPath).catch(() => undefined);
+          if (stat === undefined || stat.dev !== rootStat.dev) return;
+          count(stat, stat.isDirectory());
+          if (stat.isDirectory()) pending.push(entryPath);
+        }),
+      );
+    }
+  }
+  return { sizeBytes, inodes };
+}

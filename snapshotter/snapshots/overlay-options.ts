@@ -1,0 +1,41 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Options for every overlay mount on this machine, found out once at start. `scratchDir` lies where snapshots will. */
+export async function probeOverlayOptions(scratchDir: string, signal: AbortSignal): Promise<readonly string[]> {
+  const options: string[] = [];
+  if (await needsUserXattr(scratchDir, signal)) options.push('userxattr');
+  // With the index on, an upper directory sticks to the lowers it was first mounted with; ours move with a restart.
+  if (existsSync('/sys/module/overlay/parameters/index')) options.push('index=off');
+  return options;
+}
+
+/**
+ * Inside a user namespace trusted.* xattrs are out of reach, and overlayfs (Linux 5.11) takes user.overlay.* with the
+ * option. Asking the kernel is the only sure test: distributions have patched this in and out.
+ */
+async function needsUserXattr(scratchDir: string, signal: AbortSignal): Promise<boolean> {
+  const map = await readFile('/proc/self/uid_map', 'utf8').catch(() => '');
+  if (/^\s*0\s+0\s+4294967295\s*$/.test(map)) return false;
+  const scratch = await mkdtemp(join(scratchDir, 'userxattr-'));
+  try {
+    for (const name of ['lower1', 'lower2', 'merged']) await mkdir(join(scratch, name));
+    const lowers = `lowerdir=${join(scratch, 'lower1')}:${join(scratch, 'lower2')}`;
+    const merged = join(scratch, 'merged');
+    await run('mount', ['-t', 'overlay', '-o', `ro,${lowers},userxattr`, 'overlay', merged], {
+      signal,
+      timeout: 10_000,
+    });
+    await run('umount', [merged], { timeout: 10_000 });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
