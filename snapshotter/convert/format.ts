@@ -1,0 +1,105 @@
+/** The formats a layer can be written in, and what differs between them. */
+import { encodeFooter } from '../estargz/footer.ts';
+import { type Digest, digestOf } from '../registry/digest.ts';
+import { gzipCompressor, type MemberCompressor, zstdCompressor } from './compress.ts';
+import { ConvertError } from './error.ts';
+import { tocName } from './order.ts';
+import { encodeFile, endOfArchive } from './tar-header.ts';
+import type { TocFields } from './toc-writer.ts';
+
+export const layerFormats = ['stargz', 'estargz', 'zstd-chunked'] as const;
+export type LayerFormat = (typeof layerFormats)[number];
+
+/** What follows the last file: `tarBytes` belong to the uncompressed tar (and so to the DiffID), `bytes` to the blob. */
+export interface TocTrailer {
+  readonly tarBytes: Buffer;
+  readonly bytes: Buffer;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface FormatTraits {
+  readonly mediaType: string;
+  readonly landmark: boolean;
+  /** Whether the two zero blocks stand before the TOC, which is then no part of the tar. */
+  readonly endsTarBeforeToc: boolean;
+  readonly toc: TocFields;
+  readonly defaultLevel: number;
+  readonly maxLevel: number;
+  compressor(level: number): MemberCompressor;
+  trailer(toc: Buffer, tocOffset: number): Promise<TocTrailer>;
+  annotations(tocDigest: Digest, uncompressedSizeBytes: number): Record<string, string>;
+}
+
+const tocCompressionLevel = { gzip: 9, zstd: 12 };
+const zstdSkippableHeaderBytes = 8;
+
+export function traitsOf(format: LayerFormat): FormatTraits {
+  switch (format) {
+    case 'stargz':
+      // CRFS: no landmark, no chunk digests, and no annotation by which a reader could verify the TOC.
+      return { ...gzipTraits('stargz'), landmark: false, annotations: () => ({}) };
+    case 'estargz':
+      return gzipTraits('estargz');
+    case 'zstd-chunked':
+      return zstdTraits;
+  }
+}
+
+/** Throws ConvertError `invalid-option`. */
+export function checkLevel(format: LayerFormat, level: number): void {
+  const { maxLevel } = traitsOf(format);
+  if (Number.isInteger(level) && level >= 1 && level <= maxLevel) return;
+  throw new ConvertError('invalid-option', `compression level ${level} is not one of ${format}: give 1 to ${maxLevel}`);
+}
+
+function gzipTraits(kind: 'stargz' | 'estargz'): FormatTraits {
+  return {
+    mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+    landmark: true,
+    endsTarBeforeToc: false,
+    toc: { chunkDigests: kind === 'estargz', endOffsets: false },
+    defaultLevel: 6,
+    maxLevel: 9,
+    compressor: gzipCompressor,
+    trailer: async (toc, tocOffset) => {
+      const tarBytes = Buffer.concat([encodeFile(tocName, toc), endOfArchive]);
+      const member = await gzipCompressor(tocCompressionLevel.gzip).compress(tarBytes);
+      return { tarBytes, bytes: Buffer.concat([member, encodeFooter(kind, tocOffset)]), annotations: {} };
+    },
+    annotations: lazyAnnotations,
+  };
+}
+
+const zstdTraits: FormatTraits = {
+  mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
+  landmark: true,
+  endsTarBeforeToc: true,
+  toc: { chunkDigests: true, endOffsets: true },
+  defaultLevel: 6,
+  maxLevel: 19,
+  compressor: zstdCompressor,
+  trailer: async (toc, blobSizeBytes) => {
+    const compressed = await zstdCompressor(tocCompressionLevel.zstd).compress(toc);
+    const head = Buffer.alloc(zstdSkippableHeaderBytes);
+    head.write('502a4d18', 'hex');
+    head.writeUInt32LE(compressed.length, 4);
+    const tocOffset = blobSizeBytes + head.length;
+    const sizes = { compressedSizeBytes: compressed.length, rawSizeBytes: toc.length };
+    return {
+      tarBytes: Buffer.alloc(0),
+      bytes: Buffer.concat([head, compressed, encodeFooter('zstd-chunked', tocOffset, sizes)]),
+      annotations: {
+        'io.containers.zstd-chunked.manifest-checksum': digestOf(compressed),
+        'io.containers.zstd-chunked.manifest-position': `${tocOffset}:${compressed.length}:${toc.length}:1`,
+      },
+    };
+  },
+  annotations: lazyAnnotations,
+};
+
+function lazyAnnotations(tocDigest: Digest, uncompressedSizeBytes: number): Record<string, string> {
+  return {
+    'containerd.io/snapshot/stargz/toc.digest': tocDigest,
+    'io.containers.estargz.uncompressed-size': String(uncompressedSizeBytes),
+  };
+}

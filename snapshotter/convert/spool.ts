@@ -1,0 +1,147 @@
+/**
+ * A layer's tar on disk: the blob as it comes, decompressed (gzip, zstd or none, told by its first bytes) into a
+ * temporary file, so that a layer of any size is reordered within bounded memory.
+ */
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { ConvertError } from './error.ts';
+import type { ReadAt } from './tar.ts';
+import { malformed } from './tar-fields.ts';
+import { splitZstdFrames } from './zstd-frames.ts';
+
+export type LayerCompression = 'gzip' | 'zstd' | 'none';
+
+export interface Spool {
+  readonly fd: number;
+  readonly sizeBytes: number;
+  readonly compression: LayerCompression;
+  close(): void;
+}
+
+/** Throws ConvertError `malformed-layer` if the stream does not decompress; errors of the source pass through. */
+export async function spoolLayer(
+  source: AsyncIterable<Uint8Array>,
+  workDir: string,
+  signal: AbortSignal | undefined,
+): Promise<Spool> {
+  const path = join(workDir, 'layer.tar');
+  const fd = openSync(path, 'wx+', 0o600);
+  rmSync(path); // nameless from here on: a crash leaves nothing behind
+  try {
+    const [compression, blob] = await detectCompression(source);
+    let sizeBytes = 0;
+    const write = async (pieces: AsyncIterable<Uint8Array>): Promise<void> => {
+      for await (const piece of pieces) {
+        for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done, piece.length - done);
+        sizeBytes += piece.length;
+      }
+    };
+    await decompress(compression, blob, write, signal);
+    return { fd, sizeBytes, compression, close: () => closeSync(fd) };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Reads through a window, since most headers lie close to each other. */
+export function windowedReader(fd: number, sizeBytes: number): ReadAt {
+  const window = Buffer.allocUnsafe(64 * 1024);
+  let windowOffset = 0;
+  let windowLength = 0;
+  return (offset, length) => {
+    if (length > window.length) return readExactly(fd, offset, length);
+    if (offset < windowOffset || offset + length > windowOffset + windowLength) {
+      windowOffset = offset;
+      windowLength = Math.min(window.length, sizeBytes - offset);
+      readInto(fd, window, 0, offset, windowLength);
+    }
+    return window.subarray(offset - windowOffset, offset - windowOffset + length);
+  };
+}
+
+export function readExactly(fd: number, offset: number, length: number): Buffer {
+  const buffer = Buffer.allocUnsafeSlow(length);
+  readInto(fd, buffer, 0, offset, length);
+  return buffer;
+}
+
+export function readInto(fd: number, target: Buffer, start: number, offset: number, length: number): void {
+  for (let done = 0; done < length; ) {
+    const count = readSync(fd, target, start + done, length - done, offset + done);
+    if (count === 0) throw new RangeError(`spooled layer: nothing to read at ${offset + done}`);
+    done += count;
+  }
+}
+
+type Consume = (pieces: AsyncIterable<Uint8Array>) => Promise<void>;
+
+async function decompress(
+  compression: LayerCompression,
+  blob: AsyncIterable<Uint8Array>,
+  consume: Consume,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const options = signal === undefined ? {} : { signal };
+  if (compression === 'none') return pipeline(Readable.from(blob), consume, options);
+  const frames = compression === 'zstd' ? splitZstdFrames(blob) : blob;
+  const inflater =
+    compression === 'zstd' ? createZstdDecompress({ chunkSize: 256 * 1024 }) : createGunzip({ chunkSize: 256 * 1024 });
+  try {
+    await pipeline(Readable.from(frames), inflater, consume, options);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (/^(Z_|ZSTD_)/.test(code)) throw malformed(`its ${compression} stream is damaged (${code})`);
+    throw error;
+  }
+}
+
+/** The compression by magic, and the stream with the bytes looked at put back. */
+async function detectCompression(
+  source: AsyncIterable<Uint8Array>,
+): Promise<[LayerCompression, AsyncIterable<Uint8Array>]> {
+  const iterator = source[Symbol.asyncIterator]();
+  let head: Buffer = Buffer.alloc(0);
+  while (head.length < 4) {
+    const next = await iterator.next();
+    if (next.done === true) break;
+    head = Buffer.concat([head, next.value]);
+  }
+  return [compressionOf(head), resume(head, iterator)];
+}
+
+function compressionOf(head: Buffer): LayerCompression {
+  if (head.length >= 2 && head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
+  if (head.length >= 4 && (head.readUInt32LE(0) === 0xfd2fb528 || head.readUInt32LE(0) >>> 4 === 0x184d2a5))
+    return 'zstd';
+  const magics: [string, string][] = [
+    ['425a68', 'bzip2'],
+    ['fd377a58', 'xz'],
+  ];
+  const other = magics.find(([magic]) => head.toString('hex').startsWith(magic))?.[1];
+  if (other === undefined) return 'none';
+  throw new ConvertError(
+    'unsupported-layer',
+    `cannot convert the layer: it is compressed with ${other}; push the image with gzip or zstd layers`,
+  );
+}
+
+async function* resume(head: Buffer, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+  let finished = false;
+  try {
+    if (head.length > 0) yield head;
+    for (;;) {
+      const next = await rest.next();
+      if (next.done === true) {
+        finished = true;
+        return;
+      }
+      yield next.value;
+    }
+  } finally {
+    if (!finished) await rest.return?.();
+  }
+}

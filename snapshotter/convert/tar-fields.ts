@@ -1,0 +1,110 @@
+/**
+ * Fields of a tar header block and of a pax extended header (POSIX.1-2018 pax, "ustar Interchange Format" and "pax
+ * Header Block"; GNU tar manual, "Extensions to the Tar Format"). Text stays as Latin-1 strings, one character a byte,
+ * so that names that are not UTF-8 survive.
+ */
+import { ConvertError } from './error.ts';
+
+export const blockSizeBytes = 512;
+
+export function roundUpToBlock(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / blockSizeBytes) * blockSizeBytes;
+}
+
+/** Text up to the first NUL. */
+export function readText(block: Buffer, offset: number, length: number): string {
+  const end = block.indexOf(0, offset);
+  return block.toString('latin1', offset, end < 0 || end > offset + length ? offset + length : end);
+}
+
+/** Octal digits, or GNU base-256 (top bit set: big-endian two's complement). An empty field is 0. */
+export function readNumber(block: Buffer, offset: number, length: number): number {
+  const first = block[offset]!;
+  if ((first & 0x80) !== 0) return readBase256(block, offset, length);
+  const text = readText(block, offset, length).trim();
+  if (text === '') return 0;
+  if (!/^[0-7]+$/.test(text)) throw malformed(`the number ${JSON.stringify(text)} in a header is not octal`);
+  return checkSafe(Number.parseInt(text, 8));
+}
+
+function readBase256(block: Buffer, offset: number, length: number): number {
+  const negative = (block[offset]! & 0x40) !== 0;
+  let value = negative ? -1n : 0n;
+  for (let i = 0; i < length; i++) {
+    const byte = i === 0 ? (block[offset]! & 0x7f) | (negative ? 0x80 : 0) : block[offset + i]!;
+    value = (value << 8n) | BigInt(byte);
+  }
+  return checkSafe(Number(value));
+}
+
+function checkSafe(value: number): number {
+  if (!Number.isSafeInteger(value)) throw malformed('a number in a header is beyond 2^53');
+  return value;
+}
+
+/** The checksum counts its own field as spaces; some old writers summed signed bytes, so either sum will do. */
+export function isChecksumRight(block: Buffer): boolean {
+  let unsigned = 8 * 0x20;
+  let signed = unsigned;
+  for (let i = 0; i < blockSizeBytes; i++) {
+    if (i >= 148 && i < 156) continue;
+    const byte = block[i]!;
+    unsigned += byte;
+    signed += byte < 128 ? byte : byte - 256;
+  }
+  const stored = readNumber(block, 148, 8);
+  return stored === unsigned || stored === signed;
+}
+
+/** Records `"<length> <key>=<value>\n"`, length in bytes and counting itself; a value may hold any byte. */
+export function parsePaxRecords(payload: Buffer): Map<string, string> {
+  const records = new Map<string, string>();
+  let offset = 0;
+  while (offset < payload.length && payload[offset] !== 0) {
+    const space = payload.indexOf(0x20, offset);
+    const length = space < 0 ? Number.NaN : Number(payload.toString('latin1', offset, space));
+    const end = offset + length;
+    if (!Number.isInteger(length) || end <= space + 1 || end > payload.length || payload[end - 1] !== 0x0a) {
+      throw malformed('a pax record has a wrong length');
+    }
+    const equals = payload.indexOf(0x3d, space);
+    if (equals <= space + 1 || equals >= end) throw malformed('a pax record has no key');
+    records.set(payload.toString('latin1', space + 1, equals), payload.toString('latin1', equals + 1, end - 1));
+    offset = end;
+  }
+  return records;
+}
+
+export interface TarTime {
+  readonly sec: number;
+  readonly nsec: number;
+}
+
+/** Decimal seconds with an optional fraction, cut (not rounded) to nanoseconds; `-1.5` is 1.5 s before the epoch. */
+export function parsePaxTime(text: string): TarTime {
+  const match = /^(-?)(\d+)(?:\.(\d*))?$/.exec(text);
+  if (match === null) throw malformed(`the pax time ${JSON.stringify(text)} is not a decimal number`);
+  const sec = checkSafe(Number(match[2]));
+  const nsec = Number((match[3] ?? '').slice(0, 9).padEnd(9, '0'));
+  if (match[1] !== '-') return { sec, nsec };
+  return nsec === 0 ? { sec: sec === 0 ? 0 : -sec, nsec: 0 } : { sec: -sec - 1, nsec: 1_000_000_000 - nsec };
+}
+
+export function parsePaxNumber(text: string): number {
+  if (!/^-?\d+$/.test(text)) throw malformed(`the pax number ${JSON.stringify(text)} is not decimal`);
+  return checkSafe(Number(text));
+}
+
+export function malformed(what: string): ConvertError {
+  return new ConvertError(
+    'malformed-layer',
+    `cannot read the layer's tar: ${what}; pull the image again or rebuild it`,
+  );
+}
+
+export function unsupported(what: string): ConvertError {
+  return new ConvertError(
+    'unsupported-layer',
+    `cannot convert the layer: ${what}; write it with tar --format=posix (no --sparse) and build the image again`,
+  );
+}

@@ -1,0 +1,87 @@
+/**
+ * Cuts a zstd stream at its frame boundaries (RFC 8878, section 3.1). Node's decompressor (24.x) drops what follows the
+ * end of a frame within one write, so every frame has to start a write of its own; skippable frames, which hold
+ * zstd:chunked's TOC and footer, are left out.
+ */
+import { malformed } from './tar-fields.ts';
+
+const frameMagic = 0xfd2fb528;
+const longestHeaderBytes = 18;
+
+type State = { kind: 'start' } | { kind: 'block' } | { kind: 'copy' | 'skip'; left: number; next: 'start' | 'block' };
+
+/** Pieces of the frames' own bytes, in order; none holds bytes of two frames. */
+export async function* splitZstdFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
+  let state: State = { kind: 'start' };
+  let checksum = false;
+  let held: Buffer = Buffer.alloc(0);
+  for await (const piece of source) {
+    const bytes: Buffer = held.length === 0 ? toBuffer(piece) : Buffer.concat([held, piece]);
+    held = Buffer.alloc(0);
+    let pieceStart = 0;
+    let offset = 0;
+    while (offset < bytes.length) {
+      if (state.kind === 'copy' || state.kind === 'skip') {
+        const taken = Math.min(state.left, bytes.length - offset);
+        offset += taken;
+        const left: number = state.left - taken;
+        if (state.kind === 'skip') pieceStart = offset;
+        if (left > 0) {
+          state = { kind: state.kind, left, next: state.next };
+          continue;
+        }
+        if (state.next === 'start' && offset > pieceStart) {
+          yield bytes.subarray(pieceStart, offset);
+          pieceStart = offset;
+        }
+        state = { kind: state.next };
+      } else if (state.kind === 'start') {
+        const header = readFrameHeader(bytes, offset);
+        if (header === undefined) break;
+        checksum = header.checksum;
+        state = header.skippable
+          ? { kind: 'skip', left: header.sizeBytes, next: 'start' }
+          : { kind: 'copy', left: header.sizeBytes, next: 'block' };
+      } else {
+        if (bytes.length - offset < 3) break;
+        const word = bytes.readUIntLE(offset, 3);
+        const last = (word & 1) !== 0;
+        const type = (word >> 1) & 3;
+        const payloadBytes = type === 1 ? 1 : word >> 3; // an RLE block stores one byte
+        const left = 3 + payloadBytes + (last && checksum ? 4 : 0);
+        state = { kind: 'copy', left, next: last ? 'start' : 'block' };
+      }
+    }
+    if (offset > pieceStart) yield bytes.subarray(pieceStart, offset);
+    held = bytes.subarray(offset);
+  }
+  if (state.kind !== 'start' || held.length > 0) throw malformed('its zstd stream is cut short');
+}
+
+interface FrameHeader {
+  readonly sizeBytes: number;
+  readonly skippable: boolean;
+  readonly checksum: boolean;
+}
+
+/** Undefined if more bytes are needed. */
+function readFrameHeader(bytes: Buffer, offset: number): FrameHeader | undefined {
+  const available = bytes.length - offset;
+  if (available < 8) return undefined;
+  const magic = bytes.readUInt32LE(offset);
+  if (magic >>> 4 === 0x184d2a5) {
+    return { sizeBytes: 8 + bytes.readUInt32LE(offset + 4), skippable: true, checksum: false };
+  }
+  if (magic !== frameMagic) throw malformed('its zstd stream has something else between frames');
+  const descriptor = bytes[offset + 4]!;
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3]!;
+  const contentSizeBytes = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
+  const sizeBytes = 5 + (singleSegment ? 0 : 1) + dictionaryBytes + contentSizeBytes;
+  if (sizeBytes > longestHeaderBytes) throw malformed('its zstd stream has an impossible frame header');
+  return { sizeBytes, skippable: false, checksum: (descriptor & 4) !== 0 };
+}
+
+function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
