@@ -1,0 +1,158 @@
+/** Every option of config.toml: its name, type, range and default. Names and defaults are containerd-stargz-grpc's. */
+
+export type Option =
+  | { readonly kind: 'flag'; readonly default: boolean }
+  | { readonly kind: 'count'; readonly default: number; readonly min: number; readonly max?: number }
+  | { readonly kind: 'text'; readonly default: string }
+  | { readonly kind: 'required-text' }
+  | { readonly kind: 'choice'; readonly default: string; readonly choices: readonly string[] }
+  | { readonly kind: 'headers' }
+  | { readonly kind: 'no-effect'; readonly why: string }
+  | { readonly kind: 'by-name'; readonly section: Section }
+  | { readonly kind: 'list'; readonly section: Section };
+
+export interface Section {
+  readonly [name: string]: Option | Section;
+}
+
+const flag = (value: boolean) => ({ kind: 'flag', default: value }) as const;
+const text = (value: string) => ({ kind: 'text', default: value }) as const;
+const count = (value: number, min = 0, max?: number) =>
+  ({ kind: 'count', default: value, min, ...(max === undefined ? {} : { max }) }) as const;
+const choice = <const Choices extends readonly string[]>(...choices: Choices) =>
+  ({ kind: 'choice', default: choices[0] as Choices[number], choices }) as const;
+const noEffect = (why: string) => ({ kind: 'no-effect', why }) as const;
+
+const oneStore = 'layers have one store on disk, shared by all mounts';
+
+export const sections = {
+  /** host:port for /metrics and /debug/layers; '' for none. */
+  metrics_address: text(''),
+  no_prometheus: flag(false),
+  noprefetch: flag(false),
+  /** Bytes to prefetch of a layer without landmark. */
+  prefetch_size: count(0),
+  /** How long `create` may wait for a prefetch where it waits at all. */
+  prefetch_timeout_sec: count(10),
+  no_background_fetch: flag(false),
+  allow_no_verification: flag(false),
+  disable_verification: flag(false),
+  /** Background fetches at a time. */
+  max_concurrency: count(2, 1, 64),
+  debug: flag(false),
+  /** How long a resolved layer that nobody mounted is kept. */
+  resolve_result_entry_ttl_sec: count(120),
+  /** A file to which the first read of every file is appended, as convert's --accesses wants it; '' for none. */
+  record_accesses: text(''),
+  http_cache_type: noEffect(oneStore),
+  http_cache_chunk_ttl_sec: noEffect(oneStore),
+  filesystem_cache_type: noEffect(oneStore),
+  resolve_result_entry: noEffect('deprecated; see resolve_result_entry_ttl_sec'),
+  prefetch_async_size: noEffect('a prefetch never holds a container back'),
+  log_file_access: noEffect('see record_accesses'),
+  metadata_store: noEffect('the TOC is always kept on disk'),
+  ipfs: noEffect('IPFS is not supported'),
+
+  blob: {
+    /** Seconds for which a layer counts as reachable after it was reached. */
+    valid_interval: count(60),
+    check_always: flag(false),
+    /** The least that is fetched at a time, in bytes, whatever the link. */
+    chunk_size: count(50_000, 1),
+    fetching_timeout_sec: count(300, 1),
+    force_single_range_mode: flag(false),
+    max_retries: count(5, 0, 100),
+    min_wait_msec: count(30, 1),
+    max_wait_msec: count(300_000, 1),
+    prefetch_chunk_size: noEffect('requests are sized by the measured link'),
+  },
+
+  directory_cache: {
+    max_lru_cache_entry: noEffect(oneStore),
+    max_cache_fds: noEffect(oneStore),
+    sync_add: noEffect(oneStore),
+    direct: noEffect(oneStore),
+    fadv_dontneed: noEffect(oneStore),
+  },
+
+  /** Ours: the store of fetched layers. */
+  cache: {
+    /** Layers that no snapshot uses are dropped, the least recently used first, to stay below it; 0: no limit. */
+    limit_bytes: count(0),
+  },
+
+  fuse: {
+    /** Seconds for which the kernel keeps attributes and names. A layer never changes; 0: as long as the kernel likes. */
+    attr_timeout: count(0),
+    entry_timeout: count(0),
+    passthrough: flag(false),
+    merge_buffer_size: noEffect('files are stored whole, nothing is merged'),
+    merge_worker_count: noEffect('files are stored whole, nothing is merged'),
+  },
+
+  /** Ours: which face of the layer store mounts go through. */
+  mount: {
+    backend: choice('auto', 'erofs', 'fuse'),
+  },
+
+  resolver: {
+    /** Longest wait for an answer, and between two pieces of one; 0: no limit. */
+    request_timeout_sec: count(30),
+    host: {
+      kind: 'by-name',
+      section: {
+        mirrors: {
+          kind: 'list',
+          section: {
+            host: { kind: 'required-text' },
+            insecure: flag(false),
+            /** 0: that of [resolver]; negative: no limit. */
+            request_timeout_sec: count(0, -1),
+            header: { kind: 'headers' },
+          },
+        },
+      },
+    },
+  },
+
+  kubeconfig_keychain: {
+    enable_keychain: flag(false),
+    kubeconfig_path: text(''),
+  },
+
+  cri_keychain: {
+    enable_keychain: flag(false),
+    /** The socket of the CRI that image calls are passed on to. */
+    image_service_path: text('/run/containerd/containerd.sock'),
+    /** A socket of its own for the image service; '': the snapshotter's. */
+    listen_path: text(''),
+  },
+
+  snapshotter: {
+    /** Start although a layer cannot be mounted again; its images answer UNAVAILABLE. */
+    allow_invalid_mounts_on_restart: flag(false),
+  },
+
+  fuse_manager: noEffect('the FUSE connection belongs to the daemon'),
+} as const satisfies Section;
+
+type ValueOf<T> = T extends { readonly kind: 'flag' }
+  ? boolean
+  : T extends { readonly kind: 'count' }
+    ? number
+    : T extends { readonly kind: 'text' | 'required-text' }
+      ? string
+      : T extends { readonly kind: 'choice'; readonly choices: readonly (infer Choice)[] }
+        ? Choice
+        : T extends { readonly kind: 'headers' }
+          ? Readonly<Record<string, string>>
+          : T extends { readonly kind: 'no-effect' }
+            ? undefined
+            : T extends { readonly kind: 'by-name'; readonly section: infer Inner }
+              ? Readonly<Record<string, ValueOf<Inner>>>
+              : T extends { readonly kind: 'list'; readonly section: infer Inner }
+                ? readonly ValueOf<Inner>[]
+                : { readonly [Name in keyof T]: ValueOf<T[Name]> };
+
+/** The configuration as read: the table's names, every default filled in. */
+export type Config = ValueOf<typeof sections>;
