@@ -85,9 +85,12 @@ function collectingSink(target: ChunkTarget, member: number): MemberSink {
   let filled = 0;
   return {
     write(bytes) {
-      if (bytes.length === sizeBytes) collected = bytes;
-      else bytes.copy((collected ??= Buffer.allocUnsafe(sizeBytes)), filled);
-      filled += bytes.length;
+      if (bytes.length === sizeBytes) {
+        collected = bytes;
+        return;
+      }
+      collected ??= Buffer.allocUnsafe(sizeBytes);
+      filled += bytes.copy(collected, filled);
     },
     finish: () => storeMember(target, member, collected!),
     close: () => {},

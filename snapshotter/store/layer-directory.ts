@@ -1,8 +1,8 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Compression } from '../estargz/member.ts';
-import { type Digest, digestHex, digestOf, isDigest } from '../registry/digest.ts';
+import type { Footer } from '../estargz/footer.ts';
+import { type Digest, digestHex, isDigest } from '../registry/digest.ts';
 import { StoreError } from './error.ts';
 
 /** What `meta.json` holds: everything needed to mount the layer again without the registry. */
@@ -12,11 +12,11 @@ export interface LayerMeta {
   /** An image it was pulled for; where to fetch from after a restart. */
   readonly reference: string;
   readonly blobSizeBytes: number;
-  readonly tocOffset: number;
+  readonly footer: Footer;
+  /** Of the TOC's raw JSON, as the label has it. */
   readonly tocDigest: Digest;
   /** The TOC digest was demanded by a label and matched. */
   readonly tocVerified: boolean;
-  readonly compression: Compression;
   readonly dataSizeBytes: number;
 }
 
@@ -29,7 +29,7 @@ export function layerDirectory(root: string, digest: Digest): string {
   return join(root, digestHex(digest));
 }
 
-/** Writes meta.json, toc and an empty data file beside the final place and renames them there, so it is whole or absent. */
+/** Writes meta.json, toc (compressed, as it came) and an empty data file beside the final place and renames them there, so it is whole or absent. */
 export async function createLayerDirectory(root: string, meta: LayerMeta, toc: Uint8Array): Promise<string> {
   const directory = layerDirectory(root, meta.digest);
   await mkdir(root, { recursive: true, mode: 0o700 });
@@ -59,7 +59,7 @@ export async function createLayerDirectory(root: string, meta: LayerMeta, toc: U
 
 /**
  * Reads back what `createLayerDirectory` wrote. Throws StoreError 'damaged' for anything it would not have written:
- * wrong types, versions, sizes, or a TOC that is not the one meta.json names.
+ * wrong types, versions or sizes.
  */
 export function readLayerDirectory(root: string, digest: Digest): { directory: string; meta: LayerMeta; toc: Buffer } {
   const directory = layerDirectory(root, digest);
@@ -67,11 +67,16 @@ export function readLayerDirectory(root: string, digest: Digest): { directory: s
     const meta = checkMeta(JSON.parse(readBounded(join(directory, 'meta.json'), mostMetaBytes).toString('utf8')));
     if (meta.digest !== digest) throw new Error(`meta.json is of ${meta.digest}`);
     const toc = readBounded(join(directory, 'toc'), mostTocBytes);
-    if (digestOf(toc) !== meta.tocDigest) throw new Error('toc does not match the digest in meta.json');
+    if (toc.length !== meta.footer.tocEnd - meta.footer.tocOffset)
+      throw new Error('toc is not as long as the footer says');
     return { directory, meta, toc };
   } catch (cause) {
-    throw new StoreError('damaged', directory, 'not a usable layer store; it will be created again', cause);
+    throw damagedDirectory(directory, cause);
   }
+}
+
+export function damagedDirectory(directory: string, cause: unknown): StoreError {
+  return new StoreError('damaged', directory, 'not a usable layer store; it will be created again', cause);
 }
 
 /** The data file, of exactly this length. */
@@ -86,7 +91,7 @@ export function openDataFile(directory: string, sizeBytes: number): number {
     return fd;
   } catch (cause) {
     if (fd !== undefined) closeSync(fd);
-    throw new StoreError('damaged', directory, 'not a usable layer store; it will be created again', cause);
+    throw damagedDirectory(directory, cause);
   }
 }
 
@@ -112,7 +117,6 @@ function readBounded(path: string, mostBytes: number): Buffer {
 
 function checkMeta(value: unknown): LayerMeta {
   const meta = value as Partial<Record<keyof LayerMeta, unknown>>;
-  const isCount = (n: unknown): boolean => Number.isSafeInteger(n) && (n as number) >= 0;
   const valid =
     typeof value === 'object' &&
     value !== null &&
@@ -123,8 +127,25 @@ function checkMeta(value: unknown): LayerMeta {
     typeof meta.tocDigest === 'string' &&
     isDigest(meta.tocDigest) &&
     typeof meta.tocVerified === 'boolean' &&
-    (meta.compression === 'gzip' || meta.compression === 'zstd') &&
-    [meta.blobSizeBytes, meta.tocOffset, meta.dataSizeBytes].every(isCount);
+    [meta.blobSizeBytes, meta.dataSizeBytes].every(isCount) &&
+    isFooter(meta.footer, meta.blobSizeBytes as number);
   if (!valid) throw new Error('meta.json lacks a field or has one of the wrong type');
   return value as LayerMeta;
+}
+
+function isFooter(value: unknown, blobSizeBytes: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const footer = value as Footer;
+  return (
+    (footer.compression === 'gzip' || footer.compression === 'zstd') &&
+    [footer.payloadEnd, footer.tocOffset, footer.tocEnd, footer.footerSizeBytes].every(isCount) &&
+    (footer.compression === 'gzip' || isCount(footer.tocRawSizeBytes)) &&
+    footer.payloadEnd <= footer.tocOffset &&
+    footer.tocOffset < footer.tocEnd &&
+    footer.tocEnd <= blobSizeBytes
+  );
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

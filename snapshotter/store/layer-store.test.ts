@@ -14,8 +14,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { readTocMember } from '../estargz/toc.ts';
+import { digestOf } from '../registry/digest.ts';
 import { StoreError } from './error.ts';
 import { singlePolicy, type WindowPolicy } from './fetch-window.ts';
+import type { LayerMeta } from './layer-directory.ts';
 import { LayerStore } from './layer-store.ts';
 import { isRangePresent } from './presence.ts';
 import { FetchScheduler } from './scheduler.ts';
@@ -65,6 +68,10 @@ async function openBench(t: TestContext, files: readonly TestFile[], options: Be
     link: scheduler.link('test'),
     ...(options.policy ? { policy: options.policy } : {}),
   };
+  const build = (toc: Uint8Array, meta: LayerMeta): typeof tree => {
+    if (digestOf(readTocMember(toc, meta.footer)) !== meta.tocDigest) throw new Error('another TOC');
+    return tree;
+  };
   const opened: LayerStore[] = [];
   const store = await LayerStore.create(
     root,
@@ -72,11 +79,10 @@ async function openBench(t: TestContext, files: readonly TestFile[], options: Be
       digest: blob.digest,
       reference: 'registry.test/image:1',
       blobSizeBytes: blob.bytes.length,
-      tocOffset: blob.tocOffset,
+      footer: blob.footer,
       tocDigest: blob.tocDigest,
       tocVerified: true,
-      compression: 'gzip',
-      toc: blob.toc,
+      toc: blob.bytes.subarray(blob.footer.tocOffset, blob.footer.tocEnd),
       tree,
     },
     context,
@@ -94,12 +100,7 @@ async function openBench(t: TestContext, files: readonly TestFile[], options: Be
     scheduler,
     store,
     reopen() {
-      const again = LayerStore.open(
-        root,
-        blob.digest,
-        () => tree,
-        () => context,
-      );
+      const again = LayerStore.open(root, blob.digest, build, () => context);
       opened.push(again);
       return again;
     },
@@ -236,7 +237,7 @@ test(
     const { store, source, blob } = await openBench(t, files, { policy: singlePolicy });
     let open: () => void = () => {};
     source.gate = new Promise((resolve) => (open = resolve));
-    const prefetched = store.prefetch(blob.tocOffset);
+    const prefetched = store.prefetch(blob.footer.tocOffset);
     const before = source.requests.length;
     await new Promise((resolve) => setImmediate(resolve));
     const wanted = ensureFile(store, 199);
@@ -245,7 +246,10 @@ test(
     await Promise.all([wanted, prefetched]);
     assert.ok(source.requests.length > before);
     assert.equal(store.complete, true);
-    assert.ok(source.bytesSent <= blob.tocOffset * 1.1, `${source.bytesSent} bytes for a blob of ${blob.tocOffset}`);
+    assert.ok(
+      source.bytesSent <= blob.footer.tocOffset * 1.1,
+      `${source.bytesSent} bytes for a blob of ${blob.footer.tocOffset}`,
+    );
   },
 );
 
@@ -257,7 +261,7 @@ test('background filling completes the layer and says so', limit, async (t) => {
   await store.fill(signal);
   assert.equal(store.complete, true);
   assert.equal(completed, 1);
-  assert.ok(source.bytesSent <= blob.tocOffset * 1.05);
+  assert.ok(source.bytesSent <= blob.footer.tocOffset * 1.05);
 });
 
 test('background filling stops reading while a reader waits', limit, async (t) => {
@@ -308,7 +312,8 @@ test('after another boot only the synced bitmap counts', limit, async (t) => {
 
 test('a damaged store is refused, whatever was damaged', limit, async (t) => {
   const damages: Record<string, (directory: string) => void> = {
-    'a changed TOC': (directory) => writeFileSync(join(directory, 'toc'), '{"version":1,"entries":[]}'),
+    'a changed TOC': (directory) =>
+      writeFileSync(join(directory, 'toc'), readFileSync(join(directory, 'toc')).fill(7, 60, 70)),
     'a cut data file': (directory) => truncateSync(join(directory, 'data'), 5),
     'meta.json of another layer': (directory) => {
       const meta = JSON.parse(readFileSync(join(directory, 'meta.json'), 'utf8'));

@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import type { Compression } from '../estargz/member.ts';
+import type { Footer } from '../estargz/footer.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { BuiltTree } from '../tree/build.ts';
@@ -10,7 +10,13 @@ import type { InodeTable } from '../tree/inode-table.ts';
 import { StoreError } from './error.ts';
 import { createFetchWindow, type FetchWindow, type WindowPolicy } from './fetch-window.ts';
 import { Flights } from './flights.ts';
-import { createLayerDirectory, type LayerMeta, openDataFile, readLayerDirectory } from './layer-directory.ts';
+import {
+  createLayerDirectory,
+  damagedDirectory,
+  type LayerMeta,
+  openDataFile,
+  readLayerDirectory,
+} from './layer-directory.ts';
 import type { LinkEstimate } from './link-estimate.ts';
 import { chunksOf, firstMemberFrom, indexMembers, type MemberIndex } from './member-index.ts';
 import { type FetchMetrics, type FetchPriority, noFetchMetrics } from './metrics.ts';
@@ -33,10 +39,10 @@ export interface NewLayer {
   readonly digest: Digest;
   readonly reference: string;
   readonly blobSizeBytes: number;
-  readonly tocOffset: number;
+  readonly footer: Footer;
   readonly tocDigest: Digest;
   readonly tocVerified: boolean;
-  readonly compression: Compression;
+  /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob. */
   readonly toc: Uint8Array;
   readonly tree: BuiltTree;
 }
@@ -71,17 +77,16 @@ export class LayerStore {
 
   /** A store for a layer seen for the first time; one already in `root` for this digest is replaced. */
   static async create(root: string, layer: NewLayer, context: StoreContext): Promise<LayerStore> {
-    const { toc, tree, digest, reference, blobSizeBytes, tocOffset, tocDigest, tocVerified, compression } = layer;
-    const index = indexMembers(tree.table, digest);
-    const dataSizeBytes = tree.table.dataSizeBytes;
-    const facts = { digest, reference, blobSizeBytes, tocOffset, tocDigest, tocVerified, compression, dataSizeBytes };
-    const meta: LayerMeta = { version: 1, ...facts };
+    const { toc, tree, ...facts } = layer;
+    const index = indexMembers(tree.table, layer.digest);
+    const meta: LayerMeta = { version: 1, ...facts, dataSizeBytes: tree.table.dataSizeBytes };
     const directory = await createLayerDirectory(root, meta, toc);
     return new LayerStore(directory, meta, tree, index, context);
   }
 
   /**
-   * The store left by an earlier process, without asking the registry anything. `build` turns its TOC into a tree.
+   * The store left by an earlier process, without asking the registry anything. `build` turns its TOC into a tree, and
+   * throws if it does not have the digest that meta names.
    * Throws StoreError 'damaged' if it is absent or not what this version would have written.
    */
   static open(
@@ -91,7 +96,14 @@ export class LayerStore {
     contextOf: (meta: LayerMeta) => StoreContext,
   ): LayerStore {
     const { directory, meta, toc } = readLayerDirectory(root, digest);
-    const tree = build(toc, meta);
+    let tree: BuiltTree;
+    let index: MemberIndex;
+    try {
+      tree = build(toc, meta);
+      index = indexMembers(tree.table, digest);
+    } catch (cause) {
+      throw damagedDirectory(directory, cause);
+    }
     if (tree.table.dataSizeBytes !== meta.dataSizeBytes) {
       throw new StoreError(
         'damaged',
@@ -99,7 +111,7 @@ export class LayerStore {
         'its data file was laid out by another version; it will be created again',
       );
     }
-    return new LayerStore(directory, meta, tree, indexMembers(tree.table, digest), contextOf(meta));
+    return new LayerStore(directory, meta, tree, index, contextOf(meta));
   }
 
   private constructor(directory: string, meta: LayerMeta, tree: BuiltTree, index: MemberIndex, context: StoreContext) {
@@ -130,7 +142,7 @@ export class LayerStore {
         index,
         bits: this.#bits,
         dataFd: this.dataFd,
-        compression: meta.compression,
+        compression: meta.footer.compression,
         chunkStored: (chunk) => this.#chunkStored(chunk),
       },
       source: context.source,

@@ -1,4 +1,5 @@
 import { gzipSync } from 'node:zlib';
+import { encodeFooter, type Footer, parseFooter } from '../../estargz/footer.ts';
 import { type Digest, digestOf } from '../../registry/digest.ts';
 
 export interface TestFile {
@@ -19,7 +20,7 @@ export interface TestBlob {
   readonly digest: Digest;
   readonly toc: Buffer;
   readonly tocDigest: Digest;
-  readonly tocOffset: number;
+  readonly footer: Footer;
   readonly members: readonly TestMember[];
 }
 
@@ -96,9 +97,10 @@ export function buildTestBlob(files: readonly TestFile[], options: TestBlobOptio
   const toc = Buffer.from(JSON.stringify({ version: 1, entries }));
   const tocOffset = offset;
   put(Buffer.concat([tarHeader('stargz.index.json', toc.length), toc, padding(toc.length), Buffer.alloc(1024)]));
-  parts.push(footer(options.kind ?? 'estargz', tocOffset));
+  parts.push(encodeFooter(options.kind ?? 'estargz', tocOffset));
   const bytes = Buffer.concat(parts);
-  return { bytes, digest: digestOf(bytes), toc, tocDigest: digestOf(toc), tocOffset, members };
+  const footer = parseFooter(bytes, bytes.length)!;
+  return { bytes, digest: digestOf(bytes), toc, tocDigest: digestOf(toc), footer, members };
 }
 
 /** Bytes that look like nothing in particular but are the same every time. */
@@ -135,17 +137,4 @@ function tarHeader(name: string, sizeBytes: number): Buffer {
   const sum = header.reduce((total, byte) => total + byte, 0);
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
   return header;
-}
-
-function footer(kind: 'estargz' | 'stargz', tocOffset: number): Buffer {
-  const payload = Buffer.from(`${tocOffset.toString(16).padStart(16, '0')}STARGZ`, 'latin1');
-  const extra = kind === 'stargz' ? payload : Buffer.concat([Buffer.from('SG\x16\x00', 'latin1'), payload]);
-  const xlen = Buffer.alloc(2);
-  xlen.writeUInt16LE(extra.length);
-  return Buffer.concat([
-    Buffer.from('1f8b08040000000000ff', 'hex'),
-    xlen,
-    extra,
-    Buffer.from('010000ffff0000000000000000', 'hex'),
-  ]);
 }
