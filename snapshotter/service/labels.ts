@@ -1,0 +1,47 @@
+import { type Digest, isDigest } from '../registry/digest.ts';
+import type { Labels } from '../snapshots/record.ts';
+import type { LayerRequest } from './layer-source.ts';
+
+const stargzPrefix = 'containerd.io/snapshot/remote/stargz.';
+const criPrefix = 'containerd.io/snapshot/cri.';
+
+/** The label that a lazily mounted snapshot carries, with the value that other snapshotters give it. */
+export const remoteLabel = 'containerd.io/snapshot/remote';
+export const remoteLabelValue = 'remote snapshot';
+
+const tocDigestLabel = 'containerd.io/snapshot/stargz/toc.digest';
+const urlsLabel = 'containerd.io/snapshot/remote/urls';
+
+/**
+ * The layer that a pull's labels name: those of CRI first, then those of ctr-remote, nerdctl and the like.
+ * Undefined where there are none; a sentence where they contradict their format.
+ */
+export function readLayerLabels(labels: Labels): LayerRequest | string | undefined {
+  const source =
+    readSource(labels, `${criPrefix}image-ref`, `${criPrefix}layer-digest`, `${criPrefix}image-layers`) ??
+    readSource(labels, `${stargzPrefix}reference`, `${stargzPrefix}digest`, `${stargzPrefix}layers`);
+  if (source === undefined || typeof source === 'string') return source;
+  const tocDigest = labels[tocDigestLabel];
+  if (tocDigest !== undefined && !isDigest(tocDigest)) return `label ${tocDigestLabel} is not a sha256 digest`;
+  const prefetch = labels[`${stargzPrefix}prefetch`];
+  if (prefetch !== undefined && !/^\d{1,15}$/.test(prefetch))
+    return `label ${stargzPrefix}prefetch is not a size in bytes`;
+  const urls = labels[urlsLabel]?.split(',').filter((url) => url !== '') ?? [];
+  return {
+    ...source,
+    ...(tocDigest === undefined ? {} : { tocDigest }),
+    ...(urls.length === 0 ? {} : { urls }),
+    ...(prefetch === undefined ? {} : { prefetchSizeBytes: Number(prefetch) }),
+    // Its presence counts, whatever its value.
+    skipVerify: Object.hasOwn(labels, `${stargzPrefix}skipverify`),
+  };
+}
+
+function readSource(labels: Labels, referenceLabel: string, digestLabel: string, layersLabel: string) {
+  const [reference, digest] = [labels[referenceLabel], labels[digestLabel]];
+  if (reference === undefined || digest === undefined) return undefined;
+  if (!isDigest(digest)) return `label ${digestLabel} is not a sha256 digest`;
+  // The list is cut to fit a label, so its last entry may be half a digest.
+  const siblings = (labels[layersLabel] ?? '').split(',').filter(isDigest) as Digest[];
+  return { reference, digest, siblings };
+}

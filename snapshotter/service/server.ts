@@ -1,0 +1,170 @@
+import { chmod, mkdir, stat, unlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { loadService } from '../api/load.ts';
+import type { Services } from '../api/types/services.ts';
+import type { Partially, ServerStream, Unary } from '../api/well-known.ts';
+import { RequestError, toStatus } from './status.ts';
+
+export interface CallContext {
+  /** Aborted when the caller gives up or its deadline passes. */
+  readonly signal: AbortSignal;
+}
+
+export type Handlers<Methods> = {
+  readonly [Name in keyof Methods]: Methods[Name] extends Unary<infer Request, infer Response>
+    ? (request: Request, call: CallContext) => Promise<Partially<Response>>
+    : Methods[Name] extends ServerStream<infer Request, infer Response>
+      ? (request: Request, call: CallContext) => Iterable<Partially<Response>>
+      : never;
+};
+
+/** Sees every call begin and end. */
+export interface CallObserver {
+  started(method: string): void;
+  finished(method: string, durationMs: number, error: unknown): void;
+}
+
+/** As containerd's own limit. */
+const maxMessageBytes = 16 << 20;
+
+export function createServer(): Server {
+  return new Server({
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_send_message_length': maxMessageBytes,
+    'grpc.enable_channelz': 0,
+  });
+}
+
+/** Registers a service: what handlers throw becomes a status, what does not parse becomes INVALID_ARGUMENT. */
+export function addService<Name extends keyof Services>(
+  server: Server,
+  name: Name,
+  handlers: Handlers<Services[Name]>,
+  observe: CallObserver,
+): void {
+  const implementation: UntypedServiceImplementation = {};
+  const definitions = Object.entries(loadService(name)).map(([method, definition]) => {
+    const handler = handlers[definition.originalName as keyof Services[Name]] as unknown;
+    implementation[method] = definition.responseStream
+      ? serveStream(method, handler as StreamHandler, observe)
+      : serveUnary(method, handler as UnaryHandler, observe);
+    const requestDeserialize = (bytes: Buffer): unknown => {
+      try {
+        return definition.requestDeserialize(bytes);
+      } catch (error) {
+        return new RequestError(`${method}: the request is not a valid message: ${(error as Error).message}`);
+      }
+    };
+    return [method, { ...definition, requestDeserialize }];
+  });
+  server.addService(Object.fromEntries(definitions), implementation);
+}
+
+type UnaryHandler = (request: unknown, call: CallContext) => Promise<unknown>;
+type StreamHandler = (request: unknown, call: CallContext) => Iterable<unknown>;
+
+function serveUnary(method: string, handler: UnaryHandler, observe: CallObserver) {
+  return async (call: ServerUnaryCall<unknown, unknown>, done: sendUnaryData<unknown>) => {
+    const startedMs = performance.now();
+    observe.started(method);
+    try {
+      if (call.request instanceof RequestError) throw call.request;
+      const response = await handler(call.request, { signal: signalOf(call) });
+      observe.finished(method, performance.now() - startedMs, undefined);
+      done(null, response);
+    } catch (error) {
+      observe.finished(method, performance.now() - startedMs, error);
+      done(toStatus(error));
+    }
+  };
+}
+
+function serveStream(method: string, handler: StreamHandler, observe: CallObserver) {
+  return async (call: ServerWritableStream<unknown, unknown>) => {
+    const startedMs = performance.now();
+    observe.started(method);
+    try {
+      if (call.request instanceof RequestError) throw call.request;
+      for (const message of handler(call.request, { signal: signalOf(call) })) {
+        if (!call.write(message))
+          await new Promise((resolve) => call.once('drain', resolve).once('cancelled', resolve));
+        if (call.cancelled) break;
+      }
+      observe.finished(method, performance.now() - startedMs, undefined);
+      call.end();
+    } catch (error) {
+      observe.finished(method, performance.now() - startedMs, error);
+      call.emit('error', toStatus(error));
+    }
+  };
+}
+
+function signalOf(call: { on(event: 'cancelled', listener: () => void): unknown; cancelled: boolean }): AbortSignal {
+  const controller = new AbortController();
+  if (call.cancelled) controller.abort();
+  else call.on('cancelled', () => controller.abort());
+  return controller.signal;
+}
+
+/**
+ * Binds the server to a unix socket that only root may use. A socket left by a daemon that died is replaced; one that
+ * answers is another daemon's, and is left alone.
+ */
+export async function listenOnSocket(server: Server, path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await removeStaleSocket(path);
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) =>
+      error ? reject(error) : resolve(),
+    );
+  }).catch((error: Error) => {
+    throw new Error(`listen on ${path}: ${error.message}; choose another --address`, { cause: error });
+  });
+  await chmod(path, 0o600);
+}
+
+async function removeStaleSocket(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new Error(`listen on ${path}: it exists and is no socket; choose another --address`);
+  if (await answers(path)) {
+    throw new Error(`listen on ${path}: a daemon serves there already; stop it, or choose another --address`);
+  }
+  await unlink(path);
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const settle = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(2000, () => settle(true));
+    socket.once('connect', () => settle(true));
+    socket.once('error', () => settle(false));
+  });
+}
+
+/** Lets calls under way end for a while, then ends them. */
+export async function stopServer(server: Server, graceMs: number): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, graceMs);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
