@@ -1,0 +1,377 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { preadDescriptor } from '../syscalls.ts';
+import { Dispatcher, type Miss } from './dispatch.ts';
+import type { Negotiated } from './init.ts';
+import { createPlainLayer, type Entry } from './testing/plain-layer.ts';
+import { nameBody, type RequestFields, readBody, writeRequest, xattrBody } from './testing/request.ts';
+import { errno, opcode } from './wire.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'fuse-dispatch-'));
+const closers: (() => void)[] = [];
+after(() => {
+  for (const close of closers) close();
+  rmSync(directory, { recursive: true });
+});
+
+const entries: Entry[] = [
+  { path: '', mode: 0o040755, mtimeSec: 5 },
+  { path: 'bin', mode: 0o120777, target: 'usr/bin' },
+  { path: 'etc', mode: 0o040750, uid: 7, gid: 8, xattrs: { 'trusted.overlay.opaque': Buffer.from('y') } },
+  { path: 'etc/passwd', mode: 0o100644, content: Buffer.from('root:x:0:0\n'), mtimeSec: -1, mtimeNsec: 999 },
+  { path: 'etc/shadow', mode: 0o100600, content: Buffer.alloc(10000, 's') },
+  { path: 'etc/\u00e9t\u00e9', mode: 0o100644 },
+  { path: 'gone', mode: 0o020000, rdev: 0 },
+  { path: 'null', mode: 0o020666, rdev: 0x103 },
+  {
+    path: 'ping',
+    mode: 0o104755,
+    content: Buffer.from('elf'),
+    xattrs: { 'security.capability': Buffer.from('0100000200200000', 'hex'), 'user.empty': Buffer.alloc(0) },
+  },
+  { path: 'pong', mode: 0o104755, linkTo: 'ping' },
+];
+
+function setUp(slot = 3, isRecording = false) {
+  const layer = createPlainLayer(entries, join(directory, `data-${closers.length}`), 4096);
+  closers.push(layer.close);
+  const input = Buffer.alloc(8192);
+  const output = Buffer.alloc(16 + 65536);
+  const seen = {
+    misses: [] as Miss[],
+    firstReads: [] as number[][],
+    interrupts: [] as number[][],
+    negotiated: [] as Negotiated[],
+  };
+  const dispatcher = new Dispatcher(
+    input,
+    output,
+    {
+      pread: (fd, reply, sizeBytes, offset) => preadDescriptor(fd, reply.subarray(16), sizeBytes, offset),
+      miss: (miss) => seen.misses.push(miss),
+      firstRead: (...read) => seen.firstReads.push(read),
+      interrupt: (...unique) => seen.interrupts.push(unique),
+      negotiated: (negotiated) => seen.negotiated.push(negotiated),
+    },
+    { readdirPlus: 'always' },
+  );
+  dispatcher.addLayer({
+    slot,
+    table: layer.table,
+    present: layer.bits,
+    dataFd: layer.dataFd,
+    seen: isRecording ? new Int32Array(8) : undefined,
+  });
+  const ask = (fields: RequestFields): Buffer => {
+    const length = dispatcher.handle(writeRequest(input, { slot, ...fields }));
+    return Buffer.from(output.subarray(0, length));
+  };
+  return { layer, dispatcher, ask, seen, input, output, slot };
+}
+
+const errorOf = (reply: Buffer) => Math.abs(reply.readInt32LE(4));
+
+test('LOOKUP answers an entry byte for byte', () => {
+  const { ask, layer } = setUp();
+  const inode = layer.inodeOf('etc/passwd');
+  const reply = ask({ opcode: opcode.LOOKUP, inode: layer.inodeOf('etc'), unique: 0x102, body: nameBody('passwd') });
+  const node = `0${inode}00000003000000`;
+  assert.equal(
+    reply.toString('hex'),
+    '90000000' +
+      '00000000' +
+      '0201000000000000' + // header
+      node +
+      '0000000000000000' +
+      '0000004000000000' +
+      '0000004000000000' +
+      '0000000000000000' + // nodeid ... nsecs
+      node +
+      '0b00000000000000' +
+      '0100000000000000' +
+      'ffffffffffffffff'.repeat(3) + // ino size blocks times
+      'e7030000'.repeat(3) +
+      'a4810000' +
+      '01000000' +
+      '00000000' +
+      '00000000' +
+      '00000000' +
+      '00100000' +
+      '00000000',
+  );
+});
+
+test('a name that is not there is answered so that the kernel remembers it', () => {
+  const { ask } = setUp();
+  const reply = ask({ opcode: opcode.LOOKUP, body: nameBody('nowhere') });
+  assert.equal(reply.length, 16 + 128);
+  assert.equal(errorOf(reply), 0);
+  assert.equal(reply.readBigUInt64LE(16), 0n, 'nodeid 0');
+  assert.equal(reply.readBigUInt64LE(32), 1n << 30n, 'entry_valid');
+});
+
+test('LOOKUP finds each name of a directory, names that are not ASCII and `.` and `..` included', () => {
+  const { ask, layer } = setUp();
+  const etc = layer.inodeOf('etc');
+  for (const [name, inode] of [
+    ['passwd', layer.inodeOf('etc/passwd')],
+    ['shadow', layer.inodeOf('etc/shadow')],
+    ['\u00e9t\u00e9', layer.inodeOf('etc/\u00e9t\u00e9')],
+    ['.', etc],
+    ['..', 1],
+  ] as const) {
+    const reply = ask({ opcode: opcode.LOOKUP, inode: etc, body: nameBody(name) });
+    assert.equal(reply.readUInt32LE(16), inode, name);
+  }
+  assert.equal(
+    ask({ opcode: opcode.LOOKUP, inode: 1, body: nameBody('pong') }).readUInt32LE(16),
+    layer.inodeOf('ping'),
+  );
+});
+
+test('the root of the mount knows the layers by slot and caches no other name', () => {
+  const { ask, dispatcher, slot } = setUp(12);
+  const root = { slot: 0, inode: 1 };
+  const found = ask({ ...root, opcode: opcode.LOOKUP, body: nameBody('12') });
+  assert.equal(found.readUInt32LE(16), 1);
+  assert.equal(found.readUInt32LE(20), 12);
+  for (const name of ['13', '012', '12x', '', '0', '99999999999'])
+    assert.notEqual(errorOf(ask({ ...root, opcode: opcode.LOOKUP, body: nameBody(name) })), 0, name);
+  assert.equal(errorOf(ask({ ...root, opcode: opcode.LOOKUP, body: nameBody('13') })), errno.ENOENT);
+  const attributes = ask({ ...root, opcode: opcode.GETATTR });
+  assert.equal(attributes.readUInt32LE(16 + 16 + 60), 0o040755);
+  dispatcher.removeLayer(slot);
+  assert.equal(errorOf(ask({ ...root, opcode: opcode.LOOKUP, body: nameBody('12') })), errno.ENOENT);
+});
+
+test('GETATTR carries mode, owner, device and link count', () => {
+  const { ask, layer } = setUp();
+  const attribute = (path: string, at: number) =>
+    ask({ opcode: opcode.GETATTR, inode: layer.inodeOf(path) }).readUInt32LE(16 + 16 + at);
+  assert.equal(attribute('etc', 60), 0o040750);
+  assert.equal(attribute('etc', 68), 7);
+  assert.equal(attribute('etc', 72), 8);
+  assert.equal(attribute('null', 76), 0x103);
+  assert.equal(attribute('gone', 60), 0o020000, 'a whiteout is a character device 0:0');
+  assert.equal(attribute('gone', 76), 0);
+  assert.equal(attribute('pong', 64), 2);
+});
+
+test('READ of bytes that are there fills the reply, and stops at the end of the file', () => {
+  const { ask, layer, seen } = setUp();
+  layer.fill();
+  const inode = layer.inodeOf('etc/shadow');
+  const whole = ask({ opcode: opcode.READ, inode, body: readBody(0, 65536) });
+  assert.equal(whole.readUInt32LE(0), 16 + 10000);
+  assert.deepEqual(whole.subarray(16), Buffer.alloc(10000, 's'));
+  assert.equal(ask({ opcode: opcode.READ, inode, body: readBody(9990, 4096) }).length, 16 + 10);
+  assert.equal(ask({ opcode: opcode.READ, inode, body: readBody(10000, 4096) }).length, 16);
+  assert.equal(ask({ opcode: opcode.READ, inode, body: readBody(2 ** 40, 4096) }).length, 16);
+  assert.equal(
+    ask({ opcode: opcode.READ, inode: layer.inodeOf('etc/\u00e9t\u00e9'), body: readBody(0, 9) }).length,
+    16,
+  );
+  assert.deepEqual(seen.misses, []);
+});
+
+test('READ of a chunk that is not there gets no reply but is handed on with its place in the data file', () => {
+  const { ask, layer, seen, slot } = setUp();
+  const inode = layer.inodeOf('etc/shadow');
+  const first = layer.table.firstChunk[inode]!;
+  layer.fill([first, first + 2]);
+  assert.equal(ask({ opcode: opcode.READ, inode, body: readBody(0, 4096) }).length, 16 + 4096);
+  const asked = { opcode: opcode.READ, inode, unique: 2 ** 33 + 6, body: readBody(4000, 200) };
+  assert.equal(ask(asked).length, 0);
+  assert.deepEqual(seen.misses, [
+    {
+      uniqueLow: 6,
+      uniqueHigh: 2,
+      slot,
+      inode,
+      dataOffset: layer.table.dataOffset[inode]! + 4000,
+      sizeBytes: 200,
+      pid: 0,
+    },
+  ]);
+  assert.equal(ask({ opcode: opcode.READ, inode, body: readBody(8192, 4096) }).length, 16 + 1808);
+});
+
+test('a data file that ends too soon is an error, never zeros', () => {
+  const { ask, layer, input, output, slot } = setUp();
+  layer.fill();
+  const short = new Dispatcher(
+    input,
+    output,
+    { pread: () => 1, miss() {}, firstRead() {}, interrupt() {}, negotiated() {} },
+    { readdirPlus: 'always' },
+  );
+  short.addLayer({ slot, table: layer.table, present: layer.bits, dataFd: layer.dataFd, seen: undefined });
+  const length = short.handle(
+    writeRequest(input, { opcode: opcode.READ, slot, inode: layer.inodeOf('etc/shadow'), body: readBody(0, 4096) }),
+  );
+  assert.equal(length, 16);
+  assert.equal(errorOf(output), errno.EIO);
+  assert.equal(ask({ opcode: opcode.READ, inode: layer.inodeOf('etc/passwd'), body: readBody(0, 99) }).length, 16 + 11);
+});
+
+test('the first read of each file is reported once, with its chunk', () => {
+  const { ask, layer, seen, slot } = setUp(3, true);
+  layer.fill();
+  const shadow = layer.inodeOf('etc/shadow');
+  const passwd = layer.inodeOf('etc/passwd');
+  for (const [inode, offset] of [
+    [shadow, 8192],
+    [passwd, 0],
+    [shadow, 0],
+  ] as const)
+    ask({ opcode: opcode.READ, inode, body: readBody(offset, 100) });
+  assert.deepEqual(seen.firstReads, [
+    [slot, shadow, layer.table.firstChunk[shadow]! + 2],
+    [slot, passwd, layer.table.firstChunk[passwd]!],
+  ]);
+});
+
+function namesOf(reply: Buffer, plus: boolean): { name: string; inode: number; next: number; nodeid: number }[] {
+  const listed = [];
+  for (let at = 16; at < reply.length; ) {
+    const head = at + (plus ? 128 : 0);
+    const length = reply.readUInt32LE(head + 16);
+    listed.push({
+      name: reply.toString('utf8', head + 24, head + 24 + length),
+      inode: reply.readUInt32LE(head),
+      next: reply.readUInt32LE(head + 8),
+      nodeid: plus ? reply.readUInt32LE(at) : -1,
+    });
+    at = head + ((24 + length + 7) & ~7);
+  }
+  return listed;
+}
+
+for (const plus of [false, true])
+  test(`READDIR${plus ? 'PLUS' : ''} lists a directory piece by piece, each name once`, () => {
+    const { ask, layer } = setUp();
+    const code = plus ? opcode.READDIRPLUS : opcode.READDIR;
+    const names: string[] = [];
+    for (let offset = 0; ; ) {
+      const listed = namesOf(ask({ opcode: code, body: readBody(offset, plus ? 330 : 70) }), plus);
+      if (listed.length === 0) break;
+      assert.ok(listed.length <= 2);
+      for (const { name, inode, nodeid } of listed) {
+        names.push(name);
+        if (name === '.' || name === '..') assert.ok(!plus || nodeid === 0);
+        else {
+          assert.equal(inode, layer.inodeOf(name));
+          if (plus) assert.equal(nodeid, inode);
+        }
+      }
+      offset = listed.at(-1)!.next;
+    }
+    assert.deepEqual(names, ['.', '..', 'bin', 'etc', 'gone', 'null', 'ping', 'pong']);
+  });
+
+test('the root lists its layers in order of their slots, and goes on where it was', () => {
+  const { ask, dispatcher, layer } = setUp(30);
+  for (const slot of [4, 100])
+    dispatcher.addLayer({ slot, table: layer.table, present: layer.bits, dataFd: layer.dataFd, seen: undefined });
+  const first = namesOf(ask({ opcode: opcode.READDIR, slot: 0, body: readBody(0, 4096) }), false);
+  assert.deepEqual(
+    first.map(({ name }) => name),
+    ['.', '..', '4', '30', '100'],
+  );
+  dispatcher.removeLayer(4);
+  const rest = namesOf(ask({ opcode: opcode.READDIR, slot: 0, body: readBody(first[2]!.next, 4096) }), false);
+  assert.deepEqual(
+    rest.map(({ name }) => name),
+    ['30', '100'],
+  );
+});
+
+test('READDIR of a file and READLINK of a directory are refused', () => {
+  const { ask, layer } = setUp();
+  const passwd = layer.inodeOf('etc/passwd');
+  assert.equal(errorOf(ask({ opcode: opcode.READDIR, inode: passwd, body: readBody(0, 4096) })), errno.ENOTDIR);
+  assert.equal(errorOf(ask({ opcode: opcode.READLINK })), errno.EINVAL);
+  assert.equal(ask({ opcode: opcode.READLINK, inode: layer.inodeOf('bin') }).toString('utf8', 16), 'usr/bin');
+});
+
+test('extended attributes: value, size, too small a buffer, absent, and the list', () => {
+  const { ask, layer } = setUp();
+  const get = (path: string, size: number, name: string) =>
+    ask({ opcode: opcode.GETXATTR, inode: layer.inodeOf(path), body: xattrBody(size, name) });
+  assert.equal(get('etc', 10, 'trusted.overlay.opaque').toString('utf8', 16), 'y');
+  assert.equal(get('ping', 64, 'security.capability').toString('hex', 16), '0100000200200000');
+  assert.equal(get('ping', 0, 'security.capability').readUInt32LE(16), 8);
+  assert.equal(errorOf(get('ping', 7, 'security.capability')), errno.ERANGE);
+  assert.equal(get('ping', 7, 'user.empty').length, 16);
+  assert.equal(errorOf(get('ping', 7, 'user.empt')), errno.ENODATA);
+  assert.equal(errorOf(get('ping', 7, 'user.emptyy')), errno.ENODATA);
+  assert.equal(errorOf(get('etc/passwd', 10, 'trusted.overlay.opaque')), errno.ENODATA);
+  const list = (size: number) => ask({ opcode: opcode.LISTXATTR, inode: layer.inodeOf('ping'), body: xattrBody(size) });
+  assert.equal(list(0).readUInt32LE(16), 31);
+  assert.equal(list(100).toString('latin1', 16), 'security.capability\0user.empty\0');
+  assert.equal(errorOf(list(30)), errno.ERANGE);
+  assert.equal(errorOf(ask({ opcode: opcode.GETXATTR, slot: 0, body: xattrBody(9, 'x') })), errno.ENODATA);
+});
+
+test('whatever writes is refused as on a read-only file system; OPEN, FLUSH and the unknown with ENOSYS', () => {
+  const { ask } = setUp();
+  for (const name of ['SETATTR', 'MKDIR', 'UNLINK', 'RENAME2', 'WRITE', 'CREATE', 'SETXATTR', 'FALLOCATE'] as const)
+    assert.equal(errorOf(ask({ opcode: opcode[name] })), errno.EROFS, name);
+  for (const code of [opcode.OPEN, opcode.OPENDIR, opcode.FLUSH, opcode.ACCESS, opcode.LSEEK, 999])
+    assert.equal(errorOf(ask({ opcode: code })), errno.ENOSYS, String(code));
+  assert.equal(errorOf(ask({ opcode: opcode.IOCTL })), errno.ENOTTY);
+});
+
+test('FORGET, BATCH_FORGET and INTERRUPT are never answered', () => {
+  const { ask, seen } = setUp();
+  assert.equal(ask({ opcode: opcode.FORGET, body: Buffer.alloc(8) }).length, 0);
+  assert.equal(ask({ opcode: opcode.BATCH_FORGET, body: Buffer.alloc(24) }).length, 0);
+  assert.equal(ask({ opcode: opcode.INTERRUPT, body: Buffer.from('0600000002000000', 'hex') }).length, 0);
+  assert.deepEqual(seen.interrupts, [[6, 2]]);
+});
+
+test('a layer that is gone, and inodes that never were, are stale', () => {
+  const { ask, layer, dispatcher, slot } = setUp();
+  const beyond = layer.table.inodeCount + 1;
+  const requests: RequestFields[] = [
+    { opcode: opcode.GETATTR },
+    { opcode: opcode.LOOKUP, body: nameBody('etc') },
+    { opcode: opcode.READ, body: readBody(0, 10) },
+    { opcode: opcode.READDIRPLUS, body: readBody(0, 4096) },
+    { opcode: opcode.READLINK },
+    { opcode: opcode.GETXATTR, body: xattrBody(9, 'user.x') },
+  ];
+  for (const fields of requests)
+    for (const inode of [0, beyond, 0xffffffff])
+      assert.equal(errorOf(ask({ ...fields, inode })), errno.ESTALE, `${fields.opcode} ${inode}`);
+  dispatcher.removeLayer(slot);
+  for (const fields of requests) assert.equal(errorOf(ask(fields)), errno.ESTALE, String(fields.opcode));
+});
+
+test('truncated requests are refused without reading past their end', () => {
+  const { ask, dispatcher, input } = setUp();
+  assert.equal(dispatcher.handle(39), 0);
+  for (const code of [
+    opcode.READ,
+    opcode.READDIR,
+    opcode.READDIRPLUS,
+    opcode.LOOKUP,
+    opcode.GETXATTR,
+    opcode.LISTXATTR,
+  ])
+    assert.equal(errorOf(ask({ opcode: code, body: Buffer.alloc(1, 0x61) })), errno.EINVAL, String(code));
+  assert.equal(errorOf(ask({ opcode: opcode.INIT, body: Buffer.alloc(4) })), errno.EPROTO);
+  assert.ok(input.length > 0);
+});
+
+test('STATFS names the limits and counts nothing', () => {
+  const { ask } = setUp();
+  const reply = ask({ opcode: opcode.STATFS });
+  assert.equal(reply.length, 96);
+  assert.equal(reply.readBigUInt64LE(16), 0n);
+  assert.equal(reply.readUInt32LE(16 + 40), 4096);
+  assert.equal(reply.readUInt32LE(16 + 44), 255);
+});
