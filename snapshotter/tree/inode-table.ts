@@ -134,7 +134,8 @@ const headerBytes = headerWords * 8;
 /** Zeroed columns for these counts. */
 export function allocateInodeTable(counts: InodeTableCounts): InodeTable {
   let sizeBytes = headerBytes;
-  for (const [, type, extent] of columns) sizeBytes += extentLength(extent, counts) * (type as ColumnType).BYTES_PER_ELEMENT;
+  for (const [, type, extent] of columns)
+    sizeBytes += extentLength(extent, counts) * (type as ColumnType).BYTES_PER_ELEMENT;
   const shared = new SharedArrayBuffer(sizeBytes);
   new Float64Array(shared, 0, headerWords).set([
     counts.inodeCount,

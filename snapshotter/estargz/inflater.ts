@@ -1,0 +1,86 @@
+import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
+import { FormatError } from './error.ts';
+
+export type Compression = 'gzip' | 'zstd';
+
+/** What a zlib stream of Node carries inside: the same calls its own *Sync functions make. */
+interface NativeInflate {
+  onerror: (message: string, errno: number, code: string) => void;
+  writeSync(
+    flush: number,
+    input: Uint8Array,
+    inputOffset: number,
+    inputLength: number,
+    output: Uint8Array,
+    outputOffset: number,
+    outputLength: number,
+  ): void;
+  reset(): void;
+}
+
+/**
+ * Incremental, synchronous inflation into buffers of the caller's choice.
+ *
+ * The *Sync functions of node:zlib inflate all there is or nothing. A member's length is not known beforehand (tar headers
+ * ride at its end), so they would either inflate bombs up to a guessed limit or refuse honest members; and they
+ * allocate the output twice. Hence the native stream underneath, which stops when the output is full. Node's version is
+ * pinned in package.json, and member.test.ts fails if this inner interface ever changes.
+ */
+export class Inflater {
+  readonly #native: NativeInflate;
+  /** [room left in the output, input left], written by the native side. */
+  readonly #left: Uint32Array;
+  #failure: { message: string; code: string } | undefined;
+
+  constructor(compression: Compression) {
+    const stream = (compression === 'gzip' ? createGunzip() : createZstdDecompress()) as unknown as {
+      _handle: NativeInflate;
+      _writeState: Uint32Array;
+    };
+    this.#native = stream._handle;
+    this.#left = stream._writeState;
+    this.#native.onerror = (message, _errno, code) => {
+      this.#failure = { message, code };
+    };
+  }
+
+  /** Forgets the stream so far: the next bytes are the start of a member. */
+  reset(): void {
+    this.#failure = undefined;
+    this.#native.reset();
+  }
+
+  /**
+   * Inflates from input[inputStart, inputEnd) into output[outputStart, outputEnd) until one of the two is used up.
+   * Afterwards `inputLeft` and `outputLeft` say how much of each remains. Throws FormatError('member') on damaged bytes.
+   */
+  inflate(
+    input: Uint8Array,
+    inputStart: number,
+    inputEnd: number,
+    output: Uint8Array,
+    outputStart: number,
+    outputEnd: number,
+  ): void {
+    this.#native.writeSync(
+      constants.Z_NO_FLUSH,
+      input,
+      inputStart,
+      inputEnd - inputStart,
+      output,
+      outputStart,
+      outputEnd - outputStart,
+    );
+    if (this.#failure === undefined) return;
+    const { message, code } = this.#failure;
+    throw new FormatError('member', `compressed bytes are damaged: ${message} (${code})`);
+  }
+
+  get outputLeft(): number {
+    return this.#left[0]!;
+  }
+
+  get inputLeft(): number {
+    return this.#left[1]!;
+  }
+}

@@ -1,0 +1,114 @@
+import { FormatError } from '../estargz/error.ts';
+import type { Compression } from '../estargz/inflater.ts';
+import { kinds, type TocColumns } from './toc-columns.ts';
+import type { VisibleNodes } from './visible-nodes.ts';
+
+/** Deflate's best: 258 bytes from 2 bits. */
+const deflateRatioLimit = 1032;
+
+/** Which chunk rows of the TOC are shown, and which members of the blob they lie in. */
+export interface MemberPlan {
+  /** Ascending offsets of every member that the TOC tells of; the extra last one is the end of the last member. */
+  readonly boundaries: Float64Array;
+  /** By boundary: the member's row in the table plus one; 0 where no shown chunk lies in it. */
+  readonly memberRow: Uint32Array;
+  readonly memberCount: number;
+  readonly chunkCount: number;
+  /** Chunks that can be checked against nothing. */
+  readonly unverifiableChunkCount: number;
+  /** Index of the boundary at which a chunk's member starts. */
+  boundaryOf(offset: number): number;
+}
+
+/**
+ * Refuses chunks that overlap in a member and chunks larger than their member can hold, so that a small blob cannot
+ * promise more content than inflating it once would make.
+ */
+export function planMembers(
+  toc: TocColumns,
+  visible: VisibleNodes,
+  payloadEnd: number,
+  compression: Compression | undefined,
+): MemberPlan {
+  const boundaries = findBoundaries(toc, payloadEnd);
+  const last = boundaries.length - 1;
+  const memberRow = new Uint32Array(last + 1);
+  const innerEnd = new Float64Array(last + 1);
+  let cursor = 0;
+  const boundaryOf = (offset: number): number => {
+    if (boundaries[cursor] === offset) return cursor;
+    cursor = cursor + 1 < last && boundaries[cursor + 1] === offset ? cursor + 1 : search(boundaries, offset);
+    return cursor;
+  };
+  let chunkCount = 0;
+  let unverifiableChunkCount = 0;
+  for (let row = 0; row < toc.chunkCount; row++) {
+    if (!isShownChunk(toc, visible, row)) continue;
+    chunkCount++;
+    if (toc.chunkHasDigest[row] === 0) unverifiableChunkCount++;
+    const boundary = boundaryOf(toc.chunkOffset[row]!);
+    const inner = toc.chunkInner[row]!;
+    const end = inner + toc.chunkSize[row]!;
+    if (inner < innerEnd[boundary]!) throw chunkError(toc, row, 'overlaps another chunk of the same compressed member');
+    const memberBytes = boundaries[boundary + 1]! - boundaries[boundary]!;
+    if (compression === 'gzip' && end > memberBytes * deflateRatioLimit) {
+      throw chunkError(
+        toc,
+        row,
+        `ends ${end} bytes into a member of ${memberBytes} compressed bytes, more than that can hold`,
+      );
+    }
+    innerEnd[boundary] = end;
+    memberRow[boundary] = 1;
+  }
+  let memberCount = 0;
+  for (let boundary = 0; boundary < last; boundary++)
+    if (memberRow[boundary] !== 0) memberRow[boundary] = ++memberCount;
+  return { boundaries, memberRow, memberCount, chunkCount, unverifiableChunkCount, boundaryOf };
+}
+
+/** Rows of entries that a later one of the same name replaced, and those of landmarks, are not shown. */
+export function isShownChunk(toc: TocColumns, visible: VisibleNodes, row: number): boolean {
+  const node = toc.chunkNode[row]!;
+  if (visible.inodeOf[node] === 0 || toc.kind[node] !== kinds.reg || visible.isWhiteout(node)) return false;
+  const first = toc.value[node]!;
+  return row >= first && row < first + toc.valueLength[node]!;
+}
+
+/** Landmarks and replaced entries end the member before them like any other. */
+function findBoundaries(toc: TocColumns, payloadEnd: number): Float64Array {
+  const offsets = new Float64Array(toc.chunkCount + 1);
+  let isSorted = true;
+  let count = 0;
+  for (let row = 0; row < toc.chunkCount; row++) {
+    const offset = toc.chunkOffset[row]!;
+    if (count > 0 && offset === offsets[count - 1]) continue;
+    if (count > 0 && offset < offsets[count - 1]!) isSorted = false;
+    offsets[count++] = offset;
+  }
+  if (!isSorted) {
+    const sorted = offsets.subarray(0, count).sort();
+    let kept = 0;
+    for (let index = 0; index < count; index++)
+      if (kept === 0 || sorted[index] !== sorted[kept - 1]) sorted[kept++] = sorted[index]!;
+    count = kept;
+  }
+  offsets[count] = payloadEnd;
+  return offsets.subarray(0, count + 1);
+}
+
+function search(sorted: Float64Array, value: number): number {
+  let low = 0;
+  let high = sorted.length - 1;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function chunkError(toc: TocColumns, row: number, problem: string): FormatError {
+  const entry = toc.tree.pathOf(toc.chunkNode[row]!);
+  return new FormatError('chunk', `the chunk at offset ${toc.chunkOffset[row]} of the blob ${problem}`, { entry });
+}

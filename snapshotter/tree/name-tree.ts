@@ -1,0 +1,229 @@
+import { randomInt } from 'node:crypto';
+import { FormatError } from '../estargz/error.ts';
+
+/** NAME_MAX and PATH_MAX of Linux: longer ones could not be reached through any mount. */
+export const NAME_LIMIT_BYTES = 255;
+export const PATH_LIMIT_BYTES = 4095;
+/** Directories that are only implied by longer names count too. */
+export const NODE_LIMIT = 1 << 22;
+
+const rootNode = 1;
+const slash = 0x2f;
+const dot = 0x2e;
+
+/**
+ * The paths of a TOC as a tree of numbered nodes: 1 is the root, a child's number is higher than its parent's. Children
+ * are found through one open-addressing hash table over (parent, name), so that a node costs some 25 bytes.
+ */
+export class NameTree {
+  nodeCount = rootNode;
+  parent: Uint32Array;
+  nameOffset: Uint32Array;
+  nameLength: Uint8Array;
+  /** Names, and whatever else `append` is given. */
+  pool: Uint8Array = new Uint8Array(64 << 10);
+  poolEnd = 0;
+  #slots: Uint32Array;
+  readonly #seed = randomInt(2 ** 32);
+  /** Components of the path being resolved: [start, end) pairs. */
+  readonly #starts = new Uint32Array(PATH_LIMIT_BYTES + 1);
+  readonly #ends = new Uint32Array(PATH_LIMIT_BYTES + 1);
+  /** Whether that path had no components to normalise away. */
+  #isPlain = true;
+  /** The directory of the last path added, `a/b/`, and its nodes by level: the next path mostly starts the same. */
+  readonly #lastDirectory = new Uint8Array(PATH_LIMIT_BYTES + 2);
+  #lastLength = 0;
+  readonly #lastNodes = new Uint32Array(PATH_LIMIT_BYTES + 1);
+
+  constructor(expectedNodes: number) {
+    const capacity = expectedNodes + 16;
+    this.parent = new Uint32Array(capacity);
+    this.nameOffset = new Uint32Array(capacity);
+    this.nameLength = new Uint8Array(capacity);
+    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(capacity * 1.5)));
+    this.parent[rootNode] = rootNode;
+  }
+
+  /** The node of a path, made with all its parents where missing. Throws FormatError('name' | 'limit'). */
+  add(bytes: Uint8Array, start: number, end: number): number {
+    let from = start;
+    while (from < end && (bytes[from] === slash || (bytes[from] === dot && bytes[from + 1] === slash))) from++;
+    const nodes = this.#lastNodes;
+    const last = this.#lastDirectory;
+    let shared = 0;
+    let level = 0;
+    for (let at = 0; at < this.#lastLength && from + at < end && bytes[from + at] === last[at]; at++) {
+      if (last[at] !== slash) continue;
+      shared = at + 1;
+      level++;
+    }
+    let depth = this.#split(bytes, from + shared, end, shared);
+    if (!this.#isPlain && shared > 0) {
+      shared = 0;
+      level = 0;
+      depth = this.#split(bytes, from, end, 0);
+    }
+    nodes[0] = rootNode;
+    for (let index = 0; index < depth; index++, level++) {
+      nodes[level + 1] = this.#addChild(nodes[level]!, bytes, this.#starts[index]!, this.#ends[index]!);
+    }
+    this.#lastLength = 0;
+    if (this.#isPlain) {
+      let length = end - from;
+      while (length > 0 && bytes[from + length - 1] !== slash) length--;
+      for (let at = shared; at < length; at++) last[at] = bytes[from + at]!;
+      this.#lastLength = length;
+    }
+    return nodes[level]!;
+  }
+
+  /** The node of a path, 0 if there is none. */
+  find(bytes: Uint8Array, start: number, end: number): number {
+    const depth = this.#split(bytes, start, end, 0);
+    let node = rootNode;
+    for (let level = 0; level < depth && node !== 0; level++) {
+      node = this.findChild(node, bytes, this.#starts[level]!, this.#ends[level]!);
+    }
+    return node;
+  }
+
+  findChild(parent: number, bytes: Uint8Array, start: number, end: number): number {
+    return this.#slots[this.#slotOf(parent, bytes, start, end)]!;
+  }
+
+  /** Copies bytes to the pool and returns their offset. */
+  append(bytes: Uint8Array, start: number, end: number): number {
+    const offset = this.reserve(end - start);
+    const pool = this.pool;
+    for (let at = start; at < end; at++) pool[offset + at - start] = bytes[at]!;
+    return offset;
+  }
+
+  /** Room for `count` bytes in the pool; returns their offset. */
+  reserve(count: number): number {
+    const offset = this.poolEnd;
+    this.poolEnd += count;
+    if (this.poolEnd > this.pool.length) {
+      const larger = new Uint8Array(Math.max(this.poolEnd, Math.ceil(this.pool.length * 1.5)));
+      larger.set(this.pool.subarray(0, offset));
+      this.pool = larger;
+    }
+    return offset;
+  }
+
+  nameOf(node: number): string {
+    const start = this.nameOffset[node]!;
+    return Buffer.from(this.pool.buffer, start, this.nameLength[node]!).toString('utf8');
+  }
+
+  /** For messages. */
+  pathOf(node: number): string {
+    const names: string[] = [];
+    for (let at = node; at !== rootNode; at = this.parent[at]!) names.push(this.nameOf(at));
+    return names.reverse().join('/');
+  }
+
+  /**
+   * Splits what follows a prefix into components, lexically normalised as the reference does: empty ones and `.` vanish, `..` takes the one
+   * before it away and stops at the root. Nothing can lead out of the layer.
+   */
+  #split(bytes: Uint8Array, start: number, end: number, prefixBytes: number): number {
+    let depth = 0;
+    let lengthBytes = prefixBytes;
+    this.#isPlain = true;
+    for (let at = start; at <= end; ) {
+      const from = at;
+      for (; at < end && bytes[at] !== slash; at++)
+        if (bytes[at] === 0) throw nameError('contains a NUL byte', bytes, start, end);
+      const length = at - from;
+      at++;
+      if (length === 0 || (length === 1 && bytes[from] === dot)) {
+        // The empty component after a directory's closing slash is harmless.
+        if (at <= end) this.#isPlain = false;
+        continue;
+      }
+      if (length === 2 && bytes[from] === dot && bytes[from + 1] === dot) {
+        this.#isPlain = false;
+        if (depth > 0) lengthBytes -= this.#ends[--depth]! - this.#starts[depth]! + 1;
+        continue;
+      }
+      if (length > NAME_LIMIT_BYTES)
+        throw nameError(`has a component of ${length} bytes (limit ${NAME_LIMIT_BYTES})`, bytes, start, end);
+      lengthBytes += length + 1;
+      if (lengthBytes > PATH_LIMIT_BYTES + 1)
+        throw nameError(`is longer than ${PATH_LIMIT_BYTES} bytes`, bytes, start, end);
+      this.#starts[depth] = from;
+      this.#ends[depth++] = from + length;
+    }
+    return depth;
+  }
+
+  #addChild(parent: number, bytes: Uint8Array, start: number, end: number): number {
+    const slot = this.#slotOf(parent, bytes, start, end);
+    const found = this.#slots[slot]!;
+    if (found !== 0) return found;
+    const node = this.nodeCount + 1;
+    if (node > NODE_LIMIT) throw new FormatError('limit', `TOC: more than ${NODE_LIMIT} files and directories`);
+    if (node >= this.parent.length) this.#growColumns();
+    this.nodeCount = node;
+    this.parent[node] = parent;
+    this.nameOffset[node] = this.append(bytes, start, end);
+    this.nameLength[node] = end - start;
+    this.#slots[slot] = node;
+    if (node * 1.4 > this.#slots.length) this.#growSlots();
+    return node;
+  }
+
+  /** The slot that holds this child, or the empty one where it belongs. */
+  #slotOf(parent: number, bytes: Uint8Array, start: number, end: number): number {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    const { pool, nameOffset } = this;
+    const length = end - start;
+    let slot = this.#hash(parent, bytes, start, end) & mask;
+    for (; ; slot = (slot + 1) & mask) {
+      const node = slots[slot]!;
+      if (node === 0) return slot;
+      if (this.parent[node] !== parent || this.nameLength[node] !== length) continue;
+      const offset = nameOffset[node]!;
+      let same = 0;
+      while (same < length && pool[offset + same] === bytes[start + same]) same++;
+      if (same === length) return slot;
+    }
+  }
+
+  /** FNV-1a from a random seed, so that nobody can prepare names that collide; then mixed, for the mask takes low bits. */
+  #hash(parent: number, bytes: Uint8Array, start: number, end: number): number {
+    let hash = Math.imul(this.#seed ^ parent, 0x9e3779b1);
+    hash ^= hash >>> 15;
+    for (let at = start; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
+    hash ^= hash >>> 16;
+    hash = Math.imul(hash, 0x85ebca6b);
+    return (hash ^ (hash >>> 13)) >>> 0;
+  }
+
+  #growColumns(): void {
+    const capacity = Math.ceil(this.parent.length * 1.5);
+    this.parent = grown(this.parent, new Uint32Array(capacity));
+    this.nameOffset = grown(this.nameOffset, new Uint32Array(capacity));
+    this.nameLength = grown(this.nameLength, new Uint8Array(capacity));
+  }
+
+  #growSlots(): void {
+    this.#slots = new Uint32Array(this.#slots.length * 2);
+    for (let node = rootNode + 1; node <= this.nodeCount; node++) {
+      const start = this.nameOffset[node]!;
+      this.#slots[this.#slotOf(this.parent[node]!, this.pool, start, start + this.nameLength[node]!)] = node;
+    }
+  }
+}
+
+function grown<T extends Uint8Array | Uint32Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}
+
+function nameError(problem: string, bytes: Uint8Array, start: number, end: number): FormatError {
+  const entry = Buffer.from(bytes.buffer, bytes.byteOffset + start, Math.min(end - start, 400)).toString('utf8');
+  return new FormatError('name', `the name ${problem}`, { entry });
+}

@@ -1,0 +1,284 @@
+import { FormatError, type FormatErrorCode } from '../estargz/error.ts';
+import { hexValue } from '../estargz/json-scanner.ts';
+import { MEMBER_SIZE_LIMIT_BYTES } from '../estargz/member.ts';
+import { type ByteSlice, sliceText, type TocEntry } from '../estargz/toc.ts';
+import { NameTree, PATH_LIMIT_BYTES } from './name-tree.ts';
+import { parseTimestamp, type Timestamp } from './rfc3339.ts';
+import { XattrColumns } from './xattr-columns.ts';
+
+/** The largest file ext4 stores; the layer's data file holds every file of the layer. */
+export const DATA_SIZE_LIMIT_BYTES = 2 ** 44;
+
+export const kinds = { implicit: 0, dir: 1, reg: 2, symlink: 3, hardlink: 4, char: 5, block: 6, fifo: 7 } as const;
+
+/**
+ * The entries of a TOC as they come, each checked by itself and noted in columns by its node of the name tree. Where a
+ * name comes twice the later entry counts, as for tar; children of a directory that comes twice stay.
+ */
+export class TocColumns {
+  readonly tree: NameTree;
+  readonly xattrs: XattrColumns;
+
+  kind: Uint8Array;
+  mode: Uint16Array;
+  uid: Uint32Array;
+  gid: Uint32Array;
+  size: Float64Array;
+  mtimeSec: Float64Array;
+  mtimeNsec: Uint32Array;
+  /** Devices: rdev. Links: offset of the target in the pool. Regular files: first chunk row. */
+  value: Uint32Array;
+  /** Links: length of the target. Regular files: number of chunk rows. */
+  valueLength: Uint32Array;
+  firstXattr: Uint32Array;
+  xattrLength: Uint8Array;
+
+  chunkCount = 0;
+  chunkNode: Uint32Array;
+  chunkOffset: Float64Array;
+  chunkInner: Uint32Array;
+  chunkSize: Uint32Array;
+  chunkHasDigest: Uint8Array;
+  chunkDigest: Uint8Array;
+
+  readonly #payloadEnd: number;
+  readonly #time: Timestamp = { sec: 0, nsec: 0 };
+  /** The regular file whose chunks are being listed; 0 if none. */
+  #file = 0;
+  #fileSize = 0;
+  #nextChunkOffset = 0;
+
+  constructor(expectedEntries: number, payloadEnd: number) {
+    this.#payloadEnd = payloadEnd;
+    this.tree = new NameTree(expectedEntries);
+    this.xattrs = new XattrColumns(this.tree);
+    const capacity = this.tree.parent.length;
+    this.kind = new Uint8Array(capacity);
+    this.mode = new Uint16Array(capacity);
+    this.uid = new Uint32Array(capacity);
+    this.gid = new Uint32Array(capacity);
+    this.size = new Float64Array(capacity);
+    this.mtimeSec = new Float64Array(capacity);
+    this.mtimeNsec = new Uint32Array(capacity);
+    this.value = new Uint32Array(capacity);
+    this.valueLength = new Uint32Array(capacity);
+    this.firstXattr = new Uint32Array(capacity);
+    this.xattrLength = new Uint8Array(capacity);
+    this.chunkNode = new Uint32Array(capacity);
+    this.chunkOffset = new Float64Array(capacity);
+    this.chunkInner = new Uint32Array(capacity);
+    this.chunkSize = new Uint32Array(capacity);
+    this.chunkHasDigest = new Uint8Array(capacity);
+    this.chunkDigest = new Uint8Array(capacity * 32);
+  }
+
+  readonly visit = (entry: TocEntry): void => {
+    if (entry.type === 'chunk') {
+      this.#addFurtherChunk(entry);
+      return;
+    }
+    this.finish();
+    const { name } = entry;
+    const node = this.tree.add(name.bytes, name.start, name.end);
+    if (node >= this.kind.length) this.#growNodeColumns();
+    if (node === 1 && entry.type !== 'dir') throw refuse(entry, 'name', 'the root of the layer must be a directory');
+    this.#noteAttributes(node, entry);
+    this.#noteKind(node, entry);
+  };
+
+  /** Call after the last entry: the last file's chunks must reach its end. */
+  finish(): void {
+    if (this.#file !== 0 && this.#nextChunkOffset !== this.#fileSize) {
+      throw new FormatError('chunk', `its chunks cover ${this.#nextChunkOffset} of ${this.#fileSize} bytes`, {
+        entry: this.tree.pathOf(this.#file),
+      });
+    }
+    this.#file = 0;
+  }
+
+  #noteAttributes(node: number, entry: TocEntry): void {
+    if (!isWhole(entry.mode, 0xffffffff)) throw refuse(entry, 'entry', `mode ${entry.mode}`);
+    // The kernel keeps 2^32 - 1 for "no change".
+    if (!isWhole(entry.uid, 0xfffffffe)) throw refuse(entry, 'entry', `uid ${entry.uid}`);
+    if (!isWhole(entry.gid, 0xfffffffe)) throw refuse(entry, 'entry', `gid ${entry.gid}`);
+    if (!parseTimestamp(entry.modTime, this.#time)) {
+      throw refuse(entry, 'entry', `modtime ${JSON.stringify(sliceText(entry.modTime).slice(0, 60))}`);
+    }
+    this.mode[node] = entry.mode & 0o7777;
+    this.uid[node] = entry.uid;
+    this.gid[node] = entry.gid;
+    this.mtimeSec[node] = this.#time.sec;
+    this.mtimeNsec[node] = this.#time.nsec;
+    this.size[node] = 0;
+    this.value[node] = 0;
+    this.valueLength[node] = 0;
+    this.firstXattr[node] = this.xattrs.count;
+    this.xattrLength[node] = entry.xattrCount === 0 ? 0 : this.xattrs.add(entry);
+  }
+
+  #noteKind(node: number, entry: TocEntry): void {
+    switch (entry.type) {
+      case 'dir':
+        this.kind[node] = kinds.dir;
+        return;
+      case 'reg':
+        this.kind[node] = kinds.reg;
+        this.#noteFile(node, entry);
+        return;
+      case 'symlink':
+        this.kind[node] = kinds.symlink;
+        this.#noteLink(node, entry);
+        return;
+      case 'hardlink':
+        this.kind[node] = kinds.hardlink;
+        this.#noteLink(node, entry);
+        return;
+      case 'char':
+        this.kind[node] = kinds.char;
+        this.#noteDevice(node, entry);
+        return;
+      case 'block':
+        this.kind[node] = kinds.block;
+        this.#noteDevice(node, entry);
+        return;
+      case 'fifo':
+        this.kind[node] = kinds.fifo;
+        return;
+      case 'chunk':
+        throw new TypeError('chunks have no node of their own');
+    }
+  }
+
+  #noteLink(node: number, entry: TocEntry): void {
+    const { bytes, start, end } = entry.linkName;
+    if (start === end) throw refuse(entry, 'link', 'a link without a target');
+    if (end - start > PATH_LIMIT_BYTES)
+      throw refuse(entry, 'link', `a target of ${end - start} bytes (limit ${PATH_LIMIT_BYTES})`);
+    for (let at = start; at < end; at++) if (bytes[at] === 0) throw refuse(entry, 'link', 'a target with a NUL byte');
+    this.value[node] = this.tree.append(bytes, start, end);
+    this.valueLength[node] = end - start;
+  }
+
+  #noteDevice(node: number, entry: TocEntry): void {
+    const { devMajor: major, devMinor: minor } = entry;
+    if (!isWhole(major, 0xfff) || !isWhole(minor, 0xfffff))
+      throw refuse(entry, 'entry', `device number ${major}:${minor}`);
+    this.value[node] = ((minor & 0xff) | (major << 8) | ((minor & 0xfff00) << 12)) >>> 0;
+  }
+
+  #noteFile(node: number, entry: TocEntry): void {
+    if (!isWhole(entry.size, DATA_SIZE_LIMIT_BYTES)) throw refuse(entry, 'entry', `size ${entry.size}`);
+    this.size[node] = entry.size;
+    this.value[node] = this.chunkCount;
+    if (entry.size === 0) return;
+    this.#file = node;
+    this.#fileSize = entry.size;
+    this.#nextChunkOffset = 0;
+    this.#addChunk(entry);
+  }
+
+  #addFurtherChunk(entry: TocEntry): void {
+    if (this.#file === 0) throw refuse(entry, 'chunk', 'a chunk that follows no regular file with content');
+    const { name } = entry;
+    if (name.start !== name.end && this.tree.find(name.bytes, name.start, name.end) !== this.#file) {
+      throw refuse(entry, 'chunk', `a chunk among those of ${JSON.stringify(this.tree.pathOf(this.#file))}`);
+    }
+    this.#addChunk(entry);
+  }
+
+  #addChunk(entry: TocEntry): void {
+    if (entry.hasZerosChunk) throw refuse(entry, 'unsupported', 'a chunk of type "zeros"');
+    const fileOffset = entry.chunkOffset;
+    if (fileOffset !== this.#nextChunkOffset) {
+      const problem = fileOffset > this.#nextChunkOffset ? 'leaves a gap' : 'overlaps the one before it';
+      throw refuse(entry, 'chunk', `the chunk at ${fileOffset} ${problem}; ${this.#nextChunkOffset} is next`);
+    }
+    const remaining = this.#fileSize - fileOffset;
+    const size = entry.chunkSize === 0 ? remaining : entry.chunkSize;
+    if (!isWhole(size, remaining) || size === 0) {
+      throw refuse(entry, 'chunk', `a chunk of ${size} bytes where ${remaining} are left of the file`);
+    }
+    const { offset, innerOffset: inner } = entry;
+    // Offset 0 is the member that begins with the first tar header, so content can only lie further inside.
+    if (!isWhole(offset, this.#payloadEnd - 1) || !isWhole(inner, MEMBER_SIZE_LIMIT_BYTES) || offset + inner === 0) {
+      throw refuse(
+        entry,
+        'chunk',
+        `offset ${offset} (inner offset ${inner}) in a blob of ${this.#payloadEnd} bytes of content`,
+      );
+    }
+    if (inner + size > MEMBER_SIZE_LIMIT_BYTES) {
+      throw refuse(
+        entry,
+        'limit',
+        `a chunk that ends ${inner + size} bytes into its member (limit ${MEMBER_SIZE_LIMIT_BYTES})`,
+      );
+    }
+    if (this.chunkCount === this.chunkNode.length) this.#growChunkColumns();
+    const row = this.chunkCount++;
+    this.chunkNode[row] = this.#file;
+    this.chunkOffset[row] = offset;
+    this.chunkInner[row] = inner;
+    this.chunkSize[row] = size;
+    const isWholeFile = size === this.#fileSize;
+    const slice = entry.chunkDigest.start === entry.chunkDigest.end && isWholeFile ? entry.digest : entry.chunkDigest;
+    this.chunkHasDigest[row] = slice.start === slice.end ? 0 : 1;
+    if (slice.start !== slice.end) this.#noteDigest(row, slice, entry);
+    this.#nextChunkOffset += size;
+    this.valueLength[this.#file]!++;
+  }
+
+  #noteDigest(row: number, slice: ByteSlice, entry: TocEntry): void {
+    const { bytes, start, end } = slice;
+    const algorithm = 'sha256:';
+    let isGood = end - start === algorithm.length + 64;
+    for (let at = 0; at < algorithm.length && isGood; at++) isGood = bytes[start + at] === algorithm.charCodeAt(at);
+    for (let at = 0; at < 32 && isGood; at++) {
+      const high = hexValue(bytes[start + algorithm.length + 2 * at]!);
+      const low = hexValue(bytes[start + algorithm.length + 2 * at + 1]!);
+      isGood = high >= 0 && low >= 0;
+      this.chunkDigest[row * 32 + at] = high * 16 + low;
+    }
+    if (!isGood)
+      throw refuse(entry, 'unsupported', `digest ${JSON.stringify(sliceText(slice).slice(0, 90))} is not a sha256`);
+  }
+
+  #growNodeColumns(): void {
+    const capacity = this.tree.parent.length;
+    this.kind = grown(this.kind, new Uint8Array(capacity));
+    this.mode = grown(this.mode, new Uint16Array(capacity));
+    this.uid = grown(this.uid, new Uint32Array(capacity));
+    this.gid = grown(this.gid, new Uint32Array(capacity));
+    this.size = grown(this.size, new Float64Array(capacity));
+    this.mtimeSec = grown(this.mtimeSec, new Float64Array(capacity));
+    this.mtimeNsec = grown(this.mtimeNsec, new Uint32Array(capacity));
+    this.value = grown(this.value, new Uint32Array(capacity));
+    this.valueLength = grown(this.valueLength, new Uint32Array(capacity));
+    this.firstXattr = grown(this.firstXattr, new Uint32Array(capacity));
+    this.xattrLength = grown(this.xattrLength, new Uint8Array(capacity));
+  }
+
+  #growChunkColumns(): void {
+    const capacity = Math.ceil(this.chunkNode.length * 1.5);
+    this.chunkNode = grown(this.chunkNode, new Uint32Array(capacity));
+    this.chunkOffset = grown(this.chunkOffset, new Float64Array(capacity));
+    this.chunkInner = grown(this.chunkInner, new Uint32Array(capacity));
+    this.chunkSize = grown(this.chunkSize, new Uint32Array(capacity));
+    this.chunkHasDigest = grown(this.chunkHasDigest, new Uint8Array(capacity));
+    this.chunkDigest = grown(this.chunkDigest, new Uint8Array(capacity * 32));
+  }
+}
+
+/** An integer from 0 to `limit`. */
+function isWhole(value: number, limit: number): boolean {
+  return value >= 0 && value <= limit;
+}
+
+function refuse(entry: TocEntry, code: FormatErrorCode, problem: string): FormatError {
+  return new FormatError(code, problem, { entry: sliceText(entry.name) });
+}
+
+function grown<T extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(from: T, to: T): T {
+  to.set(from as never);
+  return to;
+}
