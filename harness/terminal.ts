@@ -1,0 +1,96 @@
+import { relative, resolve } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+
+/** Escape sequences of ECMA-48, and how numbers look on a terminal. */
+
+export interface Paint {
+  bold(text: string): string;
+  dim(text: string): string;
+  red(text: string): string;
+  yellow(text: string): string;
+  green(text: string): string;
+  cyan(text: string): string;
+}
+
+export function createPaint(color: boolean): Paint {
+  const style = (open: number, close: number) => (text: string) =>
+    color && text !== '' ? `\x1b[${open}m${text}\x1b[${close}m` : text;
+  return {
+    bold: style(1, 22),
+    dim: style(2, 22),
+    red: style(31, 39),
+    yellow: style(33, 39),
+    green: style(32, 39),
+    cyan: style(36, 39),
+  };
+}
+
+export const hideCursor = '\x1b[?25l';
+export const showCursor = '\x1b[?25h';
+
+/** To the first column of the block's first line, clearing everything below. */
+export function eraseLines(count: number): string {
+  return count === 0 ? '' : `\x1b[${count}A\r\x1b[J`;
+}
+
+/** Cut to `width` columns; escape sequences take none, every other character is taken as one. */
+export function truncate(text: string, width: number): string {
+  let visible = 0;
+  let result = '';
+  for (const part of text.split(escapePattern)) {
+    if (part.startsWith('\x1b')) {
+      result += part;
+      continue;
+    }
+    const room = width - visible;
+    if (part.length <= room) {
+      result += part;
+      visible += part.length;
+    } else if (room > 0) {
+      result += `${part.slice(0, room - 1)}…`;
+      visible = width;
+    }
+  }
+  return result;
+}
+
+/** Columns that the text takes. */
+export function visibleLength(text: string): number {
+  return stripVTControlCharacters(text).length;
+}
+
+/** From here if it lies below here, in full otherwise. */
+export function formatPath(path: string): string {
+  const fromHere = relative('', path);
+  return fromHere.startsWith('..') ? resolve(path) : fromHere || '.';
+}
+
+/** `0:07`, `12:34`, `1:02:03` */
+export function formatClock(durationMs: number): string {
+  const seconds = Math.max(0, Math.round(durationMs / 1000));
+  const rest = String(seconds % 60).padStart(2, '0');
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}:${rest}`;
+  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, '0')}:${rest}`;
+}
+
+/** Seconds to the hundredth below ten, to the tenth above; a missing value is a dash. */
+export function formatSeconds(durationMs: number | undefined): string {
+  if (durationMs === undefined) return '–';
+  return (durationMs / 1000).toFixed(durationMs < 9_995 ? 2 : 1);
+}
+
+/** Megabytes (10^6), to the tenth below a hundred. */
+export function formatMegabytes(sizeBytes: number | undefined): string {
+  if (sizeBytes === undefined) return '–';
+  return (sizeBytes / 1e6).toFixed(sizeBytes < 99.95e6 ? 1 : 0);
+}
+
+/** `7.3×` */
+export function formatRatio(ratio: number | undefined): string {
+  if (ratio === undefined) return '';
+  return `${ratio.toFixed(ratio < 9.95 ? 1 : 0)}×`;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what an escape sequence starts with
+const escapePattern = /(\x1b\[[0-9;?]*[A-Za-z])/;
