@@ -1,7 +1,10 @@
 /** The formats a layer can be written in, and what differs between them. */
+
+import { promisify } from 'node:util';
+import { gzip, constants as zlibConstants, zstdCompress } from 'node:zlib';
 import { encodeFooter } from '../estargz/footer.ts';
 import { type Digest, digestOf } from '../registry/digest.ts';
-import { gzipCompressor, type MemberCompressor, zstdCompressor } from './compress.ts';
+import type { MemberCodec } from './compress.ts';
 import { ConvertError } from './error.ts';
 import { tocName } from './order.ts';
 import { encodeFile, endOfArchive } from './tar-header.ts';
@@ -25,12 +28,13 @@ export interface FormatTraits {
   readonly toc: TocFields;
   readonly defaultLevel: number;
   readonly maxLevel: number;
-  compressor(level: number): MemberCompressor;
-  trailer(toc: Buffer, tocOffset: number): Promise<TocTrailer>;
+  readonly codec: MemberCodec;
+  trailer(toc: Buffer, blobSizeBytes: number): Promise<TocTrailer>;
   annotations(tocDigest: Digest, uncompressedSizeBytes: number): Record<string, string>;
 }
 
-const tocCompressionLevel = { gzip: 9, zstd: 12 };
+/** The TOC is read whole before anything else: worth a harder look than file content. */
+const tocLevel = { gzip: 9, zstd: 12 };
 const zstdSkippableHeaderBytes = 8;
 
 export function traitsOf(format: LayerFormat): FormatTraits {
@@ -60,11 +64,11 @@ function gzipTraits(kind: 'stargz' | 'estargz'): FormatTraits {
     toc: { chunkDigests: kind === 'estargz', endOffsets: false },
     defaultLevel: 6,
     maxLevel: 9,
-    compressor: gzipCompressor,
-    trailer: async (toc, tocOffset) => {
+    codec: 'gzip',
+    trailer: async (toc, blobSizeBytes) => {
       const tarBytes = Buffer.concat([encodeFile(tocName, toc), endOfArchive]);
-      const member = await gzipCompressor(tocCompressionLevel.gzip).compress(tarBytes);
-      return { tarBytes, bytes: Buffer.concat([member, encodeFooter(kind, tocOffset)]), annotations: {} };
+      const member = await promisify(gzip)(tarBytes, { level: tocLevel.gzip });
+      return { tarBytes, bytes: Buffer.concat([member, encodeFooter(kind, blobSizeBytes)]), annotations: {} };
     },
     annotations: lazyAnnotations,
   };
@@ -77,9 +81,11 @@ const zstdTraits: FormatTraits = {
   toc: { chunkDigests: true, endOffsets: true },
   defaultLevel: 6,
   maxLevel: 19,
-  compressor: zstdCompressor,
+  codec: 'zstd',
   trailer: async (toc, blobSizeBytes) => {
-    const compressed = await zstdCompressor(tocCompressionLevel.zstd).compress(toc);
+    const compressed = await promisify(zstdCompress)(toc, {
+      params: { [zlibConstants.ZSTD_c_compressionLevel]: tocLevel.zstd },
+    });
     const head = Buffer.alloc(zstdSkippableHeaderBytes);
     head.write('502a4d18', 'hex');
     head.writeUInt32LE(compressed.length, 4);

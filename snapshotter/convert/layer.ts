@@ -1,22 +1,22 @@
 /**
  * One layer: blob in (gzip, zstd or plain tar), lazily readable blob out. The tar is spooled, its headers indexed, its
- * entries ordered and cut into members; members are compressed in parallel and written in order, about 32 MiB of them
- * in memory at a time. The same input and options give the same bytes.
+ * entries ordered and cut into members; members are compressed in parallel and written in order, a few batches
+ * of them in memory at a time. The same input and options give the same bytes.
  */
-import { createHash, type Hash, hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Digest, digester, digestHex, digestOf } from '../registry/digest.ts';
+import { type Digest, digestHex, digestOf } from '../registry/digest.ts';
 import { BlobFile } from './blob-file.ts';
 import { ConvertError } from './error.ts';
 import { checkLevel, type FormatTraits, type LayerFormat, traitsOf } from './format.ts';
-import { writeInOrder } from './in-order.ts';
-import { type Member, ownBytes, type PlannedFile, planMembers } from './members.ts';
+import { writeMembers } from './member-writer.ts';
+import type { PlannedFile } from './members.ts';
 import { type LayerOrder, noPrefetchLandmark, orderEntries, prefetchLandmark } from './order.ts';
-import { readInto, type Spool, spoolLayer, windowedReader } from './spool.ts';
+import { type Spool, spoolLayer, windowedReader } from './spool.ts';
 import { scanTar, type TarEntry } from './tar.ts';
 import { encodeFileHeader, endOfArchive } from './tar-header.ts';
-import { encodeToc, type TocChunk, type TocRecord } from './toc-writer.ts';
+import { encodeToc } from './toc-writer.ts';
 
 export type { LayerFormat } from './format.ts';
 
@@ -105,42 +105,21 @@ async function writeLayer(
   { prioritized = [], signal, onProgress, workDir }: LayerOptions,
 ): Promise<ConvertedLayer> {
   const order = orderEntries(scanTar(windowedReader(spool.fd, spool.sizeBytes), spool.sizeBytes), prioritized);
-  const files = planFiles(order, traits.landmark);
-  const records = new Map(files.map((file) => [file, newRecord(file.entry)]));
-  const diffId = digester();
-  let tarSizeBytes = 0;
-
-  const compressor = traits.compressor(level);
-  const members = planMembers(files, memberOptions);
-  const fileDigests = new FileDigests();
-  await writeInOrder(
-    withEnd(members, traits.endsTarBeforeToc ? endOfArchive : undefined),
-    (member) => {
-      const raw = readMember(spool.fd, member);
-      diffId.update(raw);
-      const chunks = member.chunks.map((chunk) => {
-        const tocChunk = fileDigests.add(records.get(chunk.file)!, raw, chunk);
-        records.get(chunk.file)!.chunks.push(tocChunk);
-        return tocChunk;
-      });
-      return { sizeBytes: raw.length, result: compressor.compress(raw).then((bytes) => ({ bytes, chunks })) };
-    },
-    ({ bytes, chunks }, sizeBytes) => {
-      for (const chunk of chunks) {
-        chunk.offset = blob.sizeBytes;
-        chunk.endOffset = blob.sizeBytes + bytes.length;
-      }
-      blob.append(bytes);
-      tarSizeBytes += sizeBytes;
-      onProgress?.(tarSizeBytes, spool.sizeBytes);
-    },
+  const tar = await writeMembers({
+    files: planFiles(order, traits.landmark),
+    end: traits.endsTarBeforeToc ? endOfArchive : undefined,
+    memberOptions,
+    spoolFd: spool.fd,
+    blob,
+    codec: traits.codec,
+    level,
     signal,
-  );
-
-  const toc = encodeToc([...records.values()], traits.toc);
+    onProgress: (doneBytes) => onProgress?.(Math.min(doneBytes, spool.sizeBytes), spool.sizeBytes),
+  });
+  const toc = encodeToc(tar.records, traits.toc);
   const trailer = await traits.trailer(toc, blob.sizeBytes);
-  diffId.update(trailer.tarBytes);
-  tarSizeBytes += trailer.tarBytes.length;
+  tar.diffId.update(trailer.tarBytes);
+  const uncompressedSizeBytes = tar.sizeBytes + trailer.tarBytes.length;
   blob.append(trailer.bytes);
   signal?.throwIfAborted();
 
@@ -153,11 +132,11 @@ async function writeLayer(
     path,
     digest,
     sizeBytes,
-    diffId: diffId.digest(),
+    diffId: tar.diffId.digest(),
     tocDigest,
-    uncompressedSizeBytes: tarSizeBytes,
+    uncompressedSizeBytes,
     mediaType: traits.mediaType,
-    annotations: { ...traits.annotations(tocDigest, tarSizeBytes), ...trailer.annotations },
+    annotations: { ...traits.annotations(tocDigest, uncompressedSizeBytes), ...trailer.annotations },
   };
 }
 
@@ -189,47 +168,4 @@ function landmarkFile(name: string): PlannedFile {
     xattrs: undefined,
   };
   return { entry, content, header: encodeFileHeader(name, content.length, mode) };
-}
-
-const emptyDigest = digestOf('');
-
-function newRecord(entry: TarEntry): TocRecord {
-  return { entry, chunks: [], digest: entry.type === 'reg' && entry.sizeBytes === 0 ? emptyDigest : '' };
-}
-
-/** Digests of chunks and of the files they make up; chunks of one file come in order and before any other file's. */
-class FileDigests {
-  #whole: Hash | undefined;
-
-  add(record: TocRecord, raw: Buffer, chunk: Member['chunks'][number]): TocChunk {
-    const { fileOffset, sizeBytes, innerOffset } = chunk;
-    const content = raw.subarray(innerOffset, innerOffset + sizeBytes);
-    const digest = `sha256:${hash('sha256', content, 'hex')}`;
-    const isFirst = fileOffset === 0;
-    const isLast = fileOffset + sizeBytes === record.entry.sizeBytes;
-    if (isFirst && isLast) {
-      record.digest = digest;
-    } else {
-      if (isFirst) this.#whole = createHash('sha256');
-      this.#whole!.update(content);
-      if (isLast) record.digest = `sha256:${this.#whole!.digest('hex')}`;
-    }
-    return { fileOffset, sizeBytes, innerOffset, digest, offset: 0, endOffset: 0 };
-  }
-}
-
-function readMember(fd: number, member: Member): Buffer {
-  const raw = Buffer.allocUnsafeSlow(member.sizeBytes);
-  let at = 0;
-  for (const segment of member.segments) {
-    if (segment.kind === 'own') segment.bytes.copy(raw, at);
-    else readInto(fd, raw, at, segment.offset, segment.sizeBytes);
-    at += segment.sizeBytes;
-  }
-  return raw;
-}
-
-function* withEnd(members: Iterable<Member>, end: Buffer | undefined): Generator<Member, void, void> {
-  yield* members;
-  if (end !== undefined) yield { segments: [ownBytes(end)], sizeBytes: end.length, chunks: [] };
 }

@@ -45,6 +45,14 @@ export interface MemberOptions {
 /** A run of headers longer than this gets a member of its own, so that no member is unbounded. */
 const maxHeaderRunBytes = 1 << 20;
 
+/** One entry's headers at most: pax, long name and long link as tar.ts bounds them, and their blocks. */
+const maxHeaderBytes = 4 << 20;
+
+/** No planned member is larger. */
+export function memberSizeLimit({ chunkSizeBytes, minChunkSizeBytes }: MemberOptions): number {
+  return Math.max(chunkSizeBytes, minChunkSizeBytes) + maxHeaderRunBytes + maxHeaderBytes;
+}
+
 export function* planMembers(files: Iterable<PlannedFile>, options: MemberOptions): Generator<Member, void, void> {
   let segments: Segment[] = [];
   let chunks: MemberChunk[] = [];

@@ -9,10 +9,10 @@ export interface TocChunk {
   readonly fileOffset: number;
   readonly sizeBytes: number;
   readonly innerOffset: number;
-  digest: string;
-  offset: number;
+  readonly digest: string;
+  readonly offset: number;
   /** End of the member; containers/storage wants it for zstd:chunked. */
-  endOffset: number;
+  readonly endOffset: number;
 }
 
 export interface TocRecord {

@@ -1,0 +1,22 @@
+/** Members gathered into batches worth a message to a thread: many small ones, or one large one. */
+import type { Member } from './members.ts';
+
+/** A batch takes no further member past this. */
+const batchSizeBytes = 1 << 20;
+
+export const maxMembersPerBatch = 512;
+
+export function* gatherBatches(members: Iterable<Member>): Generator<Member[], void, void> {
+  let batch: Member[] = [];
+  let sizeBytes = 0;
+  for (const member of members) {
+    if (batch.length === maxMembersPerBatch || (batch.length > 0 && sizeBytes + member.sizeBytes > batchSizeBytes)) {
+      yield batch;
+      batch = [];
+      sizeBytes = 0;
+    }
+    batch.push(member);
+    sizeBytes += member.sizeBytes;
+  }
+  if (batch.length > 0) yield batch;
+}

@@ -1,0 +1,121 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { boundOf, type MemberCodec } from './compress.ts';
+
+export interface PoolSetup {
+  readonly codec: MemberCodec;
+  readonly level: number;
+  readonly slots: readonly { readonly raw: SharedArrayBuffer; readonly compressed: SharedArrayBuffer }[];
+}
+
+export interface Batch {
+  readonly slot: number;
+  /** Members lie end to end in the slot's raw buffer. */
+  readonly memberSizes: readonly number[];
+  /** [start, size] in the raw buffer of what is to be hashed. */
+  readonly chunks: readonly (readonly [number, number])[];
+}
+
+export interface BatchReply {
+  readonly slot: number;
+  readonly compressedSizes: readonly number[];
+  /** Hex sha256 of each chunk. */
+  readonly digests: readonly string[];
+}
+
+export interface CompressedBatch {
+  /** The members end to end; valid until the slot is used again. */
+  readonly bytes: Buffer;
+  readonly sizes: readonly number[];
+  readonly digests: readonly string[];
+}
+
+export interface PoolOptions {
+  readonly codec: MemberCodec;
+  readonly level: number;
+  /** The most that a batch holds. */
+  readonly slotSizeBytes: number;
+  readonly maxMembersPerBatch: number;
+  readonly threads?: number;
+}
+
+interface Waiting {
+  readonly resolve: (batch: CompressedBatch) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  pending: number;
+}
+
+/** Threads that compress, and the shared buffers through which bytes reach them and come back without a copy. */
+export class CompressorPool {
+  readonly slotCount: number;
+  readonly #threads: Thread[];
+  readonly #setup: PoolSetup;
+  readonly #waiting = new Map<number, Waiting>();
+  #failure: Error | undefined;
+
+  constructor({ codec, level, slotSizeBytes, maxMembersPerBatch, threads = availableParallelism() }: PoolOptions) {
+    // Three batches a thread: one at work, one next, one that waits to be written in its turn. Pages are only taken
+    // when touched.
+    this.slotCount = 3 * threads;
+    const compressedBytes = boundOf(slotSizeBytes) + 256 * maxMembersPerBatch;
+    this.#setup = {
+      codec,
+      level,
+      slots: Array.from({ length: this.slotCount }, () => ({
+        raw: new SharedArrayBuffer(slotSizeBytes),
+        compressed: new SharedArrayBuffer(compressedBytes),
+      })),
+    };
+    this.#threads = Array.from({ length: threads }, () => this.#startThread());
+  }
+
+  /** To be filled before `compress`. */
+  rawBuffer(slot: number): Buffer {
+    return Buffer.from(this.#setup.slots[slot]!.raw);
+  }
+
+  compress(batch: Batch): Promise<CompressedBatch> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure);
+      this.#waiting.set(batch.slot, { resolve, reject });
+      const thread = this.#threads.reduce((least, other) => (other.pending < least.pending ? other : least));
+      thread.pending++;
+      thread.worker.postMessage(batch);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#fail(new Error('the compressor pool is closed'));
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
+  }
+
+  #startThread(): Thread {
+    const worker = new Worker(new URL('./compress-worker.ts', import.meta.url), { workerData: this.#setup });
+    const thread: Thread = { worker, pending: 0 };
+    worker.on('message', (reply: BatchReply) => {
+      thread.pending--;
+      this.#deliver(reply);
+    });
+    worker.on('error', (error) => this.#fail(error as Error));
+    worker.on('exit', () => this.#fail(new Error('a compressor thread ended early')));
+    return thread;
+  }
+
+  #deliver({ slot, compressedSizes, digests }: BatchReply): void {
+    const waiting = this.#waiting.get(slot);
+    this.#waiting.delete(slot);
+    const sizeBytes = compressedSizes.reduce((sum, size) => sum + size, 0);
+    const bytes = Buffer.from(this.#setup.slots[slot]!.compressed, 0, sizeBytes);
+    waiting?.resolve({ bytes, sizes: compressedSizes, digests });
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const { reject } of this.#waiting.values()) reject(this.#failure);
+    this.#waiting.clear();
+  }
+}
