@@ -20,6 +20,9 @@ export interface LayerMeta {
   readonly dataSizeBytes: number;
 }
 
+/** Of directories under construction; found at start, they are a crash's. */
+export const temporaryPrefix = '.new-';
+
 const mostMetaBytes = 64 * 1024;
 const mostTocBytes = 1024 * 1024 * 1024;
 const dataFlags = constants.O_RDWR | constants.O_NOFOLLOW;
@@ -33,7 +36,7 @@ export function layerDirectory(root: string, digest: Digest): string {
 export async function createLayerDirectory(root: string, meta: LayerMeta, toc: Uint8Array): Promise<string> {
   const directory = layerDirectory(root, meta.digest);
   await mkdir(root, { recursive: true, mode: 0o700 });
-  const temporary = await mkdtemp(join(root, '.new-'));
+  const temporary = await mkdtemp(join(root, temporaryPrefix));
   try {
     await writeNew(join(temporary, 'toc'), toc);
     await writeNew(join(temporary, 'meta.json'), JSON.stringify(meta));

@@ -61,7 +61,11 @@ async function openBench(t: TestContext, files: readonly TestFile[], options: Be
   const blob = buildTestBlob(files, options);
   const source = memorySource(blob.bytes, { pieceBytes: options.pieceBytes ?? 16 * 1024 });
   const scheduler = new FetchScheduler({ quietMs: 0 });
-  const tree = { table: buildTestTable(layoutOf(blob.members), !options.withoutDigests), landmark: undefined };
+  const tree = {
+    table: buildTestTable(layoutOf(blob.members), !options.withoutDigests),
+    landmark: undefined,
+    unverifiableChunkCount: 0,
+  };
   const context = {
     source,
     scheduler,

@@ -58,6 +58,7 @@ export class LayerStore {
   readonly directory: string;
   readonly table: InodeTable;
   readonly landmark: BuiltTree['landmark'];
+  readonly unverifiableChunkCount: number;
   readonly present: SharedArrayBuffer;
   readonly dataFd: number;
   readonly dataPath: string;
@@ -120,6 +121,7 @@ export class LayerStore {
     this.directory = directory;
     this.table = table;
     this.landmark = landmark;
+    this.unverifiableChunkCount = tree.unverifiableChunkCount;
     this.#index = index;
     this.#metrics = context.metrics ?? noFetchMetrics;
     this.#checkpointMs = context.checkpointMs ?? 5000;

@@ -103,6 +103,11 @@ export class FetchScheduler {
     }
   }
 
+  /** Something is about to be read: background work begins a quiet period from now at the earliest. */
+  noteActivity(): void {
+    this.#lastUrgentMs = this.#now();
+  }
+
   /** Requests running, by priority. */
   running(): Readonly<Record<FetchPriority, number>> {
     return { ...this.#running };

@@ -1,0 +1,54 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Digest, isDigest } from '../registry/digest.ts';
+import { temporaryPrefix } from '../store/layer-directory.ts';
+
+/** Removes what a crash left half made in a layer root: directories that were never renamed into place. */
+export async function reclaimLeaks(root: string): Promise<string[]> {
+  const names = await readdir(root).catch(() => []);
+  const leaked = names.filter((name) => name.startsWith(temporaryPrefix));
+  for (const name of leaked) await rm(join(root, name), { recursive: true, force: true });
+  return leaked;
+}
+
+/**
+ * Deletes the least recently used layers that nobody holds, until all layers together take at most `limitBytes` of disk.
+ * Returns what was deleted. Layers in use are never deleted, so they alone may exceed the limit.
+ */
+export async function evictLayers(
+  root: string,
+  limitBytes: number,
+  isHeld: (digest: Digest) => boolean,
+): Promise<Digest[]> {
+  const layers = await listLayers(root);
+  let totalBytes = layers.reduce((sum, layer) => sum + layer.diskBytes, 0);
+  const evicted: Digest[] = [];
+  for (const layer of layers.sort((a, b) => a.usedMs - b.usedMs)) {
+    if (totalBytes <= limitBytes) break;
+    // Asked as late as can be: a mount may have begun while earlier ones were deleted.
+    if (isHeld(layer.digest)) continue;
+    await rm(join(root, layer.digest.slice('sha256:'.length)), { recursive: true, force: true });
+    totalBytes -= layer.diskBytes;
+    evicted.push(layer.digest);
+  }
+  return evicted;
+}
+
+interface StoredLayer {
+  readonly digest: Digest;
+  readonly diskBytes: number;
+  readonly usedMs: number;
+}
+
+async function listLayers(root: string): Promise<StoredLayer[]> {
+  const layers: StoredLayer[] = [];
+  for (const name of await readdir(root).catch(() => [])) {
+    const digest = `sha256:${name}`;
+    if (!isDigest(digest)) continue;
+    const files = ['data', 'toc', 'bitmap', 'bitmap.synced', 'meta.json'];
+    const stats = await Promise.all(files.map((file) => stat(join(root, name, file)).catch(() => undefined)));
+    const diskBytes = stats.reduce((sum, file) => sum + (file?.blocks ?? 0) * 512, 0);
+    layers.push({ digest, diskBytes, usedMs: stats.at(-1)?.mtimeMs ?? 0 });
+  }
+  return layers;
+}

@@ -1,0 +1,120 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { LayerStore } from '../store/layer-store.ts';
+import { pathOf, ROOT_INODE } from '../tree/lookup.ts';
+import type { AccessRecord } from './access-record.ts';
+import type { Face, LayerReader } from './face.ts';
+
+export interface LayerOptions {
+  readonly face: Face;
+  readonly record: AccessRecord | undefined;
+  readonly noprefetch: boolean;
+  /** For layers without a landmark. */
+  readonly prefetchSizeBytes: number;
+  readonly noBackgroundFetch: boolean;
+  /** A prefetch or background fetch failed; reads go on to fetch for themselves. */
+  onFetchError(phase: 'prefetch' | 'background', error: unknown): void;
+  onComplete(): void;
+}
+
+const leastRetryMs = 1000;
+const mostRetryMs = 300_000;
+
+/** A store shown to the kernel, with the fetching that nobody waits for. Owns both until `close`. */
+export class Layer {
+  readonly store: LayerStore;
+  readonly path: string;
+  /** A read failed for lack of the registry and none has succeeded since. */
+  failing = false;
+  readonly #face: Face;
+  readonly #fetching: AbortController;
+
+  static async attach(store: LayerStore, options: LayerOptions): Promise<Layer> {
+    const fetching = new AbortController();
+    const state: { layer?: Layer } = {};
+    const path = await options.face.attach(
+      store,
+      readerOf(store, options.record, (failing) => {
+        if (state.layer !== undefined) state.layer.failing = failing;
+      }),
+    );
+    const layer = new Layer(store, path, options.face, fetching);
+    state.layer = layer;
+    store.onComplete(() => {
+      if (fetching.signal.aborted) return;
+      options.face.completed?.(store);
+      options.onComplete();
+    });
+    void fetchAhead(store, options, fetching.signal);
+    return layer;
+  }
+
+  private constructor(store: LayerStore, path: string, face: Face, fetching: AbortController) {
+    this.store = store;
+    this.path = path;
+    this.#face = face;
+    this.#fetching = fetching;
+  }
+
+  get rootOwner(): { readonly uid: number; readonly gid: number } {
+    const { uid, gid } = this.store.table;
+    return { uid: uid[ROOT_INODE]!, gid: gid[ROOT_INODE]! };
+  }
+
+  /** Detaches and closes. Rejects, with everything still in place, if the face says that it is in use. */
+  async close(): Promise<void> {
+    await this.#face.detach(this.store);
+    this.#fetching.abort();
+    await this.store.touch();
+    await this.store.close();
+  }
+}
+
+function readerOf(
+  store: LayerStore,
+  record: AccessRecord | undefined,
+  setFailing: (failing: boolean) => void,
+): LayerReader {
+  const reader: LayerReader = {
+    async ensure(dataOffset, sizeBytes, signal) {
+      try {
+        await store.ensure(dataOffset, sizeBytes, 'demand', signal);
+        setFailing(false);
+      } catch (error) {
+        if (!signal.aborted) setFailing(true);
+        throw error;
+      }
+    },
+  };
+  if (record === undefined) return reader;
+  return { ...reader, onFirstRead: (inode) => record.add(store.meta.digest, pathOf(store.table, inode)) };
+}
+
+/** Prefetch at once, then the rest in quiet times, until the layer is whole or let go. */
+async function fetchAhead(store: LayerStore, options: LayerOptions, signal: AbortSignal): Promise<void> {
+  try {
+    const prefetchEnd = options.noprefetch ? 0 : prefetchEndOf(store, options.prefetchSizeBytes);
+    if (prefetchEnd > 0) await store.prefetch(prefetchEnd, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    options.onFetchError('prefetch', error);
+  }
+  if (options.noBackgroundFetch) return;
+  for (let retryMs = leastRetryMs; !signal.aborted && !store.complete; retryMs = Math.min(2 * retryMs, mostRetryMs)) {
+    const before = store.presentChunks();
+    try {
+      await store.fill(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      options.onFetchError('background', error);
+    }
+    if (store.presentChunks() > before) retryMs = leastRetryMs;
+    if (!store.complete) await delay(retryMs, undefined, { signal, ref: false }).catch(() => {});
+  }
+}
+
+/** Blob offset up to which to prefetch: the landmark if there is one, else as many bytes as asked for. */
+function prefetchEndOf(store: LayerStore, prefetchSizeBytes: number): number {
+  const { landmark } = store;
+  if (landmark === undefined) return Math.min(prefetchSizeBytes, store.meta.footer.payloadEnd);
+  return landmark.kind === 'prefetch' ? landmark.endOffset : 0;
+}

@@ -1,0 +1,249 @@
+import type { Digest } from '../registry/digest.ts';
+import type { LayerStore } from '../store/layer-store.ts';
+import { type AccessRecord, createAccessRecord } from './access-record.ts';
+import { asLayerError, LayerError } from './error.ts';
+import { evictLayers, reclaimLeaks } from './eviction.ts';
+import type { Face } from './face.ts';
+import { Layer } from './layer.ts';
+import type { LayerRequest, MountedLayer } from './layer-request.ts';
+import { LayerSources, type LayerSourcesOptions } from './layer-sources.ts';
+
+export interface LayerManagerOptions extends LayerSourcesOptions {
+  readonly face: Face;
+}
+
+/** All layers of the daemon: from the first request to mount one to the deletion of its cache. */
+export class LayerManager {
+  readonly #options: LayerManagerOptions;
+  readonly #sources: LayerSources;
+  readonly #record: AccessRecord | undefined;
+  readonly #layers = new Map<Digest, Layer>();
+  /** How many snapshots stand on a layer, mounted or not: one that could not be restored may be mounted later. */
+  readonly #holders = new Map<Digest, number>();
+  readonly #mounting = new Map<Digest, Promise<Layer>>();
+  readonly #unmounting = new Map<Digest, Promise<void>>();
+  readonly #idleTimers = new Map<Digest, NodeJS.Timeout>();
+  #evicting: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: LayerManagerOptions) {
+    this.#options = options;
+    const { config, log } = options;
+    this.#sources = new LayerSources(options);
+    if (config.recordAccesses !== undefined) {
+      const file = config.recordAccesses;
+      this.#record = createAccessRecord(file, (error) =>
+        log.warn({ file, error: String(error) }, 'accesses not recorded'),
+      );
+    }
+  }
+
+  /**
+   * Mounts a layer, from the local store if it is there, else from its registry, or joins a mount under way. The abort
+   * of `signal` ends the wait, not the mount. Nothing of its content is waited for. Throws LayerError.
+   */
+  async mount(request: LayerRequest, signal: AbortSignal): Promise<MountedLayer> {
+    const { digest } = request;
+    signal.throwIfAborted();
+    this.#assertOpen(digest);
+    const isNew = (sibling: Digest): boolean => !this.#layers.has(sibling) && !this.#mounting.has(sibling);
+    this.#sources.resolveAhead(request, request.siblings.filter(isNew));
+    const layer = await abortable(this.#layerFor(request), signal);
+    // Whoever joined, or found it mounted for another image, is held to their own label.
+    const { meta, unverifiableChunkCount } = layer.store;
+    this.#sources.verify(request, meta.tocDigest, unverifiableChunkCount);
+    if (layer.failing) await this.#probe(layer, signal);
+    return describe(digest, layer);
+  }
+
+  /** Mounts again what earlier snapshots stand on; nothing is asked of a registry if the store is whole. Never throws for one. */
+  async restore(
+    requests: readonly LayerRequest[],
+    signal: AbortSignal,
+  ): Promise<{ readonly digest: Digest; readonly error: unknown }[]> {
+    const { root, log } = this.#options;
+    const leaked = await reclaimLeaks(root);
+    if (leaked.length > 0) log.info({ directories: leaked.length }, 'half-made layer stores removed');
+    const results = await Promise.all(
+      requests.map((request) =>
+        this.mount({ ...request, siblings: [] }, signal).then(
+          () => undefined,
+          (error: unknown) => ({ digest: request.digest, error }),
+        ),
+      ),
+    );
+    this.#evict();
+    return results.filter((result) => result !== undefined);
+  }
+
+  mounted(digest: string): MountedLayer | undefined {
+    const layer = this.#layers.get(digest as Digest);
+    return layer === undefined ? undefined : describe(digest as Digest, layer);
+  }
+
+  /** A snapshot stands on the layer: it stays mounted until as many releases. */
+  acquire(digest: Digest): void {
+    this.#holders.set(digest, (this.#holders.get(digest) ?? 0) + 1);
+    this.#stopIdling(digest);
+  }
+
+  /** The last release unmounts; the content stays as a cache within its limit. */
+  release(digest: Digest): void {
+    const holders = this.#holders.get(digest) ?? 0;
+    if (holders > 1) this.#holders.set(digest, holders - 1);
+    else this.#holders.delete(digest);
+    const layer = this.#layers.get(digest);
+    if (holders === 1 && layer !== undefined) this.#unmount(digest, layer);
+  }
+
+  health(digest: Digest): 'ok' | 'unavailable' {
+    const layer = this.#layers.get(digest);
+    return layer !== undefined && !layer.failing ? 'ok' : 'unavailable';
+  }
+
+  /** Every layer and how much of it is here. */
+  debugLayers(): readonly Readonly<Record<string, unknown>>[] {
+    return [...this.#layers].map(([digest, layer]) => ({
+      digest,
+      reference: layer.store.meta.reference,
+      path: layer.path,
+      face: this.#options.face.kind,
+      holders: this.#holders.get(digest) ?? 0,
+      healthy: !layer.failing,
+      tocVerified: layer.store.meta.tocVerified,
+      complete: layer.store.complete,
+      ...layer.store.snapshot(),
+    }));
+  }
+
+  /** Unmounts all and syncs their stores. Idempotent. Does not close the face or the scheduler. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const timer of this.#idleTimers.values()) clearTimeout(timer);
+    this.#sources.close();
+    await Promise.allSettled(this.#mounting.values());
+    for (const [digest, layer] of [...this.#layers]) this.#unmount(digest, layer);
+    await Promise.allSettled(this.#unmounting.values());
+    await this.#evicting;
+    this.#record?.flush();
+  }
+
+  #layerFor(request: LayerRequest): Promise<Layer> {
+    const { digest } = request;
+    const mounted = this.#layers.get(digest);
+    if (mounted !== undefined) {
+      this.#watchIdle(digest, mounted);
+      return Promise.resolve(mounted);
+    }
+    let mounting = this.#mounting.get(digest);
+    if (mounting === undefined) {
+      mounting = this.#mountNew(request).finally(() => this.#mounting.delete(digest));
+      this.#mounting.set(digest, mounting);
+    }
+    return mounting;
+  }
+
+  async #mountNew(request: LayerRequest): Promise<Layer> {
+    const { digest } = request;
+    const { face, config, log, scheduler } = this.#options;
+    let store: LayerStore | undefined;
+    try {
+      await this.#unmounting.get(digest);
+      const stayed = this.#layers.get(digest);
+      if (stayed !== undefined) return stayed;
+      store = await this.#sources.open(request);
+      this.#assertOpen(digest);
+      scheduler.noteActivity();
+      const layer = await Layer.attach(store, {
+        face,
+        record: this.#record,
+        noprefetch: config.noprefetch,
+        prefetchSizeBytes: request.prefetchSizeBytes ?? config.prefetchSizeBytes,
+        noBackgroundFetch: config.noBackgroundFetch,
+        onFetchError: (phase, error) => log.warn({ digest, phase, error: String(error) }, 'fetching ahead failed'),
+        onComplete: () => log.info({ digest }, 'layer complete'),
+      });
+      this.#layers.set(digest, layer);
+      this.#watchIdle(digest, layer);
+      return layer;
+    } catch (error) {
+      await store?.close();
+      throw asLayerError(digest, error);
+    }
+  }
+
+  /** A read failed before: is the registry back? */
+  async #probe(layer: Layer, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#sources.probe(layer.store.meta, signal);
+      layer.failing = false;
+    } catch (error) {
+      throw asLayerError(layer.store.meta.digest, error);
+    }
+  }
+
+  /** A mounted layer that no snapshot takes up (its Prepare failed, or lost a race) is not kept for ever. */
+  #watchIdle(digest: Digest, layer: Layer): void {
+    this.#stopIdling(digest);
+    if (this.#holders.has(digest)) return;
+    const timer = setTimeout(() => {
+      this.#idleTimers.delete(digest);
+      if (this.#layers.get(digest) === layer && !this.#holders.has(digest)) this.#unmount(digest, layer);
+    }, this.#options.config.resolveTtlMs);
+    this.#idleTimers.set(digest, timer.unref());
+  }
+
+  #stopIdling(digest: Digest): void {
+    clearTimeout(this.#idleTimers.get(digest));
+    this.#idleTimers.delete(digest);
+  }
+
+  #unmount(digest: Digest, layer: Layer): void {
+    this.#stopIdling(digest);
+    this.#layers.delete(digest);
+    const done = layer
+      .close()
+      .catch((error) => {
+        // In use by something that is no snapshot of ours: it goes on being served.
+        this.#options.log.warn({ digest, error: String(error) }, 'layer stays mounted');
+        if (this.#closing === undefined) this.#layers.set(digest, layer);
+      })
+      .finally(() => {
+        this.#unmounting.delete(digest);
+        this.#evict();
+      });
+    this.#unmounting.set(digest, done);
+  }
+
+  #evict(): void {
+    const { root, config, log } = this.#options;
+    const isHeld = (digest: Digest): boolean =>
+      this.#layers.has(digest) || this.#mounting.has(digest) || this.#unmounting.has(digest);
+    this.#evicting = this.#evicting
+      .then(() => evictLayers(root, config.cacheLimitBytes, isHeld))
+      .then((evicted) => {
+        if (evicted.length > 0) log.info({ layers: evicted.length }, 'unused layers deleted');
+      })
+      .catch((error) => log.warn({ error: String(error) }, 'unused layers not deleted'));
+  }
+
+  #assertOpen(digest: Digest): void {
+    if (this.#closing !== undefined) throw new LayerError('closed', digest, 'the daemon is stopping');
+  }
+}
+
+function describe(digest: Digest, layer: Layer): MountedLayer {
+  return { digest, path: layer.path, rootOwner: layer.rootOwner };
+}
+
+function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
