@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
-import { Agent, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
+// Not the package's entry: fetch, WebSocket, caches and mocks would cost the daemon 13 MiB of memory.
+import Agent from 'undici/lib/dispatcher/agent.js';
 import { ResponseBody } from './body.ts';
 import { RegistryError } from './error.ts';
 import type { Trust } from './host.ts';
@@ -122,13 +124,12 @@ export class Connections {
     const key = isTls ? (typeof trust === 'string' ? trust : trust.caPem) : 'plain';
     let agent = this.#agents.get(key);
     if (agent === undefined) {
-      const tls = trust === 'unverified' ? { rejectUnauthorized: false } : { secureContext: secureContextFor(trust) };
       agent = new Agent({
         connections: this.#perHost,
         // One HTTP/2 connection's flow-control window (512 KiB here) would cap a far registry at window / RTT.
         allowH2: false,
         keepAliveTimeout: idleConnectionMs,
-        connect: { timeout: longestConnectMs, ...(isTls ? tls : {}) },
+        connect: { timeout: longestConnectMs, ...(isTls ? tlsOptions(trust) : {}) },
       });
       this.#agents.set(key, agent);
     }
@@ -137,9 +138,11 @@ export class Connections {
 }
 
 /** Made once for all connections: reading some 150 certificates takes milliseconds. The system's own count, as in Go. */
-function secureContextFor(trust: Exclude<Trust, 'unverified'>): SecureContext {
+function tlsOptions(trust: Trust): { rejectUnauthorized: false } | { secureContext: SecureContext } {
+  if (trust === 'unverified') return { rejectUnauthorized: false };
   const extra = trust === 'verified' ? [] : [trust.caPem];
-  return createSecureContext({ ca: [...getCACertificates('default'), ...getCACertificates('system'), ...extra] });
+  const ca = [...getCACertificates('default'), ...getCACertificates('system'), ...extra];
+  return { secureContext: createSecureContext({ ca }) };
 }
 
 function openBody(body: HttpRequest['body']): string | Uint8Array | Readable | null {

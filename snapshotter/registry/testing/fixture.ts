@@ -1,0 +1,103 @@
+import { RegistryClient, type RegistryClientOptions } from '../client.ts';
+import { type Digest, digestOf } from '../digest.ts';
+import type { Credential, Keychain } from '../keychain.ts';
+import { parseReference, type Reference } from '../reference.ts';
+import type { Clock } from '../retry.ts';
+import type { RequestReport } from '../transport.ts';
+import { startDockerRegistry, type TestRegistry } from './docker-registry.ts';
+import { type HostileOptions, type HostileProxy, startHostileProxy } from './hostile-proxy.ts';
+
+/** Longest that one test may take. */
+export const limit = { timeout: 30_000 } as const;
+
+export interface StoredBlob {
+  readonly registry: TestRegistry;
+  readonly repository: string;
+  readonly content: Buffer;
+  readonly digest: Digest;
+}
+
+/** A registry that holds one blob of pseudo-random bytes. */
+export async function startRegistryWithBlob(sizeBytes: number): Promise<StoredBlob> {
+  const registry = await startDockerRegistry();
+  const repository = 'team/image';
+  const content = pseudoRandom(sizeBytes);
+  const digest = digestOf(content);
+  const client = new RegistryClient();
+  const reference = parseReference(`${registry.host}/${repository}`);
+  const upload = { digest, sizeBytes, open: () => inPieces(content) };
+  await client.pushBlob(reference, upload, new AbortController().signal);
+  await client.close();
+  return { registry, repository, content, digest };
+}
+
+export interface Session {
+  readonly proxy: HostileProxy;
+  readonly client: RegistryClient;
+  readonly reference: Reference;
+  readonly reports: readonly RequestReport[];
+}
+
+/** A hostile proxy before the registry and a client of it, both closed after `use`. */
+export async function withProxy(
+  stored: StoredBlob,
+  hostile: Omit<HostileOptions, 'upstream'>,
+  client: RegistryClientOptions | ((proxy: HostileProxy) => RegistryClientOptions),
+  use: (session: Session) => Promise<void>,
+): Promise<void> {
+  const proxy = await startHostileProxy({ ...hostile, upstream: stored.registry.host });
+  const reports: RequestReport[] = [];
+  const options = typeof client === 'function' ? client(proxy) : client;
+  const made = new RegistryClient({ ...options, onRequest: (report) => void reports.push(report) });
+  try {
+    await use({ proxy, client: made, reference: parseReference(`${proxy.host}/${stored.repository}`), reports });
+  } finally {
+    await made.close();
+    await proxy.close();
+  }
+}
+
+/** A keychain that says the same for every host, and counts how often it is asked. */
+export function fixedKeychain(...credentials: readonly Credential[]): Keychain & { lookups: number } {
+  return {
+    name: 'fixed',
+    lookups: 0,
+    async lookup() {
+      this.lookups++;
+      return credentials;
+    },
+  };
+}
+
+/** A clock that writes down its sleeps instead of sleeping. */
+export function recordingClock(): Clock & { readonly sleepsMs: number[] } {
+  const sleepsMs: number[] = [];
+  return {
+    sleepsMs,
+    now: Date.now,
+    async sleep(durationMs, signal) {
+      signal.throwIfAborted();
+      sleepsMs.push(durationMs);
+    },
+  };
+}
+
+export async function collect(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  const all: Buffer[] = [];
+  for await (const chunk of chunks) all.push(chunk);
+  return Buffer.concat(all);
+}
+
+export function pseudoRandom(sizeBytes: number): Buffer {
+  const bytes = Buffer.alloc(sizeBytes);
+  let state = 1;
+  for (let index = 0; index < sizeBytes; index++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    bytes[index] = state >>> 24;
+  }
+  return bytes;
+}
+
+export async function* inPieces(bytes: Buffer, pieceBytes = 65_536): AsyncGenerator<Buffer> {
+  for (let offset = 0; offset < bytes.length; offset += pieceBytes) yield bytes.subarray(offset, offset + pieceBytes);
+}
