@@ -77,8 +77,10 @@ export const sections = {
 
   /** Ours: the store of fetched layers. */
   cache: {
-    /** Layers that no snapshot uses are dropped, the least recently used first, to stay below it; 0: no limit. */
-    limit_bytes: count(0),
+    /** Layers that no snapshot uses are deleted, the longest unused first, to stay below it. 0 keeps none of them. */
+    limit_bytes: count(20 * 1024 ** 3),
+    /** false fetches one chunk at a time: for measuring what the adaptive window is worth. */
+    adaptive_fetch: flag(true),
   },
 
   fuse: {

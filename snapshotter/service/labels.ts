@@ -1,6 +1,6 @@
+import type { LayerRequest } from '../layers/layer-request.ts';
 import { type Digest, isDigest } from '../registry/digest.ts';
 import type { Labels } from '../snapshots/record.ts';
-import type { LayerRequest } from './layer-source.ts';
 
 const stargzPrefix = 'containerd.io/snapshot/remote/stargz.';
 const criPrefix = 'containerd.io/snapshot/cri.';

@@ -1,3 +1,4 @@
+import type { LayerRequest, MountedLayer } from '../layers/layer-request.ts';
 import type { Log } from '../log.ts';
 import type { DaemonMetrics } from '../metrics.ts';
 import type { Digest } from '../registry/digest.ts';
@@ -5,7 +6,7 @@ import { SnapshotError } from '../snapshots/error.ts';
 import type { Labels } from '../snapshots/record.ts';
 import type { SnapshotStore } from '../snapshots/store.ts';
 import { readLayerLabels, remoteLabel, remoteLabelValue } from './labels.ts';
-import type { LayerRequest, LayerSource, MountedLayer } from './layer-source.ts';
+import type { LayerSource } from './layer-source.ts';
 import { oneLine } from './status.ts';
 
 export interface LazyLayersOptions {

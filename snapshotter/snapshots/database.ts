@@ -30,8 +30,11 @@ const schema = `
 export function openDatabase(path: string): DatabaseSync {
   const database = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 5000 });
   try {
+    // EXCLUSIVE: the file is also the lock that keeps a second daemon off this root.
     // WAL: a commit is one append. FULL: containerd believes a commit that was answered.
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+    database.exec(
+      'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT;',
+    );
     const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
     if (version > schemaVersion) {
       throw new Error(
@@ -42,6 +45,10 @@ export function openDatabase(path: string): DatabaseSync {
     return database;
   } catch (error) {
     database.close();
-    throw new Error(`open the snapshot database ${path}: ${(error as Error).message}`, { cause: error });
+    const message = (error as Error).message;
+    const remedy = message.includes('locked')
+      ? '; another daemon uses this root: stop it, or choose another --root'
+      : '';
+    throw new Error(`open the snapshot database ${path}: ${message}${remedy}`, { cause: error });
   }
 }

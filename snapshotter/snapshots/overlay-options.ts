@@ -22,6 +22,7 @@ export async function probeOverlayOptions(scratchDir: string, signal: AbortSigna
 async function needsUserXattr(scratchDir: string, signal: AbortSignal): Promise<boolean> {
   const map = await readFile('/proc/self/uid_map', 'utf8').catch(() => '');
   if (/^\s*0\s+0\s+4294967295\s*$/.test(map)) return false;
+  await mkdir(scratchDir, { recursive: true, mode: 0o700 });
   const scratch = await mkdtemp(join(scratchDir, 'userxattr-'));
   try {
     for (const name of ['lower1', 'lower2', 'merged']) await mkdir(join(scratch, name));

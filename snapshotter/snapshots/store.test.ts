@@ -175,6 +175,14 @@ test('the tree is there again after the file was closed and opened', limit, asyn
   assert.deepEqual(again.mounts('b'), mounts);
 });
 
+test('a second daemon on the same root is refused', { timeout: 30_000 }, (t) => {
+  const { root } = openStore(t);
+  assert.throws(
+    () => new SnapshotStore({ root }),
+    /metadata\.sqlite: database is locked; another daemon uses this root/,
+  );
+});
+
 test('a database of a later version, or one that is none, is refused with its path', limit, (t) => {
   const { store, root } = openStore(t);
   store.close();

@@ -24,10 +24,10 @@ export interface StoreOptions {
  * calls never interleave; what takes long (measuring, deleting) happens outside.
  */
 export class SnapshotStore {
+  readonly overlayOptions: readonly string[];
   readonly #database: DatabaseSync;
   readonly #sql: Statements;
   readonly #directories: SnapshotDirectories;
-  readonly #overlayOptions: readonly string[];
   readonly #layerPath: (digest: string) => string | undefined;
   readonly #nowMs: () => number;
 
@@ -36,7 +36,7 @@ export class SnapshotStore {
     this.#database = openDatabase(join(options.root, 'metadata.sqlite'));
     this.#sql = prepareStatements(this.#database);
     this.#directories = new SnapshotDirectories(join(options.root, 'snapshots'));
-    this.#overlayOptions = options.overlayOptions ?? [];
+    this.overlayOptions = options.overlayOptions ?? [];
     this.#layerPath = options.layerPath ?? (() => undefined);
     this.#nowMs = options.nowMs ?? Date.now;
   }
@@ -215,7 +215,7 @@ export class SnapshotStore {
       upper: this.#directories.upper(row.id),
       work: this.#directories.work(row.id),
       lowers,
-      overlayOptions: this.#overlayOptions,
+      overlayOptions: this.overlayOptions,
     });
   }
 
