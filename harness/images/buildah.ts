@@ -1,0 +1,105 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { HarnessError, lastLines } from '../error.ts';
+
+const buildLimitMs = 1_800_000;
+const pushLimitMs = 900_000;
+
+export interface BuildRequest {
+  readonly tag: string;
+  /** The directory with the Dockerfile. */
+  readonly context: string;
+  readonly base: string | undefined;
+}
+
+/** buildah with a store of its own, so that neither images nor settings of the machine are used or touched. */
+export interface Buildah {
+  has(tag: string): Promise<boolean>;
+  build(request: BuildRequest, onStep: (detail: string) => void, signal: AbortSignal): Promise<void>;
+  /** Pushes to a registry that speaks plain HTTP. */
+  push(tag: string, reference: string, signal: AbortSignal): Promise<void>;
+}
+
+export async function openBuildah(directory: string): Promise<Buildah> {
+  await mkdir(directory, { recursive: true });
+  const policy = join(directory, 'policy.json');
+  const registries = join(directory, 'registries.conf');
+  await writeFile(policy, '{"default":[{"type":"insecureAcceptAnything"}]}\n');
+  await writeFile(registries, 'unqualified-search-registries = []\n');
+  const store = [
+    ...['--root', join(directory, 'root')],
+    ...['--runroot', join(directory, 'run')],
+    ...['--storage-driver', 'overlay'],
+    ...['--registries-conf', registries],
+  ];
+  const options = {
+    all: true,
+    // Nothing from the environment of whoever runs the benchmark may decide what an image holds.
+    env: { BUILDAH_ISOLATION: 'chroot', TMPDIR: directory, CONTAINERS_STORAGE_CONF: '/dev/null' },
+    forceKillAfterDelay: 10_000,
+    stdin: 'ignore',
+    reject: false,
+  } as const;
+
+  return {
+    has: async (tag) => {
+      const result = await execa('buildah', [...store, 'inspect', '--type', 'image', tag], {
+        ...options,
+        timeout: 60_000,
+      });
+      return !result.failed;
+    },
+
+    build: async ({ tag, context, base }, onStep, signal) => {
+      const args = [
+        ...[...store, 'build', '--signature-policy', policy, '--isolation', 'chroot', '--layers', '--pull-never'],
+        ...['--format', 'oci', '--tag', tag],
+        ...(base === undefined ? [] : ['--build-arg', `BASE=${base}`]),
+        context,
+      ];
+      const building = execa('buildah', args, { ...options, cancelSignal: signal, timeout: buildLimitMs });
+      building.all.setEncoding('utf8');
+      building.all.on('data', (text: string) => {
+        for (const match of text.matchAll(/^STEP (\d+)\/(\d+):\s*(\S+)/gm)) {
+          onStep(`step ${match[1]} of ${match[2]} (${match[3]})`);
+        }
+      });
+      const result = await building;
+      signal.throwIfAborted();
+      if (!result.failed) return;
+      throw new HarnessError(
+        'image-build',
+        `building ${tag} from ${context} failed: ${lastLines(result.all || (result.message ?? ''))}`,
+        {
+          remedy: 'check that the Debian mirror is reachable, then run again: finished steps are kept',
+          cause: result,
+        },
+      );
+    },
+
+    push: async (tag, reference, signal) => {
+      const args = [
+        ...store,
+        'push',
+        '--signature-policy',
+        policy,
+        '--tls-verify=false',
+        '--quiet',
+        tag,
+        `docker://${reference}`,
+      ];
+      const result = await execa('buildah', args, { ...options, cancelSignal: signal, timeout: pushLimitMs });
+      signal.throwIfAborted();
+      if (!result.failed) return;
+      throw new HarnessError(
+        'image-build',
+        `pushing ${tag} to ${reference} failed: ${lastLines(result.all || (result.message ?? ''))}`,
+        {
+          remedy: 'check the free space of the state directory, then run again',
+          cause: result,
+        },
+      );
+    },
+  };
+}

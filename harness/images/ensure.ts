@@ -1,0 +1,179 @@
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { convertImage } from '../../snapshotter/convert/image.ts';
+import type { RegistryClient } from '../../snapshotter/registry/client.ts';
+import { RegistryError } from '../../snapshotter/registry/error.ts';
+import { parseReference } from '../../snapshotter/registry/reference.ts';
+import type { ImageRecipe, Workload } from '../../workloads/workload.ts';
+import { HarnessError, messageOf } from '../error.ts';
+import { type DebianBase, ensureBase } from './base.ts';
+import { type Buildah, openBuildah } from './buildah.ts';
+import { keyOf, recipeKey } from './key.ts';
+
+export const variants = ['legacy', 'stargz', 'estargz'] as const;
+export type Variant = (typeof variants)[number];
+
+/** An image in the local registry: `repository:tag`, to be put behind any address that leads to the registry. */
+export type ImageName = string;
+
+export interface ImagesRequest {
+  readonly stateDir: string;
+  /** `host:port` of the registry itself, not of the link. */
+  readonly registry: string;
+  readonly client: RegistryClient;
+  /** Variants that the run's modes need; stargz is made for estargz as well, since the recording runs on it. */
+  readonly variants: readonly Variant[];
+  /**
+   * Runs the workload once on a lazily mounted stargz image and writes its access record (convert/accesses.ts) to `path`.
+   */
+  readonly record: (workload: Workload, image: ImageName, path: string, signal: AbortSignal) => Promise<void>;
+  readonly onStep: (detail: string) => void;
+}
+
+export type ImageSet = Readonly<Partial<Record<Variant, ImageName>>>;
+
+/**
+ * The images of these workloads in the local registry, by recipe name: built, pushed and converted if they are not there
+ * yet. An eStargz image is optimised for the workload that bears its recipe's name. Keyed by content: what is there for
+ * the same recipes, commands and converter is used as it is.
+ */
+export async function ensureImages(
+  workloads: readonly Workload[],
+  request: ImagesRequest,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, ImageSet>> {
+  const base = await ensureBase(join(request.stateDir, 'images'), request.onStep, signal);
+  const builder = { request, base, signal, buildah: await openBuildah(join(request.stateDir, 'buildah')) };
+  const recipes = new Map<string, { recipe: ImageRecipe; profile: Workload }>();
+  for (const workload of workloads) {
+    const { image } = workload;
+    const known = recipes.get(image.name);
+    if (known === undefined || workload.name === image.name)
+      recipes.set(image.name, { recipe: image, profile: workload });
+  }
+  const sets = new Map<string, ImageSet>();
+  for (const { recipe, profile } of recipes.values()) sets.set(recipe.name, await ensureSet(builder, recipe, profile));
+  return sets;
+}
+
+interface Builder {
+  readonly request: ImagesRequest;
+  readonly base: DebianBase;
+  readonly signal: AbortSignal;
+  readonly buildah: Buildah;
+}
+
+async function ensureSet(builder: Builder, recipe: ImageRecipe, profile: Workload): Promise<ImageSet> {
+  const { variants: wanted } = builder.request;
+  const key = await recipeKey(recipe, builder.base.key);
+  const legacy = `${recipe.name}:legacy-${key}`;
+  if (!(await isPushed(builder, legacy))) await buildAndPush(builder, recipe, legacy);
+  const set: Partial<Record<Variant, ImageName>> = { legacy };
+  if (!wanted.includes('stargz') && !wanted.includes('estargz')) return set;
+  set.stargz = `${recipe.name}:stargz-${key}`;
+  if (!(await isPushed(builder, set.stargz))) await convert(builder, legacy, set.stargz, 'stargz');
+  if (!wanted.includes('estargz')) return set;
+  const { command, env, stdin } = profile;
+  set.estargz = `${recipe.name}:estargz-${keyOf([key, command ?? null, env, stdin ?? null])}`;
+  if (!(await isPushed(builder, set.estargz))) {
+    const accesses = await ensureRecord(builder, profile, set.stargz, set.estargz);
+    await convert(builder, legacy, set.estargz, 'estargz', accesses);
+  }
+  return set;
+}
+
+async function isPushed({ request, signal }: Builder, image: ImageName): Promise<boolean> {
+  try {
+    await request.client.fetchManifest(parseReference(`${request.registry}/${image}`), signal);
+    return true;
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'not-found') return false;
+    throw error;
+  }
+}
+
+async function buildAndPush(builder: Builder, recipe: ImageRecipe, image: ImageName): Promise<void> {
+  const { request, buildah, signal } = builder;
+  const tag = await build(builder, recipe);
+  request.onStep(`${recipe.name}: compress and push`);
+  await buildah.push(tag, `${request.registry}/${image}`, signal);
+}
+
+async function build(builder: Builder, recipe: ImageRecipe): Promise<string> {
+  const { request, base, buildah, signal } = builder;
+  const tag = `localhost/stargz-bench/${recipe.name}:${await recipeKey(recipe, base.key)}`;
+  if (await buildah.has(tag)) return tag;
+  const parent = recipe.parent === undefined ? undefined : await build(builder, recipe.parent);
+  const onStep = (detail: string) => request.onStep(`${recipe.name}: ${detail}`);
+  onStep('build');
+  if (parent !== undefined) {
+    await buildah.build({ tag, context: recipe.directory, base: parent }, onStep, signal);
+    return tag;
+  }
+  // The base's own Dockerfile adds the tar, which lies elsewhere: a context of copies brings the two together.
+  const context = await mkdtemp(join(request.stateDir, 'images', 'context-'));
+  try {
+    for (const name of await readdir(recipe.directory))
+      await copyFile(join(recipe.directory, name), join(context, name));
+    await copyFile(base.tarPath, join(context, 'rootfs.tar'));
+    await buildah.build({ tag, context, base: undefined }, onStep, signal);
+  } finally {
+    await rm(context, { recursive: true, force: true });
+  }
+  return tag;
+}
+
+async function ensureRecord(
+  builder: Builder,
+  profile: Workload,
+  stargz: ImageName,
+  target: ImageName,
+): Promise<string> {
+  const { request, signal } = builder;
+  const directory = join(request.stateDir, 'images', 'accesses');
+  const path = join(directory, `${target.replace(/[/:]/g, '-')}.jsonl`);
+  if ((await readFile(path, 'utf8').catch(() => '')) !== '') return path;
+  await mkdir(directory, { recursive: true });
+  request.onStep(`${profile.name}: record what it reads`);
+  const partial = `${path}.partial`;
+  await rm(partial, { force: true });
+  await request.record(profile, stargz, partial, signal);
+  if ((await readFile(partial, 'utf8').catch(() => '')) === '') {
+    throw new HarnessError('image-convert', `recording ${profile.name} on ${stargz} saw no file being read`, {
+      remedy: `remove ${directory} and run again; if it stays so, run with --modes legacy,stargz`,
+    });
+  }
+  await rename(partial, path);
+  return path;
+}
+
+async function convert(
+  { request, signal }: Builder,
+  source: ImageName,
+  target: ImageName,
+  format: 'stargz' | 'estargz',
+  accesses?: string,
+): Promise<void> {
+  const name = target.slice(0, target.indexOf(':'));
+  request.onStep(`${name}: convert to ${format}`);
+  try {
+    await convertImage(
+      request.client,
+      parseReference(`${request.registry}/${source}`),
+      parseReference(`${request.registry}/${target}`),
+      {
+        format,
+        ...(accesses === undefined ? {} : { accesses }),
+        cacheDir: join(request.stateDir, 'images', 'layers'),
+        onProgress: (detail) => request.onStep(`${name}: convert to ${format}, ${detail}`),
+      },
+      signal,
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new HarnessError('image-convert', `converting ${source} to ${format} failed: ${messageOf(error)}`, {
+      remedy: 'run again: layers that were converted are kept',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,23 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ImageRecipe } from '../../workloads/workload.ts';
+
+/** What a recipe's image is made of, as 12 hex digits: its files, its parent's, and the Debian base at the bottom. */
+export async function recipeKey(recipe: ImageRecipe, baseKey: string): Promise<string> {
+  const hash = createHash('sha256');
+  hash.update(recipe.parent === undefined ? baseKey : await recipeKey(recipe.parent, baseKey));
+  for (const name of (await readdir(recipe.directory, { recursive: true })).sort()) {
+    const path = join(recipe.directory, name);
+    const { mode } = await stat(path);
+    if ((mode & 0o170000) !== 0o100000) continue;
+    const content = await readFile(path);
+    hash.update(`\0${name}\0${(mode & 0o111) !== 0 ? 'x' : '-'}\0${content.length}\0`).update(content);
+  }
+  return hash.digest('hex').slice(0, 12);
+}
+
+/** The same for anything that JSON can say. */
+export function keyOf(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 12);
+}
