@@ -38,6 +38,8 @@ export function inflateMember(
   checkSize(sizeBytes);
   inflaters[compression] ??= new Inflater(compression);
   const inflater = inflaters[compression];
+  // Put back below: after damaged bytes a zstd stream of Node's stays unusable, whatever reset() is called.
+  delete inflaters[compression];
   inflater.reset();
   const output = Buffer.allocUnsafeSlow(sizeBytes);
   let consumed = 0;
@@ -51,6 +53,7 @@ export function inflateMember(
     consumed = nextConsumed;
   }
   if (options.toEnd === true) inflateTail(inflater, bytes, consumed);
+  inflaters[compression] = inflater;
   return output;
 }
 
@@ -69,14 +72,38 @@ function inflateTail(inflater: Inflater, bytes: Uint8Array, start: number): void
   }
 }
 
+export interface PoolOptions extends InflateOptions {
+  readonly signal?: AbortSignal;
+}
+
 /** As inflateMember, on libuv's thread pool. */
 export async function inflateMemberAsync(
   bytes: Uint8Array,
   compression: Compression,
   sizeBytes: number,
-  options: InflateOptions & { readonly signal?: AbortSignal } = {},
+  options: PoolOptions = {},
 ): Promise<Buffer> {
   checkSize(sizeBytes);
+  const pieces: Buffer[] = [];
+  let produced = 0;
+  for (let consumed = 0; consumed < bytes.length && produced < sizeBytes; ) {
+    const step = await inflateInPool(bytes.subarray(consumed), compression, sizeBytes - produced, options);
+    pieces.push(...step.pieces);
+    produced += step.produced;
+    consumed += step.consumed;
+    if (step.consumed === 0) break;
+  }
+  if (produced < sizeBytes) throw shortMember(bytes.length, produced, sizeBytes);
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, sizeBytes);
+}
+
+/** One stream of Node's: all streams of a gzip member, but only the first frame of a zstd one. */
+async function inflateInPool(
+  bytes: Uint8Array,
+  compression: Compression,
+  sizeBytes: number,
+  options: PoolOptions,
+): Promise<{ pieces: Buffer[]; produced: number; consumed: number }> {
   options.signal?.throwIfAborted();
   // One output buffer of the right size: the stream hands it over filled, and no copy is made.
   const chunkSize = Math.max(sizeBytes, 64);
@@ -85,32 +112,26 @@ export async function inflateMemberAsync(
   options.signal?.addEventListener('abort', abort, { once: true });
   stream.end(bytes);
   const pieces: Buffer[] = [];
+  const wanted = options.toEnd === true ? sizeBytes + TAIL_LIMIT_BYTES : sizeBytes;
   let produced = 0;
   try {
     for await (const piece of stream as AsyncIterable<Buffer>) {
       if (produced < sizeBytes) pieces.push(piece.subarray(0, sizeBytes - produced));
       produced += piece.length;
-      const wanted = options.toEnd === true ? sizeBytes + TAIL_LIMIT_BYTES : sizeBytes;
       if (produced >= wanted) break;
     }
   } catch (error) {
     options.signal?.throwIfAborted();
     const code = (error as { code?: string }).code ?? '';
-    // Node reports input that stops early as Z_BUF_ERROR; what came before it may still be all that is asked for.
-    if (code === 'Z_BUF_ERROR' && options.toEnd !== true && produced >= sizeBytes) return join(pieces, sizeBytes);
-    if (code === 'Z_BUF_ERROR' || code === 'ZSTD_error_srcSize_wrong')
-      throw shortMember(bytes.length, produced, sizeBytes);
-    const message = `compressed bytes are damaged: ${(error as Error).message} (${code})`;
-    throw new FormatError('member', message, { cause: error });
+    // Node's word for input that stops early. The caller sees whether enough came out before.
+    if (code !== 'Z_BUF_ERROR' && code !== 'ZSTD_error_srcSize_wrong') {
+      const message = `compressed bytes are damaged: ${(error as Error).message} (${code})`;
+      throw new FormatError('member', message, { cause: error });
+    }
   } finally {
     options.signal?.removeEventListener('abort', abort);
   }
-  if (produced < sizeBytes) throw shortMember(bytes.length, produced, sizeBytes);
-  return join(pieces, sizeBytes);
-}
-
-function join(pieces: Buffer[], sizeBytes: number): Buffer {
-  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, sizeBytes);
+  return { pieces, produced: Math.min(produced, sizeBytes), consumed: stream.bytesWritten };
 }
 
 function shortMember(memberBytes: number, produced: number, sizeBytes: number): FormatError {
