@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { chainIds } from './chain-id.ts';
+
+const digest = (character: string) => `sha256:${character.repeat(64)}`;
+
+test('the first chain id is the diff id, the next ones digest the pair with a space between', () => {
+  const sha = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+  const second = sha(`${digest('a')} ${digest('b')}`);
+  assert.deepEqual(chainIds([digest('a'), digest('b'), digest('c')]), [
+    digest('a'),
+    second,
+    sha(`${second} ${digest('c')}`),
+  ]);
+  assert.deepEqual(chainIds([]), []);
+});
+
+test('a diff id that is no digest is refused', () => {
+  assert.throws(() => chainIds(['sha256:short']), TypeError);
+});

@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import { stringify, type TomlTable } from 'smol-toml';
+
+export interface ContainerdConfigOptions {
+  /** Everything containerd writes lies below. */
+  readonly directory: string;
+  /** Major version of containerd: 1 or 2. */
+  readonly majorVersion: number;
+  readonly snapshotter: 'overlayfs' | 'stargz';
+  /** Socket of the stargz snapshotter daemon. */
+  readonly snapshotterAddress?: string | undefined;
+}
+
+export interface ContainerdPaths {
+  readonly root: string;
+  readonly state: string;
+  readonly socket: string;
+  readonly config: string;
+  /** Registry host configuration: a directory per host. */
+  readonly hosts: string;
+  readonly log: string;
+}
+
+export function containerdPaths(directory: string): ContainerdPaths {
+  return {
+    root: join(directory, 'root'),
+    state: join(directory, 'state'),
+    socket: join(directory, 'containerd.sock'),
+    config: join(directory, 'config.toml'),
+    hosts: join(directory, 'hosts'),
+    log: join(directory, 'containerd.log'),
+  };
+}
+
+/** Not used by a cell, and each costs start-up time, log lines or a directory outside of ours (opt: /opt/containerd). */
+const disabledPlugins = [
+  'io.containerd.internal.v1.opt',
+  'io.containerd.internal.v1.restart',
+  'io.containerd.internal.v1.tracing',
+  'io.containerd.tracing.processor.v1.otlp',
+  'io.containerd.nri.v1.nri',
+  'io.containerd.snapshotter.v1.aufs',
+  'io.containerd.snapshotter.v1.blockfile',
+  'io.containerd.snapshotter.v1.btrfs',
+  'io.containerd.snapshotter.v1.devmapper',
+  'io.containerd.snapshotter.v1.erofs',
+  'io.containerd.snapshotter.v1.zfs',
+];
+
+/** config.toml of a private containerd: version 2 for 1.x, version 3 for 2.x. */
+export function formatContainerdConfig(options: ContainerdConfigOptions): string {
+  const paths = containerdPaths(options.directory);
+  const { snapshotter, snapshotterAddress } = options;
+  const config: TomlTable = {
+    version: options.majorVersion >= 2 ? 3 : 2,
+    root: paths.root,
+    state: paths.state,
+    disabled_plugins: disabledPlugins,
+    // A score below that of this process needs a privilege that containers often lack.
+    oom_score: 0,
+    grpc: { address: paths.socket },
+    // The shims' calls go over the socket beside it.
+    ttrpc: { address: `${paths.socket}.ttrpc` },
+    plugins: options.majorVersion >= 2 ? pluginsOfVersion2(options, paths) : pluginsOfVersion1(options, paths),
+  };
+  if (snapshotterAddress !== undefined) {
+    config.proxy_plugins = {
+      [snapshotter]: {
+        type: 'snapshot',
+        address: snapshotterAddress,
+        exports: { root: join(options.directory, 'stargz') },
+      },
+    };
+  }
+  return stringify(config);
+}
+
+function pluginsOfVersion1({ snapshotter }: ContainerdConfigOptions, { hosts }: ContainerdPaths): TomlTable {
+  return {
+    'io.containerd.grpc.v1.cri': {
+      disable_tcp_service: true,
+      registry: { config_path: hosts },
+      containerd: { snapshotter, disable_snapshot_annotations: false },
+    },
+    'io.containerd.gc.v1.scheduler': withoutScheduledCollection,
+  };
+}
+
+function pluginsOfVersion2({ snapshotter }: ContainerdConfigOptions, { hosts }: ContainerdPaths): TomlTable {
+  return {
+    'io.containerd.cri.v1.images': {
+      snapshotter,
+      disable_snapshot_annotations: false,
+      registry: { config_path: hosts },
+      // 2.1 pulls through the transfer service otherwise, which has a configuration of its own.
+      use_local_image_pull: true,
+    },
+    'io.containerd.gc.v1.scheduler': withoutScheduledCollection,
+  };
+}
+
+/** A collection in the middle of a pull would be measured with it. */
+const withoutScheduledCollection: TomlTable = {
+  deletion_threshold: 0,
+  mutation_threshold: 1_000_000,
+  startup_delay: '1h',
+};
+
+/** hosts.toml of a registry that speaks plain HTTP. */
+export function formatHosts(registryAddress: string): string {
+  const server = `http://${registryAddress}`;
+  return stringify({ server, host: { [server]: { capabilities: ['pull', 'resolve'] } } });
+}

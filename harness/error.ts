@@ -1,0 +1,48 @@
+export type HarnessErrorCode =
+  | 'not-root'
+  | 'unsupported-host'
+  | 'missing-command'
+  | 'package-install'
+  | 'busy'
+  | 'disk-full'
+  | 'network'
+  | 'start'
+  | 'stopped'
+  | 'timeout'
+  | 'image-build'
+  | 'image-convert'
+  | 'unsupported-image'
+  | 'not-ready'
+  | 'not-lazy'
+  | 'cleanup'
+  | 'usage';
+
+/** A failure of the harness that a person can act on: what was done to what, and the remedy. */
+export class HarnessError extends Error {
+  readonly code: HarnessErrorCode;
+  /** One sentence that says what to do, if there is something to do. */
+  readonly remedy: string | undefined;
+
+  constructor(code: HarnessErrorCode, message: string, options: { remedy?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'HarnessError';
+    this.code = code;
+    this.remedy = options.remedy;
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The end of a program's output, as one line that fits into an error message; credentials in URLs are left out. */
+export function lastLines(output: string, count = 3): string {
+  return output
+    .replace(/:\/\/[^/\s@]+@/g, '://***@')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .slice(-count)
+    .join(' | ')
+    .slice(-600);
+}

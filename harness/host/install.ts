@@ -1,0 +1,176 @@
+import { access, readFile, unlink, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
+import type { Reporter } from '../context.ts';
+import { HarnessError, lastLines } from '../error.ts';
+import { readHostRelease } from './apt-sources.ts';
+import { findCommand } from './commands.ts';
+
+/** A Debian package, and how to tell that what it brings is there (whoever brought it). */
+export interface PackageNeed {
+  readonly package: string;
+  readonly provides: { readonly command: string } | { readonly file: string };
+}
+
+/** What a run needs on `host`. */
+export const benchPackages: readonly PackageNeed[] = [
+  { package: 'containerd', provides: { command: 'containerd' } },
+  { package: 'runc', provides: { command: 'runc' } },
+  { package: 'docker-registry', provides: { command: 'docker-registry' } },
+  { package: 'buildah', provides: { command: 'buildah' } },
+  { package: 'mmdebstrap', provides: { command: 'mmdebstrap' } },
+  { package: 'debian-archive-keyring', provides: { file: '/usr/share/keyrings/debian-archive-keyring.gpg' } },
+];
+
+/** What the tests need beyond that: a static shell for tiny images. */
+export const testPackages: readonly PackageNeed[] = [
+  ...benchPackages,
+  { package: 'busybox-static', provides: { command: 'busybox' } },
+];
+
+const policyPath = '/usr/sbin/policy-rc.d';
+const policyText =
+  '#!/bin/sh\n# stargz-bench: packages that are being installed start no service. Safe to remove.\nexit 101\n';
+const lockLimitMs = 120_000;
+const installLimitMs = 900_000;
+
+/** The needs that are not met. */
+export async function findMissing(needs: readonly PackageNeed[]): Promise<PackageNeed[]> {
+  const present = await Promise.all(needs.map(isPresent));
+  return needs.filter((_, index) => !present[index]);
+}
+
+/** Installs what is missing with apt-get, starting no service; returns the packages it installed. */
+export async function ensurePackages(
+  needs: readonly PackageNeed[],
+  reporter: Reporter,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const missing = (await findMissing(needs)).map((need) => need.package);
+  if (missing.length === 0) return [];
+  const names = missing.join(' ');
+  if ((await findCommand('apt-get')) === undefined) {
+    const { id } = await readHostRelease();
+    throw new HarnessError(
+      'unsupported-host',
+      `cannot install ${names}: no apt-get on this host (${id || 'unknown'})`,
+      {
+        remedy: 'run on Debian or Ubuntu, or install them yourself and put them on PATH',
+      },
+    );
+  }
+  if (process.getuid?.() !== 0) {
+    throw new HarnessError('not-root', `cannot install ${names}: not root`, {
+      remedy: `run with sudo, or install them first: sudo apt-get install ${names}`,
+    });
+  }
+  const restorePolicy = await holdServices();
+  try {
+    reporter.step('packages', `installing ${names}`);
+    if (!(await haveCandidates(missing, signal))) await updateLists(reporter, signal);
+    let failure = await install(missing, signal);
+    if (failure?.code === 'network' || failure?.code === 'package-install') {
+      // The lists may name versions that the mirror has replaced.
+      await updateLists(reporter, signal);
+      failure = await install(missing, signal);
+    }
+    if (failure !== undefined) throw failure;
+  } finally {
+    await restorePolicy();
+  }
+  const still = await findMissing(needs);
+  if (still.length > 0) {
+    throw new HarnessError(
+      'package-install',
+      `installed, yet not found: ${still.map((need) => need.package).join(' ')}`,
+      {
+        remedy: 'check PATH',
+      },
+    );
+  }
+  return missing;
+}
+
+async function isPresent({ provides }: PackageNeed): Promise<boolean> {
+  if ('command' in provides) return (await findCommand(provides.command)) !== undefined;
+  return await access(provides.file).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** invoke-rc.d asks this file (policy-rc.d(8)); one that is already there is the administrator's and stays. */
+async function holdServices(): Promise<() => Promise<void>> {
+  try {
+    await writeFile(policyPath, policyText, { flag: 'wx', mode: 0o755 });
+  } catch {
+    const ours = (await readFile(policyPath, 'utf8').catch(() => '')) === policyText;
+    if (!ours) return async () => {};
+  }
+  return async () => await unlink(policyPath).catch(() => {});
+}
+
+async function haveCandidates(packages: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const { stdout } = await run('apt-cache', ['policy', ...packages], signal, 60_000);
+  return (stdout.match(/^ {2}Candidate: (?!\(none\))/gm) ?? []).length === packages.length;
+}
+
+async function updateLists(reporter: Reporter, signal: AbortSignal): Promise<void> {
+  reporter.step('packages', 'apt-get update');
+  const until = performance.now() + lockLimitMs;
+  for (;;) {
+    const result = await run('apt-get', ['update'], signal, installLimitMs);
+    // A third-party source that fails must not stop us: the installation says what is missing. The lists' lock has no
+    // timeout option, unlike dpkg's.
+    if (!/Could not get lock/.test(result.all) || performance.now() > until) return;
+    await sleep(1000, undefined, { signal });
+  }
+}
+
+async function install(packages: readonly string[], signal: AbortSignal): Promise<HarnessError | undefined> {
+  const args = ['-o', `DPkg::Lock::Timeout=${lockLimitMs / 1000}`, 'install', '--yes', '--no-install-recommends'];
+  signal.throwIfAborted();
+  // Interrupted half way, dpkg would need repair by hand: an abort waits for it, and a Ctrl-C does not reach it.
+  const result = await run('apt-get', [...args, ...packages], undefined, installLimitMs);
+  signal.throwIfAborted();
+  return result.failed ? explainApt(packages, result.all) : undefined;
+}
+
+/** Which remedy apt-get's last words call for. */
+export function explainApt(packages: readonly string[], output: string): HarnessError {
+  const what = `apt-get install ${packages.join(' ')}`;
+  const tail = lastLines(output.replace(/^(?!E:|W:|Err:).*$/gm, '')) || lastLines(output);
+  if (/Could not get lock|dpkg frontend lock|is another process using it/.test(output)) {
+    return new HarnessError('busy', `${what}: another package manager holds the lock`, {
+      remedy: 'wait for it, then run again',
+    });
+  }
+  if (/Unable to locate package|has no installation candidate/.test(output)) {
+    return new HarnessError('package-install', `${what}: ${tail}`, {
+      remedy: "enable Debian's main (Ubuntu: universe) component, then run apt-get update",
+    });
+  }
+  if (
+    /Temporary failure resolving|Could not (?:connect|resolve)|Unable to connect|Failed to fetch|Connection (?:timed out|refused)/.test(
+      output,
+    )
+  ) {
+    return new HarnessError('network', `${what}: ${tail}`, { remedy: 'check the network and the mirrors in /etc/apt' });
+  }
+  if (/No space left|enough free space/.test(output)) {
+    return new HarnessError('disk-full', `${what}: no space left`, { remedy: 'free some disk space' });
+  }
+  return new HarnessError('package-install', `${what}: ${tail}`, { remedy: 'run it by hand to see why' });
+}
+
+async function run(command: string, args: string[], signal: AbortSignal | undefined, timeoutMs: number) {
+  const env = { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8', NEEDRESTART_SUSPEND: '1' };
+  return await execa(command, args, {
+    env,
+    all: true,
+    reject: false,
+    timeout: timeoutMs,
+    ...(signal === undefined ? { detached: true } : { cancelSignal: signal }),
+    stdin: 'ignore',
+  });
+}

@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HarnessError, lastLines } from '../error.ts';
+import { type ProcessCost, readCost, sendSignal } from './processes.ts';
+
+export interface ServiceOptions {
+  /** What error messages call it. */
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  /** Its standard output and error are appended here. */
+  readonly logPath: string;
+}
+
+/** A long-running program that this process started and must end. */
+export class Service {
+  readonly name: string;
+  readonly #child: ChildProcess;
+  readonly #logPath: string;
+
+  private constructor(options: ServiceOptions, child: ChildProcess) {
+    this.name = options.name;
+    this.#child = child;
+    this.#logPath = options.logPath;
+  }
+
+  static async start(options: ServiceOptions): Promise<Service> {
+    const log = await open(options.logPath, 'a');
+    try {
+      const child = spawn(options.command, options.args, {
+        stdio: ['ignore', log.fd, log.fd],
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        env: options.env ?? process.env,
+        // Its own process group: a Ctrl-C at the terminal must reach it through our orderly stop only.
+        detached: true,
+      });
+      try {
+        await once(child, 'spawn');
+      } catch (cause) {
+        throw new HarnessError('start', `cannot start ${options.name} (${options.command})`, { cause });
+      }
+      // It must not keep this process alive by itself: whoever waits for it holds a timer or a socket.
+      child.unref();
+      return new Service(options, child);
+    } finally {
+      await log.close();
+    }
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  cost(): Promise<ProcessCost | undefined> {
+    return readCost(this.pid);
+  }
+
+  async logTail(lines = 3): Promise<string> {
+    return lastLines(await readFile(this.#logPath, 'utf8').catch(() => ''), lines);
+  }
+
+  /** Calls `probe` until it succeeds; fails at once if the program ends, and at the limit with the probe's last error. */
+  async waitUntil(probe: () => Promise<unknown>, limitMs: number, signal: AbortSignal): Promise<void> {
+    const until = performance.now() + limitMs;
+    for (;;) {
+      signal.throwIfAborted();
+      const failure = await probe().then(
+        () => undefined,
+        (error: unknown) => ({ error }),
+      );
+      if (failure === undefined) return;
+      if (!this.isRunning) {
+        throw new HarnessError('start', `${this.name} ended while starting: ${await this.logTail()}`, {
+          cause: failure.error,
+        });
+      }
+      if (performance.now() > until) {
+        throw new HarnessError('timeout', `${this.name} does not answer after ${limitMs / 1000} s`, {
+          remedy: `see ${this.#logPath}`,
+          cause: failure.error,
+        });
+      }
+      await sleep(20);
+    }
+  }
+
+  /** SIGTERM, after `graceMs` SIGKILL; resolves when the program has ended. What it left in its process group ends too. */
+  async stop(graceMs = 5_000): Promise<void> {
+    if (this.isRunning) {
+      const exited = once(this.#child, 'exit');
+      this.#child.ref();
+      sendSignal(this.pid, 'SIGTERM');
+      const timer = setTimeout(() => sendSignal(this.pid, 'SIGKILL'), graceMs);
+      await exited;
+      clearTimeout(timer);
+    }
+    sendSignal(-this.pid, 'SIGKILL');
+  }
+}
