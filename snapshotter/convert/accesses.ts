@@ -1,0 +1,96 @@
+/**
+ * The access record: JSON lines `{"layer":"sha256:…","path":"usr/bin/python3.11"}` in order of first read, made by
+ * running a workload on a lazily mounted image. Its layer digests are those of the image it was recorded on, usually a
+ * converted one, whose layers stand in the same order as the source's.
+ */
+import { readFile } from 'node:fs/promises';
+import { type Digest, isDigest } from '../registry/digest.ts';
+import { ConvertError } from './error.ts';
+
+export interface AccessRecord {
+  readonly layer: Digest;
+  /** Within the layer, `/`-separated; leading `/` and `./` are taken as written for the root. */
+  readonly path: string;
+}
+
+/** Throws ConvertError `malformed-accesses` naming file and line; errors of reading pass through. */
+export async function readAccesses(path: string): Promise<AccessRecord[]> {
+  return parseAccesses(await readFile(path, 'utf8'), path);
+}
+
+export function parseAccesses(text: string, file: string): AccessRecord[] {
+  const records: AccessRecord[] = [];
+  for (const [index, line] of text.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    const record = parseLine(line);
+    if (record === undefined) {
+      const example = '{"layer":"sha256:…","path":"usr/bin/env"}';
+      throw new ConvertError(
+        'malformed-accesses',
+        `cannot read the access record ${file}: line ${index + 1} is not ${example}; record it again`,
+      );
+    }
+    records.push(record);
+  }
+  return records;
+}
+
+function parseLine(line: string): AccessRecord | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  const { layer, path } = (value ?? {}) as { layer?: unknown; path?: unknown };
+  if (typeof layer !== 'string' || !isDigest(layer) || typeof path !== 'string' || path === '') return undefined;
+  return { layer, path };
+}
+
+export interface RecordedLayers {
+  /** The layers of the image that is converted. */
+  readonly source: readonly Digest[];
+  /** The layers of the image the record was made on, in the same order. */
+  readonly recordedOn?: readonly Digest[] | undefined;
+  /** The source layer that a converted layer was made of, where that is known. */
+  readonly originOf?: (converted: Digest) => Digest | undefined;
+}
+
+/**
+ * For each source layer the paths read from it, in order, each once. Throws ConvertError `unknown-layer` if the record
+ * is of another image: quietly optimising for nothing would be found out only when a benchmark is slow.
+ */
+export function assignAccesses(records: readonly AccessRecord[], layers: RecordedLayers): string[][] {
+  const { source, recordedOn, originOf } = layers;
+  if (recordedOn !== undefined && recordedOn.length !== source.length) {
+    throw new ConvertError(
+      'unknown-layer',
+      `cannot use the access record: it was made on an image of ${recordedOn.length} layers, the source has ` +
+        `${source.length}; record it on a conversion of this source`,
+    );
+  }
+  const indexes = new Map<Digest, number>();
+  const indexOf = (layer: Digest): number => {
+    const known = indexes.get(layer);
+    if (known !== undefined) return known;
+    let index = source.indexOf(layer);
+    if (index < 0 && recordedOn !== undefined) index = recordedOn.indexOf(layer);
+    const origin = index < 0 ? originOf?.(layer) : undefined;
+    if (origin !== undefined) index = source.indexOf(origin);
+    indexes.set(layer, index);
+    return index;
+  };
+  const paths = source.map(() => new Set<string>());
+  for (const { layer, path } of records) {
+    const index = indexOf(layer);
+    if (index < 0) {
+      throw new ConvertError(
+        'unknown-layer',
+        `cannot use the access record: layer ${layer} is neither one of the source's nor of a known conversion; ` +
+          `name the image it was recorded on (--recorded-on)`,
+      );
+    }
+    paths[index]!.add(path);
+  }
+  return paths.map((set) => [...set]);
+}

@@ -1,0 +1,138 @@
+import { parseArgs } from 'node:util';
+import type { Platform } from '../registry/manifest.ts';
+import { parseReference, type Reference } from '../registry/reference.ts';
+import { ConvertError } from './error.ts';
+import { type LayerFormat, layerFormats } from './format.ts';
+import { checkOptions } from './layer.ts';
+
+export interface ConvertArguments {
+  readonly source: Reference;
+  readonly target: Reference;
+  readonly format: LayerFormat;
+  readonly level: number | undefined;
+  readonly chunkSizeBytes: number | undefined;
+  readonly minChunkSizeBytes: number | undefined;
+  readonly accessesPath: string | undefined;
+  readonly recordedOn: Reference | undefined;
+  readonly cacheDir: string | undefined;
+  readonly platform: Platform | undefined;
+  readonly allPlatforms: boolean;
+  readonly plainHttp: boolean;
+}
+
+export const convertHelp = `Usage: npm run convert -- SOURCE TARGET [options]
+
+Converts an image of a registry so that it can be run before it is pulled whole, and pushes it as TARGET.
+
+  --format FORMAT       estargz (default), stargz or zstd-chunked
+  --accesses FILE       files that a run of the image read, JSON lines {"layer":DIGEST,"path":PATH}: they come first
+  --recorded-on REF     the image FILE was recorded on, if it is neither SOURCE nor a conversion kept in --cache-dir
+  --level N             compression level; default 6 (1 to 9, zstd-chunked 1 to 19)
+  --chunk-size SIZE     largest piece compressed as one; default 4MiB (4KiB to 64MiB)
+  --min-chunk-size SIZE let small files share a piece up to this size; default 0: none (readers before v0.13 cannot)
+  --cache-dir DIR       keep converted layers: images that share layers convert them once; default: not kept
+  --platform OS/ARCH    which image of an index; default linux/amd64
+  --all-platforms       convert every image of an index
+  --plain-http          talk HTTP to the registries of SOURCE and TARGET (loopback needs no saying)
+  --help                this text
+
+Credentials are those of docker login. Exit status: 0 converted, 1 failed, 2 wrong arguments, 130 interrupted.
+`;
+
+/** Undefined asks for the help text. Throws ConvertError `invalid-option` or RegistryError `invalid-reference`. */
+export function parseConvertArguments(argv: readonly string[]): ConvertArguments | undefined {
+  const { values, positionals } = parseStrictly(argv);
+  if (values.help === true) return undefined;
+  if (positionals.length !== 2) {
+    throw invalid(`expected SOURCE and TARGET, got ${positionals.length} names`);
+  }
+  const format = layerFormats.find((known) => known === (values.format ?? 'estargz'));
+  if (format === undefined) throw invalid(`unknown format ${quote(values.format)}: one of ${layerFormats.join(', ')}`);
+  const target = parseReference(positionals[1]!);
+  if (target.digest !== undefined) throw invalid('TARGET has a digest, which only the conversion can tell: give a tag');
+  if (values.platform !== undefined && values['all-platforms'] === true) {
+    throw invalid('--platform and --all-platforms exclude each other');
+  }
+  if (values.accesses !== undefined && format === 'stargz') {
+    throw invalid('--accesses is for estargz and zstd-chunked: the stargz format has no order of its own');
+  }
+  const parsed: ConvertArguments = {
+    source: parseReference(positionals[0]!),
+    target,
+    format,
+    level: values.level === undefined ? undefined : parseLevel(values.level),
+    chunkSizeBytes: parseSize('--chunk-size', values['chunk-size']),
+    minChunkSizeBytes: parseSize('--min-chunk-size', values['min-chunk-size']),
+    accessesPath: values.accesses,
+    recordedOn: values['recorded-on'] === undefined ? undefined : parseReference(values['recorded-on']),
+    cacheDir: values['cache-dir'],
+    platform: values.platform === undefined ? undefined : parsePlatform(values.platform),
+    allPlatforms: values['all-platforms'] === true,
+    plainHttp: values['plain-http'] === true,
+  };
+  checkOptions(withoutUndefined({ format, level: parsed.level, ...sizesOf(parsed) }));
+  return parsed;
+}
+
+/** The record without its undefined fields: exactOptionalPropertyTypes tells the two apart. */
+export function withoutUndefined<T extends object>(record: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as never;
+}
+
+function sizesOf({ chunkSizeBytes, minChunkSizeBytes }: ConvertArguments) {
+  return { chunkSizeBytes, minChunkSizeBytes };
+}
+
+function parseStrictly(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: {
+        format: { type: 'string' },
+        accesses: { type: 'string' },
+        'recorded-on': { type: 'string' },
+        level: { type: 'string' },
+        'chunk-size': { type: 'string' },
+        'min-chunk-size': { type: 'string' },
+        'cache-dir': { type: 'string' },
+        platform: { type: 'string' },
+        'all-platforms': { type: 'boolean' },
+        'plain-http': { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+  } catch (error) {
+    // Node's own first sentence names the option; what follows is about its parser.
+    throw invalid((error as Error).message.split('. ')[0]!);
+  }
+}
+
+function parseLevel(text: string): number {
+  if (!/^\d{1,2}$/.test(text)) throw invalid(`--level ${quote(text)} is not a number`);
+  return Number(text);
+}
+
+const units: Readonly<Record<string, number>> = { '': 1, k: 1 << 10, m: 1 << 20 };
+
+function parseSize(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(\d{1,12})\s*([km]?)(?:i?b)?$/i.exec(text);
+  if (match === null) throw invalid(`${option} ${quote(text)} is not a size: write 65536, 64KiB or 4MiB`);
+  return Number(match[1]) * units[match[2]!.toLowerCase()]!;
+}
+
+function parsePlatform(text: string): Platform {
+  const [os, architecture, variant, ...rest] = text.split('/');
+  if (!os || !architecture || rest.length > 0)
+    throw invalid(`--platform ${quote(text)} is not OS/ARCH or OS/ARCH/VARIANT`);
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+function invalid(what: string): ConvertError {
+  return new ConvertError('invalid-option', `${what} (see --help)`);
+}
+
+function quote(text: string | undefined): string {
+  return JSON.stringify(text);
+}

@@ -1,0 +1,131 @@
+/**
+ * Converted layers kept on disk under what they were made of and how, so that images that share layers convert them
+ * once. `<dir>/layers/<key>/{blob,layer.json,repositories}`, and `<dir>/origins/<converted>` names the source layer.
+ */
+import { createHash, hash } from 'node:crypto';
+import { createReadStream, readFileSync } from 'node:fs';
+import { appendFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Digest, digestHex, isDigest } from '../registry/digest.ts';
+import { type ConvertedLayer, checkOptions, type LayerOptions } from './layer.ts';
+
+/** Part of every key: to be raised when the same input would give other bytes. */
+const converterVersion = 1;
+
+export type CacheKeyOptions = Pick<
+  LayerOptions,
+  'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes' | 'prioritized'
+>;
+
+export interface CachedLayer extends ConvertedLayer {
+  readonly source: Digest;
+}
+
+export class LayerCache {
+  readonly #directory: string;
+
+  /** Creates the directory where it is missing. */
+  static async open(directory: string): Promise<LayerCache> {
+    await mkdir(join(directory, 'layers'), { recursive: true });
+    await mkdir(join(directory, 'origins'), { recursive: true });
+    return new LayerCache(directory);
+  }
+
+  private constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  key(source: Digest, options: CacheKeyOptions): string {
+    const { traits, level, chunkSizeBytes, minChunkSizeBytes } = checkOptions(options);
+    const prioritized = traits.landmark ? (options.prioritized ?? []) : [];
+    const parts = [converterVersion, source, options.format, level, chunkSizeBytes, minChunkSizeBytes, prioritized];
+    return hash('sha256', JSON.stringify(parts), 'hex');
+  }
+
+  /** A directory beside the kept layers, so that `keep` only renames; the caller's to remove. */
+  workDir(): Promise<string> {
+    return mkdtemp(join(this.#directory, 'work-'));
+  }
+
+  /** The layer, its bytes checked; one that was damaged on disk is removed and not found. */
+  async find(key: string): Promise<CachedLayer | undefined> {
+    const directory = this.#layerDir(key);
+    let record: CachedLayer;
+    try {
+      record = JSON.parse(await readFile(join(directory, 'layer.json'), 'utf8')) as CachedLayer;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      if (!(error instanceof SyntaxError)) throw error;
+      await rm(directory, { recursive: true, force: true });
+      return undefined;
+    }
+    const path = join(directory, 'blob');
+    if ((await digestOfFile(path)) === record.digest) return { ...record, path };
+    await rm(directory, { recursive: true, force: true });
+    return undefined;
+  }
+
+  /** Takes the layer's file over. If another process was first, its layer, the same bytes, is the one kept. */
+  async keep(key: string, source: Digest, layer: ConvertedLayer): Promise<CachedLayer> {
+    const staged = await mkdtemp(join(this.#directory, 'work-'));
+    try {
+      await rename(layer.path, join(staged, 'blob'));
+      const { path: _, ...record } = { ...layer, source };
+      await writeFile(join(staged, 'layer.json'), `${JSON.stringify(record, null, 2)}\n`);
+      await writeFile(join(this.#directory, 'origins', digestHex(layer.digest)), source);
+      await rename(staged, this.#layerDir(key));
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+    } finally {
+      await rm(staged, { recursive: true, force: true });
+    }
+    return { ...layer, source, path: join(this.#layerDir(key), 'blob') };
+  }
+
+  /** The source layer that a layer kept here was made of. */
+  originOf(converted: Digest): Digest | undefined {
+    try {
+      const text = readFileSync(join(this.#directory, 'origins', digestHex(converted)), 'utf8');
+      return isDigest(text) ? text : undefined;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** `registry/repository` names the layer was pushed to: it may be mounted from there. */
+  async repositories(key: string): Promise<string[]> {
+    try {
+      const text = await readFile(join(this.#layerDir(key), 'repositories'), 'utf8');
+      return [...new Set(text.split('\n').filter((line) => line !== ''))];
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  }
+
+  async addRepository(key: string, name: string): Promise<void> {
+    if ((await this.repositories(key)).includes(name)) return;
+    await appendFile(join(this.#layerDir(key), 'repositories'), `${name}\n`);
+  }
+
+  #layerDir(key: string): string {
+    return join(this.#directory, 'layers', key);
+  }
+}
+
+async function digestOfFile(path: string): Promise<Digest | undefined> {
+  const state = createHash('sha256');
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) state.update(piece as Buffer);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+  return `sha256:${state.digest('hex')}` as Digest;
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}

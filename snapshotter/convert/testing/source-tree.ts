@@ -1,0 +1,60 @@
+/** Trees made on disk and packed by GNU tar: input that this project did not write itself. */
+import { execFileSync } from 'node:child_process';
+import { linkSync, lutimesSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+export type SourceNode =
+  | { readonly kind: 'file'; readonly path: string; readonly content: Buffer; readonly mode?: number }
+  | { readonly kind: 'dir'; readonly path: string }
+  | { readonly kind: 'symlink'; readonly path: string; readonly target: string }
+  | { readonly kind: 'hardlink'; readonly path: string; readonly target: string }
+  | { readonly kind: 'fifo'; readonly path: string };
+
+export interface TarOptions {
+  readonly format?: 'gnu' | 'posix' | 'ustar';
+  readonly extraArguments?: readonly string[];
+}
+
+/** The tree as a tar, its top as `./`. */
+export function packTree(nodes: readonly SourceNode[], options: TarOptions = {}): Buffer {
+  const top = mkdtempSync(join(tmpdir(), 'convert-tree-'));
+  try {
+    for (const node of nodes) {
+      const path = join(top, node.path);
+      mkdirSync(dirname(path), { recursive: true });
+      switch (node.kind) {
+        case 'dir':
+          mkdirSync(path, { recursive: true });
+          break;
+        case 'file':
+          writeFileSync(path, node.content, { mode: node.mode ?? 0o644 });
+          break;
+        case 'symlink':
+          symlinkSync(node.target, path);
+          break;
+        case 'hardlink':
+          linkSync(join(top, node.target), path);
+          break;
+        case 'fifo':
+          execFileSync('mkfifo', [path]);
+          break;
+      }
+      if (node.kind !== 'dir') lutimesSync(path, 1_600_000_000, 1_600_000_000.25);
+    }
+    const format = `--format=${options.format ?? 'posix'}`;
+    const extra = options.extraArguments ?? [];
+    const args = ['--create', '--file=-', '--sort=name', format, ...extra, `--directory=${top}`, '.'];
+    return execFileSync('tar', args, { maxBuffer: 1 << 30 });
+  } finally {
+    rmSync(top, { recursive: true, force: true });
+  }
+}
+
+/** GNU tar's verbose listing of a tar, gzip or zstd file: type, mode, owner, size, time, name, link. */
+export function listTar(path: string): string[] {
+  const args = ['--list', '--verbose', '--verbose', '--full-time', '--numeric-owner', '--utc', `--file=${path}`];
+  return execFileSync('tar', args, { encoding: 'utf8', maxBuffer: 1 << 28 })
+    .split('\n')
+    .filter((line) => line !== '');
+}
