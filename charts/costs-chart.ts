@@ -1,0 +1,112 @@
+import type { TopLevelSpec } from 'vega-lite';
+import { describeConditions, reproduction } from './conditions.ts';
+import { median, type Run } from './groups.ts';
+import type { Chart } from './render.ts';
+import type { Sample } from './samples.ts';
+import { colorsOf, config, framePadding, frameWidth, ink } from './theme.ts';
+
+const axisWidth = 46;
+
+interface Metric {
+  readonly title: string;
+  readonly read: (sample: Sample) => number | undefined;
+}
+
+const metrics: readonly Metric[] = [
+  { title: 'MB on the wire', read: (sample) => scaled(sample.wireBytes, 1e6) },
+  { title: 'requests on the wire', read: (sample) => sample.wireRequests },
+  { title: 'daemon, peak RSS in MiB', read: (sample) => scaled(sample.daemonRssPeakKib, 1024) },
+  { title: 'daemon, CPU seconds', read: (sample) => scaled(sample.daemonCpuMs, 1000) },
+  { title: 'containerd, CPU seconds', read: (sample) => scaled(sample.containerdCpuMs, 1000) },
+  { title: 'run phase, seconds', read: (sample) => scaled(sample.runMs, 1000) },
+];
+
+export interface CostDatum {
+  readonly kind: 'sample' | 'median';
+  readonly metric: string;
+  readonly workload: string;
+  readonly mode: string;
+  readonly value: number;
+}
+
+/** Small multiples of what the times cost; metrics that no row has are left out. */
+export function costsChart(run: Run): Chart | undefined {
+  const values = costData(run);
+  const shown = metrics.filter((metric) => values.some((datum) => datum.metric === metric.title));
+  if (shown.length === 0) return undefined;
+  const columns = Math.min(3, shown.length);
+  const width = Math.floor((frameWidth - 2 * framePadding - axisWidth * columns) / columns);
+  const color = {
+    field: 'mode',
+    type: 'nominal' as const,
+    scale: { domain: [...run.modes], range: colorsOf(run.modes) },
+    legend: { title: null, orient: 'top' as const, direction: 'horizontal' as const, symbolType: 'circle', offset: 14 },
+  };
+  const x = {
+    field: 'workload',
+    type: 'nominal' as const,
+    sort: [...run.workloads],
+    axis: { title: null, labelAngle: 0, ticks: false, labelColor: ink, labelFontSize: 11 },
+  };
+  const xOffset = { field: 'mode', sort: [...run.modes] };
+  const y = {
+    field: 'value',
+    type: 'quantitative' as const,
+    axis: { title: null, tickCount: 4 },
+    scale: { zero: true },
+  };
+  const spec: TopLevelSpec = {
+    config,
+    data: { values: values as CostDatum[] },
+    columns,
+    // Flush, so that plots line up whatever the width of their axis labels.
+    bounds: 'flush',
+    spacing: { column: axisWidth, row: 64 },
+    resolve: { scale: { color: 'shared' } },
+    concat: shown.map((metric) => ({
+      title: metric.title,
+      width,
+      height: 130,
+      transform: [{ filter: { field: 'metric', equal: metric.title } }],
+      layer: [
+        {
+          transform: [{ filter: "datum.kind === 'median'" }],
+          mark: { type: 'bar', opacity: 0.85 },
+          encoding: { x, xOffset, y, color },
+        },
+        {
+          transform: [{ filter: "datum.kind === 'sample'" }],
+          mark: { type: 'point', filled: true, size: 14, color: ink, opacity: 0.7, stroke: 'white', strokeWidth: 0.6 },
+          encoding: { x, xOffset, y },
+        },
+      ],
+    })),
+  };
+  return {
+    name: 'costs',
+    title: 'What it costs',
+    subtitle: `${describeConditions(run)}; bars: medians, dots: every sample`,
+    caption: reproduction(run),
+    description: 'Bytes, requests, memory and CPU time per workload and mode',
+    spec,
+  };
+}
+
+export function costData(run: Run): readonly CostDatum[] {
+  return metrics.flatMap((metric) =>
+    run.groups.flatMap(({ workload, mode, samples }): CostDatum[] => {
+      const values = samples.flatMap((sample) => metric.read(sample) ?? []);
+      const middle = median(values);
+      if (middle === undefined) return [];
+      const common = { metric: metric.title, workload, mode };
+      return [
+        { kind: 'median', ...common, value: middle },
+        ...values.map((value) => ({ kind: 'sample' as const, ...common, value })),
+      ];
+    }),
+  );
+}
+
+function scaled(value: number | undefined, unit: number): number | undefined {
+  return value === undefined ? undefined : value / unit;
+}

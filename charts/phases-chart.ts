@@ -1,0 +1,146 @@
+import type { TopLevelSpec } from 'vega-lite';
+import { describeConditions, reproduction } from './conditions.ts';
+import type { Run } from './groups.ts';
+import type { Chart } from './render.ts';
+import { config, framePadding, frameWidth, ink, phaseColors } from './theme.ts';
+
+/** One mark: a bar's segment, a raw sample, or the words above a bar. */
+export interface PhaseDatum {
+  readonly kind: 'phase' | 'sample' | 'total' | 'failed';
+  readonly workload: string;
+  readonly mode: string;
+  readonly seconds: number;
+  readonly phase?: 'pull' | 'create' | 'run';
+  readonly phaseOrder?: number;
+  readonly label?: string;
+  readonly speedUp?: string;
+}
+
+const phases = ['pull', 'create', 'run'] as const;
+const facetSpacing = 18;
+const axisWidth = 52;
+const mostColumns = 4;
+
+/** The comparison: pull, create and run of the middle sample stacked per mode, grouped by image, every sample as a dot. */
+export function phasesChart(run: Run): Chart {
+  const columns = Math.min(mostColumns, run.workloads.length);
+  const room = frameWidth - 2 * framePadding - axisWidth - facetSpacing * (columns - 1);
+  const width = Math.min(260, Math.floor(room / columns));
+  // Room for two lines of words above the highest bar.
+  const highest = Math.max(0, ...run.groups.map((group) => (group.samples.at(-1)?.totalMs ?? 0) / 1000));
+  const y = { field: 'seconds', type: 'quantitative' as const, scale: { domain: [0, highest * 1.15 || 1] } };
+  const x = {
+    field: 'mode',
+    type: 'nominal',
+    sort: [...run.modes],
+    axis: { title: null, labelAngle: 0, ticks: false, labelColor: ink },
+  } as const;
+  const label = { type: 'text', baseline: 'bottom', color: ink } as const;
+  const spec: TopLevelSpec = {
+    config,
+    data: { values: phaseData(run) as PhaseDatum[] },
+    columns,
+    spacing: { column: facetSpacing, row: 28 },
+    facet: {
+      field: 'workload',
+      type: 'nominal',
+      sort: [...run.workloads],
+      header: { labelAnchor: 'start', labelPadding: 8 },
+    },
+    spec: {
+      width,
+      height: 300,
+      layer: [
+        {
+          transform: [{ filter: "datum.kind === 'phase'" }],
+          mark: { type: 'bar', width: { band: 0.62 } },
+          encoding: {
+            x,
+            y: { ...y, stack: 'zero', axis: { title: 'seconds', tickCount: 6 } },
+            color: {
+              field: 'phase',
+              type: 'nominal',
+              scale: { domain: [...phases], range: phases.map((phase) => phaseColors[phase]) },
+              legend: { title: null, orient: 'top', direction: 'horizontal', symbolType: 'square', offset: 14 },
+            },
+            order: { field: 'phaseOrder', type: 'quantitative' },
+          },
+        },
+        {
+          transform: [{ filter: "datum.kind === 'sample'" }],
+          mark: { type: 'point', filled: true, size: 26, color: ink, opacity: 0.75, stroke: 'white', strokeWidth: 0.8 },
+          encoding: { x, y },
+        },
+        {
+          transform: [{ filter: "datum.kind === 'total'" }],
+          mark: { ...label, dy: -7, fontSize: 12.5, fontWeight: 600 },
+          encoding: { x, y, text: { field: 'label' } },
+        },
+        {
+          transform: [{ filter: "datum.kind === 'total'" }],
+          mark: { ...label, dy: -23, fontSize: 12.5, color: '#00649c', fontWeight: 600 },
+          encoding: { x, y, text: { field: 'speedUp' } },
+        },
+        {
+          transform: [{ filter: "datum.kind === 'failed'" }],
+          mark: { ...label, dy: -7, fontSize: 11.5, color: '#b3261e' },
+          encoding: { x, y, text: { field: 'label' } },
+        },
+      ],
+    },
+  };
+  return {
+    name: 'phases',
+    title: 'From pull to ready',
+    subtitle: `${describeConditions(run)}; bars: the middle sample, dots: every sample, ×: speed-up over legacy`,
+    caption: reproduction(run),
+    description: describeGroups(run),
+    spec,
+  };
+}
+
+/** The chart's data, straight from the samples. */
+export function phaseData(run: Run): readonly PhaseDatum[] {
+  return run.groups.flatMap((group): PhaseDatum[] => {
+    const { workload, mode, middle, samples } = group;
+    if (middle === undefined)
+      return [{ kind: 'failed', workload, mode, seconds: 0, label: `${group.failedCount} failed` }];
+    const durations = { pull: middle.pullMs, create: middle.createMs, run: middle.runMs };
+    const top = samples.at(-1)!.totalMs / 1000;
+    return [
+      ...phases.map((phase, phaseOrder) => ({
+        kind: 'phase' as const,
+        workload,
+        mode,
+        phase,
+        phaseOrder,
+        seconds: durations[phase] / 1000,
+      })),
+      ...samples.map((sample) => ({ kind: 'sample' as const, workload, mode, seconds: sample.totalMs / 1000 })),
+      {
+        kind: 'total',
+        workload,
+        mode,
+        seconds: top,
+        label: `${formatSeconds(middle.totalMs)} s`,
+        speedUp: group.speedUp === undefined ? '' : `${formatRatio(group.speedUp)}×`,
+      },
+    ];
+  });
+}
+
+function describeGroups(run: Run): string {
+  return run.groups
+    .flatMap(({ workload, mode, middle }) =>
+      middle ? [`${workload} ${mode}: ${formatSeconds(middle.totalMs)} s`] : [],
+    )
+    .join('; ');
+}
+
+export function formatSeconds(durationMs: number): string {
+  return (durationMs / 1000).toFixed(durationMs < 9_995 ? 2 : 1);
+}
+
+export function formatRatio(ratio: number): string {
+  return ratio.toFixed(ratio < 9.95 ? 1 : 0);
+}

@@ -1,0 +1,57 @@
+import type { Config } from 'vega-lite';
+
+/** One look for all charts: white, quiet grid, Inter. */
+
+export const fontFamily = 'Inter, system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif';
+export const ink = '#1f2328';
+export const quietInk = '#59636e';
+const grid = '#e6e9ed';
+
+/** Width of a framed chart in CSS pixels; a README shows about this much. */
+export const frameWidth = 920;
+export const framePadding = 28;
+
+/**
+ * Phases differ in lightness as well as in hue (dark blue, amber, light blue), so they stay apart for every kind of colour
+ * blindness and in grey print. Modes are Okabe and Ito's vermilion-free triple.
+ */
+export const phaseColors = { pull: '#1f4e79', create: '#f0a830', run: '#8fc1e3' } as const;
+export const modeColors: Readonly<Record<string, string>> = {
+  legacy: '#8a8f98',
+  stargz: '#e69f00',
+  estargz: '#0072b2',
+};
+const spareColors = ['#009e73', '#cc79a7', '#d55e00', '#56b4e9', '#332288'];
+
+export function colorsOf(modes: readonly string[]): string[] {
+  const spare = modes.filter((mode) => modeColors[mode] === undefined);
+  return modes.map((mode) => modeColors[mode] ?? spareColors[spare.indexOf(mode) % spareColors.length]!);
+}
+
+/** Labelled values of a logarithmic axis: these steps of each decade. */
+export function logTicks(steps: readonly number[]): number[] {
+  return [-3, -2, -1, 0, 1, 2, 3, 4].flatMap((decade) => steps.map((step) => step * 10 ** decade));
+}
+
+export const config: Config = {
+  font: fontFamily,
+  background: 'transparent',
+  // The last axis label's descenders would be cut off.
+  padding: { left: 0, top: 2, right: 2, bottom: 6 },
+  view: { stroke: null },
+  axis: {
+    labelColor: quietInk,
+    labelFontSize: 12,
+    titleColor: quietInk,
+    titleFontSize: 12,
+    titleFontWeight: 'normal',
+    gridColor: grid,
+    domain: false,
+    tickColor: grid,
+    labelPadding: 6,
+  },
+  header: { labelFontSize: 14, labelFontWeight: 600, labelColor: ink, title: null },
+  legend: { labelFontSize: 12, labelColor: ink, titleColor: quietInk, titleFontSize: 12, titleFontWeight: 'normal' },
+  text: { font: fontFamily },
+  title: { color: ink, fontSize: 13, fontWeight: 600, anchor: 'start', frame: 'group', offset: 10 },
+};
