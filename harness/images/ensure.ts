@@ -1,6 +1,8 @@
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readAccesses } from '../../snapshotter/convert/accesses.ts';
 import { convertImage } from '../../snapshotter/convert/image.ts';
+import type { ConvertProgress } from '../../snapshotter/convert/progress.ts';
 import type { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { RegistryError } from '../../snapshotter/registry/error.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
@@ -76,8 +78,8 @@ async function ensureSet(builder: Builder, recipe: ImageRecipe, profile: Workloa
   const { command, env, stdin } = profile;
   set.estargz = `${recipe.name}:estargz-${keyOf([key, command ?? null, env, stdin ?? null])}`;
   if (!(await isPushed(builder, set.estargz))) {
-    const accesses = await ensureRecord(builder, profile, set.stargz, set.estargz);
-    await convert(builder, legacy, set.estargz, 'estargz', accesses);
+    const path = await ensureRecord(builder, profile, set.stargz, set.estargz);
+    await convert(builder, legacy, set.estargz, 'estargz', { path, image: set.stargz });
   }
   return set;
 }
@@ -152,7 +154,7 @@ async function convert(
   source: ImageName,
   target: ImageName,
   format: 'stargz' | 'estargz',
-  accesses?: string,
+  recording?: { readonly path: string; readonly image: ImageName },
 ): Promise<void> {
   const name = target.slice(0, target.indexOf(':'));
   request.onStep(`${name}: convert to ${format}`);
@@ -163,11 +165,16 @@ async function convert(
       parseReference(`${request.registry}/${target}`),
       {
         format,
-        ...(accesses === undefined ? {} : { accesses }),
+        ...(recording === undefined
+          ? {}
+          : {
+              accesses: await readAccesses(recording.path),
+              recordedOn: parseReference(`${request.registry}/${recording.image}`),
+            }),
         cacheDir: join(request.stateDir, 'images', 'layers'),
-        onProgress: (detail) => request.onStep(`${name}: convert to ${format}, ${detail}`),
+        onProgress: (progress) => request.onStep(`${name}: convert to ${format}, ${describeProgress(progress)}`),
+        signal,
       },
-      signal,
     );
   } catch (error) {
     signal.throwIfAborted();
@@ -176,4 +183,8 @@ async function convert(
       cause: error,
     });
   }
+}
+
+function describeProgress({ layer, layerCount, phase }: ConvertProgress): string {
+  return `layer ${layer + 1} of ${layerCount} (${phase})`;
 }
