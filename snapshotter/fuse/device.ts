@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync } from 'node:fs';
-import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, realpath, rmdir, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   MNT_DETACH,
@@ -12,6 +13,7 @@ import {
 import { FuseError } from './error.ts';
 
 const devicePath = '/dev/fuse';
+const controlPath = '/sys/fs/fuse/connections';
 const filesystemType = 'fuse.stargz';
 const unmountLimitMs = 5000;
 
@@ -86,11 +88,9 @@ function unescapeMountPath(field: string): string {
   return raw;
 }
 
-/** How far the kernel reads ahead on this mount. False where /sys cannot be written: then it stays at 128 KiB. */
-export async function setReadahead(mountpoint: string, readaheadKib: number): Promise<boolean> {
-  const mounted = await findMount(mountpoint);
-  if (mounted === undefined) return false;
-  return writeFile(`/sys/class/bdi/${mounted.device}/read_ahead_kb`, String(readaheadKib)).then(
+/** How far the kernel reads ahead on the mount of this `device`. False where /sys cannot be written: then it stays at 128 KiB. */
+export async function setReadahead(device: string, readaheadKib: number): Promise<boolean> {
+  return writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, String(readaheadKib)).then(
     () => true,
     () => false,
   );
@@ -116,6 +116,33 @@ export async function unmountFuse(mountpoint: string): Promise<void> {
   await unmountFilesystem(mountpoint, MNT_DETACH).catch((error: SyscallError) => {
     if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error;
   });
+}
+
+/**
+ * Ends a connection whose file system outlives its mount (overlays and open files keep it), even if another process
+ * holds its descriptor: its users get ENOTCONN. `device` is that of `findMount`. Nothing happens if it is gone already.
+ */
+export async function abortConnection(device: string): Promise<void> {
+  const connection = join(device.slice(device.indexOf(':') + 1), 'abort');
+  if (await writeControl(join(controlPath, connection))) return;
+  // systemd mounts the control file system; without it, here for a moment.
+  const directory = await mkdtemp(join(tmpdir(), 'fusectl-'));
+  try {
+    await mountFilesystem('none', directory, 'fusectl', 0, '');
+    await writeControl(join(directory, connection));
+    await unmountFilesystem(directory, MNT_DETACH);
+  } catch {
+    // Not permitted: then the connection ends with its last descriptor.
+  } finally {
+    await rmdir(directory).catch(() => {});
+  }
+}
+
+/** False if there is no such file because the control file system is not mounted. */
+async function writeControl(path: string): Promise<boolean> {
+  const isMounted = (await readdir(dirname(dirname(path))).catch(() => [])).length > 0;
+  await writeFile(path, '1', { flag: 'r+' }).catch(() => {});
+  return isMounted;
 }
 
 export function closeDescriptor(fd: number): void {

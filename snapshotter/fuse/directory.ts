@@ -1,4 +1,5 @@
 import type { InodeTable } from '../tree/inode-table.ts';
+import { writeDirentName } from '../tree/lookup.ts';
 import { encodeEntry, encodeRootEntry, entryOutBytes } from './attributes.ts';
 import { rootInode, rootSlot, setUint64 } from './wire.ts';
 
@@ -37,8 +38,9 @@ export function encodeDirectory(
     if (plus) encodeEntry(view, next, table, slot, child);
     const head = next + headBytes - direntHeadBytes;
     encodeDirentHead(view, head, slot, child, index + 3, nameLength, table.mode[child]! >>> 12);
-    copyName(bytes, head + direntHeadBytes, table.pool, table.direntNameOffset[row]!, nameLength, next + padded);
+    const nameEnd = writeDirentName(table, row, bytes, head + direntHeadBytes);
     next += padded;
+    for (let at = nameEnd; at < next; at++) bytes[at] = 0;
   }
   return next;
 }
@@ -114,36 +116,4 @@ function encodeDirentHead(
   setUint64(view, at + 8, nextOffset);
   view.setUint32(at + 16, nameLength, true);
   view.setUint32(at + 20, type, true);
-}
-
-/** Names are short: a loop beats a call into the runtime and makes no view. Pads with NUL up to `end`. */
-function copyName(to: Uint8Array, at: number, pool: Uint8Array, from: number, length: number, end: number): void {
-  for (let i = 0; i < length; i++) to[at + i] = pool[from + i]!;
-  for (let i = at + length; i < end; i++) to[i] = 0;
-}
-
-/** The inode named bytes[start, end) in a directory, 0 if there is none: a binary search, names are in byte order. */
-export function findEntry(table: InodeTable, directory: number, bytes: Uint8Array, start: number, end: number): number {
-  let low = table.firstDirent[directory]!;
-  let high = low + table.direntLength[directory]!;
-  while (low < high) {
-    const row = (low + high) >>> 1;
-    const order = compareName(table, row, bytes, start, end);
-    if (order === 0) return table.direntInode[row]!;
-    if (order < 0) low = row + 1;
-    else high = row;
-  }
-  return 0;
-}
-
-function compareName(table: InodeTable, row: number, bytes: Uint8Array, start: number, end: number): number {
-  const pool = table.pool;
-  const offset = table.direntNameOffset[row]!;
-  const length = table.direntNameLength[row]!;
-  const shorter = Math.min(length, end - start);
-  for (let i = 0; i < shorter; i++) {
-    const difference = pool[offset + i]! - bytes[start + i]!;
-    if (difference !== 0) return difference;
-  }
-  return length - (end - start);
 }

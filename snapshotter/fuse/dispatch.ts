@@ -1,6 +1,14 @@
 import { isRangePresent } from '../store/presence.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import {
+  findChild,
+  findXattr,
+  writeLinkTarget,
+  writeXattrList,
+  writeXattrValue,
+  xattrListSizeBytes,
+} from '../tree/lookup.ts';
+import {
   encodeAttrOut,
   encodeEntry,
   encodeNegativeEntry,
@@ -8,7 +16,7 @@ import {
   encodeRootEntry,
   entryOutBytes,
 } from './attributes.ts';
-import { encodeDirectory, encodeRootDirectory, findEntry } from './directory.ts';
+import { encodeDirectory, encodeRootDirectory } from './directory.ts';
 import { answerInit, type Negotiated, type ReaddirPlus } from './init.ts';
 import {
   encodeReplyHeader,
@@ -26,7 +34,6 @@ import {
   statfsOut,
   xattrIn,
 } from './wire.ts';
-import { encodeXattrNames, findXattr, xattrNamesBytes } from './xattrs.ts';
 
 /** A layer as a worker sees it. */
 export interface LayerView {
@@ -187,7 +194,7 @@ export class Dispatcher {
       if (end === start + 1) return parent;
       if (end === start + 2 && this.#input[start + 1] === 0x2e) return table.parent[parent]!;
     }
-    return findEntry(table, parent, this.#input, start, end);
+    return findChild(table, parent, this.#input, start, end);
   }
 
   /** No negative entry here: the name may become a layer at any time. */
@@ -275,7 +282,7 @@ export class Dispatcher {
     if (layer === undefined || !isInode(layer.table, inode)) return this.#fail(errno.ESTALE);
     const { table } = layer;
     if (table.mode[inode]! >>> 12 !== 10) return this.#fail(errno.EINVAL);
-    return this.#succeedWithPool(table, table.targetOffset[inode]!, table.targetLength[inode]!);
+    return this.#succeed(writeLinkTarget(table, inode, this.#output, replyHeaderBytes));
   }
 
   #getxattr(slot: number, inode: number, length: number): number {
@@ -290,7 +297,7 @@ export class Dispatcher {
     const asked = this.#in.getUint32(xattrIn.size, true);
     if (asked === 0) return this.#succeedWithXattrSize(sizeBytes);
     if (asked < sizeBytes) return this.#fail(errno.ERANGE);
-    return this.#succeedWithPool(table, table.xattrValueOffset[row]!, sizeBytes);
+    return this.#succeed(writeXattrValue(table, row, this.#output, replyHeaderBytes));
   }
 
   #listxattr(slot: number, inode: number, length: number): number {
@@ -298,10 +305,10 @@ export class Dispatcher {
     const asked = this.#in.getUint32(xattrIn.size, true);
     const layer = this.#layers.get(slot);
     if (layer === undefined && slot !== rootSlot) return this.#fail(errno.ESTALE);
-    const sizeBytes = layer !== undefined && isInode(layer.table, inode) ? xattrNamesBytes(layer.table, inode) : 0;
+    const sizeBytes = layer !== undefined && isInode(layer.table, inode) ? xattrListSizeBytes(layer.table, inode) : 0;
     if (asked === 0) return this.#succeedWithXattrSize(sizeBytes);
     if (asked < sizeBytes) return this.#fail(errno.ERANGE);
-    if (layer !== undefined && sizeBytes > 0) encodeXattrNames(layer.table, inode, this.#output, replyHeaderBytes);
+    if (layer !== undefined && sizeBytes > 0) writeXattrList(layer.table, inode, this.#output, replyHeaderBytes);
     return this.#succeed(replyHeaderBytes + sizeBytes);
   }
 
@@ -332,12 +339,6 @@ export class Dispatcher {
   #succeedWithXattrSize(sizeBytes: number): number {
     setUint64(this.#out, replyHeaderBytes, sizeBytes);
     return this.#succeed(replyHeaderBytes + 8);
-  }
-
-  #succeedWithPool(table: InodeTable, offset: number, sizeBytes: number): number {
-    if (replyHeaderBytes + sizeBytes > this.#output.length) return this.#fail(errno.EIO);
-    for (let i = 0; i < sizeBytes; i++) this.#output[replyHeaderBytes + i] = table.pool[offset + i]!;
-    return this.#succeed(replyHeaderBytes + sizeBytes);
   }
 
   #succeed(sizeBytes: number): number {

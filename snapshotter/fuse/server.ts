@@ -4,7 +4,16 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { openEvent, signalEvent } from '../syscalls.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
-import { closeDescriptor, mountFuse, openFuseDevice, prepareMountpoint, setReadahead, unmountFuse } from './device.ts';
+import {
+  abortConnection,
+  closeDescriptor,
+  findMount,
+  mountFuse,
+  openFuseDevice,
+  prepareMountpoint,
+  setReadahead,
+  unmountFuse,
+} from './device.ts';
 import type { Miss } from './dispatch.ts';
 import { FuseError } from './error.ts';
 import { hasFlag, initFlag, type Negotiated, type ReaddirPlus } from './init.ts';
@@ -42,6 +51,8 @@ export interface FuseLayer {
 /** What a restarted daemon needs to go on with a connection, besides its descriptor: plain data, to be kept in a file. */
 export interface FuseConnection {
   readonly mountpoint: string;
+  /** st_dev of the mount, `major:minor`: names it to the kernel where the path no longer does. */
+  readonly device: string;
   readonly negotiated: Negotiated;
 }
 
@@ -63,7 +74,7 @@ export class FuseServer {
   readonly #usedSlots = new Set<number>();
   readonly #pending: PendingReads;
   readonly #initialized = Promise.withResolvers<Negotiated>();
-  #negotiated: Negotiated | undefined;
+  #connection: FuseConnection | undefined;
   #isReleasing = false;
   #closing: Promise<void> | undefined;
 
@@ -74,8 +85,11 @@ export class FuseServer {
     try {
       await mountFuse(server.#fuseFd, mountpoint, options.allowOther ?? true);
       server.#startWorkers();
-      server.#negotiated = await server.#waitForInit();
-      await setReadahead(mountpoint, options.readaheadKib ?? defaultReadaheadKib);
+      const negotiated = await server.#waitForInit();
+      const device = (await findMount(mountpoint))?.device;
+      if (device === undefined) throw new FuseError('mount-failed', mountpoint, 'unmounted while it was being set up');
+      server.#connection = { mountpoint, device, negotiated };
+      await setReadahead(device, options.readaheadKib ?? defaultReadaheadKib);
       return server;
     } catch (error) {
       await server.close();
@@ -89,7 +103,7 @@ export class FuseServer {
    */
   static adopt(fuseFd: number, connection: FuseConnection, options: FuseOptions = {}): FuseServer {
     const server = new FuseServer(fuseFd, connection.mountpoint, options);
-    server.#negotiated = connection.negotiated;
+    server.#connection = connection;
     return server;
   }
 
@@ -111,8 +125,8 @@ export class FuseServer {
   }
 
   get connection(): FuseConnection {
-    if (this.#negotiated === undefined) throw new FuseError('init-failed', this.mountpoint, 'not initialized');
-    return { mountpoint: this.mountpoint, negotiated: this.#negotiated };
+    if (this.#connection === undefined) throw new FuseError('init-failed', this.mountpoint, 'not initialized');
+    return this.#connection;
   }
 
   /** Reads that wait for data now. */
@@ -126,8 +140,7 @@ export class FuseServer {
     if (this.#workers.length > 0) return;
     this.#startWorkers();
     for (const { layer, reader } of this.#layers.values()) this.#postLayer(layer, reader);
-    if (this.#negotiated !== undefined && hasFlag(this.#negotiated.flags, initFlag.HAS_RESEND))
-      await this.#notify(encodeResend());
+    if (hasFlag(this.connection.negotiated.flags, initFlag.HAS_RESEND)) await this.#notify(encodeResend());
   }
 
   /** Shows a layer as a directory; returns its path, good for overlay's `lowerdir=` until `removeLayer`. */
@@ -178,6 +191,7 @@ export class FuseServer {
       if (unmount) {
         this.#pending.failAll(errno.EIO);
         await unmountFuse(this.mountpoint);
+        if (this.#connection !== undefined) await abortConnection(this.#connection.device);
       }
     } finally {
       Atomics.store(this.#control, control.stopping, 1);
