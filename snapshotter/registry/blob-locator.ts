@@ -77,7 +77,7 @@ export class BlobLocator {
       const response = await follow(request, first, (to) => this.#sender.sendTo(endpoint, request, to));
       // A signature may be too old by the time it gets there.
       if ((response.status === 401 || response.status === 403) && round < mostResolutions) {
-        response.body.drain();
+        await response.body.drain();
         continue;
       }
       this.#remember(endpoint, response);
@@ -94,7 +94,7 @@ export class BlobLocator {
         const response = await this.#sender.sendPlain(location.url, request, endpoint);
         const { status } = response;
         if (status < 300 || status === 416 || status === 429 || status >= 500) return response;
-        response.body.drain();
+        await response.body.drain();
       } catch (error) {
         request.signal.throwIfAborted();
         if (!isRetryableError(error)) throw error;

@@ -53,7 +53,7 @@ export class RegistryBlob implements BlobSource {
     switch (stream.kind) {
       case 'unsatisfied':
         // Some servers refuse a suffix longer than the blob, some any suffix (Azure): the size makes it a plain range.
-        response.body.drain();
+        await response.body.drain();
         return await this.#collectTail(lengthBytes, stream.totalBytes ?? (await this.#findSize(signal)), signal);
       case 'whole': {
         const total = stream.totalBytes;
@@ -141,7 +141,7 @@ export class RegistryBlob implements BlobSource {
     const response = await this.#locator.request(`bytes=${start}-${end - 1}`, signal);
     const stream = await openRange(response, { start, end }, this.#operation);
     if (stream.kind === 'unsatisfied') {
-      response.body.drain();
+      await response.body.drain();
       this.#sizeBytes ??= stream.totalBytes;
       throw this.#badRange(`there are no bytes ${start} to ${end}`, response.status);
     }
@@ -183,7 +183,7 @@ export class RegistryBlob implements BlobSource {
 
   async #findSize(signal: AbortSignal): Promise<number> {
     const response = await this.#locator.request('bytes=0-0', signal);
-    response.body.drain();
+    await response.body.drain();
     const total =
       response.status === 200
         ? Number(headerText(response.headers, 'content-length') ?? Number.NaN)

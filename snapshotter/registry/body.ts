@@ -17,6 +17,8 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
   #queuedBytes = 0;
   #ended = false;
   #error: Error | undefined;
+  /** All bytes are here, though the reader has not been told yet (see Connections.exchange). */
+  #complete = false;
   #draining = false;
   #paused = false;
   #destroyed = false;
@@ -66,17 +68,20 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, sizeBytes);
   }
 
-  /** Throws the rest away in the background, keeping the connection if the rest is short. */
-  drain(): void {
+  /** Throws the rest away and keeps the connection if the rest is short; resolves, and never fails, when that is done. */
+  async drain(): Promise<void> {
     this.#draining = true;
     this.#queue = [];
     this.#queuedBytes = 0;
     if (this.#ended || this.#error !== undefined) return;
-    if (this.receivedBytes > drainLimitBytes) this.destroy();
-    else if (this.#paused) {
+    if (this.receivedBytes > drainLimitBytes) return this.destroy();
+    if (this.#paused) {
       this.#paused = false;
       this.#controller.resume();
     }
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
   }
 
   /** Lets go of the rest, and of the connection if there is a rest. */
@@ -84,8 +89,9 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
     this.#draining = true;
     this.#queue = [];
     this.#queuedBytes = 0;
-    if (this.#ended || this.#error !== undefined) return;
+    if (this.#complete || this.#error !== undefined) return;
     this.#destroyed = true;
+    this.#wakeReader();
     this.#controller.abort(new Error('the rest of the response is not wanted'));
   }
 
@@ -108,6 +114,11 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
       this.#controller.pause();
     }
     this.#wakeReader();
+  }
+
+  /** Nothing more will come. The reader learns of it by `end`. */
+  complete(): void {
+    this.#complete = true;
   }
 
   end(): void {

@@ -87,7 +87,10 @@ export class Connections {
         },
         onResponseEnd() {
           finish(undefined);
-          body?.end();
+          body?.complete();
+          // undici gives the connection free in the next turn of the event loop. Whoever learned of the end before that
+          // would send the next request on a new connection, and pay for its handshakes.
+          queueMicrotask(() => setImmediate(() => body?.end()));
         },
         onResponseError(_controller, error) {
           if (body?.isUnwanted === true) return finish(abortReason);

@@ -30,7 +30,7 @@ export class Pusher {
     try {
       const endpoint = this.#sender.endpointOf(reference.registry);
       const response = await this.#sender.expectOk(endpoint, { ...request, method: 'HEAD', target });
-      response.body.drain();
+      await response.body.drain();
       return true;
     } catch (error) {
       if (error instanceof RegistryError && error.code === 'not-found') return false;
@@ -58,7 +58,7 @@ export class Pusher {
         const upload = await this.#start(reference, operation, signal, mount);
         if (upload === undefined) return;
         const response = await this.#finish(reference, operation, upload, blob, signal);
-        if (response.status < 300) return response.body.drain();
+        if (response.status < 300) return await response.body.drain();
         const error = await statusError(response, operation, transport.clock.now());
         // 404 and 401 here mean that the upload or the token expired on the way.
         const isPassing = isRetryableStatus(response.status) || response.status === 404 || response.status === 401;
@@ -86,7 +86,7 @@ export class Pusher {
       headers: { 'content-type': mediaType },
       body: bytes,
     });
-    response.body.drain();
+    await response.body.drain();
     const stored = headerText(response.headers, 'docker-content-digest');
     if (stored === undefined || stored === digest) return digest;
     throw new RegistryError('digest-mismatch', `the registry stored ${stored} instead of ${digest}`, {
@@ -112,7 +112,7 @@ export class Pusher {
       headers: { 'content-length': '0' },
       ...(mount === undefined ? {} : { extraScopes: [`repository:${mount.fromRepository}:pull`] }),
     });
-    response.body.drain();
+    await response.body.drain();
     if (mount !== undefined && response.status === 201) return undefined;
     if (response.status === 202) return locationOf(response, operation);
     const fields = { operation, host: response.url.host, status: response.status };
@@ -150,7 +150,8 @@ export class Pusher {
     const endpoint = this.#sender.endpointOf(reference.registry);
     try {
       const cancel: RegistryRequest = { ...request, method: 'DELETE', target: upload, maxRetries: 0 };
-      (await this.#sender.sendTo(endpoint, cancel, upload)).body.drain();
+      const response = await this.#sender.sendTo(endpoint, cancel, upload);
+      await response.body.drain();
     } catch {
       signal.throwIfAborted();
     }

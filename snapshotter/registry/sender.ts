@@ -110,7 +110,7 @@ export class Sender {
       if (authorization !== undefined) refused.add(authorization);
       const next = await this.#authorizer.answer(access, response.headers, refused, request.signal);
       if (next === undefined) return response;
-      response.body.drain();
+      await response.body.drain();
       authorization = next;
     }
   }
@@ -177,7 +177,7 @@ export async function follow(
   let response = first;
   for (let hops = 0; isRedirect(response.status); hops++) {
     const url = locationOf(response, request.operation);
-    response.body.drain();
+    await response.body.drain();
     if (hops === mostRedirects) {
       const fields = { operation: request.operation, host: first.url.host };
       throw new RegistryError('protocol', `more than ${mostRedirects} redirects`, fields);

@@ -89,7 +89,7 @@ export class Transport {
         waitMs = parseRetryAfter(response.headers['retry-after'], this.clock.now());
         // Asked to stay away for longer than the policy allows to wait: coming back early would only prolong it.
         if (waitMs !== undefined && waitMs > this.retry.maxWaitMs) return response;
-        response.body.drain();
+        await response.body.drain();
       } catch (error) {
         if (isLast || !isRetryableError(error)) throw error;
       }

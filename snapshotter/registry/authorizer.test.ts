@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { digestOf } from './digest.ts';
+import type { Credential, Keychain, KeychainFailure } from './keychain.ts';
+import {
+  collect,
+  fixedKeychain,
+  inPieces,
+  limit,
+  type StoredBlob,
+  startRegistryWithBlob,
+  withProxy,
+} from './testing/fixture.ts';
+import type { TestAuth } from './testing/token-service.ts';
+
+const signal = new AbortController().signal;
+const users = { alice: 'correct horse' };
+const alice: Credential = { kind: 'basic', username: 'alice', password: 'correct horse' };
+const mallory: Credential = { kind: 'basic', username: 'mallory', password: 'wrong battery' };
+const tokenAuth: TestAuth = { kind: 'token', users, identityTokens: ['refresh-me'], lifetimeMs: 60_000 };
+
+describe('a client of a registry that wants to know who asks', () => {
+  let stored: StoredBlob;
+  before(async () => {
+    stored = await startRegistryWithBlob(100_000);
+  });
+  after(async () => {
+    await stored?.registry.close();
+  });
+
+  it('shares one token among forty layers that start at once', limit, async () => {
+    const keychain = fixedKeychain(alice);
+    await withProxy(stored, { auth: tokenAuth }, { keychains: [keychain] }, async ({ client, reference, proxy }) => {
+      const layers = Array.from({ length: 40 }, () => client.blob(reference, stored.digest));
+      await Promise.all(layers.map((layer) => layer.fetchSuffix(100, signal)));
+      assert.equal(proxy.issuedTokens(), 1);
+      assert.equal(keychain.lookups, 1);
+      assert.ok(proxy.counts.connections <= 32, `${proxy.counts.connections} connections`);
+      const refusals = proxy.counts.unauthorized;
+      await layers[0]!.fetchSuffix(50, signal);
+      assert.equal(proxy.counts.unauthorized, refusals, 'the token is sent unasked');
+    });
+  });
+
+  it('brings a token along for another repository without being refused first', limit, async () => {
+    await withProxy(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
+      const { client, reference, proxy } = session;
+      await client.blob(reference, stored.digest).fetchSuffix(10, signal);
+      const refusals = proxy.counts.unauthorized;
+      const other = client.fetchManifest({ ...reference, repository: 'team/other' }, signal);
+      await assert.rejects(other, { code: 'not-found' });
+      assert.equal(proxy.counts.unauthorized, refusals);
+      assert.equal(proxy.issuedTokens(), 2);
+    });
+  });
+
+  it('gets a new token after a 401, once for all that need it', limit, async () => {
+    await withProxy(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
+      const { client, reference, proxy } = session;
+      const source = client.blob(reference, stored.digest);
+      await source.fetchSuffix(10, signal);
+      proxy.revokeTokens();
+      await Promise.all(Array.from({ length: 10 }, () => collect(source.fetchRange(0, 10, signal))));
+      assert.equal(proxy.issuedTokens(), 2);
+    });
+  });
+
+  it('renews a token before it expires, while the old one still serves', limit, async () => {
+    let nowMs = Date.now();
+    const clock = { now: () => nowMs, sleep: async () => {} };
+    const options = { keychains: [fixedKeychain(alice)], clock };
+    await withProxy(stored, { auth: tokenAuth }, options, async ({ client, reference, proxy }) => {
+      const source = client.blob(reference, stored.digest);
+      await source.fetchSuffix(10, signal);
+      nowMs += 40_000;
+      await source.fetchSuffix(10, signal);
+      assert.equal(proxy.issuedTokens(), 1);
+      nowMs += 10_000;
+      await source.fetchSuffix(10, signal);
+      while (proxy.issuedTokens() < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      nowMs += 15_000;
+      await source.fetchSuffix(10, signal);
+      assert.equal(proxy.issuedTokens(), 2, 'the renewed token outlives the first');
+      assert.equal(proxy.counts.unauthorized, 1);
+    });
+  });
+
+  it('reads on through tokens that live shorter than the work', limit, async () => {
+    const auth = { ...tokenAuth, lifetimeMs: 250 };
+    await withProxy(stored, { auth }, { keychains: [fixedKeychain(alice)] }, async ({ client, reference, proxy }) => {
+      const source = client.blob(reference, stored.digest);
+      for (let start = 0; start < 100_000; start += 10_000) {
+        const bytes = await collect(source.fetchRange(start, start + 10_000, signal));
+        assert.ok(bytes.equals(stored.content.subarray(start, start + 10_000)));
+        await new Promise((resolve) => setTimeout(resolve, 60));
+      }
+      assert.ok(proxy.issuedTokens() > 1);
+    });
+  });
+
+  it('exchanges an identity token by OAuth2', limit, async () => {
+    const identity: Credential = { kind: 'identity-token', token: 'refresh-me' };
+    await withProxy(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(identity)] }, async (session) => {
+      await session.client.blob(session.reference, stored.digest).fetchSuffix(10, signal);
+      assert.equal(session.proxy.issuedTokens(), 1);
+      assert.ok(session.reports.some(({ kind, method }) => kind === 'token' && method === 'POST'));
+    });
+  });
+
+  it('pulls without credentials where everybody may', limit, async () => {
+    const auth = { ...tokenAuth, anonymousPull: true };
+    await withProxy(stored, { auth }, {}, async ({ client, reference }) => {
+      await client.blob(reference, stored.digest).fetchSuffix(10, signal);
+    });
+  });
+
+  it('pulls a public image although the credentials at hand are stale', limit, async () => {
+    const auth = { ...tokenAuth, anonymousPull: true };
+    await withProxy(stored, { auth }, { keychains: [fixedKeychain(mallory)] }, async ({ client, reference }) => {
+      await client.blob(reference, stored.digest).fetchSuffix(10, signal);
+    });
+  });
+
+  it('logs in with Basic where there is no token service', limit, async () => {
+    const auth: TestAuth = { kind: 'basic', users };
+    const keychain = fixedKeychain(mallory, alice);
+    await withProxy(stored, { auth }, { keychains: [keychain] }, async ({ client, reference, proxy }) => {
+      await client.blob(reference, stored.digest).fetchSuffix(10, signal);
+      assert.equal(proxy.counts.unauthorized, 2);
+      await client.blob(reference, stored.digest).fetchSuffix(10, signal);
+      assert.equal(proxy.counts.unauthorized, 2);
+    });
+  });
+
+  it('pushes with a token for pulling and pushing', limit, async () => {
+    const content = Buffer.from('new content');
+    await withProxy(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
+      const { client } = session;
+      const reference = { ...session.reference, repository: 'team/pushed' };
+      const blob = { digest: digestOf(content), sizeBytes: content.length, open: () => inPieces(content) };
+      await client.pushBlob(reference, blob, signal);
+      assert.ok(await client.hasBlob(reference, blob.digest, signal));
+      assert.ok(await client.mountBlob(reference, stored.digest, stored.repository, signal));
+    });
+  });
+
+  it('asks the next keychain when one fails, and reports the one that failed', limit, async () => {
+    const broken: Keychain = { name: 'broken', lookup: () => Promise.reject(new Error('disk on fire')) };
+    const failures: KeychainFailure[] = [];
+    const options = {
+      keychains: [broken, fixedKeychain(), fixedKeychain(mallory), fixedKeychain(alice)],
+      onKeychainFailure: (failure: KeychainFailure) => void failures.push(failure),
+    };
+    await withProxy(stored, { auth: tokenAuth }, options, async ({ client, reference, proxy }) => {
+      await client.blob(reference, stored.digest).fetchSuffix(10, signal);
+      assert.deepEqual(
+        failures.map(({ keychain, host }) => ({ keychain, host })),
+        [{ keychain: 'broken', host: proxy.host }],
+      );
+    });
+  });
+
+  it('says unauthorized, and neither password nor what the token service said', limit, async () => {
+    for (const auth of [tokenAuth, { kind: 'basic', users } as const]) {
+      await withProxy(stored, { auth }, { keychains: [fixedKeychain(mallory)] }, async ({ client, reference }) => {
+        await assert.rejects(client.blob(reference, stored.digest).fetchSuffix(10, signal), (error: Error) => {
+          assert.equal((error as Error & { code: string }).code, 'unauthorized');
+          assert.match(error.message, /check the credentials/);
+          assert.doesNotMatch(`${error.stack} ${JSON.stringify(error)}`, /battery|hunter2|bWFsbG9ye/);
+          return true;
+        });
+      });
+    }
+  });
+
+  it('lets one caller give up without taking the token from the others', limit, async () => {
+    let release = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const slow: Keychain = {
+      name: 'slow',
+      async lookup() {
+        await gate;
+        return [alice];
+      },
+    };
+    await withProxy(stored, { auth: tokenAuth }, { keychains: [slow] }, async ({ client, reference }) => {
+      const impatient = new AbortController();
+      const first = client.blob(reference, stored.digest).fetchSuffix(10, impatient.signal);
+      const second = client.blob(reference, stored.digest).fetchSuffix(10, signal);
+      const reason = new Error('cannot wait');
+      setTimeout(() => impatient.abort(reason), 50);
+      await assert.rejects(first, reason);
+      release();
+      assert.equal((await second).bytes.length, 10);
+    });
+  });
+});

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { createServer, type Server } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { RegistryClient } from './client.ts';
+import { parseReference } from './reference.ts';
+import {
+  collect,
+  limit,
+  recordingClock,
+  type StoredBlob,
+  startRegistryWithBlob,
+  withProxy,
+} from './testing/fixture.ts';
+
+const signal = new AbortController().signal;
+
+describe('requests over a network that fails', () => {
+  let stored: StoredBlob;
+  before(async () => {
+    stored = await startRegistryWithBlob(1_000);
+  });
+  after(async () => {
+    await stored?.registry.close();
+  });
+
+  it('waits as long as Retry-After says, and counts its retries', limit, async () => {
+    const clock = recordingClock();
+    const faults = { tooManyRequests: 1, retryAfterSec: 7, mostInARow: 2 };
+    await withProxy(stored, { faults }, { clock }, async ({ client, reference, reports }) => {
+      await client.blob(reference, stored.digest).fetchSuffix(10, signal);
+      assert.deepEqual(clock.sleepsMs, [7_000, 7_000]);
+      assert.deepEqual(
+        reports.map(({ attempt, status }) => [attempt, status]),
+        [
+          [1, 429],
+          [2, 429],
+          [3, 206],
+        ],
+      );
+    });
+  });
+
+  it('does not wait for a Retry-After beyond the longest wait', limit, async () => {
+    const clock = recordingClock();
+    const faults = { tooManyRequests: 1, retryAfterSec: 3_600, mostInARow: 100 };
+    await withProxy(stored, { faults }, { clock, retry: { maxWaitMs: 60_000 } }, async ({ client, reference }) => {
+      await assert.rejects(client.blob(reference, stored.digest).fetchSuffix(10, signal), {
+        code: 'rate-limited',
+        status: 429,
+        retryAfterMs: 3_600_000,
+      });
+      assert.deepEqual(clock.sleepsMs, []);
+    });
+  });
+
+  it('backs off exponentially with jitter, and stops after max_retries', limit, async () => {
+    const clock = recordingClock();
+    const faults = { serverError: 1, mostInARow: 100 };
+    const options = { clock, random: () => 0.5, retry: { maxRetries: 4, minWaitMs: 100, maxWaitMs: 300 } };
+    await withProxy(stored, { faults }, options, async ({ client, reference, proxy }) => {
+      const failing = client.blob(reference, stored.digest).fetchSuffix(10, signal);
+      await assert.rejects(failing, { code: 'server', status: 503 });
+      assert.deepEqual(clock.sleepsMs, [75, 150, 225, 225]);
+      assert.equal(proxy.counts.serverErrors, 5);
+    });
+  });
+
+  it('tries again after a connection that was reset', limit, async () => {
+    const faults = { reset: 1, mostInARow: 2 };
+    await withProxy(stored, { faults }, {}, async ({ client, reference, proxy, reports }) => {
+      await client.fetchManifest(reference, signal).catch(() => {});
+      assert.equal(proxy.counts.resets, 2);
+      assert.deepEqual(
+        reports.map(({ status, error }) => [status, error]),
+        [
+          [undefined, 'unreachable'],
+          [undefined, 'unreachable'],
+          [404, undefined],
+        ],
+      );
+    });
+  });
+
+  it('says in one line that nobody listens', limit, async () => {
+    const client = new RegistryClient({ retry: { maxRetries: 1, minWaitMs: 1 } });
+    try {
+      const failing = client.fetchManifest(parseReference('127.0.0.1:1/a/b:c'), signal);
+      await assert.rejects(failing, (error: Error) => {
+        assert.match(error.message, /^fetch manifest 127\.0\.0\.1:1\/a\/b:c .*ECONNREFUSED.*; check the name/);
+        assert.doesNotMatch(error.message, /\n/);
+        return (error as Error & { code: string }).code === 'unreachable';
+      });
+    } finally {
+      await client.close();
+    }
+  });
+
+  it('does not wait for ever for a server that accepts and says nothing', limit, async () => {
+    const silent: Server = createServer((socket) => void socket.on('error', () => {}));
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as { port: number };
+    const host = `127.0.0.1:${port}`;
+    const client = new RegistryClient({ hosts: { [host]: { requestTimeoutMs: 300 } }, retry: { maxRetries: 0 } });
+    try {
+      await assert.rejects(client.fetchManifest(parseReference(`${host}/a/b`), signal), { code: 'timeout' });
+    } finally {
+      await client.close();
+      silent.close();
+    }
+  });
+
+  it('uses one connection for requests that follow each other', limit, async () => {
+    await withProxy(stored, {}, {}, async ({ client, reference, proxy }) => {
+      const source = client.blob(reference, stored.digest);
+      for (let start = 0; start < 20; start++) await collect(source.fetchRange(start, start + 5, signal));
+      await client.fetchManifest(reference, signal).catch(() => {});
+      assert.equal(proxy.counts.connections, 1);
+    });
+  });
+
+  it('opens no more connections than it may', limit, async () => {
+    await withProxy(stored, {}, { maxConnectionsPerHost: 3 }, async ({ client, reference, proxy }) => {
+      const source = client.blob(reference, stored.digest);
+      await Promise.all(Array.from({ length: 30 }, () => collect(source.fetchRange(0, 5, signal))));
+      assert.ok(proxy.counts.connections <= 3, `${proxy.counts.connections} connections`);
+    });
+  });
+
+  it('leaves nothing running after close', limit, async () => {
+    const client = new RegistryClient();
+    const reference = parseReference(`${stored.registry.host}/${stored.repository}`);
+    await client.blob(reference, stored.digest).fetchSuffix(10, signal);
+    await client.close();
+    await assert.rejects(client.blob(reference, stored.digest).fetchSuffix(10, signal), { code: 'unreachable' });
+  });
+});
+
+describe('requests over TLS', () => {
+  let stored: StoredBlob;
+  before(async () => {
+    stored = await startRegistryWithBlob(1_000);
+  });
+  after(async () => {
+    await stored?.registry.close();
+  });
+
+  it('refuses a certificate nobody vouches for, at once and with a remedy', limit, async () => {
+    const hosts = (host: string) => ({ [host]: { plainHttp: false } });
+    await withProxy(
+      stored,
+      { tls: true },
+      (proxy) => ({ hosts: hosts(proxy.host) }),
+      async (session) => {
+        const failing = session.client.blob(session.reference, stored.digest).fetchSuffix(10, signal);
+        await assert.rejects(failing, { code: 'untrusted', message: /CA certificate/ });
+        assert.equal(session.reports.length, 1);
+      },
+    );
+  });
+
+  it('accepts the certificate of a CA it was given, and any where the host is insecure', limit, async () => {
+    const auth = { kind: 'token', anonymousPull: true, lifetimeMs: 60_000 } as const;
+    for (const trust of ['ca', 'insecure'] as const) {
+      const hosts = (host: string, caPem: string) => ({ [host]: trust === 'ca' ? { caPem } : { insecure: true } });
+      await withProxy(
+        stored,
+        { tls: true, auth, cdnLifetimeMs: 60_000 },
+        (proxy) => ({ hosts: hosts(proxy.host, proxy.caPem!) }),
+        async ({ client, reference, proxy }) => {
+          const suffix = await client.blob(reference, stored.digest).fetchSuffix(10, signal);
+          assert.ok(suffix.bytes.equals(stored.content.subarray(-10)));
+          assert.equal(proxy.counts.cdn, 1);
+        },
+      );
+    }
+  });
+
+  it('talks plain HTTP to an insecure host that speaks no TLS, and remembers that', limit, async () => {
+    const { host } = stored.registry;
+    const client = new RegistryClient({ hosts: { [host]: { insecure: true } } });
+    try {
+      const source = client.blob(parseReference(`${host}/${stored.repository}`), stored.digest);
+      assert.equal((await source.fetchSuffix(10, signal)).bytes.length, 10);
+      assert.equal((await source.fetchSuffix(10, signal)).bytes.length, 10);
+    } finally {
+      await client.close();
+    }
+  });
+});
