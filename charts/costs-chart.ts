@@ -49,11 +49,11 @@ export function costsChart(run: Run): Chart | undefined {
     axis: { title: null, labelAngle: 0, ticks: false, labelColor: ink, labelFontSize: 11 },
   };
   const xOffset = { field: 'mode', sort: [...run.modes] };
-  const y = {
-    field: 'value',
-    type: 'quantitative' as const,
-    axis: { title: null, tickCount: 4 },
-    scale: { zero: true },
+  // Room above the highest dot: one that stuck out would move the plot's title.
+  const yOf = (metric: Metric) => {
+    const highest = Math.max(...values.map((datum) => (datum.metric === metric.title ? datum.value : 0)));
+    const scale = { domain: [0, highest * 1.1 || 1] };
+    return { field: 'value', type: 'quantitative' as const, axis: { title: null, tickCount: 4 }, scale };
   };
   const spec: TopLevelSpec = {
     config,
@@ -72,12 +72,12 @@ export function costsChart(run: Run): Chart | undefined {
         {
           transform: [{ filter: "datum.kind === 'median'" }],
           mark: { type: 'bar', opacity: 0.85 },
-          encoding: { x, xOffset, y, color },
+          encoding: { x, xOffset, y: yOf(metric), color },
         },
         {
           transform: [{ filter: "datum.kind === 'sample'" }],
           mark: { type: 'point', filled: true, size: 14, color: ink, opacity: 0.7, stroke: 'white', strokeWidth: 0.6 },
-          encoding: { x, xOffset, y },
+          encoding: { x, xOffset, y: yOf(metric) },
         },
       ],
     })),
