@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Young generation of 2 MiB instead of 16, fewer helper threads: measured in docs/snapshotter.md. */
@@ -15,11 +15,22 @@ export function relaunchSmall(root: string): void {
   if (process.env[mark] !== undefined || process.execve === undefined) return;
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const env = {
-    NODE_COMPILE_CACHE: join(root, 'compile-cache'),
+    NODE_COMPILE_CACHE: join(cacheParent(root), 'compile-cache'),
     MALLOC_ARENA_MAX: '2',
     ...process.env,
     [mark]: '1',
   };
   const [node, main, ...args] = process.argv as [string, string, ...string[]];
   process.execve(node, [node, ...nodeOptions, ...process.execArgv, main, ...args], env);
+}
+
+/** Beside the code, where every root profits from it, if that can be written to. */
+function cacheParent(root: string): string {
+  const beside = join(import.meta.dirname, '../node_modules');
+  try {
+    accessSync(beside, constants.W_OK);
+    return join(beside, '.cache/stargz-snapshotter');
+  } catch {
+    return root;
+  }
 }
