@@ -25,7 +25,7 @@ export const benchPackages: readonly PackageNeed[] = [
 /** What the tests need beyond that: a static shell for tiny images. */
 export const testPackages: readonly PackageNeed[] = [
   ...benchPackages,
-  { package: 'busybox-static', provides: { command: 'busybox' } },
+  { package: 'busybox-static', provides: { file: '/usr/share/doc/busybox-static' } },
 ];
 
 const policyPath = '/usr/sbin/policy-rc.d';

@@ -1,7 +1,8 @@
 /** The google.protobuf messages in use, in the shape the loader gives them, and the kinds of method. */
 
+/** protobufjs brings this message itself and keeps its field's name as it is on paper, whatever keepCase says. */
 export interface Any {
-  typeUrl: string;
+  type_url: string;
   value: Buffer;
 }
 

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Workload } from '../../workloads/workload.ts';
+import { mountsUnder, unmountUnder } from '../host/mounts.ts';
+import { findProcessesInCgroup, findProcessesNaming } from '../host/processes.ts';
+import { type Registry, startRegistry } from '../registry/registry.ts';
+import { Containerd } from './containerd.ts';
+import type { PulledImage } from './image.ts';
+import { pushTinyImage } from './testing/tiny-image.ts';
+
+const timeout = 60_000;
+let scratch: string;
+let registry: Registry;
+let containerd: Containerd;
+let image: PulledImage;
+let count = 0;
+
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'bench-containerd-'));
+  const signal = AbortSignal.timeout(timeout);
+  registry = await startRegistry({ dataDir: join(scratch, 'registry') }, signal);
+  const reference = `${registry.address}/tiny:1`;
+  await pushTinyImage(reference, join(scratch, 'image'), signal);
+  containerd = await Containerd.start(
+    { directory: join(scratch, 'cell'), snapshotter: 'overlayfs', registryAddress: registry.address },
+    signal,
+  );
+  await containerd.pull(reference, signal);
+  image = await containerd.readImage(reference, signal);
+});
+
+after(async () => {
+  await containerd?.stop();
+  await registry?.close();
+  await unmountUnder(scratch);
+  await rm(scratch, { recursive: true, force: true });
+});
+
+function workload(overrides: Partial<Workload>): Workload {
+  return {
+    name: 'tiny',
+    title: '',
+    image: { name: 'tiny', directory: '', parent: undefined },
+    command: undefined,
+    env: [],
+    stdin: undefined,
+    ready: { kind: 'exit', stdout: 'hello\n' },
+    timeoutMs: 20_000,
+    ...overrides,
+  };
+}
+
+/** Runs a workload to its end or readiness; afterwards nothing of it may be left. */
+async function run(overrides: Partial<Workload>, signal: AbortSignal): Promise<void> {
+  const id = `bench-test-${process.pid}-${++count}`;
+  const container = await containerd.prepareContainer({ id, workload: workload(overrides) });
+  try {
+    await container.create(image, signal);
+    await container.runUntilReady(signal);
+  } finally {
+    await container.stop();
+    assert.deepEqual(await findProcessesInCgroup(id), []);
+    assert.deepEqual(await mountsUnder(join(scratch, 'cell')), []);
+    await assert.rejects(containerd.client.snapshots.stat({ snapshotter: 'overlayfs', key: id }), {
+      code: 'NOT_FOUND',
+    });
+  }
+}
+
+test("the image's own command runs to its end with the expected output", { timeout }, async (t) => {
+  await run({}, t.signal);
+  assert.equal(image.layers.length, 2);
+  assert.ok(image.sizeBytes > 100_000);
+});
+
+test('standard input reaches the workload, and ends', { timeout }, async (t) => {
+  await run({ command: ['cat'], stdin: 'a\nb\n', ready: { kind: 'exit', stdout: 'a\nb\n' } }, t.signal);
+});
+
+test('the container has its own network with loopback up, hostname and environment', { timeout }, async (t) => {
+  const command = ['sh', '-c', 'ip -o link | cat -n | cat; echo $COLOUR $SHAPE'];
+  const ready = { kind: 'exit', stdout: 'x' } as const;
+  await assert.rejects(run({ command, env: ['SHAPE=round'], ready }, t.signal), (error: Error) => {
+    assert.match(error.message, /lo: <LOOPBACK,UP/);
+    assert.match(error.message, /red round/);
+    assert.doesNotMatch(error.message, /eth0/);
+    return true;
+  });
+});
+
+test('readiness by line waits for the occurrence that counts, on either stream', { timeout }, async (t) => {
+  const command = ['sh', '-c', 'echo ready one; sleep 0.2; echo ready two >&2; exec sleep 60'];
+  await run({ command, ready: { kind: 'line', pattern: /ready/, occurrence: 2 } }, t.signal);
+});
+
+test('a container that dies before its line is a failure with its last words', { timeout }, async (t) => {
+  const command = ['sh', '-c', 'echo cannot open the database >&2; exit 3'];
+  await assert.rejects(run({ command, ready: { kind: 'line', pattern: /ready/ } }, t.signal), {
+    code: 'not-ready',
+    message: /status 3 .*cannot open the database/,
+  });
+});
+
+test('a container that exits non-zero or prints something else has failed', { timeout }, async (t) => {
+  await assert.rejects(run({ command: ['sh', '-c', 'echo hello; exit 1'] }, t.signal), { code: 'not-ready' });
+  await assert.rejects(run({ command: ['echo', 'bye'] }, t.signal), { code: 'not-ready', message: /"bye/ });
+  await assert.rejects(run({ command: ['no-such-program'] }, t.signal), /no-such-program/);
+});
+
+test('a container that is never ready fails at its limit and is ended', { timeout }, async (t) => {
+  const command = ['sh', '-c', 'echo starting; exec sleep 60'];
+  const ready = { kind: 'line', pattern: /never/ } as const;
+  await assert.rejects(run({ command, ready, timeoutMs: 1_000 }, t.signal), {
+    code: 'timeout',
+    message: /not ready after 1 s: starting/,
+  });
+});
+
+test('an abort ends the wait and leaves nothing behind', { timeout }, async () => {
+  const controller = new AbortController();
+  const reason = new Error('interrupted');
+  const running = run({ command: ['sleep', '60'], ready: { kind: 'line', pattern: /x/ } }, controller.signal);
+  setTimeout(() => controller.abort(reason), 500);
+  await assert.rejects(running, reason);
+});
+
+test('a layer that was downloaded is not proven lazy', { timeout }, async (t) => {
+  const proof = await containerd.prove(image, t.signal);
+  assert.equal(proof.layers, 2);
+  assert.equal(proof.lazyLayers, 0);
+  assert.equal(proof.downloaded.length, 2);
+});
+
+test('a pull from a registry that does not answer, or that has no such image, says so', { timeout }, async (t) => {
+  await assert.rejects(containerd.pull(`${registry.address}/tiny:absent`, t.signal), /not found/);
+  await assert.rejects(containerd.pull('127.0.0.1:9/tiny:1', t.signal), /connection refused/);
+});
+
+test('a containerd that cannot start fails with its last words and leaves no process', { timeout }, async (t) => {
+  const directory = join(scratch, 'broken');
+  const command = join(scratch, 'fake-containerd');
+  const script =
+    '#!/bin/sh\n[ "$1" = --version ] && echo "containerd x v1.7.24 y" && exit\necho no such plugin >&2\nexit 1\n';
+  await writeFile(command, script, { mode: 0o755 });
+  const options = { directory, snapshotter: 'stargz', registryAddress: registry.address } as const;
+  await assert.rejects(Containerd.start({ ...options, command }, t.signal), {
+    code: 'start',
+    message: /containerd ended while starting: no such plugin/,
+  });
+  await assert.rejects(Containerd.start({ ...options, command: '/bin/true' }, t.signal), /version of \/bin\/true/);
+  assert.deepEqual(await findProcessesNaming(directory), []);
+});

@@ -1,0 +1,126 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import type { CallOptions } from '../../snapshotter/api/client.ts';
+import { HarnessError } from '../error.ts';
+import { findCommand, searchPath } from '../host/commands.ts';
+import type { ProcessCost } from '../host/processes.ts';
+import { Service } from '../host/service.ts';
+import { type ContainerdClient, openContainerdClient } from './client.ts';
+import { containerdPaths, formatContainerdConfig, formatHosts } from './config.ts';
+import { Container, type ContainerRequest } from './container.ts';
+import { type PulledImage, readPulledImage } from './image.ts';
+import { type LayerProof, proveLayers } from './proof.ts';
+
+export interface ContainerdOptions {
+  /** Everything it writes lies below; must not hold another's state. */
+  readonly directory: string;
+  readonly snapshotter: 'overlayfs' | 'stargz';
+  /** Socket of the stargz snapshotter daemon. */
+  readonly snapshotterAddress?: string | undefined;
+  /** `host:port` of the plain-HTTP registry. */
+  readonly registryAddress: string;
+  /** Default: the one on PATH. */
+  readonly command?: string | undefined;
+}
+
+const startLimitMs = 30_000;
+const pullLimitMs = 900_000;
+
+/** A containerd of our own, with nothing in common with the machine's. */
+export class Containerd {
+  readonly client: ContainerdClient;
+  readonly #service: Service;
+  readonly #options: ContainerdOptions;
+
+  private constructor(options: ContainerdOptions, service: Service, client: ContainerdClient) {
+    this.#options = options;
+    this.#service = service;
+    this.client = client;
+  }
+
+  static async start(options: ContainerdOptions, signal: AbortSignal): Promise<Containerd> {
+    const command = options.command ?? (await findCommand('containerd'));
+    if (command === undefined) {
+      throw new HarnessError('missing-command', 'cannot start containerd: it is not installed', {
+        remedy: 'apt-get install containerd',
+      });
+    }
+    const { directory, snapshotter, snapshotterAddress, registryAddress } = options;
+    const paths = containerdPaths(directory);
+    const majorVersion = await readMajorVersion(command);
+    await mkdir(join(paths.hosts, registryAddress), { recursive: true });
+    await writeFile(join(paths.hosts, registryAddress, 'hosts.toml'), formatHosts(registryAddress));
+    await writeFile(paths.config, formatContainerdConfig({ directory, majorVersion, snapshotter, snapshotterAddress }));
+    const service = await Service.start({
+      name: 'containerd',
+      command,
+      args: ['--config', paths.config, '--log-level', 'warn'],
+      // The shim and runc are looked up on its PATH.
+      env: { ...process.env, PATH: searchPath().join(':') },
+      logPath: paths.log,
+    });
+    const client = openContainerdClient(paths.socket);
+    try {
+      const probe: CallOptions = { signal, timeoutMs: 2_000 };
+      await service.waitUntil(
+        async () => {
+          await client.version.version({}, probe);
+          await client.cri.listImages({}, probe);
+        },
+        startLimitMs,
+        signal,
+      );
+      return new Containerd(options, service, client);
+    } catch (error) {
+      client.close();
+      await service.stop();
+      throw error;
+    }
+  }
+
+  get pid(): number {
+    return this.#service.pid;
+  }
+
+  cost(): Promise<ProcessCost | undefined> {
+    return this.#service.cost();
+  }
+
+  /** Phase `pull`, the same call in every mode: what a kubelet asks for. */
+  async pull(reference: string, signal: AbortSignal): Promise<void> {
+    await this.client.cri.pullImage({ image: { image: reference } }, { signal, timeoutMs: pullLimitMs });
+  }
+
+  readImage(reference: string, signal: AbortSignal): Promise<PulledImage> {
+    return readPulledImage(this.client, reference, signal);
+  }
+
+  prepareContainer(request: Omit<ContainerRequest, 'snapshotter' | 'directory'>): Promise<Container> {
+    const { directory, snapshotter } = this.#options;
+    return Container.prepare(this.client, {
+      ...request,
+      snapshotter,
+      directory: join(directory, 'containers', request.id),
+    });
+  }
+
+  prove(image: PulledImage, signal: AbortSignal): Promise<LayerProof> {
+    return proveLayers(this.client, this.#options.snapshotter, image, signal);
+  }
+
+  async stop(): Promise<void> {
+    this.client.close();
+    await this.#service.stop();
+  }
+}
+
+async function readMajorVersion(command: string): Promise<number> {
+  const { stdout } = await execa(command, ['--version'], { timeout: 10_000, reject: false });
+  // "containerd <source> <version> <revision>", the version with or without a v.
+  const major = /\sv?(\d+)\.\d+/.exec(stdout)?.[1];
+  if (major === undefined) {
+    throw new HarnessError('unsupported-host', `cannot tell the version of ${command}: ${stdout.slice(0, 100)}`);
+  }
+  return Number(major);
+}

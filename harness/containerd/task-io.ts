@@ -1,0 +1,103 @@
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { HarnessError } from '../error.ts';
+
+export type StreamName = 'stdout' | 'stderr';
+
+/** More than a workload ever prints; what comes after is counted as read but not kept. */
+const keptBytes = 1 << 20;
+
+/**
+ * The standard streams of a task, as FIFOs which its shim opens. Both readers are open before the shim is: nothing that
+ * the container writes is lost, and each ends when the shim has closed its side.
+ */
+export class TaskIo {
+  readonly stdin: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Both streams have ended: everything written has been read. */
+  readonly ended: Promise<unknown>;
+  #input: number | undefined;
+  readonly #sockets: readonly Socket[];
+  readonly #text = { stdout: '', stderr: '' };
+  readonly #listeners = new Set<(line: string) => void>();
+
+  private constructor(
+    paths: Record<'stdin' | StreamName, string>,
+    input: number | undefined,
+    outputs: readonly number[],
+  ) {
+    this.stdin = paths.stdin;
+    this.stdout = paths.stdout;
+    this.stderr = paths.stderr;
+    this.#input = input;
+    const names: readonly StreamName[] = ['stdout', 'stderr'];
+    this.#sockets = outputs.map((fd) => new Socket({ fd, readable: true, writable: false }));
+    this.ended = Promise.all(this.#sockets.map((socket, index) => this.#collect(socket, names[index]!)));
+  }
+
+  /** `directory` must not exist yet. Without `input` the container's standard input is empty. */
+  static async open(directory: string, input: string | undefined): Promise<TaskIo> {
+    await mkdir(directory, { recursive: true });
+    const path = (name: string) => join(directory, name);
+    const paths = { stdin: input === undefined ? '' : path('stdin'), stdout: path('stdout'), stderr: path('stderr') };
+    await execa(
+      'mkfifo',
+      Object.values(paths).filter((fifo) => fifo !== ''),
+    );
+    const outputs = [paths.stdout, paths.stderr].map((fifo) =>
+      openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK),
+    );
+    if (input === undefined) return new TaskIo(paths, undefined, outputs);
+    // Read and write: a FIFO opens for writing alone only once it has a reader (fifo(7)). The text waits in the pipe.
+    const fd = openSync(paths.stdin, constants.O_RDWR | constants.O_NONBLOCK);
+    const io = new TaskIo(paths, fd, outputs);
+    if (writeSync(fd, input) < Buffer.byteLength(input)) {
+      io.close();
+      throw new HarnessError('usage', 'the standard input of a workload must fit into a pipe (64 KiB)');
+    }
+    return io;
+  }
+
+  text(stream: StreamName): string {
+    return this.#text[stream];
+  }
+
+  /** Calls `listener` with every line of either stream, those that were already read included. Returns how to stop. */
+  onLine(listener: (line: string) => void): () => void {
+    for (const text of [this.#text.stdout, this.#text.stderr]) {
+      for (const line of text.split('\n').slice(0, -1)) listener(line);
+    }
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Our writing end: to be closed when the shim has opened its own. */
+  closeInput(): void {
+    if (this.#input !== undefined) closeSync(this.#input);
+    this.#input = undefined;
+  }
+
+  close(): void {
+    this.closeInput();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async #collect(socket: Socket, stream: StreamName): Promise<void> {
+    socket.setEncoding('utf8');
+    let partial = '';
+    socket.on('data', (text: string) => {
+      if (this.#text[stream].length < keptBytes) this.#text[stream] += text;
+      const lines = (partial + text).split('\n');
+      partial = lines.pop()!;
+      for (const line of lines) for (const listener of this.#listeners) listener(line);
+    });
+    await new Promise<void>((resolve) => {
+      socket.once('error', () => resolve());
+      socket.once('close', () => resolve());
+    });
+  }
+}
