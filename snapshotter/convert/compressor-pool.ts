@@ -52,7 +52,8 @@ interface Thread {
 /** Threads that compress, and the shared buffers through which bytes reach them and come back without a copy. */
 export class CompressorPool {
   readonly slotCount: number;
-  readonly #threads: Thread[];
+  readonly #threads: Thread[] = [];
+  readonly #threadLimit: number;
   readonly #setup: PoolSetup;
   readonly #waiting = new Map<number, Waiting>();
   #failure: Error | undefined;
@@ -70,7 +71,7 @@ export class CompressorPool {
         compressed: new SharedArrayBuffer(compressedBytes),
       })),
     };
-    this.#threads = Array.from({ length: threads }, () => this.#startThread());
+    this.#threadLimit = threads;
   }
 
   /** To be filled before `compress`. */
@@ -82,7 +83,7 @@ export class CompressorPool {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(this.#failure);
       this.#waiting.set(batch.slot, { resolve, reject });
-      const thread = this.#threads.reduce((least, other) => (other.pending < least.pending ? other : least));
+      const thread = this.#idlestThread();
       thread.pending++;
       thread.worker.postMessage(batch);
     });
@@ -91,6 +92,15 @@ export class CompressorPool {
   async close(): Promise<void> {
     this.#fail(new Error('the compressor pool is closed'));
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
+  }
+
+  /** Threads are started when there is work for them: most layers are small, and a thread costs 50 ms. */
+  #idlestThread(): Thread {
+    const idlest = this.#threads.toSorted((one, other) => one.pending - other.pending)[0];
+    if (idlest !== undefined && (idlest.pending === 0 || this.#threads.length === this.#threadLimit)) return idlest;
+    const started = this.#startThread();
+    this.#threads.push(started);
+    return started;
   }
 
   #startThread(): Thread {

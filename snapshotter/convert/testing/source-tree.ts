@@ -1,6 +1,15 @@
 /** Trees made on disk and packed by GNU tar: input that this project did not write itself. */
 import { execFileSync } from 'node:child_process';
-import { linkSync, lutimesSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -9,6 +18,7 @@ export type SourceNode =
   | { readonly kind: 'dir'; readonly path: string }
   | { readonly kind: 'symlink'; readonly path: string; readonly target: string }
   | { readonly kind: 'hardlink'; readonly path: string; readonly target: string }
+  | { readonly kind: 'hole'; readonly path: string; readonly sizeBytes: number }
   | { readonly kind: 'fifo'; readonly path: string };
 
 export interface TarOptions {
@@ -35,6 +45,10 @@ export function packTree(nodes: readonly SourceNode[], options: TarOptions = {})
           break;
         case 'hardlink':
           linkSync(join(top, node.target), path);
+          break;
+        case 'hole':
+          writeFileSync(path, '');
+          truncateSync(path, node.sizeBytes);
           break;
         case 'fifo':
           execFileSync('mkfifo', [path]);

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { boundOf, type MemberCodec, MemberCompressor } from './compress.ts';
+
+const inputs = [
+  Buffer.of(0x0f),
+  Buffer.alloc(0),
+  Buffer.from('text '.repeat(1000)),
+  randomBytes(70_000),
+  Buffer.alloc(4 << 20, 'ab'),
+  randomBytes(4 << 20),
+];
+const inflate = { gzip: gunzipSync, zstd: zstdDecompressSync };
+
+for (const codec of ['gzip', 'zstd'] satisfies MemberCodec[]) {
+  test(`a ${codec} state kept from member to member writes what a fresh one writes`, { timeout: 20_000 }, () => {
+    const kept = new MemberCompressor(codec, 6);
+    const output = Buffer.alloc(boundOf(4 << 20));
+    for (const input of [...inputs, ...inputs.toReversed()]) {
+      const member = Buffer.from(output.subarray(0, kept.compress(input, output)));
+      assert.ok(member.length <= boundOf(input.length));
+      assert.deepEqual(inflate[codec](member), input);
+      const fresh = Buffer.alloc(boundOf(input.length));
+      assert.deepEqual(fresh.subarray(0, new MemberCompressor(codec, 6).compress(input, fresh)), member);
+    }
+  });
+}
+
+test('an output that is too small is an error, and the next member is whole again', { timeout: 10_000 }, () => {
+  const compressor = new MemberCompressor('gzip', 6);
+  assert.throws(() => compressor.compress(randomBytes(1000), Buffer.alloc(100)), /the output is full/);
+  const output = Buffer.alloc(boundOf(3));
+  assert.equal(gunzipSync(output.subarray(0, compressor.compress(Buffer.from('abc'), output))).toString(), 'abc');
+});

@@ -1,0 +1,69 @@
+/** A converted blob as a lazy reader sees it: footer, TOC, and each file chunk by chunk, verified. */
+import { readFileSync } from 'node:fs';
+import { FOOTER_MAX, type Footer, parseFooter } from '../../estargz/footer.ts';
+import { inflateMember } from '../../estargz/member.ts';
+import { readTocMember } from '../../estargz/toc.ts';
+import { type Digest, digestOf } from '../../registry/digest.ts';
+
+export interface JsonEntry {
+  readonly name: string;
+  readonly type: string;
+  readonly size?: number;
+  readonly modtime?: string;
+  readonly linkName?: string;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly userName?: string;
+  readonly groupName?: string;
+  readonly devMajor?: number;
+  readonly devMinor?: number;
+  readonly xattrs?: Readonly<Record<string, string>>;
+  readonly digest?: string;
+  readonly offset?: number;
+  readonly endOffset?: number;
+  readonly innerOffset?: number;
+  readonly chunkOffset?: number;
+  readonly chunkSize?: number;
+  readonly chunkDigest?: string;
+}
+
+export interface LazyBlob {
+  readonly footer: Footer;
+  readonly tocDigest: Digest;
+  readonly entries: readonly JsonEntry[];
+  /** The content, every digest checked; throws if one is wrong. */
+  read(name: string): Buffer;
+}
+
+export function openLazyBlob(path: string): LazyBlob {
+  const blob = readFileSync(path);
+  const footer = parseFooter(blob.subarray(-FOOTER_MAX), blob.length);
+  if (footer === undefined) throw new Error(`${path} has no footer`);
+  const json = readTocMember(blob.subarray(footer.tocOffset, footer.tocEnd), footer);
+  const { entries } = JSON.parse(json.toString('utf8')) as { entries: JsonEntry[] };
+  const starts = entries.flatMap(({ offset, innerOffset }) => (offset && !innerOffset ? [offset] : []));
+  const memberEnd = (offset: number): number =>
+    Math.min(footer.payloadEnd, ...starts.filter((start) => start > offset));
+
+  const read = (name: string): Buffer => {
+    const file = entries.find((entry) => entry.name === name && entry.type === 'reg');
+    if (file === undefined) throw new Error(`the TOC has no file ${name}`);
+    const chunks = entries.filter((entry) => entry.name === name && entry.offset !== undefined);
+    const content = Buffer.concat(
+      chunks.map((chunk) => {
+        const inner = chunk.innerOffset ?? 0;
+        const sizeBytes = chunk.chunkSize ?? file.size! - (chunk.chunkOffset ?? 0);
+        const member = blob.subarray(chunk.offset!, memberEnd(chunk.offset!));
+        const bytes = inflateMember(member, footer.compression, inner + sizeBytes).subarray(inner);
+        if (chunk.chunkDigest !== undefined && digestOf(bytes) !== chunk.chunkDigest) {
+          throw new Error(`chunk of ${name} at ${chunk.chunkOffset ?? 0} has another digest`);
+        }
+        return bytes;
+      }),
+    );
+    if (digestOf(content) !== file.digest) throw new Error(`${name} has another digest`);
+    return content;
+  };
+  return { footer, tocDigest: digestOf(json), entries, read };
+}
