@@ -15,7 +15,7 @@ export interface DistributionDatum {
 /** Every total as a point on its empirical distribution: spread, outliers and overlap that a bar hides. */
 export function distributionChart(run: Run): Chart {
   const columns = Math.min(4, run.workloads.length);
-  const width = Math.min(260, Math.floor((frameWidth - 2 * framePadding - 58 - 18 * (columns - 1)) / columns));
+  const width = Math.min(380, Math.floor((frameWidth - 2 * framePadding - 58 - 18 * (columns - 1)) / columns));
   const color = {
     field: 'mode',
     type: 'nominal' as const,

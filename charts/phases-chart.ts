@@ -25,7 +25,7 @@ const mostColumns = 4;
 export function phasesChart(run: Run): Chart {
   const columns = Math.min(mostColumns, run.workloads.length);
   const room = frameWidth - 2 * framePadding - axisWidth - facetSpacing * (columns - 1);
-  const width = Math.min(260, Math.floor(room / columns));
+  const width = Math.min(380, Math.floor(room / columns));
   // Room for two lines of words above the highest bar.
   const highest = Math.max(0, ...run.groups.map((group) => (group.samples.at(-1)?.totalMs ?? 0) / 1000));
   const y = { field: 'seconds', type: 'quantitative' as const, scale: { domain: [0, highest * 1.15 || 1] } };

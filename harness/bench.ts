@@ -60,7 +60,7 @@ export async function runBench<W extends Titled, M extends Titled>(
     });
   }
   await using stack = new AsyncDisposableStack();
-  await rooms.preflight({ stateDir: options.stateDir, outDir: options.outDir });
+  await rooms.preflight({ stateDir: options.stateDir });
   const lock = await lockStateDir(options.stateDir);
   stack.defer(() => lock.release());
   const { runId, path: resultDir } = await createResultDir(options.outDir, new Date());
@@ -70,6 +70,8 @@ export async function runBench<W extends Titled, M extends Titled>(
   const { stateDir } = options;
   const link = { rttMs: options.rttMs, bandwidthMbps: options.bandwidthMbps };
   await rooms.ensurePackages(false, progress, signal);
+  const { machine, warnings } = await rooms.describeMachine(stateDir);
+  for (const warning of warnings) progress.warn(warning);
   const environment = await openEnvironment(resultDir, {
     runId,
     commandLine: process.argv,
@@ -78,7 +80,8 @@ export async function runBench<W extends Titled, M extends Titled>(
     link,
     workloads: selection.workloads.map(({ name, title }) => ({ name, title })),
     modes: selection.modes.map(({ name, title }) => ({ name, title })),
-    machine: await rooms.describeMachine(stateDir),
+    machine,
+    warnings,
   });
   const request = { workloads: selection.workloads, modes: selection.modes, stateDir, link, reporter: progress };
   const { executor, record } = await rooms.openExecutor(request, signal);

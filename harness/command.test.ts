@@ -41,6 +41,8 @@ test('a run writes a row per cell, a summary and the environment, and shows a ta
   assert.equal(environment.seed, 7);
   assert.equal(environment.machine.kernel, 'a kernel');
   assert.equal(environment.images.python, 'a digest');
+  assert.deepEqual(environment.warnings, ['something else is busy']);
+  assert.match(run.stderr, /warning: something else is busy/);
   assert.match(run.stdout, /estargz +0\.08 +0\.02 +1\.00 +1\.10 +10\.0 +3\.7×/);
   for (const line of run.stdout.split('\n')) assert.ok(line.length <= 80 || line.includes('/'), line);
 });

@@ -9,7 +9,9 @@ export interface EnvironmentStart {
   readonly link: { readonly rttMs: number; readonly bandwidthMbps: number | undefined };
   readonly workloads: readonly { readonly name: string; readonly title: string }[];
   readonly modes: readonly { readonly name: string; readonly title: string }[];
-  readonly machine: Readonly<Record<string, unknown>>;
+  readonly machine: object;
+  /** What on the machine may have disturbed the run. */
+  readonly warnings: readonly string[];
 }
 
 /** environment.json: under which conditions the numbers came about. Written at the start, completed at the end. */

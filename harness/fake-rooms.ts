@@ -43,7 +43,7 @@ export function fakeRooms(runCell: FakeCell, overrides: Partial<Rooms> = {}): Fa
     preflight: async () => void calls.push('preflight'),
     missingPackages: async () => ['runc', 'buildah'],
     ensurePackages: async () => void calls.push('packages'),
-    describeMachine: async () => ({ kernel: 'a kernel' }),
+    describeMachine: async () => ({ machine: { kernel: 'a kernel' }, warnings: ['something else is busy'] }),
     openExecutor: async ({ reporter }) => {
       calls.push('open');
       reporter.step('images', 'python: layer 1 of 3');

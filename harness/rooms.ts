@@ -28,11 +28,12 @@ export interface Rooms<W extends Titled = Titled, M extends Titled = Titled> {
   readonly modes: readonly M[];
   readonly isRoot: boolean;
   /** Rejects with one clear line where a run cannot work here. */
-  preflight(request: { readonly stateDir: string; readonly outDir: string }): Promise<void>;
+  preflight(request: { readonly stateDir: string }): Promise<void>;
   /** Names of the packages that an installation would bring. */
   missingPackages(forTests: boolean): Promise<readonly string[]>;
   ensurePackages(forTests: boolean, reporter: Reporter, signal: AbortSignal): Promise<void>;
-  describeMachine(stateDir: string): Promise<Readonly<Record<string, unknown>>>;
+  /** The machine, for environment.json, and what on it may disturb a measurement. */
+  describeMachine(stateDir: string): Promise<{ readonly machine: object; readonly warnings: readonly string[] }>;
   /** Registry, images, link, cells. Undoes what it began if it rejects. */
   openExecutor(request: ExecutorRequest<W, M>, signal: AbortSignal): Promise<OpenExecutor<W, M>>;
   /** Draws from the CSV alone; returns the files. */
