@@ -27,6 +27,8 @@ export class BlobLocator {
   readonly #locations = new Map<string, Location>();
   /** The server that answered last: ranges of one blob do not wander between servers. */
   #preferred: string | undefined;
+  /** The server whose body broke off without progress: asked last, should there be another. */
+  #avoided: string | undefined;
 
   constructor(sender: Sender, reference: Reference, digest: Digest, urls: readonly string[], operation: string) {
     this.#sender = sender;
@@ -56,11 +58,19 @@ export class BlobLocator {
     });
   }
 
+  /** The body of the last answer was of no use. */
+  avoidLast(): void {
+    this.#avoided = this.#preferred;
+    this.#preferred = undefined;
+  }
+
   #order(): Candidate[] {
     const candidates: Candidate[] = this.#sender.pullOrder(this.#reference);
     for (const url of this.#urls) candidates.push({ endpoint: this.#sender.endpointOf(url.host), url });
     const index = candidates.findIndex(({ endpoint }) => endpoint.authority === this.#preferred);
     if (index > 0) candidates.unshift(...candidates.splice(index, 1));
+    const last = candidates.findIndex(({ endpoint }) => endpoint.authority === this.#avoided);
+    if (last >= 0 && this.#avoided !== this.#preferred) candidates.push(...candidates.splice(last, 1));
     return candidates;
   }
 

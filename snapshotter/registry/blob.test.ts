@@ -109,7 +109,11 @@ describe('ranges of a blob, from servers as they come', () => {
     await withProxy(stored, { faults }, { clock, retry: { maxRetries: 2 } }, async ({ client, reference, proxy }) => {
       const reading = collect(client.blob(reference, stored.digest).fetchRange(0, 10, signal));
       await assert.rejects(reading, { code: 'unreachable' });
-      assert.equal(proxy.counts.resets, 9, '3 attempts for each of 3 requests');
+      assert.equal(proxy.counts.resets, 3);
+      proxy.behave({ faults: { cut: 1, mostInARow: 1_000 } });
+      const cut = collect(client.blob(reference, stored.digest).fetchRange(0, 10, signal));
+      await assert.rejects(cut, { code: 'unreachable', message: /body ended|SOCKET|ECONNRESET/ });
+      assert.equal(proxy.counts.cuts, 3);
     });
   });
 
@@ -201,6 +205,21 @@ describe('ranges of a blob, from servers as they come', () => {
       await client.close();
       await mirror.close();
       await empty.registry.close();
+    }
+  });
+
+  it('turns to the next server when the bodies of one keep breaking off', limit, async () => {
+    const mirror = await startHostileProxy({ upstream: stored.registry.host, faults: { cut: 1, mostInARow: 1_000 } });
+    const { host } = stored.registry;
+    const client = new RegistryClient({ hosts: { [host]: { mirrors: [{ host: mirror.host }] } } });
+    try {
+      const source = client.blob(parseReference(`${host}/${stored.repository}`), stored.digest);
+      const bytes = await collect(source.fetchRange(0, 10, signal));
+      assert.ok(bytes.equals(stored.content.subarray(0, 10)));
+      assert.equal(mirror.counts.cuts, 1);
+    } finally {
+      await client.close();
+      await mirror.close();
     }
   });
 

@@ -1,5 +1,6 @@
 import { BlobLocator } from './blob-locator.ts';
-import { openRange, type SatisfiedRange } from './blob-range.ts';
+import { openRange, type RangeStream, type SatisfiedRange } from './blob-range.ts';
+import type { HttpResponse } from './connections.ts';
 import { parseContentRange, parseUnsatisfiedRange } from './content-range.ts';
 import { type Digest, digester } from './digest.ts';
 import { RegistryError } from './error.ts';
@@ -48,8 +49,7 @@ export class RegistryBlob implements BlobSource {
   async fetchSuffix(lengthBytes: number, signal: AbortSignal): Promise<BlobSuffix> {
     checkLength(lengthBytes);
     if (this.#sizeBytes !== undefined) return await this.#collectTail(lengthBytes, this.#sizeBytes, signal);
-    const response = await this.#locator.request(`bytes=-${lengthBytes}`, signal);
-    const stream = await openRange(response, { suffixBytes: lengthBytes }, this.#operation);
+    const { response, stream } = await this.#ask({ suffixBytes: lengthBytes }, signal);
     switch (stream.kind) {
       case 'unsatisfied':
         // Some servers refuse a suffix longer than the blob, some any suffix (Azure): the size makes it a plain range.
@@ -85,8 +85,7 @@ export class RegistryBlob implements BlobSource {
   async *fetchWhole(signal: AbortSignal): AsyncGenerator<Buffer> {
     const hash = digester();
     let position = 0;
-    const response = await this.#locator.request(undefined, signal);
-    const first = await openRange(response, { start: 0, end: undefined }, this.#operation);
+    const { response, stream: first } = await this.#ask('whole', signal);
     if (first.kind === 'unsatisfied') throw this.#badRange('HTTP 416 to a request for the whole', response.status);
     const total = first.totalBytes;
     const chunks = total === undefined ? first.chunks(0, undefined) : this.#read(0, total, signal, first);
@@ -114,8 +113,9 @@ export class RegistryBlob implements BlobSource {
     let sinceFailureBytes = 0;
     let current = stream;
     while (position < end) {
+      // Has had its own retries: what fails here has failed.
+      current ??= await this.#open(position, end, signal);
       try {
-        current ??= await this.#open(position, end, signal);
         for await (const chunk of current.chunks(position, end)) {
           position += chunk.length;
           sinceFailureBytes += chunk.length;
@@ -125,12 +125,13 @@ export class RegistryBlob implements BlobSource {
         throw this.#shortBody(position, end);
       } catch (error) {
         signal.throwIfAborted();
-        current = undefined;
         if (position === end && isRetryableError(error)) return;
         if (sinceFailureBytes >= progressBytes) failures = 0;
-        sinceFailureBytes = 0;
+        else this.#locator.avoidLast();
         failures++;
         if (failures > maxFailures || !isRetryableError(error)) throw error;
+        sinceFailureBytes = 0;
+        current = undefined;
       }
       // Once is bad luck: the first resumption goes out at once.
       if (failures > 1) await this.#sender.transport.wait(failures - 1, signal);
@@ -138,8 +139,7 @@ export class RegistryBlob implements BlobSource {
   }
 
   async #open(start: number, end: number, signal: AbortSignal): Promise<SatisfiedRange> {
-    const response = await this.#locator.request(`bytes=${start}-${end - 1}`, signal);
-    const stream = await openRange(response, { start, end }, this.#operation);
+    const { response, stream } = await this.#ask({ start, end }, signal);
     if (stream.kind === 'unsatisfied') {
       await response.body.drain();
       this.#sizeBytes ??= stream.totalBytes;
@@ -151,6 +151,26 @@ export class RegistryBlob implements BlobSource {
       throw this.#badRange(`bytes ${start} to ${end} are beyond its size of ${stream.totalBytes}`, response.status);
     }
     return stream;
+  }
+
+  /** One request, its answer's head read; repeated if the body breaks off before a multipart has told its range. */
+  async #ask(
+    wanted: { readonly suffixBytes: number } | { readonly start: number; readonly end: number } | 'whole',
+    signal: AbortSignal,
+  ): Promise<{ readonly response: HttpResponse; readonly stream: RangeStream }> {
+    const { transport } = this.#sender;
+    for (let attempt = 1; ; attempt++) {
+      const response = await this.#locator.request(wanted === 'whole' ? undefined : rangeHeader(wanted), signal);
+      try {
+        const range = wanted === 'whole' ? { start: 0, end: undefined } : wanted;
+        return { response, stream: await openRange(response, range, this.#operation) };
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#locator.avoidLast();
+        if (attempt > transport.retry.maxRetries || !isRetryableError(error)) throw error;
+      }
+      await transport.wait(attempt, signal);
+    }
   }
 
   async #collectTail(lengthBytes: number, blobSizeBytes: number, signal: AbortSignal): Promise<BlobSuffix> {
@@ -214,6 +234,12 @@ export class RegistryBlob implements BlobSource {
       remedy: '',
     });
   }
+}
+
+function rangeHeader(
+  wanted: { readonly suffixBytes: number } | { readonly start: number; readonly end: number },
+): string {
+  return 'suffixBytes' in wanted ? `bytes=-${wanted.suffixBytes}` : `bytes=${wanted.start}-${wanted.end - 1}`;
 }
 
 function checkLength(lengthBytes: number): void {

@@ -1,5 +1,6 @@
 import { Authorizer } from './authorizer.ts';
 import { type BlobSource, RegistryBlob } from './blob.ts';
+import type { HttpResponse } from './connections.ts';
 import { type Digest, digestOf } from './digest.ts';
 import { RegistryError } from './error.ts';
 import type { HostOptions } from './host.ts';
@@ -7,7 +8,7 @@ import { type Keychain, type KeychainFailure, keychainChain } from './keychain.t
 import { manifestMediaTypes, mediaTypes } from './manifest.ts';
 import { type BlobUpload, Pusher } from './push.ts';
 import { formatReference, manifestName, type Reference } from './reference.ts';
-import { Sender } from './sender.ts';
+import { type RegistryRequest, Sender } from './sender.ts';
 import { headerText, Transport, type TransportOptions } from './transport.ts';
 
 export interface RegistryClientOptions extends TransportOptions {
@@ -44,7 +45,7 @@ export class RegistryClient {
   /** Manifest or index, verified against the reference's digest or the one the registry states. */
   async fetchManifest(reference: Reference, signal: AbortSignal): Promise<FetchedManifest> {
     const operation = `fetch manifest ${formatReference(reference)}`;
-    const response = await this.#sender.pull({
+    const request: RegistryRequest = {
       reference,
       method: 'GET',
       target: `/v2/${reference.repository}/manifests/${manifestName(reference)}`,
@@ -53,9 +54,10 @@ export class RegistryClient {
       kind: 'manifest',
       operation,
       signal,
-    });
+    };
+    const send = (): Promise<HttpResponse> => this.#sender.pull(request);
+    const { response, bytes } = await this.#transport.readWhole(send, mostManifestBytes, signal);
     const host = response.url.host;
-    const bytes = await response.body.readAll(mostManifestBytes);
     if (bytes === undefined) {
       throw new RegistryError('too-large', `more than ${mostManifestBytes} bytes`, { operation, host });
     }

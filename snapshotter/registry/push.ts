@@ -54,9 +54,10 @@ export class Pusher {
     const mount = blob.mountFrom === undefined ? undefined : { digest: blob.digest, fromRepository: blob.mountFrom };
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt > transport.retry.maxRetries;
+      // Has had its own retries: what fails here has failed.
+      const upload = await this.#start(reference, operation, signal, mount);
+      if (upload === undefined) return;
       try {
-        const upload = await this.#start(reference, operation, signal, mount);
-        if (upload === undefined) return;
         const response = await this.#finish(reference, operation, upload, blob, signal);
         if (response.status < 300) return await response.body.drain();
         const error = await statusError(response, operation, transport.clock.now());

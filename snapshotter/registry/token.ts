@@ -1,5 +1,5 @@
 import type { Challenge } from './challenge.ts';
-import type { HttpRequest } from './connections.ts';
+import type { HttpRequest, HttpResponse } from './connections.ts';
 import { RegistryError } from './error.ts';
 import { type Endpoint, hostnameOf, isLoopback } from './host.ts';
 import type { Credential } from './keychain.ts';
@@ -53,10 +53,10 @@ export async function fetchToken(
       : { ...base, ...plainRequest(service, scopes, credential) };
 
   const nowMs = transport.clock.now();
-  const response = await transport.send(request, { kind: 'token', signal });
+  const send = (): Promise<HttpResponse> => transport.send(request, { kind: 'token', signal });
+  const { response, bytes } = await transport.readWhole(send, responseLimitBytes, signal);
   if (response.status !== 200) {
-    const error = await statusError(response, operation, nowMs);
-    if (response.status >= 500 || response.status === 429) throw error;
+    if (response.status >= 500 || response.status === 429) throw await statusError(response, operation, nowMs);
     // A token service says "no" with 400, 401, 403 and 404 alike.
     throw new RegistryError('unauthorized', `the token service refused with HTTP ${response.status}`, {
       operation,
@@ -64,7 +64,7 @@ export async function fetchToken(
       status: response.status,
     });
   }
-  return readToken(await response.body.readAll(responseLimitBytes), nowMs, operation, service.realm.host);
+  return readToken(bytes, nowMs, operation, service.realm.host);
 }
 
 /** Credentials are not sent in the clear on the word of a registry that itself is reached by TLS. */

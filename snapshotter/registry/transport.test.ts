@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { RegistryClient } from './client.ts';
+import { digestOf } from './digest.ts';
+import { mediaTypes } from './manifest.ts';
 import { parseReference } from './reference.ts';
 import {
   collect,
+  inPieces,
   limit,
   recordingClock,
   type StoredBlob,
@@ -78,6 +81,20 @@ describe('requests over a network that fails', () => {
           [404, undefined],
         ],
       );
+    });
+  });
+
+  it('reads a manifest whose body broke off again', limit, async () => {
+    const config = Buffer.from('{}');
+    const descriptor = { mediaType: mediaTypes.ociConfig, digest: digestOf(config), size: config.length };
+    const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, config: descriptor, layers: [] }));
+    await withProxy(stored, {}, { clock: recordingClock() }, async ({ client, reference, proxy }) => {
+      const upload = { digest: descriptor.digest, sizeBytes: config.length, open: () => inPieces(config) };
+      await client.pushBlob(reference, upload, signal);
+      await client.pushManifest(reference, mediaTypes.ociManifest, manifest, signal);
+      proxy.behave({ faults: { cut: 1, mostInARow: 2 } });
+      assert.deepEqual((await client.fetchManifest(reference, signal)).bytes, manifest);
+      assert.equal(proxy.counts.cuts, 2);
     });
   });
 

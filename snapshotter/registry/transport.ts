@@ -97,6 +97,24 @@ export class Transport {
     }
   }
 
+  /** A response with all of its body, at most `limitBytes` (undefined: it is longer); sent again if the body stops early. */
+  async readWhole(
+    send: () => Promise<HttpResponse>,
+    limitBytes: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly response: HttpResponse; readonly bytes: Buffer | undefined }> {
+    for (let attempt = 1; ; attempt++) {
+      // Has had its own retries: what fails here has failed.
+      const response = await send();
+      try {
+        return { response, bytes: await response.body.readAll(limitBytes) };
+      } catch (error) {
+        if (attempt > this.retry.maxRetries || !isRetryableError(error)) throw error;
+      }
+      await this.wait(attempt, signal);
+    }
+  }
+
   /** Waits before retry number `retry` (from 1), at least as long as the server asked for. */
   async wait(retry: number, signal: AbortSignal, askedMs = 0): Promise<void> {
     await this.clock.sleep(Math.max(askedMs, backoffMs(this.retry, retry, this.random)), signal);
