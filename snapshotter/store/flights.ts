@@ -73,11 +73,13 @@ export class Flights {
       (member) => this.#offsetOf(member),
       (member) => this.#endOf(member),
     )) {
-      const wide =
-        priority === 'demand'
-          ? this.#context.window.plan(span.first, span.last, (m) => this.#isFree(m, priority))
-          : span;
-      this.#start(wide, priority);
+      if (priority !== 'demand') {
+        this.#start(span, priority);
+        continue;
+      }
+      const plan = this.#context.window.plan(span.first, span.last, (member) => this.#isFree(member, priority));
+      this.#start(plan.demand, priority);
+      for (const ahead of plan.ahead) this.#start(ahead, 'prefetch');
     }
     return { joined: needed.length === 0, done: this.#wait(members, signal) };
   }
@@ -183,6 +185,7 @@ export class Flights {
     const sentMs = performance.now();
     const linkBefore = arrived.get(link) ?? 0;
     let firstByteMs: number | undefined;
+    let ownBytes = 0;
     let held = false;
     let outcome: 'ok' | 'error' = 'error';
     metrics.requestStarted(run.priority);
@@ -200,6 +203,7 @@ export class Flights {
           received: (sizeBytes) => {
             firstByteMs ??= performance.now() - sentMs;
             run.position += sizeBytes;
+            ownBytes += sizeBytes;
             arrived.set(link, (arrived.get(link) ?? 0) + sizeBytes);
             metrics.bytesFetched(run.priority, sizeBytes);
             if (run.priority !== 'background') return undefined;
@@ -213,8 +217,10 @@ export class Flights {
     } finally {
       const totalMs = performance.now() - sentMs;
       metrics.requestFinished(run.priority, outcome, totalMs);
-      const sizeBytes = (arrived.get(link) ?? 0) - linkBefore;
-      if (outcome === 'ok' && !held && firstByteMs !== undefined) link.observe({ firstByteMs, totalMs, sizeBytes });
+      const otherBytes = (arrived.get(link) ?? 0) - linkBefore - ownBytes;
+      if (outcome === 'ok' && !held && firstByteMs !== undefined) {
+        link.observe({ firstByteMs, totalMs, sizeBytes: ownBytes, otherBytes });
+      }
     }
   }
 

@@ -4,8 +4,10 @@ export interface LinkSample {
   readonly firstByteMs: number;
   /** From sending the request to its last body byte. */
   readonly totalMs: number;
-  /** Body bytes of this request and of whatever else arrived meanwhile over the same link. */
+  /** Body bytes of this request. */
   readonly sizeBytes: number;
+  /** Body bytes of other requests that arrived over the same link meanwhile. */
+  readonly otherBytes?: number;
 }
 
 export interface LinkEstimate {
@@ -19,6 +21,7 @@ export interface LinkEstimate {
 const keptSamples = 16;
 /** Below this a transfer time is mostly noise. */
 const leastTimedBytes = 64 * 1024;
+const leastTransferRtts = 0.2;
 export const leastWindowBytes = 64 * 1024;
 const mostWindowBytes = 4 * 1024 * 1024;
 
@@ -36,12 +39,14 @@ export function createLinkEstimate(): LinkEstimate {
     get bandwidthBytesPerMs() {
       return bandwidths.length === 0 ? 12_500 : Math.max(...bandwidths);
     },
-    observe({ firstByteMs, totalMs, sizeBytes }) {
+    observe({ firstByteMs, totalMs, sizeBytes, otherBytes = 0 }) {
       push(rtts, Math.max(firstByteMs, 0.05));
       if (sizeBytes < leastTimedBytes) return;
-      // Not totalMs - firstByteMs: a busy event loop sees the first byte late and all others at once.
-      const transferMs = Math.max(totalMs - Math.min(...rtts), 0.05);
-      push(bandwidths, sizeBytes / transferMs);
+      const rttMs = Math.min(...rtts);
+      // Not totalMs - firstByteMs: a busy event loop sees the first byte late and all others at once. A transfer that is
+      // short beside the RTT is mostly its noise, so it counts as longer. Others' bytes came in the first RTT as well.
+      const transferMs = Math.max(totalMs - rttMs, leastTransferRtts * rttMs, 0.2);
+      push(bandwidths, Math.max(sizeBytes / transferMs, (sizeBytes + otherBytes) / Math.max(totalMs, rttMs)));
     },
     windowBytes() {
       const productBytes = this.rttMs * this.bandwidthBytesPerMs;
