@@ -1,32 +1,24 @@
 import assert from 'node:assert/strict';
-import { chownSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { RpcError, type ServiceClient } from '../api/client.ts';
-import type { Info, Snapshots } from '../api/types/snapshots.ts';
+import type { Info } from '../api/types/snapshots.ts';
 import { dateOf } from '../api/well-known.ts';
-import { mountAt, unmount, whileMounted } from './testing/mounts.ts';
+import { fileCases } from './suite-files.ts';
+import { whileMounted } from './testing/mounts.ts';
+import {
+  addLayer,
+  type Change,
+  flatten,
+  list,
+  rejects,
+  rooted,
+  type SuiteCase,
+  type SuiteContext,
+  stat,
+} from './testing/suite-context.ts';
 import { describeTree } from './testing/tree.ts';
 
-/**
- * The cases of containerd's snapshotter test suite (core/snapshots/testsuite), over gRPC. They say what any snapshotter
- * must do, so they run against containerd's overlayfs as well, which shows that they are right.
- */
-export interface SuiteContext {
-  readonly client: ServiceClient<Snapshots>;
-  /** The name the service knows the snapshotter by; a snapshotter's own service ignores it. */
-  readonly snapshotter: string;
-  /** An empty directory of the case's own. */
-  readonly work: string;
-  /** Starts every key of the case: cases share a snapshotter. */
-  readonly prefix: string;
-}
-
-export interface SuiteCase {
-  readonly title: string;
-  run(context: SuiteContext): Promise<void>;
-}
-
-export const suite: readonly SuiteCase[] = [
+const ruleCases: readonly SuiteCase[] = [
   { title: 'layers are prepared, changed, committed, viewed and removed', run: checkBasic },
   { title: 'an active snapshot is there, with its kind and parent', run: checkStatActive },
   { title: 'a committed snapshot is there, its key is gone', run: checkStatCommitted },
@@ -35,112 +27,17 @@ export const suite: readonly SuiteCase[] = [
   { title: 'Update changes labels by mask and nothing else', run: checkUpdate },
   { title: 'a removed key and name can be used again', run: checkRemove },
   { title: 'List selects by name, parent, kind and labels', run: checkWalk },
-  {
-    title: 'files changed in an upper layer show their new content and mode',
-    run: (context) =>
-      checkLayers(context, [
-        (root) => {
-          mkdirSync(join(root, 'etc'), { mode: 0o700 });
-          writeFileSync(join(root, 'etc/hosts'), 'mydomain 10.0.0.1');
-          writeFileSync(join(root, 'etc/profile'), 'PATH=/usr/bin', { mode: 0o644 });
-        },
-        (root) => {
-          writeFileSync(join(root, 'etc/hosts'), 'mydomain 10.0.0.2');
-          rmSync(join(root, 'etc/profile'));
-          writeFileSync(join(root, 'etc/profile'), 'PATH=/usr/bin', { mode: 0o600 });
-          mkdirSync(join(root, 'root'), { mode: 0o700 });
-          writeFileSync(join(root, 'root/.bashrc'), 'PATH=/usr/sbin:/usr/bin');
-        },
-      ]),
-  },
-  {
-    title: 'a directory removed and made again hides what was below it',
-    run: (context) =>
-      checkLayers(context, [
-        (root) => {
-          mkdirSync(join(root, 'lib'), { mode: 0o700 });
-          writeFileSync(join(root, 'lib/hidden'), '');
-        },
-        (root) => {
-          rmSync(join(root, 'lib'), { recursive: true });
-          mkdirSync(join(root, 'lib'), { mode: 0o700 });
-          writeFileSync(join(root, 'lib/not-hidden'), '');
-        },
-        (root) => writeFileSync(join(root, 'lib/newfile'), ''),
-      ]),
-  },
-  {
-    title: 'a change of owner reaches every level',
-    run: (context) =>
-      checkLayers(context, [
-        (root) => {
-          mkdirSync(join(root, 'opt/a/b'), { recursive: true, mode: 0o700 });
-          writeFileSync(join(root, 'opt/a/b/file.txt'), 'hello');
-        },
-        (root) => {
-          for (const name of ['opt', 'opt/a', 'opt/a/b', 'opt/a/b/file.txt']) chownSync(join(root, name), 1, 1);
-        },
-      ]),
-  },
-  { title: 'owners and modes of directories survive a commit', run: checkDirectoryPermissions },
   { title: 'a snapshot with a child cannot be removed', run: checkRemoveIntermediate },
-  {
-    title: 'a file deleted in a layer stays deleted above it',
-    run: (context) =>
-      checkLayers(context, [
-        (root) => {
-          writeFileSync(join(root, 'foo'), 'foo\n');
-          writeFileSync(join(root, 'foobar'), 'foobar\n');
-        },
-        (root) => rmSync(join(root, 'foobar')),
-        () => {},
-      ]),
-  },
-  {
-    title: 'files move from a lower layer to a new place',
-    run: (context) =>
-      checkLayers(context, [
-        (root) => {
-          mkdirSync(join(root, 'dir1'), { mode: 0o700 });
-          writeFileSync(join(root, 'dir1/f1'), 'Hello');
-          mkdirSync(join(root, 'dir2'), { mode: 0o700 });
-          writeFileSync(join(root, 'dir2/f2'), '...');
-        },
-        (root) => {
-          mkdirSync(join(root, 'dir3'), { mode: 0o700 });
-          writeFileSync(join(root, 'dir3/f1'), 'Hello');
-          rmSync(join(root, 'dir1'), { recursive: true });
-          linkSync(join(root, 'dir2/f2'), join(root, 'dir3/f2'));
-          rmSync(join(root, 'dir2/f2'));
-        },
-      ]),
-  },
   { title: 'a view cannot be written to', run: checkViewReadonly },
   { title: 'snapshots can be looked at while they are listed', run: checkStatInWalk },
   { title: 'the root of a snapshot has mode 0755', run: checkRootPermission },
-  {
-    title: 'files are renamed over others of a lower layer',
-    run: (context) =>
-      checkLayers(context, [
-        (root) => {
-          mkdirSync(join(root, 'somefiles'), { mode: 0o700 });
-          writeFileSync(join(root, 'somefiles/f1'), 'was here first!');
-          writeFileSync(join(root, 'somefiles/f2'), 'nothing interesting');
-        },
-        (root) => {
-          writeFileSync(join(root, 'somefiles/f1-overwrite'), 'new content 1');
-          renameSync(join(root, 'somefiles/f1-overwrite'), join(root, 'somefiles/f1'));
-          renameSync(join(root, 'somefiles/f2'), join(root, 'somefiles/f3'));
-        },
-      ]),
-  },
-  { title: '128 layers are mounted at once', run: check128Layers },
 ];
 
-type Change = (root: string) => void;
-
-/** containerd's garbage collector takes what nothing refers to; this label keeps a snapshot. */
-const rooted = { 'containerd.io/gc.root': '2024-01-01T00:00:00Z' };
+/**
+ * The cases of containerd's snapshotter test suite (core/snapshots/testsuite), over gRPC. They say what any snapshotter
+ * must do, so they run against containerd's overlayfs as well, which shows that they are right.
+ */
+export const suite: readonly SuiteCase[] = [...ruleCases, ...fileCases];
 
 async function checkBasic(context: SuiteContext): Promise<void> {
   const { client, snapshotter, work, prefix } = context;
@@ -328,31 +225,6 @@ async function checkWalk(context: SuiteContext): Promise<void> {
   }
 }
 
-async function checkDirectoryPermissions(context: SuiteContext): Promise<void> {
-  const owned = (root: string, ...names: string[]) => {
-    for (const name of names) chownSync(join(root, name), 1, 1);
-  };
-  await checkLayers(context, [
-    (root) => {
-      for (const name of ['dir1', 'dir2', 'dir3', 'dir4', 'dir5']) mkdirSync(join(root, name), { mode: 0o700 });
-      writeFileSync(join(root, 'dir4/f1'), '...');
-      writeFileSync(join(root, 'dir5/f1'), '...');
-      owned(root, 'dir1', 'dir2', 'dir3', 'dir5', 'dir5/f1');
-    },
-    (root) => {
-      chownSync(join(root, 'dir2'), 0, 0);
-      rmSync(join(root, 'dir3'), { recursive: true });
-      owned(root, 'dir4', 'dir4/f1');
-    },
-    (root) => {
-      mkdirSync(join(root, 'dir3'), { mode: 0o700 });
-      rmSync(join(root, 'dir5'), { recursive: true });
-      mkdirSync(join(root, 'dir5'), { mode: 0o700 });
-      owned(root, 'dir3', 'dir5');
-    },
-  ]);
-}
-
 async function checkRemoveIntermediate(context: SuiteContext): Promise<void> {
   const { client, snapshotter, prefix } = context;
   const base = await addLayer(context, '', 'base', () => {});
@@ -395,60 +267,6 @@ async function checkRootPermission(context: SuiteContext): Promise<void> {
   await whileMounted(mounts, join(work, 'm'), (root) => assert.equal(statSync(root).mode & 0o777, 0o755));
 }
 
-async function check128Layers(context: SuiteContext): Promise<void> {
-  const changes: Change[] = [
-    (root) => {
-      writeFileSync(join(root, 'bottom'), 'way at the bottom\n');
-      writeFileSync(join(root, 'overwriteme'), 'FIRST!\n');
-      mkdirSync(join(root, 'addhere'));
-      mkdirSync(join(root, 'onlyme'));
-      writeFileSync(join(root, 'onlyme/bottom'), 'bye!\n');
-    },
-  ];
-  for (let i = 1; i < 128; i++) {
-    changes.push((root) => {
-      writeFileSync(join(root, 'overwriteme'), `${i} WAS HERE!\n`);
-      writeFileSync(join(root, `addhere/file-${i}`), 'same\n');
-      rmSync(join(root, 'onlyme'), { recursive: true });
-      mkdirSync(join(root, 'onlyme'));
-      writeFileSync(join(root, `onlyme/file-${i}`), 'only me!\n');
-    });
-  }
-  await checkLayers(context, changes, 16);
-}
-
-/** Applies changes one layer at a time; every `viewEvery`th layer, and the last, must show them all. */
-async function checkLayers(context: SuiteContext, changes: readonly Change[], viewEvery = 1): Promise<void> {
-  const { client, snapshotter, work, prefix } = context;
-  let parent = '';
-  for (const [index, change] of changes.entries()) {
-    parent = await addLayer(context, parent, `layer-${index}`, change);
-    if (index % viewEvery !== 0 && index !== changes.length - 1) continue;
-    const key = `${prefix}view-${index}`;
-    const { mounts } = await client.view({ snapshotter, key, parent, labels: rooted });
-    await whileMounted(mounts, join(work, 'm'), (root) => {
-      assert.deepEqual(describeTree(root), flatten(work, changes.slice(0, index + 1)));
-    });
-    await client.remove({ snapshotter, key });
-  }
-}
-
-/** Prepares, mounts, changes, unmounts, commits. Returns the committed name. */
-async function addLayer(context: SuiteContext, parent: string, name: string, change: Change): Promise<string> {
-  const { client, snapshotter, work, prefix } = context;
-  const key = `${prefix}${name}-active`;
-  const { mounts } = await client.prepare({ snapshotter, key, parent, labels: rooted });
-  const target = join(work, 'm');
-  await mountAt(mounts, target);
-  try {
-    change(target);
-  } finally {
-    await unmount(target);
-  }
-  await client.commit({ snapshotter, name: prefix + name, key, labels: rooted });
-  return prefix + name;
-}
-
 /** Two committed snapshots, two active, two views: name, kind, parent. */
 async function createOneOfEach(context: SuiteContext): Promise<[string, Info['kind'], string][]> {
   const { client, snapshotter, prefix } = context;
@@ -476,36 +294,4 @@ async function createOneOfEach(context: SuiteContext): Promise<[string, Info['ki
     [v1, 'VIEW', c2],
     [v2, 'VIEW', ''],
   ];
-}
-
-function flatten(work: string, changes: readonly Change[]): string[] {
-  const flat = join(work, 'flat');
-  mkdirSync(flat, { mode: 0o755 });
-  try {
-    for (const change of changes) change(flat);
-    return describeTree(flat);
-  } finally {
-    rmSync(flat, { recursive: true });
-  }
-}
-
-async function stat({ client, snapshotter }: SuiteContext, key: string): Promise<Info> {
-  const { info } = await client.stat({ snapshotter, key });
-  assert.ok(info);
-  return info;
-}
-
-async function list({ client, snapshotter }: SuiteContext, filters: string[] = []): Promise<Info[]> {
-  const infos: Info[] = [];
-  for await (const { info } of client.list({ snapshotter, filters })) infos.push(...info);
-  return infos;
-}
-
-async function rejects(call: Promise<unknown>, code: RpcError['code'], message = /./): Promise<void> {
-  await assert.rejects(call, (error) => {
-    assert.ok(error instanceof RpcError, String(error));
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, message);
-    return true;
-  });
 }
