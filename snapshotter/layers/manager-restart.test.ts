@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { digestHex } from '../registry/digest.ts';
+import { FetchScheduler } from '../store/scheduler.ts';
+import { buildTestBlob } from '../store/testing/blob.ts';
+import { defaultLayerConfig } from './layer-config.ts';
+import { LayerManager } from './manager.ts';
+import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
+import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
+
+test('the last release detaches, and the next mount finds the content on disk', limit, async (t) => {
+  const files = testFiles(10, 3000);
+  const blob = buildTestBlob(files);
+  const registry = testRegistry([blob]);
+  const { manager, face, root } = await openBench(t, registry);
+  const layers = manager();
+  await layers.mount(requestFor(blob), signal);
+  layers.acquire(blob.digest);
+  layers.acquire(blob.digest);
+  await readThrough(face, blob.digest, files[2]!);
+  layers.release(blob.digest);
+  assert.notEqual(layers.mounted(blob.digest), undefined);
+  layers.release(blob.digest);
+  assert.equal(layers.mounted(blob.digest), undefined);
+  assert.equal(layers.health(blob.digest), 'unavailable');
+  await layers.mount(requestFor(blob), signal);
+  assert.equal(registry.sources.get(blob.digest)!.requests.length, 2);
+  assert.ok(face.attached.get(blob.digest)!.store.presentChunks() > 0);
+  assert.ok(existsSync(join(root, digestHex(blob.digest))));
+});
+
+test('a layer still in use by somebody stays mounted', limit, async (t) => {
+  const blob = buildTestBlob(testFiles(3, 100));
+  const { manager, face } = await openBench(t, testRegistry([blob]));
+  const layers = manager();
+  await layers.mount(requestFor(blob), signal);
+  layers.acquire(blob.digest);
+  face.busy = true;
+  layers.release(blob.digest);
+  await until(() => layers.mounted(blob.digest) !== undefined);
+  face.busy = false;
+  await layers.mount(requestFor(blob), signal);
+  assert.equal(face.attached.size, 1);
+});
+
+test('after a restart layers come back without the registry, holes fail until it returns', limit, async (t) => {
+  const files = testFiles(30, 20_000);
+  const blob = buildTestBlob(files);
+  const registry = testRegistry([blob]);
+  const { manager, face, root } = await openBench(t, registry);
+  const source = registry.sources.get(blob.digest)!;
+  const before = manager({ adaptiveFetch: false });
+  await before.mount(requestFor(blob), signal);
+  await readThrough(face, blob.digest, files[4]!);
+  await before.close();
+  await mkdir(join(root, '.new-abc'));
+
+  source.failure = { error: new Error('unreachable') };
+  const after = manager({ adaptiveFetch: false });
+  assert.deepEqual(await after.restore([requestFor(blob)], signal), []);
+  after.acquire(blob.digest);
+  assert.ok(!existsSync(join(root, '.new-abc')));
+  assert.equal(after.health(blob.digest), 'ok');
+  assert.ok((await readThrough(face, blob.digest, files[4]!)).equals(files[4]!.content));
+  await assert.rejects(readThrough(face, blob.digest, files[5]!));
+  assert.equal(after.health(blob.digest), 'unavailable');
+  await assert.rejects(after.mount(requestFor(blob), signal), refusedFor('unreachable'));
+
+  source.failure = undefined;
+  await after.mount(requestFor(blob), signal);
+  assert.equal(after.health(blob.digest), 'ok');
+  assert.ok((await readThrough(face, blob.digest, files[5]!)).equals(files[5]!.content));
+});
+
+test('a restore reports what it cannot bring back, and a later mount serves its holders', limit, async (t) => {
+  const blob = buildTestBlob(testFiles(3, 100));
+  const registry = testRegistry([blob]);
+  const { manager } = await openBench(t, registry);
+  const source = registry.sources.get(blob.digest)!;
+  source.failure = { error: new Error('unreachable') };
+  const layers = manager({ resolveTtlMs: 20 });
+  const failures = await layers.restore([requestFor(blob)], signal);
+  assert.deepEqual(
+    failures.map((failure) => failure.digest),
+    [blob.digest],
+  );
+  layers.acquire(blob.digest);
+  source.failure = undefined;
+  await layers.mount(requestFor(blob), signal);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.notEqual(layers.mounted(blob.digest), undefined);
+});
+
+test('a mounted layer that no snapshot takes up is let go', limit, async (t) => {
+  const blob = buildTestBlob(testFiles(3, 100));
+  const { manager } = await openBench(t, testRegistry([blob]));
+  const layers = manager({ resolveTtlMs: 20 });
+  await layers.mount(requestFor(blob), signal);
+  await until(() => layers.mounted(blob.digest) === undefined);
+});
+
+test('a damaged store is made anew', limit, async (t) => {
+  const files = testFiles(10, 3000);
+  const blob = buildTestBlob(files);
+  const { manager, face, root, logged } = await openBench(t, testRegistry([blob]));
+  const before = manager();
+  await before.mount(requestFor(blob), signal);
+  await before.close();
+  await writeFile(join(root, digestHex(blob.digest), 'toc'), 'rubbish');
+  await manager().mount(requestFor(blob), signal);
+  assert.ok(logged.includes('damaged layer store'));
+  assert.ok((await readThrough(face, blob.digest, files[2]!)).equals(files[2]!.content));
+});
+
+test('a store made unverified is not trusted by a verified mount that disagrees', limit, async (t) => {
+  const honest = buildTestBlob(testFiles(10, 300));
+  const forged = { ...buildTestBlob(testFiles(10, 300, 77)), digest: honest.digest };
+  const { manager, face, root } = await openBench(t, testRegistry([forged]));
+  const careless = manager({ disableVerification: true });
+  await careless.mount({ ...requestFor(honest) }, signal);
+  await careless.close();
+  const log = { info: () => {}, warn: () => {} };
+  const options = { root, registry: testRegistry([honest]), face, scheduler: new FetchScheduler(), log };
+  const careful = new LayerManager({ ...options, config: defaultLayerConfig });
+  t.after(() => careful.close());
+  await careful.mount(requestFor(honest), signal);
+  assert.equal(face.attached.get(honest.digest)!.store.meta.tocDigest, honest.tocDigest);
+});
+
+test('unused layers are deleted, longest unused first, once the cache is over its limit', limit, async (t) => {
+  const blobs = [1, 2, 3].map((seed) => buildTestBlob(testFiles(10, 50_000, seed * 50)));
+  const registry = testRegistry(blobs);
+  const { manager, root } = await openBench(t, registry);
+  const layers = manager({ cacheLimitBytes: 1_300_000, prefetchSizeBytes: 1_000_000 });
+  for (const [at, blob] of blobs.entries()) {
+    await layers.mount(requestFor(blob), signal);
+    layers.acquire(blob.digest);
+    await until(() => layers.debugLayers().find((layer) => layer.digest === blob.digest)?.complete === true);
+    if (at < 2) layers.release(blob.digest);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  layers.release(blobs[2]!.digest);
+  await layers.close();
+  const kept = readdirSync(root);
+  assert.ok(!kept.includes(digestHex(blobs[0]!.digest)));
+  assert.ok(kept.includes(digestHex(blobs[2]!.digest)));
+});

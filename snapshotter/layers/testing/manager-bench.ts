@@ -1,0 +1,95 @@
+import { readSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { type Digest, digestHex } from '../../registry/digest.ts';
+import type { LayerStore } from '../../store/layer-store.ts';
+import { FetchScheduler } from '../../store/scheduler.ts';
+import type { TestFile } from '../../store/testing/blob.ts';
+import { findPath } from '../../tree/lookup.ts';
+import { LayerError, type LayerErrorReason } from '../error.ts';
+import type { Face, LayerReader } from '../face.ts';
+import { defaultLayerConfig, type LayerConfig } from '../layer-config.ts';
+import { LayerManager } from '../manager.ts';
+import type { TestRegistry } from './registry.ts';
+
+export const limit = { timeout: 20_000 };
+export const signal = new AbortController().signal;
+
+/** A face that shows layers to the test instead of the kernel. */
+export interface TestFace extends Face {
+  readonly attached: Map<Digest, { store: LayerStore; reader: LayerReader }>;
+  busy: boolean;
+}
+
+export function testFace(): TestFace {
+  const face: TestFace = {
+    kind: 'fuse',
+    attached: new Map(),
+    busy: false,
+    async attach(store, reader) {
+      face.attached.set(store.meta.digest, { store, reader });
+      return `/layers/${digestHex(store.meta.digest)}`;
+    },
+    async detach(store) {
+      if (face.busy) throw new Error('EBUSY');
+      face.attached.delete(store.meta.digest);
+    },
+    close: async () => {},
+  };
+  return face;
+}
+
+export interface ManagerBench {
+  readonly root: string;
+  readonly face: TestFace;
+  readonly logged: string[];
+  manager(config?: Partial<LayerConfig>): LayerManager;
+}
+
+export async function openBench(t: TestContext, registry: TestRegistry): Promise<ManagerBench> {
+  const root = await mkdtemp(join(tmpdir(), 'layers-'));
+  const managers: LayerManager[] = [];
+  const face = testFace();
+  const logged: string[] = [];
+  const scheduler = new FetchScheduler({ quietMs: 0 });
+  t.after(async () => {
+    for (const manager of managers) await manager.close();
+    scheduler.close();
+    await rm(root, { recursive: true, force: true });
+  });
+  return {
+    root,
+    face,
+    logged,
+    manager(config = {}) {
+      const log = {
+        info: (_: object, text: string) => void logged.push(text),
+        warn: (_: object, text: string) => void logged.push(text),
+      };
+      const merged = { ...defaultLayerConfig, noBackgroundFetch: true, ...config };
+      const manager = new LayerManager({ root, registry, face, scheduler, config: merged, log });
+      managers.push(manager);
+      return manager;
+    },
+  };
+}
+
+export async function readThrough(face: TestFace, digest: Digest, file: TestFile): Promise<Buffer> {
+  const { store, reader } = face.attached.get(digest)!;
+  const inode = findPath(store.table, file.name);
+  const offset = store.table.dataOffset[inode]!;
+  await reader.ensure(offset, file.content.length, signal);
+  const bytes = Buffer.alloc(file.content.length);
+  readSync(store.dataFd, bytes, 0, bytes.length, offset);
+  return bytes;
+}
+
+export function refusedFor(reason: LayerErrorReason): (error: unknown) => boolean {
+  return (error) => error instanceof LayerError && error.reason === reason;
+}
+
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
