@@ -5,10 +5,3 @@ export interface Reporter {
   /** A warning that stays visible, printed once. */
   warn(text: string): void;
 }
-
-/** What every room of the harness is handed. */
-export interface BenchContext {
-  /** Everything the run keeps between runs or needs while it works; the registry's data, image cache, cell roots. */
-  readonly stateDir: string;
-  readonly reporter: Reporter;
-}

@@ -1,8 +1,6 @@
 import { parseArgs } from 'node:util';
 import { parseBandwidth, parseCount, parseDuration, UsageError } from './quantity.ts';
 
-export { UsageError } from './quantity.ts';
-
 export type Command = 'bench' | 'install' | 'list' | 'help';
 
 export interface Options {

@@ -1,10 +1,8 @@
-import type { BenchContext, Reporter } from './context.ts';
+import type { Reporter } from './context.ts';
 import type { Cell } from './plan.ts';
 import { LiveProgress } from './progress-live.ts';
 import { PlainProgress } from './progress-plain.ts';
 import type { RunObserver } from './run.ts';
-
-export type { BenchContext };
 
 /** Says what is going on, from the first package to the last cell. */
 export interface Progress extends Reporter, RunObserver {
