@@ -24,6 +24,8 @@ export interface RequestReport {
   readonly host: string;
   readonly kind: RequestKind;
   readonly method: string;
+  /** Of the URL, without its query, which may be a signature. */
+  readonly path: string;
   /** Absent when no response came. */
   readonly status: number | undefined;
   /** From 1; more than 1 means a retry. */
@@ -138,9 +140,9 @@ export class Transport {
       onDone(bytes, error) {
         const durationMs = performance.now() - startedMs;
         const code = error instanceof RegistryError ? error.code : error?.name;
-        const { host } = request.url;
+        const { host, pathname: path } = request.url;
         const { kind } = options;
-        report({ host, kind, method: request.method, status, attempt, bytes, headMs, durationMs, error: code });
+        report({ host, kind, method: request.method, path, status, attempt, bytes, headMs, durationMs, error: code });
       },
     };
     return this.#connections.exchange(request, options.signal, events);
