@@ -87,6 +87,11 @@ export class Containerd {
     return this.#service.cost();
   }
 
+  /** Its last words, if it has ended by itself. */
+  explainEnd(): Promise<string | undefined> {
+    return this.#service.explainEnd();
+  }
+
   /** Phase `pull`, the same call in every mode: what a kubelet asks for. */
   async pull(reference: string, signal: AbortSignal): Promise<void> {
     await this.client.cri.pullImage({ image: { image: reference } }, { signal, timeoutMs: pullLimitMs });

@@ -67,6 +67,10 @@ export class Service {
     return lastLines(await readFile(this.#logPath, 'utf8').catch(() => ''), lines);
   }
 
+  async explainEnd(): Promise<string | undefined> {
+    return this.isRunning ? undefined : `${this.name} has ended: ${await this.logTail()}`;
+  }
+
   /** Calls `probe` until it succeeds; fails at once if the program ends, and at the limit with the probe's last error. */
   async waitUntil(probe: () => Promise<unknown>, limitMs: number, signal: AbortSignal): Promise<void> {
     const until = performance.now() + limitMs;

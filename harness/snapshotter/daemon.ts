@@ -19,6 +19,8 @@ export interface SnapshotterDaemon {
   /** Socket for containerd's proxy plugin. */
   readonly address: string;
   cost(): Promise<ProcessCost | undefined>;
+  /** Its last words, if it has ended by itself. */
+  explainEnd(): Promise<string | undefined>;
   /** Ends it in an orderly way: it takes its mounts down itself. */
   stop(): Promise<void>;
 }
@@ -57,7 +59,12 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   } finally {
     client.close();
   }
-  return { address, cost: () => service.cost(), stop: () => service.stop(stopGraceMs) };
+  return {
+    address,
+    cost: () => service.cost(),
+    explainEnd: () => service.explainEnd(),
+    stop: () => service.stop(stopGraceMs),
+  };
 }
 
 async function listOnce(
