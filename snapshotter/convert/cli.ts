@@ -68,9 +68,10 @@ function describeFailure(error: unknown): string {
     case 'ENOENT':
       return `there is no${at}; check the path`;
     case 'EACCES':
+    case 'ENOTDIR':
     case 'EPERM':
     case 'EROFS':
-      return `may not write or read${at}; choose another --cache-dir or run as its owner`;
+      return `cannot write or read${at}; choose another --cache-dir or run as the owner`;
     default:
       return String(message ?? error).replace(/\s+/g, ' ');
   }

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { RegistryClient } from '../registry/client.ts';
+import { parseReference } from '../registry/reference.ts';
+import { startDockerRegistry } from '../registry/testing/docker-registry.ts';
+import { parseConvertArguments } from './arguments.ts';
+import { pushDockerImage } from './testing/image.ts';
+import { packTree } from './testing/source-tree.ts';
+
+const cli = fileURLToPath(new URL('./cli.ts', import.meta.url));
+
+interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(args: readonly string[], interruptOn?: Promise<unknown>): Promise<Outcome> {
+  const child = spawn(process.execPath, [cli, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  });
+  void interruptOn?.then(() => child.kill('SIGINT'));
+  const closed = once(child, 'close') as Promise<[number | null]>;
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const [status] = await closed;
+  return { status, stdout, stderr };
+}
+
+test('arguments become options, sizes with their units', { timeout: 5_000 }, () => {
+  const parsed = parseConvertArguments([
+    'debian',
+    'localhost:5000/d:esgz',
+    ...['--level', '9', '--chunk-size', '64KiB', '--min-chunk-size=8192', '--cache-dir', '/c', '--all-platforms'],
+  ]);
+  assert.equal(parsed?.source.repository, 'library/debian');
+  assert.equal(parsed?.format, 'estargz');
+  assert.deepEqual(
+    [parsed?.level, parsed?.chunkSizeBytes, parsed?.minChunkSizeBytes, parsed?.cacheDir, parsed?.allPlatforms],
+    [9, 65_536, 8192, '/c', true],
+  );
+  assert.equal(parseConvertArguments(['--help']), undefined);
+});
+
+test('wrong arguments are named, each in one line', { timeout: 5_000 }, () => {
+  const cases: [string[], RegExp][] = [
+    [[], /expected SOURCE and TARGET, got 0/],
+    [['a', 'b', 'c'], /got 3/],
+    [['a', 'b', '--format', 'squashfs'], /unknown format "squashfs": one of stargz, estargz, zstd-chunked/],
+    [['a', 'b', '--frobnicate'], /--frobnicate/],
+    [['a', 'b', '--level', 'best'], /--level "best" is not a number/],
+    [['a', 'b', '--level', '12'], /give 1 to 9/],
+    [['a', 'b', '--chunk-size', '4 parsecs'], /--chunk-size "4 parsecs" is not a size/],
+    [['a', 'b', '--chunk-size', '1k'], /out of range/],
+    [['a', 'b', '--platform', 'linux'], /not OS\/ARCH/],
+    [['a', 'b', '--platform', 'linux/arm64', '--all-platforms'], /exclude each other/],
+    [['a', 'b', '--format', 'stargz', '--accesses', 'f'], /--accesses is for estargz/],
+    [['a', `b@sha256:${'0'.repeat(64)}`], /TARGET has a digest/],
+    [['A B', 'b'], /A B/],
+  ];
+  for (const [argv, message] of cases) {
+    assert.throws(() => parseConvertArguments(argv), { message }, argv.join(' '));
+    assert.throws(() => parseConvertArguments(argv), { message: /^[^\n]+$/ }, argv.join(' '));
+  }
+});
+
+test('the command converts, prints what it pushed, and says in one line why it cannot', {
+  timeout: 120_000,
+}, async () => {
+  const registry = await startDockerRegistry();
+  const client = new RegistryClient();
+  const directory = mkdtempSync(join(tmpdir(), 'convert-cli-'));
+  try {
+    const source = `${registry.host}/cli/src:1`;
+    const target = `${registry.host}/cli/out:1`;
+    const tar = packTree([{ kind: 'file', path: 'usr/bin/tool', content: Buffer.alloc(70_000, 'tool') }]);
+    const { layers } = await pushDockerImage(client, parseReference(source), [tar]);
+    const record = join(directory, 'accesses.jsonl');
+    writeFileSync(record, `{"layer":"${layers[0]}","path":"usr/bin/tool"}\n`);
+    const good = await run([source, target, '--accesses', record, '--cache-dir', join(directory, 'cache')]);
+    assert.equal(good.status, 0, good.stderr);
+    assert.match(good.stderr, /^layer 1\/1 [0-9a-f]{12} {2}0\.0 MB {2}pushed\n$/);
+    const { digest } = await client.fetchManifest(parseReference(target), AbortSignal.timeout(10_000));
+    assert.equal(good.stdout, `${target}@${digest}\n`);
+
+    writeFileSync(record, 'nonsense\n');
+    const failures: [string[], number, RegExp][] = [
+      [[source], 2, /got 1 names \(see --help\)/],
+      [[`${registry.host}/cli/none:1`, target], 1, /cli\/none/],
+      [['127.0.0.1:1/cli/src:1', target], 1, /127\.0\.0\.1:1.*check the name, the port and the network/],
+      [[source, target, '--accesses', record], 1, /line 1 is not/],
+      [[source, target, '--accesses', join(directory, 'gone')], 1, /there is no .*gone/],
+      [[source, target, '--cache-dir', join(record, 'cache')], 1, /accesses\.jsonl.*choose another --cache-dir/],
+    ];
+    const outcomes = await Promise.all(failures.map(([argv]) => run(argv)));
+    for (const [index, [argv, status, message]] of failures.entries()) {
+      const outcome = outcomes[index]!;
+      assert.equal(outcome.status, status, `${argv.join(' ')}: ${outcome.stderr}`);
+      assert.match(outcome.stderr, message);
+      assert.match(outcome.stderr, /^convert: [^\n]+\n$/);
+      assert.equal(outcome.stdout, '');
+    }
+    const help = await run(['--help']);
+    assert.deepEqual([help.status, help.stderr], [0, '']);
+    assert.match(help.stdout, /--format FORMAT/);
+  } finally {
+    await client.close();
+    await registry.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test('an interrupt ends it with 130 and one line', { timeout: 30_000 }, async () => {
+  const silent = createServer();
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as { port: number };
+  try {
+    const asked = once(silent, 'connection');
+    const outcome = await run([`127.0.0.1:${port}/a:1`, `127.0.0.1:${port}/b:1`], asked);
+    assert.deepEqual([outcome.status, outcome.stderr], [130, 'convert: interrupted; nothing was tagged\n']);
+  } finally {
+    silent.close();
+  }
+});
