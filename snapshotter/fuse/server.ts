@@ -25,7 +25,7 @@ import { errno, rootInode, rootSlot } from './wire.ts';
 export type { LayerReader } from './pending-reads.ts';
 
 export interface FuseOptions {
-  /** Threads that answer the kernel from shared memory. Default 1: see docs/fuse.md for what more of them measure. */
+  /** Threads that answer the kernel from shared memory. Default 1: a second one measured no faster, and costs memory. */
   readonly workers?: number;
   readonly readdirPlus?: ReaddirPlus;
   /** Processes of other users may use the mount, as containers do. Default true. */
