@@ -28,8 +28,12 @@ function contentOf(path: string, sizeBytes: number): Buffer {
   return bytes;
 }
 
-function listPaths(root: string): string[] {
-  return readdirSync(root, { recursive: true, withFileTypes: false }) as string[];
+/** Not readdir's own `recursive`: that walks into symbolic links to directories. */
+function listPaths(root: string, prefix = ''): string[] {
+  return readdirSync(join(root, prefix), { withFileTypes: true }).flatMap((entry) => {
+    const path = prefix + entry.name;
+    return entry.isDirectory() ? [path, ...listPaths(root, `${path}/`)] : [path];
+  });
 }
 
 function checkNode(root: string, path: string, node: Node, linkCount: number): void {

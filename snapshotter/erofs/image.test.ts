@@ -74,7 +74,7 @@ describe('EROFS image', { timeout: 120_000 }, () => {
           withImage(table, (files) => runFsck(table, files));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 

@@ -5,7 +5,7 @@ export type { ByteSlice, ByteSource } from './json-scanner.ts';
 export { readTocMember, TOC_JSON_LIMIT_BYTES, TOC_NAME, TocReader } from './toc-member.ts';
 
 /**
- * The TOC: `{ "version": 1, "entries": [ ... ] }`. Its fields are listed in docs/architecture.md's sources; those of
+ * The TOC: `{ "version": 1, "entries": [ ... ] }`, the form of CRFS with the fields that eStargz added. Those of
  * containers/storage's zstd:chunked (accesstime, endOffset, tarSplitDigest, ...) are skipped.
  */
 export type TocEntryType = 'dir' | 'reg' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo' | 'chunk';
