@@ -9,13 +9,13 @@ import { nameBody, type RequestFields, readBody, writeRequest, xattrBody } from 
 import { opcode } from './wire.ts';
 
 /** What a worker does for a request between read(2) and write(2), on a directory of 1,000 files. */
-export function register(bench: Bench): void {
+export function register(bench: Bench): () => void {
   const entries: Entry[] = [{ path: '', mode: 0o040755 }];
   for (let i = 0; i < 1000; i++) entries.push({ path: `file-${i}`, mode: 0o100644, content: Buffer.alloc(i, 'x') });
   entries.push({ path: 'large', mode: 0o100644, content: Buffer.alloc(1 << 20, 'y') });
   const directory = mkdtempSync(join(tmpdir(), 'fuse-bench-'));
   const layer = createPlainLayer(entries, join(directory, 'data'));
-  // The descriptor keeps the data; nobody has to clean up after the benchmark.
+  // The descriptor keeps the data.
   rmSync(directory, { recursive: true });
   layer.fill();
   const input = Buffer.alloc(8192);
@@ -60,4 +60,5 @@ export function register(bench: Bench): void {
   add('READDIRPLUS, 4 KiB', { opcode: opcode.READDIRPLUS, body: readBody(500, 4096) });
   add('READ, 500 bytes present', { opcode: opcode.READ, inode, body: readBody(0, 4096) });
   add('READ, 128 KiB present', { opcode: opcode.READ, inode: layer.inodeOf('large'), body: readBody(0, 131072) });
+  return layer.close;
 }
