@@ -32,7 +32,7 @@ export interface LazyBlob {
   readonly footer: Footer;
   readonly tocDigest: Digest;
   readonly entries: readonly JsonEntry[];
-  /** The content, every digest checked; throws if one is wrong. */
+  /** The content, every digest checked; throws if one is wrong. Hard links are followed. */
   read(name: string): Buffer;
 }
 
@@ -47,9 +47,10 @@ export function openLazyBlob(path: string): LazyBlob {
     Math.min(footer.payloadEnd, ...starts.filter((start) => start > offset));
 
   const read = (name: string): Buffer => {
-    const file = entries.find((entry) => entry.name === name && entry.type === 'reg');
-    if (file === undefined) throw new Error(`the TOC has no file ${name}`);
-    const chunks = entries.filter((entry) => entry.name === name && entry.offset !== undefined);
+    const file = entries.find((entry) => isNamed(entry, name) && entry.type !== 'chunk');
+    if (file?.type === 'hardlink') return read(file.linkName!.replace(/^\.\//, ''));
+    if (file?.type !== 'reg') throw new Error(`the TOC has no file ${name}`);
+    const chunks = entries.filter((entry) => isNamed(entry, name) && entry.offset !== undefined);
     const content = Buffer.concat(
       chunks.map((chunk) => {
         const inner = chunk.innerOffset ?? 0;
@@ -66,4 +67,9 @@ export function openLazyBlob(path: string): LazyBlob {
     return content;
   };
   return { footer, tocDigest: digestOf(json), entries, read };
+}
+
+/** The reference leaves `./` before names where the tar has it. */
+function isNamed(entry: JsonEntry, name: string): boolean {
+  return entry.name === name || entry.name === `./${name}`;
 }

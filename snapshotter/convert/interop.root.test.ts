@@ -1,0 +1,197 @@
+/**
+ * The reference's own tools on what this converter writes, and this reader on what they write: Debian's
+ * stargz-snapshotter (ctr-remote) and containerd, which need root.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { RegistryClient } from '../registry/client.ts';
+import type { Digest } from '../registry/digest.ts';
+import { parseManifest } from '../registry/manifest.ts';
+import { parseReference } from '../registry/reference.ts';
+import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
+import { convertImage } from './image.ts';
+import type { LayerFormat } from './layer.ts';
+import { pushDockerImage } from './testing/image.ts';
+import { type JsonEntry, openLazyBlob } from './testing/lazy-blob.ts';
+import { type PrivateContainerd, startPrivateContainerd } from './testing/private-containerd.ts';
+import { packTree, type SourceNode } from './testing/source-tree.ts';
+
+const layerTrees: SourceNode[][] = [
+  [
+    {
+      kind: 'file',
+      path: 'bin/big',
+      content: Buffer.from(Uint32Array.from({ length: 1_500_000 }, (_, i) => i * i).buffer),
+    },
+    { kind: 'file', path: 'bin/sh', content: Buffer.alloc(30_000, 'sh '), mode: 0o4755 },
+    { kind: 'hardlink', path: 'bin/dash', target: 'bin/sh' },
+    { kind: 'file', path: 'etc/ünïcode', content: Buffer.from('name') },
+    { kind: 'file', path: 'etc/empty', content: Buffer.alloc(0) },
+    { kind: 'symlink', path: 'lib', target: 'usr/lib' },
+    { kind: 'fifo', path: 'run/pipe' },
+  ],
+  [
+    { kind: 'file', path: 'etc/.wh.empty', content: Buffer.alloc(0) },
+    { kind: 'file', path: 'opt/app', content: Buffer.alloc(1000, 'app') },
+  ],
+];
+
+const signal = AbortSignal.timeout(240_000);
+const client = new RegistryClient();
+let registry: TestRegistry;
+let containerd: PrivateContainerd;
+let scratch: string;
+let sourceName: string;
+
+before(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'convert-interop-'));
+  registry = await startDockerRegistry();
+  containerd = await startPrivateContainerd();
+  sourceName = `${registry.host}/interop/src:1`;
+  const tars = layerTrees.map((tree) => packTree(tree, { extraArguments: ['--owner=jo:1000', '--group=users:100'] }));
+  await pushDockerImage(client, parseReference(sourceName), tars);
+});
+after(async () => {
+  await containerd?.close();
+  await client.close();
+  await registry?.close();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+async function pull(name: string): Promise<void> {
+  await containerd.command('ctr', ['images', 'pull', '--plain-http', '--snapshotter', 'native', name]);
+}
+
+async function convert(
+  format: LayerFormat,
+): Promise<{ name: string; image: Awaited<ReturnType<typeof convertImage>> }> {
+  const name = `${registry.host}/interop/out:${format}`;
+  const image = await convertImage(client, parseReference(sourceName), parseReference(name), { format, signal });
+  await pull(name);
+  return { name, image };
+}
+
+interface FetchedLayer {
+  readonly digest: Digest;
+  readonly tocDigest: string | undefined;
+  readonly path: string;
+}
+
+async function fetchLayers(name: string): Promise<FetchedLayer[]> {
+  const reference = parseReference(name);
+  const { bytes, mediaType } = await client.fetchManifest(reference, signal);
+  const parsed = parseManifest(bytes, mediaType);
+  assert.ok(parsed.kind === 'manifest');
+  return Promise.all(
+    parsed.manifest.layers.map(async ({ digest, annotations }) => {
+      const path = join(scratch, digest);
+      await writeFile(path, client.fetchBlob(reference, digest, signal));
+      return { digest, path, tocDigest: annotations?.['containerd.io/snapshot/stargz/toc.digest'] };
+    }),
+  );
+}
+
+const ownNames = /^\.\/(\.prefetch\.landmark|\.no\.prefetch\.landmark|stargz\.index\.json)$/;
+
+/** What a container of the image would see below the root, whose own time is that of the unpacking. */
+async function unpackedTree(name: string): Promise<string[]> {
+  const target = mkdtempSync(join(scratch, 'rootfs-'));
+  await containerd.command('ctr', ['images', 'mount', '--snapshotter', 'native', name, target]);
+  try {
+    const format = '%p %y %m %U:%G %s %T@ %l\\n';
+    const list = execFileSync('find', ['.', '-mindepth', '1', '-printf', format], { cwd: target, encoding: 'utf8' })
+      .trim()
+      .split('\n');
+    const sums = execFileSync('find', ['.', '-type', 'f', '-exec', 'sha256sum', '{}', ';'], {
+      cwd: target,
+      encoding: 'utf8',
+    });
+    const isOwn = (path: string | undefined): boolean => path !== undefined && ownNames.test(path);
+    return [
+      ...list.filter((line) => !isOwn(line.split(' ')[0])),
+      ...sums
+        .trim()
+        .split('\n')
+        .filter((line) => !isOwn(line.split('  ')[1])),
+    ].toSorted();
+  } finally {
+    await containerd.command('ctr', ['images', 'unmount', '--rm', '--snapshotter', 'native', target]);
+  }
+}
+
+for (const format of ['estargz', 'zstd-chunked'] as const) {
+  test(`ctr-remote agrees on the TOC digest of every ${format} layer`, { timeout: 120_000 }, async () => {
+    const { image } = await convert(format);
+    const flags = format === 'zstd-chunked' ? ['--zstdchunked'] : [];
+    for (const { digest, tocDigest } of image.layers) {
+      const theirs = await containerd.command('ctr-remote', ['images', 'get-toc-digest', ...flags, digest]);
+      assert.equal(theirs.trim(), tocDigest);
+    }
+  });
+}
+
+test('containerd unpacks every format to the tree of the source', { timeout: 120_000 }, async () => {
+  await pull(sourceName);
+  const expected = await unpackedTree(sourceName);
+  for (const format of ['stargz', 'estargz', 'zstd-chunked'] as const) {
+    const { name } = await convert(format);
+    assert.deepEqual(await unpackedTree(name), expected, format);
+  }
+});
+
+test('the TOC of ctr-remote’s own conversion says the same of every file', { timeout: 120_000 }, async () => {
+  await pull(sourceName);
+  const theirsName = `${registry.host}/interop/theirs:1`;
+  const optimize = ['images', 'optimize', '--oci', '--no-optimize', sourceName, theirsName];
+  await containerd.command('ctr-remote', optimize);
+  await containerd.command('ctr', ['images', 'push', '--plain-http', theirsName]);
+  const { name, image } = await convert('estargz');
+  const theirLayers = await fetchLayers(theirsName);
+  const ourLayers = await fetchLayers(name);
+  assert.deepEqual(
+    ourLayers.map(({ digest }) => digest),
+    image.layers.map(({ digest }) => digest),
+  );
+  for (const [index, theirs] of theirLayers.entries()) {
+    const theirBlob = openLazyBlob(theirs.path);
+    const ourBlob = openLazyBlob(ourLayers[index]!.path);
+    assert.equal(theirBlob.tocDigest, theirs.tocDigest);
+    assert.equal(ourBlob.tocDigest, ourLayers[index]!.tocDigest);
+    assert.deepEqual(comparable(ourBlob.entries), comparable(theirBlob.entries));
+    for (const node of layerTrees[index]!) {
+      if (node.kind === 'file') assert.deepEqual(theirBlob.read(node.path), node.content);
+    }
+  }
+});
+
+/**
+ * Without what depends on the compressor, the landmark's own header, `./` before names, the fraction of times that the
+ * reference cuts off, and the places where it repeats owner names.
+ */
+function comparable(entries: readonly JsonEntry[]): unknown[] {
+  const userNames = new Map<number, string>();
+  const groupNames = new Map<number, string>();
+  const carry = (names: Map<number, string>, id: number, name: string | undefined): string | undefined => {
+    if (name !== undefined) names.set(id, name);
+    return names.get(id);
+  };
+  return entries
+    .filter(({ name }) => !name.endsWith('.landmark'))
+    .map(({ offset: _, name, linkName, modtime, type, userName, groupName, uid = 0, gid = 0, ...others }) => ({
+      ...others,
+      type,
+      uid,
+      gid,
+      name: name === './' ? name : name.replace(/^\.\//, ''),
+      linkName: linkName?.replace(/^\.\//, ''),
+      modtime: modtime?.replace(/\.\d+Z$/, 'Z'),
+      ...(type === 'chunk'
+        ? {}
+        : { userName: carry(userNames, uid, userName), groupName: carry(groupNames, gid, groupName) }),
+    }));
+}
