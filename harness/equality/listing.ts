@@ -30,8 +30,9 @@ function list(path: Buffer, name: string): void {
     name,
     mode: (Number(stat.mode) >>> 0).toString(8),
     owner: `${stat.uid}:${stat.gid}`,
-    mtime: stat.mtimeNs.toString(),
   };
+  // Whoever unpacks leaves the root with the time of unpacking.
+  if (name !== '') entry.mtime = stat.mtimeNs.toString();
   // A directory's size and link count are the file system's own business.
   if (type !== 0o040000) {
     entry.size = stat.size.toString();

@@ -5,6 +5,9 @@ const llistxattr = libc.func('long llistxattr(const uint8_t *path, _Out_ uint8_t
 const lgetxattr = libc.func(
   'long lgetxattr(const uint8_t *path, const uint8_t *name, _Out_ uint8_t *value, unsigned long size)',
 );
+const lsetxattr = libc.func(
+  'int lsetxattr(const uint8_t *path, const uint8_t *name, const uint8_t *value, unsigned long size, int flags)',
+);
 const maxXattrBytes = 65536;
 
 /** Extended attributes of `path` itself (links are not followed): name -> hex. Throws where the kernel refuses. */
@@ -26,4 +29,10 @@ export function listXattrs(path: Buffer): Record<string, string> {
 
 function terminated(bytes: Buffer): Buffer {
   return Buffer.concat([bytes, Buffer.from([0])]);
+}
+
+/** Sets one extended attribute of `path`; throws where the kernel refuses. */
+export function setXattr(path: string, name: string, value: Buffer): void {
+  const result = lsetxattr(terminated(Buffer.from(path)), terminated(Buffer.from(name)), value, value.length, 0);
+  if (Number(result) < 0) throw new Error(`lsetxattr ${name} of ${path}: errno ${koffi.errno()}`);
 }

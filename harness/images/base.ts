@@ -1,4 +1,4 @@
-import { access, mkdir, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { HarnessError, lastLines } from '../error.ts';
@@ -7,6 +7,16 @@ import { keyOf } from './key.ts';
 
 const suite = 'bookworm';
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const aptConfig = join(import.meta.dirname, 'apt-image.conf');
+/** Without usr-is-merged, apt satisfies its need with usrmerge, which brings all of perl. */
+const options = ['--variant=minbase', '--mode=root', '--include=usr-is-merged'];
+/** Told to keep no caches, apt-get clean finds none; and mmdebstrap leaves copies of the host's own files. */
+const cleanUp = '--customize-hook=rm -f "$1"/var/cache/apt/*.bin "$1"/etc/hostname "$1"/etc/resolv.conf';
+const hooks = [
+  '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr',
+  `--customize-hook=cp '${aptConfig}' "$1/etc/apt/apt.conf.d/80image"`,
+  cleanUp,
+];
 const buildLimitMs = 900_000;
 
 export interface DebianBase {
@@ -21,7 +31,7 @@ export async function ensureBase(
   onStep: (detail: string) => void,
   signal: AbortSignal,
 ): Promise<DebianBase> {
-  const key = keyOf({ suite, variant: 'minbase' });
+  const key = keyOf({ arguments: [...options, cleanUp, suite], aptConfig: await readFile(aptConfig, 'utf8') });
   const tarPath = join(directory, `debian-${suite}-${key}.tar`);
   const present = await access(tarPath).then(
     () => true,
@@ -35,7 +45,7 @@ export async function ensureBase(
     (source) => `deb [signed-by=${keyring}] ${source.uri} ${source.suite} ${source.components.join(' ')}`,
   );
   const partial = `${tarPath}.partial.tar`;
-  const result = await execa('mmdebstrap', ['--variant=minbase', '--mode=root', suite, partial, ...lines], {
+  const result = await execa('mmdebstrap', [...options, ...hooks, suite, partial, ...lines], {
     all: true,
     cancelSignal: signal,
     env: { DEBIAN_FRONTEND: 'noninteractive', TMPDIR: directory },

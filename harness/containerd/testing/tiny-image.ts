@@ -9,22 +9,36 @@ import { digestOf } from '../../../snapshotter/registry/digest.ts';
 import { hostPlatform, mediaTypes } from '../../../snapshotter/registry/manifest.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
 
+/** Writes a layer's files below `root`. */
+export type FillLayer = (root: string) => Promise<void>;
+
 /** Pushes an image of two layers, a static busybox and a file, as `reference` to a plain-HTTP registry on loopback. */
 export async function pushTinyImage(reference: string, scratch: string, signal: AbortSignal): Promise<void> {
+  await pushImageOf([fillShell, (root) => writeFile(join(root, 'greeting'), 'hello\n')], reference, scratch, signal);
+}
+
+/** A static busybox and the directories a container needs. */
+export async function fillShell(root: string): Promise<void> {
+  await mkdir(join(root, 'bin'), { recursive: true });
+  for (const dir of ['tmp', 'etc', 'proc', 'dev', 'sys']) await mkdir(join(root, dir));
+  await copyFile('/bin/busybox', join(root, 'bin/busybox'));
+  for (const name of ['sh', 'cat', 'echo', 'sleep', 'id', 'ip', 'hostname']) {
+    await symlink('busybox', join(root, 'bin', name));
+  }
+}
+
+/** One gzip layer per `fill`, bottom first, with owners, times and extended attributes as they are on disk. */
+export async function pushImageOf(
+  fills: readonly FillLayer[],
+  reference: string,
+  scratch: string,
+  signal: AbortSignal,
+): Promise<void> {
   const client = new RegistryClient({});
   try {
     const ref = parseReference(reference);
-    const layers = [
-      await packLayer(join(scratch, 'shell'), async (root) => {
-        await mkdir(join(root, 'bin'), { recursive: true });
-        for (const dir of ['tmp', 'etc', 'proc', 'dev', 'sys']) await mkdir(join(root, dir));
-        await copyFile('/bin/busybox', join(root, 'bin/busybox'));
-        for (const name of ['sh', 'cat', 'echo', 'sleep', 'id', 'ip', 'hostname']) {
-          await symlink('busybox', join(root, 'bin', name));
-        }
-      }),
-      await packLayer(join(scratch, 'data'), async (root) => await writeFile(join(root, 'greeting'), 'hello\n')),
-    ];
+    const layers = [];
+    for (const [index, fill] of fills.entries()) layers.push(await packLayer(join(scratch, `layer-${index}`), fill));
     const config = Buffer.from(
       JSON.stringify({
         ...hostPlatform(),
@@ -54,12 +68,22 @@ export async function pushTinyImage(reference: string, scratch: string, signal: 
   }
 }
 
-async function packLayer(directory: string, fill: (root: string) => Promise<void>) {
+async function packLayer(directory: string, fill: FillLayer) {
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
   await fill(directory);
   const path = `${directory}.tar.gz`;
-  await execa('tar', ['-C', directory, '--owner=0', '--group=0', '-czf', path, '.']);
+  await execa('tar', [
+    '-C',
+    directory,
+    '--format=posix',
+    '--numeric-owner',
+    '--xattrs',
+    '--xattrs-include=*',
+    '-czf',
+    path,
+    '.',
+  ]);
   const bytes = await readFile(path);
   return { path, digest: digestOf(bytes), diffId: digestOf(gunzipSync(bytes)), size: (await stat(path)).size };
 }
