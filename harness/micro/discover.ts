@@ -1,4 +1,4 @@
-import { glob } from 'node:fs/promises';
+import { glob, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Bench } from 'tinybench';
@@ -22,9 +22,13 @@ export async function discoverBenches(root: string): Promise<BenchFile[]> {
   for await (const path of glob('snapshotter/**/*.bench.ts', { cwd: root })) paths.push(path);
   const files: BenchFile[] = [];
   for (const path of paths.sort()) {
-    // The one import by name in the project: rooms bring their benchmarks without being listed here.
-    const exported = (await import(pathToFileURL(join(root, path)).href)) as { register?: unknown };
-    if (typeof exported.register === 'function') files.push({ path, register: exported.register as Register });
+    // A benchmark that is a script of its own would run on import: only files that say they take part are loaded.
+    if (!exportsRegister.test(await readFile(join(root, path), 'utf8'))) continue;
+    // The one import by a computed name in the project: rooms bring their benchmarks without being listed here.
+    const exported = (await import(pathToFileURL(join(root, path)).href)) as { register: Register };
+    files.push({ path, register: exported.register });
   }
   return files;
 }
+
+const exportsRegister = /^export (?:async )?(?:function|const) register\b/m;

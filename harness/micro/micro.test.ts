@@ -22,7 +22,7 @@ test('benchmark files below snapshotter that export register are found and run',
        return () => { globalThis.tornDown = true; };
      }\n`,
   );
-  await writeFile(join(root, 'snapshotter/a/script.bench.ts'), 'export const other = 1;\n');
+  await writeFile(join(root, 'snapshotter/a/script.bench.ts'), 'throw new Error("a script was run by being found");\n');
   const files = await discoverBenches(root);
   assert.deepEqual(
     files.map((file) => file.path),
