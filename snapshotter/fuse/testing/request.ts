@@ -1,4 +1,4 @@
-import { opcode, request, requestHeaderBytes, setUint64 } from '../wire.ts';
+import { request, requestHeaderBytes, setUint64 } from '../wire.ts';
 
 export interface RequestFields {
   readonly opcode: number;
@@ -39,7 +39,3 @@ export function xattrBody(sizeBytes: number, name?: string): Buffer {
   head.writeUInt32LE(sizeBytes, 0);
   return name === undefined ? head : Buffer.concat([head, nameBody(name)]);
 }
-
-export const opcodeNames: ReadonlyMap<number, string> = new Map(
-  Object.entries(opcode).map(([name, number]) => [number, name]),
-);
