@@ -171,7 +171,7 @@ test('the TOC of ctr-remote’s own conversion says the same of every file', { t
 
 /**
  * Without what depends on the compressor, the landmark's own header, `./` before names, the fraction of times that the
- * reference cuts off, and the places where it repeats owner names.
+ * reference rounds off, and the places where it repeats owner names.
  */
 function comparable(entries: readonly JsonEntry[]): unknown[] {
   const userNames = new Map<number, string>();
@@ -189,7 +189,7 @@ function comparable(entries: readonly JsonEntry[]): unknown[] {
       gid,
       name: name === './' ? name : name.replace(/^\.\//, ''),
       linkName: linkName?.replace(/^\.\//, ''),
-      modtime: modtime?.replace(/\.\d+Z$/, 'Z'),
+      modtime: modtime && Math.round(Date.parse(modtime) / 1000),
       ...(type === 'chunk'
         ? {}
         : { userName: carry(userNames, uid, userName), groupName: carry(groupNames, gid, groupName) }),
