@@ -2,6 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { HarnessError, lastLines } from '../error.ts';
+import { unmountUnder } from '../host/mounts.ts';
+import { sendSignal } from '../host/processes.ts';
 
 const buildLimitMs = 1_800_000;
 const pushLimitMs = 900_000;
@@ -42,6 +44,8 @@ export async function openBuildah(directory: string): Promise<Buildah> {
     reject: false,
   } as const;
 
+  // The working containers of a build that was cut short would take up disk for ever.
+  await execa('buildah', [...store, 'rm', '--all'], { ...options, timeout: 60_000 });
   return {
     has: async (tag) => {
       const result = await execa('buildah', [...store, 'inspect', '--type', 'image', tag], {
@@ -58,7 +62,13 @@ export async function openBuildah(directory: string): Promise<Buildah> {
         ...(base === undefined ? [] : ['--build-arg', `BASE=${base}`]),
         context,
       ];
-      const building = execa('buildah', args, { ...options, cancelSignal: signal, timeout: buildLimitMs });
+      // A process group of its own, so that all of a step can be ended with it.
+      const building = execa('buildah', args, {
+        ...options,
+        cancelSignal: signal,
+        detached: true,
+        timeout: buildLimitMs,
+      });
       building.all.setEncoding('utf8');
       building.all.on('data', (text: string) => {
         for (const match of text.matchAll(/^STEP (\d+)\/(\d+):\s*(\S+)/gm)) {
@@ -66,6 +76,11 @@ export async function openBuildah(directory: string): Promise<Buildah> {
         }
       });
       const result = await building;
+      if (result.failed && building.pid !== undefined) {
+        sendSignal(-building.pid, 'SIGKILL');
+        // Ended in the middle of a step, buildah leaves what it had mounted for it.
+        await unmountUnder(directory);
+      }
       signal.throwIfAborted();
       if (!result.failed) return;
       throw new HarnessError(
