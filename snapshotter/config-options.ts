@@ -32,8 +32,7 @@ export const sections = {
   noprefetch: flag(false),
   /** Bytes to prefetch of a layer without landmark. */
   prefetch_size: count(0),
-  /** How long `create` may wait for a prefetch where it waits at all. */
-  prefetch_timeout_sec: count(10),
+  prefetch_timeout_sec: noEffect('a prefetch never holds a container back'),
   no_background_fetch: flag(false),
   allow_no_verification: flag(false),
   disable_verification: flag(false),
@@ -54,17 +53,16 @@ export const sections = {
   ipfs: noEffect('IPFS is not supported'),
 
   blob: {
-    /** Seconds for which a layer counts as reachable after it was reached. */
-    valid_interval: count(60),
-    check_always: flag(false),
-    /** The least that is fetched at a time, in bytes, whatever the link. */
-    chunk_size: count(50_000, 1),
+    /** How long a read may wait for content before it fails with EIO. */
     fetching_timeout_sec: count(300, 1),
-    force_single_range_mode: flag(false),
     max_retries: count(5, 0, 100),
     min_wait_msec: count(30, 1),
     max_wait_msec: count(300_000, 1),
+    valid_interval: noEffect('a layer is checked when a read of it has failed'),
+    check_always: noEffect('a layer is checked when a read of it has failed'),
+    chunk_size: noEffect('requests are sized by the measured link'),
     prefetch_chunk_size: noEffect('requests are sized by the measured link'),
+    force_single_range_mode: noEffect('a request never asks for more than one range'),
   },
 
   directory_cache: {
@@ -84,10 +82,9 @@ export const sections = {
   },
 
   fuse: {
-    /** Seconds for which the kernel keeps attributes and names. A layer never changes; 0: as long as the kernel likes. */
-    attr_timeout: count(0),
-    entry_timeout: count(0),
-    passthrough: flag(false),
+    attr_timeout: noEffect('a layer never changes, so the kernel keeps its attributes'),
+    entry_timeout: noEffect('a layer never changes, so the kernel keeps its names'),
+    passthrough: noEffect('reads of complete files go through the daemon'),
     merge_buffer_size: noEffect('files are stored whole, nothing is merged'),
     merge_worker_count: noEffect('files are stored whole, nothing is merged'),
   },

@@ -8,12 +8,9 @@ import { ConfigError, loadConfig, parseConfig } from './config.ts';
 test('an empty file gives the defaults of containerd-stargz-grpc', () => {
   const { config, warnings } = parseConfig('', 'c.toml');
   assert.deepEqual(warnings, []);
-  assert.equal(config.prefetch_timeout_sec, 10);
+  assert.equal(config.resolve_result_entry_ttl_sec, 120);
   assert.equal(config.max_concurrency, 2);
-  assert.deepEqual(
-    [config.blob.chunk_size, config.blob.max_wait_msec, config.blob.check_always],
-    [50_000, 300_000, false],
-  );
+  assert.deepEqual([config.blob.max_retries, config.blob.max_wait_msec], [5, 300_000]);
   assert.equal(config.resolver.request_timeout_sec, 30);
   assert.deepEqual(config.resolver.host, {});
   assert.equal(config.cri_keychain.image_service_path, '/run/containerd/containerd.sock');

@@ -99,10 +99,10 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
       await listenOnSocket(criServer, ownPath);
     }
   }
-  await metrics?.listen(config.metrics_address, () => layers.debugLayers());
+  const metricsPort = await metrics?.listen(config.metrics_address, () => layers.debugLayers());
   await listenOnSocket(server, address);
   flushCompileCache();
-  log.info({ address, root, face: face.kind, pid: process.pid }, 'serving');
+  log.info({ address, root, face: face.kind, pid: process.pid, metricsPort }, 'serving');
 
   const resources = opened.move();
   return {

@@ -12,6 +12,7 @@ export async function openFace(root: string, config: Config, log: Log): Promise<
     throw new Error('mount.backend = "erofs": this daemon has no EROFS backend; set "auto" or "fuse"');
   }
   const server = await FuseServer.mount(join(root, 'mnt'), {
+    missLimitMs: config.blob.fetching_timeout_sec * 1000,
     onError: (error, miss) => log.error({ error: oneLine(error), ...miss }, 'read failed'),
     onDisconnect: () => log.error({ mountpoint: join(root, 'mnt') }, 'the FUSE connection was ended from outside'),
   });

