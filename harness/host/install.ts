@@ -22,10 +22,15 @@ export const benchPackages: readonly PackageNeed[] = [
   { package: 'debian-archive-keyring', provides: { file: '/usr/share/keyrings/debian-archive-keyring.gpg' } },
 ];
 
-/** What the tests need beyond that: a static shell for tiny images. */
+/** What the tests need beyond that: a static shell for tiny images, and peers to check our formats against. */
 export const testPackages: readonly PackageNeed[] = [
   ...benchPackages,
   { package: 'busybox-static', provides: { file: '/usr/share/doc/busybox-static' } },
+  { package: 'erofs-utils', provides: { command: 'fsck.erofs' } },
+  { package: 'stargz-snapshotter', provides: { command: 'ctr-remote' } },
+  { package: 'openssl', provides: { command: 'openssl' } },
+  { package: 'python3', provides: { command: 'python3' } },
+  { package: 'zstd', provides: { command: 'zstd' } },
 ];
 
 const policyPath = '/usr/sbin/policy-rc.d';

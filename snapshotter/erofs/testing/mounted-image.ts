@@ -7,7 +7,6 @@ import type { InodeTable } from '../../tree/inode-table.ts';
 import { writeErofsImage } from '../image.ts';
 
 /** Why images cannot be checked here; false if they can. */
-export const fsckMissing = spawnSync('fsck.erofs', ['-V']).status === 0 ? false : 'erofs-utils is not installed';
 
 export interface ImageFiles {
   readonly directory: string;
