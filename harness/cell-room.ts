@@ -5,6 +5,7 @@ import type { Workload } from '../workloads/workload.ts';
 import type { Container } from './containerd/container.ts';
 import { Containerd } from './containerd/containerd.ts';
 import { HarnessError } from './error.ts';
+import { removeCgroups } from './host/cgroups.ts';
 import { listMounts, mountsUnder, unmountUnder } from './host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming, killProcesses } from './host/processes.ts';
 import { type SnapshotterDaemon, startDaemon } from './snapshotter/daemon.ts';
@@ -40,7 +41,7 @@ export function cellRoom(stateDir: string): CellRoom {
   return { directory, idPrefix: `stargz-bench-${mark}-`, compileCache: join(resolve(stateDir), 'compile-cache') };
 }
 
-/** Nothing of an earlier cell is left afterwards, nor of a run that was killed: no process, no mount, no file. */
+/** Nothing of an earlier cell is left afterwards, nor of a run that was killed: no process, mount, control group or file. */
 export async function clearRoom(room: CellRoom): Promise<void> {
   const { directory } = room;
   // One that is being ended may still start another: containerd lets a shim clean up after a shim.
@@ -52,6 +53,7 @@ export async function clearRoom(room: CellRoom): Promise<void> {
       });
     }
   }
+  await removeCgroups(room.idPrefix);
   await unmountUnder(directory);
   // Removing through a mount would reach into what it shows.
   if ((await mountsUnder(directory)).length > 0) throw new HarnessError('cleanup', `${directory} has mounts left`);

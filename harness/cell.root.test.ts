@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -9,9 +9,9 @@ import { RegistryClient } from '../snapshotter/registry/client.ts';
 import { parseReference } from '../snapshotter/registry/reference.ts';
 import type { Workload } from '../workloads/workload.ts';
 import { createCellExecutor } from './cell.ts';
-import { cellRoom, clearRoom } from './cell-room.ts';
+import { cellRoom, clearRoom, startCell } from './cell-room.ts';
 import { pushTinyImage } from './containerd/testing/tiny-image.ts';
-import { mountsUnder } from './host/mounts.ts';
+import { listMounts, mountsUnder } from './host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming } from './host/processes.ts';
 import { modes } from './modes/catalogue.ts';
 import type { Mode } from './modes/mode.ts';
@@ -79,6 +79,11 @@ async function assertNothingLeft(): Promise<void> {
   assert.deepEqual(await mountsUnder(room.directory), []);
   assert.deepEqual(await findProcessesNaming(room.directory), []);
   assert.deepEqual(await findProcessesInCgroup(room.idPrefix), []);
+  const groups = (await listMounts())
+    .filter((mount) => mount.type.startsWith('cgroup'))
+    .map((mount) => readdir(mount.path));
+  const left = (await Promise.all(groups)).flat().filter((name) => name.startsWith(room.idPrefix));
+  assert.deepEqual(left, []);
 }
 
 test('the recording names the files that the workload read, with the layers they are in', { timeout }, async () => {
@@ -144,7 +149,6 @@ test('an abort rejects with its reason and leaves nothing', { timeout }, async (
 });
 
 test('what a killed run left is cleared away', { timeout }, async (t) => {
-  const { startCell } = await import('./cell-room.ts');
   const room = cellRoom(stateDir);
   await clearRoom(room);
   const setting = { snapshotter: 'stargz', daemonConfig: stargz.daemonConfig, registryAddress: link.address } as const;

@@ -103,9 +103,11 @@ async function readPeakKib(pid: number): Promise<number> {
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(text)?.[1] ?? 0);
 }
 
+/** Not this process, and no zombies: those have ended, though they stay in their control group until they are reaped. */
 async function findPids(matches: (pid: number) => Promise<boolean>): Promise<number[]> {
   const pids = (await listPids()).filter((pid) => pid !== process.pid);
-  const found = await Promise.all(pids.map((pid) => matches(pid).catch(() => false)));
+  const isFound = async (pid: number) => (await matches(pid)) && (await isAlive(pid));
+  const found = await Promise.all(pids.map((pid) => isFound(pid).catch(() => false)));
   return pids.filter((_, index) => found[index]);
 }
 

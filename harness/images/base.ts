@@ -9,7 +9,8 @@ const suite = 'bookworm';
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const aptConfig = join(import.meta.dirname, 'apt-image.conf');
 /** Without usr-is-merged, apt satisfies its need with usrmerge, which brings all of perl. */
-const options = ['--variant=minbase', '--mode=root', '--include=usr-is-merged'];
+const needed = 'usr-is-merged';
+const options = ['--variant=minbase', '--mode=root'];
 /** Told to keep no caches, apt-get clean finds none; and mmdebstrap leaves copies of the host's own files. */
 const cleanUp = '--customize-hook=rm -f "$1"/var/cache/apt/*.bin "$1"/etc/hostname "$1"/etc/resolv.conf';
 const hooks = [
@@ -25,13 +26,15 @@ export interface DebianBase {
   readonly tarPath: string;
 }
 
-/** The Debian base as a tar, made once by mmdebstrap and then kept under `directory`. */
+/** The Debian base, with `packages` beside, as a tar: made once by mmdebstrap and then kept under `directory`. */
 export async function ensureBase(
   directory: string,
   onStep: (detail: string) => void,
   signal: AbortSignal,
+  packages: readonly string[] = [],
 ): Promise<DebianBase> {
-  const key = keyOf({ arguments: [...options, cleanUp, suite], aptConfig: await readFile(aptConfig, 'utf8') });
+  const include = `--include=${[needed, ...packages].join(',')}`;
+  const key = keyOf({ arguments: [...options, include, cleanUp, suite], aptConfig: await readFile(aptConfig, 'utf8') });
   const tarPath = join(directory, `debian-${suite}-${key}.tar`);
   const present = await access(tarPath).then(
     () => true,
@@ -45,7 +48,7 @@ export async function ensureBase(
     (source) => `deb [signed-by=${keyring}] ${source.uri} ${source.suite} ${source.components.join(' ')}`,
   );
   const partial = `${tarPath}.partial.tar`;
-  const result = await execa('mmdebstrap', [...options, ...hooks, suite, partial, ...lines], {
+  const result = await execa('mmdebstrap', [...options, include, ...hooks, suite, partial, ...lines], {
     all: true,
     cancelSignal: signal,
     env: { DEBIAN_FRONTEND: 'noninteractive', TMPDIR: directory },

@@ -1,0 +1,147 @@
+import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { HarnessError, lastLines } from '../error.ts';
+import { debianMirrors, readAptSources, readHostRelease } from './apt-sources.ts';
+
+export interface DebianPackageRequest {
+  readonly name: string;
+  /** "bookworm", "trixie", "sid": need not be this host's. */
+  readonly suite: string;
+  /** What was unpacked before is found here again, without the network, until somebody deletes it. */
+  readonly cacheDir: string;
+  /** A line of sources.list(5). Default: the mirror of this host's own configuration, checked with Debian's key. */
+  readonly source?: string | undefined;
+}
+
+export interface DebianPackage {
+  readonly version: string;
+  /** The package's files, as below `/`. */
+  readonly root: string;
+}
+
+const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const downloadLimitMs = 180_000;
+const unpackLimitMs = 60_000;
+
+/**
+ * A package of a Debian suite, unpacked into a directory of its own: nothing of it is installed, no dependency comes with
+ * it, and apt's own lists stay as they are. apt-get checks the suite's signature and the package's digest.
+ */
+export async function unpackDebianPackage(request: DebianPackageRequest, signal: AbortSignal): Promise<DebianPackage> {
+  const home = join(request.cacheDir, request.suite);
+  const cached = await findUnpacked(home, request.name);
+  if (cached !== undefined) return cached;
+  await mkdir(home, { recursive: true });
+  // Beside its final place, so that a rename makes it appear whole: two processes may do this at once.
+  const scratch = await mkdtemp(join(home, '.download-'));
+  try {
+    const file = await download(request, scratch, signal);
+    const root = join(scratch, 'root');
+    await execa('dpkg-deb', ['-x', join(scratch, file), root], { timeout: unpackLimitMs, cancelSignal: signal });
+    await rename(root, join(home, file.slice(0, -'.deb'.length))).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+  const unpacked = await findUnpacked(home, request.name);
+  if (unpacked !== undefined) return unpacked;
+  throw new HarnessError('package-install', `unpacked ${request.name} into ${home}, yet it is not there`);
+}
+
+/** `name_version_architecture`, the version with its colons as %3a: the name apt-get gives the file. */
+export function parsePackageName(file: string): { name: string; version: string } | undefined {
+  const match = /^([a-z0-9][a-z0-9+.-]+)_([^_]+)_[a-z0-9-]+$/.exec(file);
+  return match === null ? undefined : { name: match[1]!, version: decodeURIComponent(match[2]!) };
+}
+
+async function findUnpacked(home: string, name: string): Promise<DebianPackage | undefined> {
+  for (const entry of await readdir(home).catch(() => [])) {
+    const parsed = parsePackageName(entry);
+    if (parsed?.name === name) return { version: parsed.version, root: join(home, entry) };
+  }
+  return undefined;
+}
+
+/** Returns the file's name in `scratch`. */
+async function download(request: DebianPackageRequest, scratch: string, signal: AbortSignal): Promise<string> {
+  const source = request.source ?? (await debianSource(request.suite));
+  const config = join(scratch, 'apt.conf');
+  await mkdir(join(scratch, 'lists/partial'), { recursive: true });
+  await mkdir(join(scratch, 'cache/archives/partial'), { recursive: true });
+  await writeFile(join(scratch, 'sources.list'), `${source}\n`);
+  await writeFile(join(scratch, 'status'), '');
+  await writeFile(config, formatAptConfig(scratch));
+  // With -c this is read last, so the host's proxies hold and its sources do not (apt.conf(5)).
+  for (const args of [['update'], ['download', request.name]]) {
+    const result = await execa('apt-get', ['-c', config, '-q', ...args], {
+      cwd: scratch,
+      env: { LC_ALL: 'C.UTF-8' },
+      all: true,
+      reject: false,
+      stdin: 'ignore',
+      timeout: downloadLimitMs,
+      cancelSignal: signal,
+    });
+    signal.throwIfAborted();
+    if (result.failed) throw explainDownload(request, source, result.all || result.shortMessage);
+  }
+  const file = (await readdir(scratch)).find((name) => name.endsWith('.deb'));
+  if (file !== undefined && parsePackageName(file.slice(0, -'.deb'.length)) !== undefined) return file;
+  throw explainDownload(request, source, 'apt-get left no file');
+}
+
+/** A word after `[target=` keeps apt from fetching more than the list of binary packages (sources.list(5)). */
+async function debianSource(suite: string): Promise<string> {
+  const host = await readHostRelease();
+  const [main] = debianMirrors(suite, host, await readAptSources());
+  await access(keyring).catch((cause) => {
+    throw new HarnessError('package-install', `cannot check packages of Debian ${suite}: no ${keyring}`, {
+      remedy: 'apt-get install debian-archive-keyring',
+      cause,
+    });
+  });
+  return `deb [signed-by=${keyring} target=Packages] ${main!.uri} ${suite} main`;
+}
+
+function formatAptConfig(scratch: string): string {
+  return `Dir::Etc::SourceList "${scratch}/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "/dev/null";
+Dir::State "${scratch}";
+Dir::State::Lists "${scratch}/lists";
+Dir::State::Status "${scratch}/status";
+Dir::Cache "${scratch}/cache";
+// Its own user of downloads could not write into a directory of mode 0700.
+APT::Sandbox::User "root";
+// Otherwise it succeeds without what it could not fetch.
+APT::Update::Error-Mode "any";
+Acquire::Languages "none";
+Acquire::Retries "2";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
+// What a distribution hangs onto an update concerns the host's own lists.
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+`;
+}
+
+export function explainDownload(request: DebianPackageRequest, source: string, output: string): HarnessError {
+  const tail = lastLines(output.replace(/^(?!E:|W:|Err:).*$/gm, '')) || lastLines(output);
+  const where = lastLines(source.replace(/^deb\s+(?:\[[^\]]*\]\s*)?/, ''));
+  const message = `cannot download ${request.name} from ${where}: ${tail}`;
+  if (/No space left|enough free space/.test(output)) {
+    return new HarnessError('disk-full', message, { remedy: `free some disk space below ${request.cacheDir}` });
+  }
+  if (/Unable to locate package|has no (?:installation )?candidate/.test(output)) {
+    return new HarnessError('package-install', message, { remedy: `see whether ${request.suite} still has it` });
+  }
+  return new HarnessError('network', message, {
+    remedy:
+      `make that mirror reachable (see /etc/apt), or unpack the package by hand: dpkg-deb -x FILE.deb ` +
+      `${join(request.cacheDir, request.suite)}/FILE`,
+  });
+}
