@@ -18,7 +18,7 @@ import { copyPrograms, pushImage } from './testing/image.ts';
 const limit = { timeout: 60_000 };
 
 describe('containerd pulls through CRI and runs on our daemon', { timeout: 240_000 }, () => {
-  const directory = mkdtempSync('/tmp/e2e-');
+  let directory = '';
   const client = new RegistryClient();
   let registry: TestRegistry;
   let daemon: TestProcess;
@@ -37,6 +37,7 @@ describe('containerd pulls through CRI and runs on our daemon', { timeout: 240_0
   }
 
   before(async () => {
+    directory = mkdtempSync('/tmp/e2e-');
     registry = await startDockerRegistry();
     const signal = AbortSignal.timeout(60_000);
     const programs = (root: string) =>

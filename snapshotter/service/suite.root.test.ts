@@ -46,11 +46,12 @@ const disabledPlugins = [
 for (const { title, snapshotter, start } of targets) {
   describe(`the snapshotter suite on ${title}`, { timeout: 120_000 }, () => {
     // Short: overlayfs takes a page of options for 128 layers, and sockets 107 bytes of path.
-    const directory = mkdtempSync('/tmp/sn-');
+    let directory = '';
     let processes: TestProcess[] = [];
     let client: ServiceClient<Snapshots> | undefined;
 
     before(async () => {
+      directory = mkdtempSync('/tmp/sn-');
       processes = await start(directory);
       const address = processes.at(-1)!.address;
       client = openClient('containerd.services.snapshots.v1.Snapshots', address, { namespace: 'suite' });
