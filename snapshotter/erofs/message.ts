@@ -12,7 +12,9 @@ export const control = {
   posted: 0,
   /** 1: leave. */
   stopping: 1,
-  words: 2,
+  /** 1: events of files that no layer names wait, because the layers of the daemon before are still being added. */
+  adopting: 2,
+  words: 3,
 } as const;
 
 export type MessageToEventWorker =

@@ -1,23 +1,15 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { mkdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import {
-  errno,
-  MS_NODEV,
-  MS_RDONLY,
-  mountFilesystem,
-  openEvent,
-  SyscallError,
-  signalEvent,
-  unmountFilesystem,
-  writeDescriptor,
-} from '../syscalls.ts';
+import { errno, openEvent, signalEvent, writeDescriptor } from '../syscalls.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { ErofsError } from './error.ts';
 import { encodeResponse, responseSizeBytes } from './events.ts';
 import { markFile, openGroup, unmarkFile } from './fanotify-calls.ts';
 import { control, type EventWorkerData, type MessageFromEventWorker, type MessageToEventWorker } from './message.ts';
+import { isMounted, isSuperblockAlive, mountImage, unmountImage } from './mount.ts';
 
 export interface ErofsLayer {
   readonly slot: number;
@@ -39,7 +31,10 @@ export interface ErofsServerOptions {
   /** Called for what cannot be answered to anybody: a failed fill (the reader got EIO), an event of no layer. */
   readonly onError?: (error: unknown) => void;
   /** A group taken over from a daemon before this one; a new one is opened otherwise. */
-  readonly groupFd?: number;
+  readonly groupFd?: number | undefined;
+  /** A read whose data does not come within this fails with EIO. Default 300,000. */
+  readonly missLimitMs?: number;
+  readonly readaheadKib?: number;
 }
 
 interface Mounted {
@@ -48,8 +43,14 @@ interface Mounted {
   readonly path: string;
   readonly dataInode: number;
   readonly fills: AbortController;
+  /** Names of all superblocks that may still read the data file: overlays keep one alive after its mount is gone. */
+  superblocks: readonly string[];
   guarded: boolean;
 }
+
+const defaultMissLimitMs = 300_000;
+const defaultReadaheadKib = 512;
+const releaseGraceMs = 2000;
 
 /**
  * EROFS mounts whose holes are filled as they are read: one directory per layer under `directory`, one fanotify group and
@@ -62,61 +63,81 @@ export class ErofsServer {
   readonly #exited: Promise<void>;
   readonly #state = new Int32Array(new SharedArrayBuffer(control.words * 4));
   readonly #wakeFd: number;
-  readonly #onError: (error: unknown) => void;
+  readonly #options: ErofsServerOptions;
   readonly #mounted = new Map<number, Mounted>();
   readonly #removals = new Map<number, () => void>();
   readonly #fills = new Set<Promise<void>>();
   readonly #response = Buffer.alloc(responseSizeBytes);
-  #closing: Promise<void> | undefined;
+  #closing: Promise<readonly number[]> | undefined;
 
+  /** With `groupFd` the layers of the daemon before are expected: add them under their slots, then call `resume`. */
   constructor(directory: string, options: ErofsServerOptions = {}) {
     this.directory = directory;
-    this.#onError = options.onError ?? (() => {});
+    this.#options = options;
     this.groupFd = options.groupFd ?? openGuardGroup(directory);
+    if (options.groupFd !== undefined) this.#state[control.adopting] = 1;
     this.#wakeFd = openEvent();
     const workerData: EventWorkerData = {
       groupFd: this.groupFd,
       wakeFd: this.#wakeFd,
       control: this.#state.buffer as SharedArrayBuffer,
     };
-    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData, name: 'erofs' });
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData,
+      name: 'erofs',
+      // The kernel opens the events' descriptors.
+      trackUnmanagedFds: false,
+    });
     this.#worker.on('message', (message: MessageFromEventWorker) => this.#receive(message));
-    this.#worker.on('error', this.#onError);
+    this.#worker.on('error', (error) => this.#report(error));
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
   }
 
-  /** Mounts the layer read-only; resolves to the directory. Holes are guarded before the mount can be reached. */
-  async addLayer(layer: ErofsLayer, reader: ErofsReader): Promise<string> {
+  /**
+   * Mounts the layer read-only; resolves to the directory. Holes are guarded before the mount can be reached. A mount
+   * that is there already, by a daemon before this one, is taken over if `superblocks` names what reads the data file.
+   */
+  async addLayer(layer: ErofsLayer, reader: ErofsReader, superblocks?: readonly string[]): Promise<string> {
     const path = join(this.directory, String(layer.slot));
     if (this.#closing) throw new ErofsError('closed', path, 'the server is closed');
-    const dataInode = fstatSync(layer.dataFd).ino;
     await mkdir(path, { recursive: true });
-    this.#post({
-      kind: 'add-layer',
-      slot: layer.slot,
-      dataInode,
-      table: layer.table.shared,
-      present: layer.present,
-    });
-    this.#mounted.set(layer.slot, {
+    const mounted: Mounted = {
       layer,
       reader,
       path,
-      dataInode,
+      dataInode: fstatSync(layer.dataFd).ino,
       fills: new AbortController(),
+      superblocks: superblocks ?? [],
       guarded: true,
+    };
+    this.#mounted.set(layer.slot, mounted);
+    this.#post({
+      kind: 'add-layer',
+      slot: layer.slot,
+      dataInode: mounted.dataInode,
+      table: layer.table.shared,
+      present: layer.present,
     });
     try {
       markFile(this.groupFd, layer.dataPath);
-      // mount(8) would put a loop device between, which reads the file without asking.
-      const device = layer.table.dataSizeBytes > 0 ? `device=${layer.dataPath}` : '';
-      await mountFilesystem(layer.imagePath, path, 'erofs', MS_RDONLY | MS_NODEV, device);
+      if (superblocks === undefined || !isMounted(path)) await this.#mount(mounted);
     } catch (error) {
-      await this.#forget(layer.slot);
+      await this.#forget(mounted);
       await rmdir(path).catch(() => {});
       throw new ErofsError('mount-failed', path, `mounting ${layer.imagePath} failed: ${String(error)}`, error);
     }
     return path;
+  }
+
+  /** What a daemon after this one has to name to `addLayer`. */
+  superblocks(slot: number): readonly string[] {
+    return this.#mounted.get(slot)?.superblocks ?? [];
+  }
+
+  /** The layers of the daemon before are all added: reads of a file of no layer are denied from now on. */
+  resume(): void {
+    Atomics.store(this.#state, control.adopting, 0);
+    signalEvent(this.#wakeFd);
   }
 
   /** All bytes are there: the kernel asks no more, and this process is out of the layer's read path. */
@@ -128,49 +149,72 @@ export class ErofsServer {
   }
 
   /**
-   * Unmounts. A mount that is in use and has holes stays, guarded, and this rejects with code `busy`: detached, it would
-   * outlive the guard and its holes would read as zeros.
+   * Unmounts. A layer that is in use and has holes stays, mounted and guarded, and this rejects with code `busy`: its
+   * holes would read as zeros to whoever still has it. An overlay on top counts, which umount(2) does not see.
    */
   async removeLayer(slot: number): Promise<void> {
     const mounted = this.#mounted.get(slot);
     if (mounted === undefined) return;
     try {
-      await unmountFilesystem(mounted.path);
+      await unmountImage(mounted.path);
     } catch (error) {
-      const absent = error instanceof SyscallError && (error.code === 'EINVAL' || error.code === 'ENOENT');
-      if (!absent) throw new ErofsError('busy', mounted.path, `unmounting failed: ${String(error)}`, error);
+      throw new ErofsError('busy', mounted.path, `unmounting failed: ${String(error)}`, error);
     }
-    await this.#forget(slot);
+    mounted.superblocks = mounted.superblocks.filter(isSuperblockAlive);
+    if (mounted.guarded && mounted.superblocks.length > 0) {
+      await this.#mount(mounted);
+      throw new ErofsError('busy', mounted.path, 'something mounted on top of it still uses it');
+    }
+    await this.#forget(mounted);
     await rmdir(mounted.path).catch(() => {});
   }
 
-  /** Unmounts what can be unmounted and ends the worker; resolves to the slots that stayed mounted because in use. */
-  async close(): Promise<readonly number[]> {
-    const busy: number[] = [];
+  /** Unmounts what can be unmounted and ends; resolves to the slots that stayed because in use. */
+  close(): Promise<readonly number[]> {
     this.#closing ??= (async () => {
+      const busy: number[] = [];
       for (const slot of [...this.#mounted.keys()]) {
         try {
           await this.removeLayer(slot);
         } catch (error) {
           busy.push(slot);
-          this.#onError(error);
+          this.#report(error);
         }
       }
-      Atomics.store(this.#state, control.stopping, 1);
-      signalEvent(this.#wakeFd);
-      await this.#exited;
-      // Each answers its reader through the group: a reader left unanswered would go on with zeros once it closes.
-      await Promise.allSettled(this.#fills);
-      closeSync(this.#wakeFd);
-      closeSync(this.groupFd);
+      await this.#end();
+      return busy;
     })();
-    await this.#closing;
-    return busy;
+    return this.#closing;
   }
 
-  async #forget(slot: number): Promise<void> {
-    const mounted = this.#mounted.get(slot);
-    if (mounted === undefined) return;
+  /** Ends and leaves the mounts to who holds the group: reads of holes wait for the next daemon. */
+  async release(): Promise<void> {
+    this.#closing ??= this.#end().then(() => [...this.#mounted.keys()]);
+    await this.#closing;
+  }
+
+  async #end(): Promise<void> {
+    Atomics.store(this.#state, control.stopping, 1);
+    signalEvent(this.#wakeFd);
+    await this.#exited;
+    // Each answers its reader through the group: a reader left unanswered would go on with zeros once it closes.
+    await Promise.race([Promise.allSettled(this.#fills), delay(releaseGraceMs, undefined, { ref: false })]);
+    for (const { fills } of this.#mounted.values()) fills.abort();
+    await Promise.allSettled(this.#fills);
+    closeSync(this.#wakeFd);
+    closeSync(this.groupFd);
+  }
+
+  async #mount(mounted: Mounted): Promise<void> {
+    const { imagePath, dataPath, table } = mounted.layer;
+    const device = table.dataSizeBytes > 0 ? dataPath : undefined;
+    const readaheadKib = this.#options.readaheadKib ?? defaultReadaheadKib;
+    const superblocks = await mountImage({ imagePath, path: mounted.path, device, readaheadKib });
+    mounted.superblocks = [...mounted.superblocks, ...superblocks];
+  }
+
+  async #forget(mounted: Mounted): Promise<void> {
+    const { slot } = mounted.layer;
     mounted.fills.abort();
     try {
       this.releaseGuard(slot);
@@ -199,7 +243,7 @@ export class ErofsServer {
         this.#removals.delete(message.slot);
         return;
       case 'failed':
-        this.#onError(message.error);
+        this.#report(message.error);
     }
   }
 
@@ -213,15 +257,20 @@ export class ErofsServer {
     let denial: number | undefined = errno.EIO;
     try {
       if (mounted !== undefined) {
-        await mounted.reader.ensure(offset, sizeBytes, mounted.fills.signal);
+        const limit = AbortSignal.timeout(this.#options.missLimitMs ?? defaultMissLimitMs);
+        await mounted.reader.ensure(offset, sizeBytes, AbortSignal.any([mounted.fills.signal, limit]));
         denial = undefined;
       }
     } catch (error) {
-      this.#onError(error);
+      this.#report(error);
     } finally {
       writeDescriptor(this.groupFd, encodeResponse(this.#response, fd, denial), responseSizeBytes);
       closeSync(fd);
     }
+  }
+
+  #report(error: unknown): void {
+    this.#options.onError?.(error);
   }
 }
 

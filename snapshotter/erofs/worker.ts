@@ -34,6 +34,8 @@ const state = new Int32Array(shared);
 const events = Buffer.alloc(eventBytes);
 const response = Buffer.alloc(responseSizeBytes);
 const layers = new Map<number, GuardedLayer>();
+/** Of files that no layer names yet, in the order in which they came. */
+let held: AccessEvent[] = [];
 let drained = 0;
 
 serve();
@@ -50,13 +52,23 @@ function serve(): void {
       poll(ready, pollLimitMs);
       if (polledEvents(ready, 1) !== 0) clearEvent(wakeFd);
       if (Atomics.load(state, control.posted) !== drained) drain();
+      answerHeld();
     } else if (length !== -hostErrno.EINTR) {
       post({ kind: 'failed', error: new Error(`reading fanotify events: errno ${-length}`) });
       // ENFILE, EMFILE, ENOMEM: the reader was denied by the kernel; the next event may fare better.
       poll(pollSet(wakeFd), 10);
     }
   }
+  // Not answered: the next daemon denies what this one took.
   port.close();
+}
+
+/** After a layer was added, or the last one was. */
+function answerHeld(): void {
+  if (held.length === 0) return;
+  const events = held;
+  held = [];
+  for (const event of events) answer(event);
 }
 
 function handle(length: number): void {
@@ -68,8 +80,18 @@ function handle(length: number): void {
 }
 
 function answer(event: AccessEvent): void {
+  if (event.pid === process.pid) {
+    // The store writes, through a descriptor it opened when the file was marked already: after a restart. This process
+    // reads no mount of its own, so it is never a reader.
+    respond(event.fd);
+    return;
+  }
   const layer = layers.get(fstatSync(event.fd).ino);
   if (layer === undefined) {
+    if (Atomics.load(state, control.adopting) === 1) {
+      held.push(event);
+      return;
+    }
     respond(event.fd, hostErrno.EIO);
     post({ kind: 'failed', error: new Error(`a read by process ${event.pid} of a data file of no mounted layer`) });
     return;

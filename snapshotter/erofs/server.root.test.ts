@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { execa } from 'execa';
+import { createPlainLayer, type Entry } from '../fuse/testing/plain-layer.ts';
+import { mountFilesystem, unmountFilesystem } from '../syscalls.ts';
+import { listErofsMounts, unmountImage } from './mount.ts';
+import { ErofsServer } from './server.ts';
+import { writeImageFile } from './image-file.ts';
+
+/** Whatever reads a mount here is a child process, as containers are: this one fills the holes. */
+
+const limit = { timeout: 30_000 };
+const chunkBytes = 64 * 1024;
+const contents = new Map([
+  ['big', randomBytes(3 << 20)],
+  ['one', randomBytes(1)],
+  ['dir/odd', randomBytes(4097)],
+  ['dir/empty', Buffer.alloc(0)],
+]);
+const entries: readonly Entry[] = [
+  { path: '', mode: 0o040755 },
+  { path: 'dir', mode: 0o040755 },
+  ...[...contents].map(([path, content]) => ({ path, mode: 0o100644, content })),
+  { path: 'link', mode: 0o120777, target: 'dir/odd' },
+];
+
+async function serve(t: TestContext, before: (offset: number) => Promise<void> = async () => {}) {
+  const directory = mkdtempSync(join(tmpdir(), 'erofs-server-'));
+  const dataPath = join(directory, 'data');
+  const layer = createPlainLayer(entries, dataPath, chunkBytes);
+  const imagePath = writeImageFile(directory, layer.table);
+  const errors: unknown[] = [];
+  const asked: { offset: number; sizeBytes: number }[] = [];
+  const server = new ErofsServer(join(directory, 'mnt'), { onError: (error) => errors.push(error) });
+  t.after(async () => {
+    await server.close();
+    for (const path of listErofsMounts().filter((point) => point.startsWith(directory))) await unmountImage(path, 2);
+    layer.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const path = await server.addLayer(
+    { slot: 7, table: layer.table, present: layer.present, dataFd: layer.dataFd, dataPath, imagePath },
+    {
+      async ensure(offset, sizeBytes) {
+        asked.push({ offset, sizeBytes });
+        await before(offset);
+        const { chunkDataOffset, chunkSizeBytes, chunkCount } = layer.table;
+        layer.fill(
+          Array.from({ length: chunkCount }, (_, chunk) => chunk).filter(
+            (chunk) =>
+              chunkDataOffset[chunk]! < offset + sizeBytes && chunkDataOffset[chunk]! + chunkSizeBytes[chunk]! > offset,
+          ),
+        );
+      },
+    },
+  );
+  return { directory, server, layer, path, errors, asked };
+}
+
+async function checksums(root: string): Promise<string> {
+  const paths = [...contents.keys()];
+  return (await execa('cksum', paths, { cwd: root, timeout: 20_000 })).stdout;
+}
+
+async function expectedChecksums(): Promise<string> {
+  const lines = await Promise.all(
+    [...contents].map(async ([path, input]) => `${(await execa('cksum', { input })).stdout} ${path}`),
+  );
+  return lines.join('\n');
+}
+
+test('every byte read through a mount of holes is what the layer holds, and is asked for by range', limit, async (t) => {
+  const { path, asked, errors, layer } = await serve(t);
+  assert.equal(await checksums(path), await expectedChecksums());
+  assert.deepEqual(errors, []);
+  assert.ok(asked.length > 0);
+  assert.ok(asked.every(({ sizeBytes }) => sizeBytes < layer.table.dataSizeBytes));
+});
+
+test('an overlay on the mount shows the same, also when read by many at once', limit, async (t) => {
+  const { directory, path } = await serve(t, () => delay(5));
+  await withOverlay(directory, path, async (root) => {
+    const all = await Promise.all([1, 2, 3, 4].map(() => checksums(root)));
+    const expected = await expectedChecksums();
+    for (const one of all) assert.equal(one, expected);
+  });
+});
+
+test('a reader gets EIO where the bytes cannot be had, and the bytes once they can', limit, async (t) => {
+  let broken = true;
+  const { path, errors } = await serve(t, async () => {
+    if (broken) throw new Error('the registry is gone');
+  });
+  const failed = await execa('cat', [join(path, 'dir/odd')], { reject: false, timeout: 10_000 });
+  assert.match(failed.stderr, /Input\/output error/);
+  assert.equal(failed.stdout, '');
+  assert.match(String(errors[0]), /registry is gone/);
+  broken = false;
+  assert.equal(await checksums(path), await expectedChecksums());
+});
+
+test('a complete layer is read without asking', limit, async (t) => {
+  const { path, server, layer, asked, directory } = await serve(t);
+  layer.fill();
+  server.releaseGuard(7);
+  assert.equal(await checksums(path), await expectedChecksums());
+  assert.deepEqual(asked, []);
+  // Without a guard there is nothing to fear from who still uses it.
+  await withOverlay(directory, path, async (root) => {
+    await server.removeLayer(7);
+    assert.equal(await checksums(root), await expectedChecksums());
+  });
+});
+
+test('a layer under an overlay is not let go: it stays mounted and its holes are filled', limit, async (t) => {
+  const { directory, path, server } = await serve(t);
+  await withOverlay(directory, path, async (root) => {
+    await assert.rejects(server.removeLayer(7), { code: 'busy' });
+    assert.ok(listErofsMounts().includes(path));
+    assert.equal(await checksums(root), await expectedChecksums());
+    assert.equal(await checksums(path), await expectedChecksums());
+  });
+  await server.removeLayer(7);
+  assert.deepEqual(listErofsMounts().filter((point) => point.startsWith(directory)), []);
+});
+
+test('a layer with open files is not let go', limit, async (t) => {
+  const { path, server } = await serve(t);
+  const reader = execa('sleep', ['20'], { cwd: path, reject: false });
+  t.after(() => reader.kill('SIGKILL'));
+  await delay(100);
+  await assert.rejects(server.removeLayer(7), { code: 'busy' });
+  assert.equal(await checksums(path), await expectedChecksums());
+  reader.kill('SIGKILL');
+  await reader;
+  await server.removeLayer(7);
+});
+
+test('close answers reads under way, unmounts, and names what is in use', limit, async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const { directory, path, server } = await serve(t, () => gate.promise);
+  const reader = execa('cat', [join(path, 'one')], { encoding: 'buffer', timeout: 10_000 });
+  await delay(200);
+  const closing = server.close();
+  gate.resolve();
+  assert.deepEqual(Buffer.from((await reader).stdout), contents.get('one'));
+  const busy = await closing;
+  assert.ok(busy.length <= 1);
+  if (busy.length === 0) assert.deepEqual(listErofsMounts().filter((point) => point.startsWith(directory)), []);
+});
+
+test('an image file is written once and written again when it is not of this tree', limit, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'erofs-file-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const layer = createPlainLayer(entries, join(directory, 'data'), chunkBytes);
+  const other = createPlainLayer(entries.slice(0, 3), join(directory, 'other'), chunkBytes);
+  t.after(() => [layer, other].forEach((one) => one.close()));
+  const path = writeImageFile(directory, layer.table);
+  const first = readFileSync(path);
+  assert.equal(writeImageFile(directory, layer.table), path);
+  assert.deepEqual(readFileSync(path), first);
+  writeImageFile(directory, other.table);
+  assert.notDeepEqual(readFileSync(path), first);
+});
+
+async function withOverlay(directory: string, lower: string, use: (root: string) => Promise<void>): Promise<void> {
+  const [root, upper, work] = ['root', 'upper', 'work'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const path of [root, upper, work]) mkdirSync(path, { recursive: true });
+  await mountFilesystem('overlay', root, 'overlay', 0, `lowerdir=${lower},upperdir=${upper},workdir=${work}`);
+  try {
+    await use(root);
+  } finally {
+    await unmountFilesystem(root, 2);
+  }
+}
