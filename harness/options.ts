@@ -61,7 +61,7 @@ export function parseOptions(argv: readonly string[]): Options {
 
 /** The items that were asked for, in the order of `known`; an unknown name is a UsageError that lists the known ones. */
 export function selectNamed<T extends { readonly name: string }>(
-  kind: 'workload' | 'mode',
+  kind: 'workload' | 'mode' | 'row',
   known: readonly T[],
   asked: readonly string[] | undefined,
 ): T[] {

@@ -1,0 +1,137 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { convertImage } from '../../snapshotter/convert/image.ts';
+import { RegistryClient } from '../../snapshotter/registry/client.ts';
+import { RegistryError } from '../../snapshotter/registry/error.ts';
+import { parseReference } from '../../snapshotter/registry/reference.ts';
+import { type CellRoom, cellRoom, clearRoom, type RunningCell, startCell } from '../cell-room.ts';
+import { pushImageOf } from '../containerd/testing/tiny-image.ts';
+import { HarnessError, messageOf } from '../error.ts';
+import { dropCaches } from '../host/caches.ts';
+import { startRegistry } from '../registry/registry.ts';
+import { type Random, shuffle } from '../stats/random.ts';
+import type { Sample } from './measure.ts';
+import type { BenchTree } from './tree.ts';
+
+export interface DemandRequest {
+  readonly stateDir: string;
+  /** Where the registry's data and what is pushed to it lie. */
+  readonly directory: string;
+  readonly tree: BenchTree;
+  readonly backends: readonly string[];
+  readonly rounds: number;
+  readonly random: Random;
+  readonly say: (text: string) => void;
+}
+
+export const demandRow = { key: 'demand', title: 'pull a 300 MB layer, tar it', target: 2 };
+/** Directories of 1,000 files that bring the Debian part, of 220 MB, to 300 MB. */
+const fileDirectories = 19;
+const tag = `base-and-${fileDirectories}`;
+
+/**
+ * An image of one layer of 300 MB, on a registry on loopback without a link: pulled and unpacked by containerd's overlayfs
+ * and then read by tar, against pulled lazily, without a profile and without background fetch, and read by tar, which
+ * fills every byte on demand. Caches are dropped before each.
+ */
+export async function measureDemand(request: DemandRequest, signal: AbortSignal): Promise<Sample[]> {
+  const { directory, backends, rounds, random, say } = request;
+  const registry = await startRegistry({ dataDir: join(directory, 'registry') }, signal);
+  try {
+    await ensureImage(request, registry.address, signal);
+    const samples: Sample[] = [];
+    const absent = new Set<string>();
+    for (let round = 1; round <= rounds; round++) {
+      for (const backend of shuffle(['overlayfs', ...backends], random)) {
+        if (absent.has(backend)) continue;
+        await dropCaches(signal);
+        try {
+          const durationMs = await pullAndRead(cellRoom(request.stateDir), registry.address, backend, signal);
+          samples.push({ row: demandRow.key, condition: 'demand', backend, round, durationMs });
+        } catch (error) {
+          signal.throwIfAborted();
+          if (backend === 'overlayfs') throw error;
+          absent.add(backend);
+          say(`demand fill, ${backend}: left out, it failed: ${messageOf(error)}`);
+        }
+      }
+    }
+    return samples;
+  } finally {
+    await registry.close();
+  }
+}
+
+async function ensureImage(
+  { directory, tree, say }: DemandRequest,
+  address: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const client = new RegistryClient();
+  const [legacy, lazy] = [`${address}/demand:legacy-${tag}`, `${address}/demand:estargz-${tag}`];
+  try {
+    const isThere = await client.fetchManifest(parseReference(lazy), signal).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof RegistryError && error.code === 'not-found') return false;
+        throw error;
+      },
+    );
+    if (isThere) return;
+    say('an image of one layer of 300 MB, and its eStargz twin');
+    await pushImageOf([(root) => fillLayer(root, tree)], legacy, join(directory, 'image'), signal);
+    await convertImage(client, parseReference(legacy), parseReference(lazy), { format: 'estargz', signal });
+  } finally {
+    await client.close();
+  }
+}
+
+async function fillLayer(root: string, { path, baseTarPath }: BenchTree): Promise<void> {
+  await execa('tar', ['-xpf', baseTarPath, '--numeric-owner', '-C', root]);
+  await mkdir(join(root, 'srv/files'), { recursive: true });
+  const directories = Array.from({ length: fileDirectories }, (_, index) => join(path, `srv/files/d${index}`));
+  await execa('cp', ['-a', ...directories, join(root, 'srv/files')]);
+}
+
+async function pullAndRead(room: CellRoom, address: string, backend: string, signal: AbortSignal): Promise<number> {
+  await clearRoom(room);
+  const isLazy = backend !== 'overlayfs';
+  const daemonConfig = isLazy ? { no_background_fetch: true, mount: { backend } } : undefined;
+  const snapshotter = isLazy ? 'stargz' : 'overlayfs';
+  const running = await startCell(room, { snapshotter, daemonConfig, registryAddress: address }, signal);
+  try {
+    const image = `${address}/demand:${isLazy ? 'estargz' : 'legacy'}-${tag}`;
+    const start = performance.now();
+    await running.containerd.pull(image, signal);
+    const target = await mountSnapshot(room, running, image, snapshotter, signal);
+    await execa('sh', ['-c', 'tar -cf - -C "$0" . | cat > /dev/null', target], { cancelSignal: signal });
+    const durationMs = performance.now() - start;
+    const kind = await running.mountKind();
+    await execa('umount', [target], { timeout: 60_000 });
+    if (kind !== backend) throw new HarnessError('not-lazy', `asked for ${backend}, the mount was ${kind}`);
+    return durationMs;
+  } finally {
+    await running.stop();
+    await clearRoom(room);
+  }
+}
+
+/** A container's root: an overlay with an upper directory of its own. */
+async function mountSnapshot(
+  room: CellRoom,
+  { containerd }: RunningCell,
+  image: string,
+  snapshotter: 'overlayfs' | 'stargz',
+  signal: AbortSignal,
+): Promise<string> {
+  const pulled = await containerd.readImage(image, signal);
+  const parent = pulled.chainIds.at(-1)!;
+  const { mounts } = await containerd.client.snapshots.prepare({ snapshotter, key: 'read', parent }, { signal });
+  const [mount] = mounts;
+  if (mount === undefined) throw new HarnessError('start', `the ${snapshotter} snapshotter returned no mount`);
+  const target = join(room.directory, 'read');
+  await mkdir(target);
+  await execa('mount', ['-t', mount.type, '-o', mount.options.join(','), mount.source, target], { timeout: 60_000 });
+  return target;
+}

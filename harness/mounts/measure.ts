@@ -1,0 +1,44 @@
+import { Bench } from 'tinybench';
+import { dropCaches } from '../host/caches.ts';
+import { type Random, shuffle } from '../stats/random.ts';
+import type { Condition, Row } from './rows.ts';
+import type { View } from './views.ts';
+
+export interface Sample {
+  readonly row: string;
+  readonly condition: Condition;
+  readonly backend: string;
+  readonly round: number;
+  readonly durationMs: number;
+}
+
+/**
+ * Times a row on every view, once a round each, in another order every round, so that whatever else the machine does hits
+ * all alike. Warm: after one run that is not counted. Cold: caches dropped before each.
+ */
+export async function measureRow(
+  row: Row,
+  condition: 'warm' | 'cold',
+  views: readonly View[],
+  { rounds, random }: { readonly rounds: number; readonly random: Random },
+  signal: AbortSignal,
+): Promise<Sample[]> {
+  if (condition === 'warm') for (const view of views) await row.run(view.root, signal);
+  const samples: Sample[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    const bench = new Bench({ name: row.key, iterations: 1, time: 0, warmup: false, throws: true, signal });
+    const beforeEach = async () => {
+      if (condition === 'cold') await dropCaches(signal);
+    };
+    for (const { backend, root } of shuffle(views, random)) {
+      bench.add(backend, () => row.run(root, signal), { async: true, beforeEach });
+    }
+    await bench.run();
+    signal.throwIfAborted();
+    for (const { name, result } of bench.tasks) {
+      if (result.state !== 'completed') continue;
+      samples.push({ row: row.key, condition, backend: name, round, durationMs: result.latency.mean });
+    }
+  }
+  return samples;
+}
