@@ -32,6 +32,8 @@ export interface Daemon {
 
 /** How long calls under way may still take when the daemon stops. */
 const stopGraceMs = 3000;
+/** An orderly end writes the compile cache as well. */
+const compileCacheDelayMs = 20_000;
 
 /** Brings up the whole daemon, or nothing: what was opened before a failure is closed again. */
 export async function startDaemon({ address, root, config, log }: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
@@ -101,7 +103,9 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
   }
   const metricsPort = await metrics?.listen(config.metrics_address, () => layers.debugLayers());
   await listenOnSocket(server, address);
-  flushCompileCache();
+  // Not at once: what is compiled by then includes the path of a mount, which the next start has ready then.
+  const flushing = setTimeout(flushCompileCache, compileCacheDelayMs).unref();
+  opened.defer(() => clearTimeout(flushing));
   log.info({ address, root, face: face.kind, pid: process.pid, metricsPort }, 'serving');
 
   const resources = opened.move();

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as yieldTurn } from 'node:timers/promises';
 import { TocReader } from '../estargz/toc.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
@@ -31,10 +32,17 @@ export interface LayerSourcesOptions {
 /** Enough to see whether a registry answers. */
 const probeBytes = 64;
 
+interface BuiltLayer {
+  readonly tree: BuiltTree;
+  readonly tocDigest: Digest;
+}
+
 /** Where layers come from: the disk of an earlier mount, or the registry. Holds resolutions made ahead of their use. */
 export class LayerSources {
   readonly #options: LayerSourcesOptions;
   readonly #resolved: ResolvedLayers;
+  /** As long as the resolution it was made from is kept. */
+  readonly #built = new WeakMap<ResolvedLayer, BuiltLayer>();
   readonly #aborter = new AbortController();
 
   constructor(options: LayerSourcesOptions) {
@@ -53,6 +61,17 @@ export class LayerSources {
       if (digest === request.digest || this.#isStored(digest)) continue;
       this.#resolve(request, digest, digests.length).catch(() => {});
     }
+  }
+
+  /**
+   * Builds the inode table of a layer that is resolved or being resolved, so that its own request, which containerd sends
+   * some milliseconds after the one before it, finds it ready. A TOC that cannot be built fails there, not here.
+   */
+  async buildAhead(request: LayerRequest, digest: Digest): Promise<void> {
+    const resolved = await this.#resolved.peek(repositoryOf(request.reference), digest);
+    // The answer to the request before goes out first.
+    await yieldTurn();
+    if (resolved !== undefined && !this.#aborter.signal.aborted) this.#builtOf(resolved);
   }
 
   /** Throws LayerError unless the TOC is what the request's label and the rules ask for. */
@@ -102,8 +121,9 @@ export class LayerSources {
   async #createStore(request: LayerRequest): Promise<LayerStore> {
     const { digest, reference } = request;
     const repository = repositoryOf(reference);
-    const { footer, blobSizeBytes, toc } = await this.#resolve(request, digest, request.siblings.length);
-    const { tree, tocDigest } = this.#build(toc, footer, undefined);
+    const resolved = await this.#resolve(request, digest, request.siblings.length);
+    const { footer, blobSizeBytes, toc } = resolved;
+    const { tree, tocDigest } = this.#builtOf(resolved);
     const tocVerified = this.verify(request, tocDigest, tree.unverifiableChunkCount);
     const layer = {
       digest,
@@ -118,11 +138,16 @@ export class LayerSources {
     return store;
   }
 
-  #build(
-    toc: Uint8Array,
-    footer: LayerMeta['footer'],
-    expected: Digest | undefined,
-  ): { tree: BuiltTree; tocDigest: Digest } {
+  #builtOf(resolved: ResolvedLayer): BuiltLayer {
+    let built = this.#built.get(resolved);
+    if (built === undefined) {
+      built = this.#build(resolved.toc, resolved.footer, undefined);
+      this.#built.set(resolved, built);
+    }
+    return built;
+  }
+
+  #build(toc: Uint8Array, footer: LayerMeta['footer'], expected: Digest | undefined): BuiltLayer {
     const reader = new TocReader(toc, footer);
     const { payloadEnd, compression } = footer;
     const { opaqueXattr } = this.#options.config;

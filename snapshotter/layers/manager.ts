@@ -53,6 +53,9 @@ export class LayerManager {
     const { meta, unverifiableChunkCount } = layer.store;
     this.#sources.verify(request, meta.tocDigest, unverifiableChunkCount);
     if (layer.failing) await this.#probe(layer, signal);
+    // Containerd asks bottom up, one layer after the other.
+    const next = request.siblings[request.siblings.indexOf(digest) + 1];
+    if (next !== undefined && isNew(next)) this.#sources.buildAhead(request, next).catch(() => {});
     return describe(digest, layer);
   }
 

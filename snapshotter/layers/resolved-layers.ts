@@ -8,6 +8,8 @@ const mostKept = 512;
 export interface ResolvedLayers {
   /** The resolution of this blob of this repository that is under way or fresh, else one started by `resolve`. */
   get(repository: string, digest: Digest, resolve: () => Promise<ResolvedLayer>): Promise<ResolvedLayer>;
+  /** The resolution under way or fresh; undefined if there is none, or it failed. */
+  peek(repository: string, digest: Digest): Promise<ResolvedLayer | undefined>;
   /** It was used: the store has it now. */
   forget(repository: string, digest: Digest): void;
   clear(): void;
@@ -36,6 +38,7 @@ export function createResolvedLayers(ttlMs: number): ResolvedLayers {
       });
       return promise;
     },
+    peek: async (repository, digest) => entries.get(`${repository}@${digest}`)?.promise.catch(() => undefined),
     forget: (repository, digest) => drop(`${repository}@${digest}`),
     clear() {
       for (const key of [...entries.keys()]) drop(key);

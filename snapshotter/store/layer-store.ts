@@ -81,7 +81,7 @@ export class LayerStore {
     const { toc, tree, ...facts } = layer;
     const index = indexMembers(tree.table, layer.digest);
     const meta: LayerMeta = { version: 1, ...facts, dataSizeBytes: tree.table.dataSizeBytes };
-    const directory = await createLayerDirectory(root, meta, toc);
+    const directory = createLayerDirectory(root, meta, toc);
     return new LayerStore(directory, meta, tree, index, context);
   }
 
