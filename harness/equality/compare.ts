@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { type CellRoom, clearRoom, type RunningCell, startCell } from '../cell-room.ts';
+import type { Containerd } from '../containerd/containerd.ts';
 import { HarnessError, lastLines } from '../error.ts';
 
 export interface ComparisonRequest {
@@ -14,6 +15,12 @@ export interface ComparisonRequest {
   readonly image: string;
   /** config.toml of the daemon on the lazy side. */
   readonly daemonConfig: Readonly<Record<string, unknown>>;
+  /** Where the lazy side pulls from, if not from where the other does, and how, if it takes more than a call. */
+  readonly lazyFrom?: {
+    readonly registryAddress: string;
+    readonly image: string;
+    pull(containerd: Containerd, image: string, signal: AbortSignal): Promise<void>;
+  };
 }
 
 export interface Comparison {
@@ -60,14 +67,15 @@ async function listImage(
   snapshotter: 'overlayfs' | 'stargz',
   signal: AbortSignal,
 ): Promise<Listed> {
-  const { room, image, registryAddress } = request;
+  const { room } = request;
+  const { registryAddress, image } = (snapshotter === 'stargz' ? request.lazyFrom : undefined) ?? request;
   await clearRoom(room);
   const daemonConfig = snapshotter === 'stargz' ? request.daemonConfig : undefined;
   const running = await startCell(room, { snapshotter, daemonConfig, registryAddress }, signal);
   let listed: Listed;
   let failures: readonly string[];
   try {
-    listed = await listRunning(request, running, snapshotter, signal);
+    listed = await listRunning({ ...request, image }, running, snapshotter, signal);
   } finally {
     failures = await running.stop();
     await clearRoom(room);
@@ -77,13 +85,14 @@ async function listImage(
 }
 
 async function listRunning(
-  { room, image }: ComparisonRequest,
+  { room, image, lazyFrom }: ComparisonRequest,
   running: RunningCell,
   snapshotter: 'overlayfs' | 'stargz',
   signal: AbortSignal,
 ): Promise<Listed> {
   const { containerd } = running;
-  await containerd.pull(image, signal);
+  if (snapshotter === 'stargz' && lazyFrom !== undefined) await lazyFrom.pull(containerd, image, signal);
+  else await containerd.pull(image, signal);
   const pulled = await containerd.readImage(image, signal);
   const { downloaded } = await containerd.prove(pulled, signal);
   if (snapshotter === 'stargz' && downloaded.length > 0) {
