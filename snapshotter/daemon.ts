@@ -26,8 +26,11 @@ export interface DaemonOptions {
 }
 
 export interface Daemon {
-  /** Unmounts everything and ends. `cleanup`: also deletes what removed snapshots left. State stays for the next start. */
-  stop(cleanup: boolean): Promise<void>;
+  /**
+   * Ends; state stays for the next start. 'keep': layers stay mounted in the keeper's care, for the daemon that follows
+   * soon (an update). 'take-down': unmounts everything and deletes what removed snapshots left.
+   */
+  stop(mounts: 'keep' | 'take-down'): Promise<void>;
 }
 
 /** How long calls under way may still take when the daemon stops. */
@@ -51,8 +54,11 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
   opened.defer(() => registry.close());
   const scheduler = new FetchScheduler({ maxBackground: config.max_concurrency });
   opened.defer(() => scheduler.close());
-  const face = await openFace(root, config, log);
-  opened.defer(() => face.close());
+  const mounts = await openFace(root, config, log);
+  const { face } = mounts;
+  // A start that fails leaves what it took over to the next.
+  let keepMounts = mounts.isAdopted;
+  opened.defer(() => (keepMounts ? mounts.leave() : mounts.takeDown()));
   const layers = new LayerManager({
     root: join(root, 'layers'),
     registry,
@@ -74,7 +80,10 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
     log,
     metrics: (metrics ?? noMetrics).fetch,
   });
-  opened.defer(() => layers.close());
+  opened.defer(async () => {
+    if (keepMounts) await mounts.leave();
+    await (keepMounts ? layers.abandon() : layers.close());
+  });
 
   const lazy = new LazyLayers({ store, layers, log, metrics: metrics ?? noMetrics, mountTimeoutMs: 60_000 });
   const lost = await lazy.restore(signal);
@@ -84,6 +93,7 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
         'reachable, or set allow_invalid_mounts_on_restart in [snapshotter]',
     );
   }
+  await face.resume?.();
   for (const path of await store.cleanup()) log.warn({ path }, 'leftover directory could not be deleted');
 
   const server = createServer();
@@ -108,10 +118,12 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
   opened.defer(() => clearTimeout(flushing));
   log.info({ address, root, face: face.kind, pid: process.pid, metricsPort }, 'serving');
 
+  keepMounts = false;
   const resources = opened.move();
   return {
-    async stop(cleanup) {
-      if (cleanup) await store.cleanup();
+    async stop(how) {
+      keepMounts = how === 'keep' && layers.mountedCount > 0;
+      if (how === 'take-down') await store.cleanup();
       await resources.disposeAsync();
     },
   };

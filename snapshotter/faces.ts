@@ -1,21 +1,187 @@
 import { join } from 'node:path';
 import type { Config } from './config.ts';
-import { FuseServer } from './fuse/server.ts';
+import { listErofsMounts, unmountImage } from './erofs/mount.ts';
+import { probeErofs } from './erofs/probe.ts';
+import { ErofsServer } from './erofs/server.ts';
+import { type FuseConnection, FuseServer } from './fuse/server.ts';
+import { denyOrphaned } from './keeper/denial.ts';
+import { findKeeper, type HeldDescriptors, type Keeper, startKeeper } from './keeper/keeper.ts';
+import { createErofsFace } from './layers/erofs-face.ts';
 import type { Face } from './layers/face.ts';
 import { createFuseFace } from './layers/fuse-face.ts';
+import { openSlotBook, readSlotBook, type StoredSlotBook } from './layers/slot-book.ts';
 import type { Log } from './log.ts';
 import { oneLine } from './service/status.ts';
+import { MNT_DETACH } from './syscalls.ts';
 
-/** The face that the configuration asks for, or the best that this machine has; the reason is logged. */
-export async function openFace(root: string, config: Config, log: Log): Promise<Face> {
-  if (config.mount.backend === 'erofs') {
-    throw new Error('mount.backend = "erofs": this daemon has no EROFS backend; set "auto" or "fuse"');
-  }
-  const server = await FuseServer.mount(join(root, 'mnt'), {
-    missLimitMs: config.blob.fetching_timeout_sec * 1000,
-    onError: (error, miss) => log.error({ error: oneLine(error), ...miss }, 'read failed'),
-    onDisconnect: () => log.error({ mountpoint: join(root, 'mnt') }, 'the FUSE connection was ended from outside'),
-  });
-  log.info({ face: 'fuse', backend: config.mount.backend }, 'layers are shown through FUSE');
-  return createFuseFace(server);
+export interface OpenFace {
+  readonly face: Face;
+  /** It came from a daemon before this one, with what was mounted then. */
+  readonly isAdopted: boolean;
+  /** Unmounts, and lets the keeper go unless something is still in use. */
+  takeDown(): Promise<void>;
+  /** Ends and leaves everything mounted, in the keeper's care. */
+  leave(): Promise<void>;
 }
+
+type FaceFacts = { readonly kind: 'fuse'; readonly connection: FuseConnection } | { readonly kind: 'erofs' };
+
+/** How long reads wait for the next daemon before they fail; also said in docs/architecture.md. */
+export const keeperGraceMs = 60_000;
+
+/**
+ * The face a daemon before this one left in a keeper's care; or a new one, as the configuration asks or this machine
+ * allows. The reason is logged.
+ */
+export async function openFace(root: string, config: Config, log: Log): Promise<OpenFace> {
+  return (await adoptFace(root, config, log)) ?? (await openNewFace(root, config, log));
+}
+
+async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFace | undefined> {
+  const left = await findKeeper(root);
+  if (left === undefined) return undefined;
+  const { keeper, held } = left;
+  const book = readSlotBook<FaceFacts>(bookPath(root));
+  let face: Face | undefined;
+  if (book?.facts.kind === 'fuse' && held.fuseFd !== undefined) {
+    const server = FuseServer.adopt(held.fuseFd, book.facts.connection, fuseOptions(root, config, log));
+    face = createFuseFace(server, book);
+  } else if (book?.facts.kind === 'erofs' && held.groupFd !== undefined) {
+    // Before the worker takes events of its own, whose numbers would be the same.
+    const denied = denyOrphaned(held.groupFd);
+    if (denied > 0) log.warn({ reads: denied }, 'reads that the daemon before had taken and not answered failed');
+    const server = openErofs(root, config, log, held.groupFd);
+    await server.ready;
+    face = createErofsFace(server, book);
+  }
+  if (face === undefined || book === undefined) {
+    log.warn({ keeper: keeper.pid }, 'what an earlier daemon left cannot be taken over');
+    await keeper.dismiss();
+    return undefined;
+  }
+  log.info({ face: face.kind, keeper: keeper.pid, layers: book.slots.size }, 'mounts of an earlier daemon taken over');
+  if (config.mount.backend !== 'auto' && config.mount.backend !== face.kind)
+    log.warn({ face: face.kind, backend: config.mount.backend }, 'the other backend waits until nothing is mounted');
+  return guard(root, face, book, Promise.resolve(keeper), true, log);
+}
+
+async function openNewFace(root: string, config: Config, log: Log): Promise<OpenFace> {
+  await detachLeftovers(root, log);
+  const { useErofs, reason } = await chooseErofs(root, config);
+  if (useErofs) {
+    const server = openErofs(root, config, log, undefined);
+    const keeping = startKeeper(root, { groupFd: server.groupFd }, keeperGraceMs);
+    try {
+      // Without it, this process's death would let holes read as zeros.
+      await keeping;
+      log.info({ face: 'erofs', backend: config.mount.backend, reason }, 'layers are shown through EROFS');
+      const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
+      return guard(root, createErofsFace(server, book), book, keeping, false, log);
+    } catch (error) {
+      await server.close();
+      if (config.mount.backend === 'erofs') throw error;
+      log.warn({ error: oneLine(error) }, 'no keeper for EROFS mounts');
+    }
+  }
+  const server = await FuseServer.mount(fusePath(root), fuseOptions(root, config, log));
+  log.info({ face: 'fuse', backend: config.mount.backend, reason }, 'layers are shown through FUSE');
+  const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'fuse', connection: server.connection });
+  // Not waited for: until it is there this daemon's death ends the connection, and nothing worse.
+  const keeping = startKeeper(root, heldBy(server), keeperGraceMs).catch((error) => {
+    log.warn({ error: oneLine(error) }, 'no keeper: mounts will not outlive this process');
+    return undefined;
+  });
+  return guard(root, createFuseFace(server, book), book, keeping, false, log);
+}
+
+function heldBy(server: FuseServer): HeldDescriptors {
+  return { fuseFd: server.fd };
+}
+
+async function chooseErofs(root: string, { mount, record_accesses }: Config) {
+  if (mount.backend === 'fuse') return { useErofs: false, reason: 'configured' };
+  if (mount.backend === 'auto') return { useErofs: false, reason: 'EROFS only where the configuration asks for it' };
+  const isRecording = record_accesses !== '';
+  const { works, reason } = isRecording
+    ? { works: false, reason: 'record_accesses: only FUSE sees the first read of each file' }
+    : await probeErofs(root);
+  if (mount.backend === 'erofs' && !works) {
+    throw new Error(`mount.backend = "erofs": ${oneLine(reason)}; set "auto" or "fuse"`);
+  }
+  return { useErofs: works, reason: oneLine(reason) };
+}
+
+function guard(
+  root: string,
+  face: Face,
+  book: StoredSlotBook<FaceFacts>,
+  keeping: Promise<Keeper | undefined>,
+  isAdopted: boolean,
+  log: Log,
+): OpenFace {
+  let ending: Promise<void> | undefined;
+  return {
+    face,
+    isAdopted,
+    takeDown() {
+      ending ??= (async () => {
+        const isDown = await face.close();
+        const keeper = await keeping;
+        if (isDown) {
+          book.remove();
+          await keeper?.dismiss();
+          return;
+        }
+        book.save();
+        keeper?.release();
+        log.error({ root, graceMs: keeperGraceMs }, 'mounts in use were left; what they lack cannot be read soon');
+      })();
+      return ending;
+    },
+    leave() {
+      ending ??= (async () => {
+        const keeper = await keeping;
+        if (keeper === undefined) {
+          await face.close();
+          return;
+        }
+        book.save();
+        await face.release?.();
+        keeper.release();
+      })();
+      return ending;
+    },
+  };
+}
+
+function openErofs(root: string, config: Config, log: Log, groupFd: number | undefined): ErofsServer {
+  return new ErofsServer(erofsPath(root), {
+    groupFd,
+    missLimitMs: missLimitMs(config),
+    onError: (error) => log.error({ error: oneLine(error) }, 'read failed'),
+  });
+}
+
+function fuseOptions(root: string, config: Config, log: Log) {
+  return {
+    missLimitMs: missLimitMs(config),
+    onError: (error: unknown, miss?: object) => log.error({ error: oneLine(error), ...miss }, 'read failed'),
+    onDisconnect: () => log.error({ mountpoint: fusePath(root) }, 'the FUSE connection was ended from outside'),
+  };
+}
+
+/**
+ * EROFS mounts that nobody guards, because the daemon and the keeper both died. New mounts of the same layers raise their
+ * guard again; what was read meanwhile stays wrong in the cache of those that containers still use.
+ */
+async function detachLeftovers(root: string, log: Log): Promise<void> {
+  const left = listErofsMounts().filter((path) => path.startsWith(`${erofsPath(root)}/`));
+  for (const path of left) await unmountImage(path, MNT_DETACH);
+  if (left.length > 0)
+    log.error({ mounts: left.length }, 'mounts found unguarded: restart containers that were running on them');
+}
+
+const missLimitMs = (config: Config): number => config.blob.fetching_timeout_sec * 1000;
+const fusePath = (root: string): string => join(root, 'mnt');
+const erofsPath = (root: string): string => join(root, 'erofs');
+const bookPath = (root: string): string => join(root, 'face.json');

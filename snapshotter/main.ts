@@ -34,7 +34,7 @@ try {
   log.info({ signal: name }, 'stopping');
   // Something that will not end must not keep the service manager waiting.
   setTimeout(() => fail('it did not stop within 30 s'), 30_000).unref();
-  await daemon.stop(name === 'SIGINT');
+  await daemon.stop(name === 'SIGINT' ? 'take-down' : 'keep');
   log.info({}, 'stopped');
   process.exit(0);
 } catch (error) {

@@ -60,7 +60,7 @@ function compare(mode: typeof estargz, backend: string): Promise<Comparison> {
 }
 
 for (const mode of [stargz, estargz]) {
-  for (const backend of ['fuse']) {
+  for (const backend of ['fuse', 'erofs']) {
     test(`every entry of a lazily mounted ${mode.name} image is what overlayfs unpacks (${backend})`, {
       timeout,
     }, async () => {

@@ -96,12 +96,12 @@ export class Service {
     }
   }
 
-  /** SIGTERM, after `graceMs` SIGKILL; resolves when the program has ended. What it left in its process group ends too. */
-  async stop(graceMs = 5_000): Promise<void> {
+  /** `signal`, after `graceMs` SIGKILL; resolves when the program has ended. What it left in its process group ends too. */
+  async stop(graceMs = 5_000, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     if (this.isRunning) {
       const exited = once(this.#child, 'exit');
       this.#child.ref();
-      sendSignal(this.pid, 'SIGTERM');
+      sendSignal(this.pid, signal);
       const timer = setTimeout(() => sendSignal(this.pid, 'SIGKILL'), graceMs);
       await exited;
       clearTimeout(timer);

@@ -54,7 +54,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   try {
     await service.waitUntil(() => listOnce(client, signal), startLimitMs, signal);
   } catch (error) {
-    await service.stop(stopGraceMs);
+    await service.stop(stopGraceMs, 'SIGINT');
     throw error;
   } finally {
     client.close();
@@ -63,7 +63,8 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
     address,
     cost: () => service.cost(),
     explainEnd: () => service.explainEnd(),
-    stop: () => service.stop(stopGraceMs),
+    // SIGTERM would leave the mounts to a daemon that follows.
+    stop: () => service.stop(stopGraceMs, 'SIGINT'),
   };
 }
 

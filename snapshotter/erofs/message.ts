@@ -29,6 +29,8 @@ export type MessageToEventWorker =
   | { readonly kind: 'remove-layer'; readonly slot: number; readonly dataInode: number };
 
 export type MessageFromEventWorker =
+  /** It answers from now on: this process may open and write files that are marked. */
+  | { readonly kind: 'ready' }
   | {
       readonly kind: 'miss';
       readonly slot: number;

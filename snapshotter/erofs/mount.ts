@@ -30,13 +30,7 @@ export function mountImage(mount: ImageMount): Promise<readonly string[]> {
 
 async function mountOne({ imagePath, path, device, readaheadKib }: ImageMount): Promise<readonly string[]> {
   const before = new Set(listSuperblocks());
-  await mountFilesystem(
-    imagePath,
-    path,
-    'erofs',
-    MS_RDONLY | MS_NODEV,
-    device === undefined ? '' : `device=${device}`,
-  );
+  await mountFilesystem(imagePath, path, 'erofs', MS_RDONLY | MS_NODEV, device === undefined ? '' : `device=${device}`);
   const appeared = listSuperblocks().filter((name) => !before.has(name));
   // Fewer and larger events. Where /sys cannot be written, 128 KiB stay.
   if (appeared.length === 1)

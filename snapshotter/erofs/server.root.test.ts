@@ -8,9 +8,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 import { createPlainLayer, type Entry } from '../fuse/testing/plain-layer.ts';
 import { mountFilesystem, unmountFilesystem } from '../syscalls.ts';
+import { writeImageFile } from './image-file.ts';
 import { listErofsMounts, unmountImage } from './mount.ts';
 import { ErofsServer } from './server.ts';
-import { writeImageFile } from './image-file.ts';
 
 /** Whatever reads a mount here is a child process, as containers are: this one fills the holes. */
 
@@ -74,13 +74,17 @@ async function expectedChecksums(): Promise<string> {
   return lines.join('\n');
 }
 
-test('every byte read through a mount of holes is what the layer holds, and is asked for by range', limit, async (t) => {
-  const { path, asked, errors, layer } = await serve(t);
-  assert.equal(await checksums(path), await expectedChecksums());
-  assert.deepEqual(errors, []);
-  assert.ok(asked.length > 0);
-  assert.ok(asked.every(({ sizeBytes }) => sizeBytes < layer.table.dataSizeBytes));
-});
+test(
+  'every byte read through a mount of holes is what the layer holds, and is asked for by range',
+  limit,
+  async (t) => {
+    const { path, asked, errors, layer } = await serve(t);
+    assert.equal(await checksums(path), await expectedChecksums());
+    assert.deepEqual(errors, []);
+    assert.ok(asked.length > 0);
+    assert.ok(asked.every(({ sizeBytes }) => sizeBytes < layer.table.dataSizeBytes));
+  },
+);
 
 test('an overlay on the mount shows the same, also when read by many at once', limit, async (t) => {
   const { directory, path } = await serve(t, () => delay(5));
@@ -126,7 +130,10 @@ test('a layer under an overlay is not let go: it stays mounted and its holes are
     assert.equal(await checksums(path), await expectedChecksums());
   });
   await server.removeLayer(7);
-  assert.deepEqual(listErofsMounts().filter((point) => point.startsWith(directory)), []);
+  assert.deepEqual(
+    listErofsMounts().filter((point) => point.startsWith(directory)),
+    [],
+  );
 });
 
 test('a layer with open files is not let go', limit, async (t) => {
@@ -143,15 +150,16 @@ test('a layer with open files is not let go', limit, async (t) => {
 
 test('close answers reads under way, unmounts, and names what is in use', limit, async (t) => {
   const gate = Promise.withResolvers<void>();
-  const { directory, path, server } = await serve(t, () => gate.promise);
+  const { directory, path, server, asked } = await serve(t, () => gate.promise);
   const reader = execa('cat', [join(path, 'one')], { encoding: 'buffer', timeout: 10_000 });
-  await delay(200);
+  while (asked.length === 0) await delay(10);
   const closing = server.close();
   gate.resolve();
   assert.deepEqual(Buffer.from((await reader).stdout), contents.get('one'));
   const busy = await closing;
-  assert.ok(busy.length <= 1);
-  if (busy.length === 0) assert.deepEqual(listErofsMounts().filter((point) => point.startsWith(directory)), []);
+  // Whether the reader had closed its file by the time of the unmount is a race; that the answer fits what is there is not.
+  const left = listErofsMounts().filter((point) => point.startsWith(directory));
+  assert.equal(left.length, busy.length);
 });
 
 test('an image file is written once and written again when it is not of this tree', limit, async (t) => {
@@ -159,7 +167,9 @@ test('an image file is written once and written again when it is not of this tre
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const layer = createPlainLayer(entries, join(directory, 'data'), chunkBytes);
   const other = createPlainLayer(entries.slice(0, 3), join(directory, 'other'), chunkBytes);
-  t.after(() => [layer, other].forEach((one) => one.close()));
+  t.after(() => {
+    for (const one of [layer, other]) one.close();
+  });
   const path = writeImageFile(directory, layer.table);
   const first = readFileSync(path);
   assert.equal(writeImageFile(directory, layer.table), path);

@@ -59,6 +59,9 @@ const releaseGraceMs = 2000;
 export class ErofsServer {
   readonly directory: string;
   readonly groupFd: number;
+  /** Resolves when events are answered. With a group taken over, open no data file before: it may be marked. */
+  readonly ready: Promise<void>;
+  readonly #ready = Promise.withResolvers<void>();
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
   readonly #state = new Int32Array(new SharedArrayBuffer(control.words * 4));
@@ -91,6 +94,7 @@ export class ErofsServer {
     this.#worker.on('message', (message: MessageFromEventWorker) => this.#receive(message));
     this.#worker.on('error', (error) => this.#report(error));
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    this.ready = Promise.race([this.#ready.promise, this.#exited]);
   }
 
   /**
@@ -169,7 +173,10 @@ export class ErofsServer {
     await rmdir(mounted.path).catch(() => {});
   }
 
-  /** Unmounts what can be unmounted and ends; resolves to the slots that stayed because in use. */
+  /**
+   * Unmounts what can be unmounted and ends; resolves to the slots that stayed because in use. Unless somebody else holds
+   * the group, holes of those read as zeros from now on.
+   */
   close(): Promise<readonly number[]> {
     this.#closing ??= (async () => {
       const busy: number[] = [];
@@ -235,6 +242,9 @@ export class ErofsServer {
 
   #receive(message: MessageFromEventWorker): void {
     switch (message.kind) {
+      case 'ready':
+        this.#ready.resolve();
+        return;
       case 'miss':
         this.#startFill(message.slot, message.fd, message.offset, message.sizeBytes);
         return;

@@ -42,6 +42,7 @@ serve();
 
 function serve(): void {
   const ready = pollSet(groupFd, wakeFd);
+  post({ kind: 'ready' });
   while (Atomics.load(state, control.stopping) === 0) {
     const length = readDescriptor(groupFd, events, eventBytes);
     if (length > 0) {

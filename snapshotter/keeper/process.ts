@@ -60,14 +60,14 @@ function startGrace(): void {
     // The FUSE connection ends with its last descriptor: readers get ENOTCONN.
     if (fuseFd !== undefined) closeSync(fuseFd);
     fuseFd = undefined;
-    if (groupFd === undefined) return;
+    if (groupFd === undefined) leave();
     denyOrphaned(groupFd);
     denyWaiting(groupFd);
     denial = setInterval(() => denyWaiting(groupFd), denialPeriodMs);
   }, graceMs);
 }
 
-function leave(): void {
+function leave(): never {
   rmSync(socketPath!, { force: true });
   process.exit(0);
 }

@@ -16,5 +16,24 @@ export interface Face {
   detach(store: LayerStore): Promise<void>;
   /** Every chunk is there: a face that guards holes need not any longer. */
   completed?(store: LayerStore): void;
-  close(): Promise<void>;
+  /** After a daemon before this one left its mounts: all its layers are attached again, serve what waits. */
+  resume?(): Promise<void>;
+  /** Ends and leaves the mounts to the daemon that follows; without somebody who keeps them meanwhile they break. */
+  release?(): Promise<void>;
+  /** Unmounts. False: something is in use and had to stay. */
+  close(): Promise<boolean>;
+}
+
+/** What a face was, for the next daemon to go on with. */
+export interface SlotRecord {
+  readonly slot: number;
+  /** EROFS: which superblocks may read the layer's data. */
+  readonly superblocks?: readonly string[];
+}
+
+/** Slots by digest; `save` is called before a new one is used. */
+export interface SlotBook {
+  next: number;
+  readonly slots: Map<string, SlotRecord>;
+  save(): void;
 }

@@ -1,34 +1,31 @@
 import type { FuseServer } from '../fuse/server.ts';
-import type { LayerStore } from '../store/layer-store.ts';
-import type { Face, LayerReader } from './face.ts';
+import type { Face, SlotBook } from './face.ts';
 
 /**
- * One FUSE connection as a face. Slots count up from `firstSlot` and are not used twice, because the kernel may still hold
- * nodes of a removed layer. `slotOf` names the slot a layer had on a connection that was taken over.
+ * One FUSE connection as a face. Slots count up and are not used twice, because the kernel may still hold nodes of a
+ * removed layer. The book names the slot a layer had on a connection that was taken over.
  */
-export function createFuseFace(
-  server: FuseServer,
-  firstSlot = 1,
-  slotOf?: (digest: string) => number | undefined,
-): Face {
-  const slots = new Map<LayerStore, number>();
-  let nextSlot = firstSlot;
+export function createFuseFace(server: FuseServer, book: SlotBook = { next: 1, slots: new Map(), save() {} }): Face {
   return {
     kind: 'fuse',
-    async attach(store: LayerStore, reader: LayerReader) {
-      const slot = slotOf?.(store.meta.digest) ?? nextSlot;
-      nextSlot = Math.max(nextSlot, slot + 1);
+    async attach(store, reader) {
+      const { digest } = store.meta;
+      const slot = book.slots.get(digest)?.slot ?? book.next++;
+      book.slots.set(digest, { slot });
+      book.save();
       const { table, present, dataFd } = store;
-      const path = await server.addLayer({ slot, table, present, dataFd }, reader);
-      slots.set(store, slot);
-      return path;
+      return server.addLayer({ slot, table, present, dataFd }, reader);
     },
     async detach(store) {
-      const slot = slots.get(store);
-      if (slot === undefined) return;
-      await server.removeLayer(slot);
-      slots.delete(store);
+      const { digest } = store.meta;
+      const record = book.slots.get(digest);
+      if (record === undefined) return;
+      await server.removeLayer(record.slot);
+      book.slots.delete(digest);
+      book.save();
     },
-    close: () => server.close(),
+    resume: () => server.resume(),
+    release: () => server.release(),
+    close: () => server.close().then(() => true),
   };
 }

@@ -63,6 +63,11 @@ export class Layer {
   /** Detaches and closes. Rejects, with everything still in place, if the face says that it is in use. */
   async close(): Promise<void> {
     await this.#face.detach(this.store);
+    await this.abandon();
+  }
+
+  /** Closes and leaves it attached, for a face that was released: the next daemon serves it. */
+  async abandon(): Promise<void> {
     this.#fetching.abort();
     await this.store.touch();
     await this.store.close();

@@ -119,17 +119,32 @@ export class LayerManager {
     }));
   }
 
+  /** Layers mounted now. */
+  get mountedCount(): number {
+    return this.#layers.size;
+  }
+
   /** Unmounts all and syncs their stores. Idempotent. Does not close the face or the scheduler. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#close(() => {
+      for (const [digest, layer] of [...this.#layers]) this.#unmount(digest, layer);
+    });
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
+  /** Syncs the stores and leaves all mounted: the face is to be released first, so that nothing is asked meanwhile. */
+  abandon(): Promise<void> {
+    this.#closing ??= this.#close(async () => {
+      await Promise.allSettled([...this.#layers.values()].map((layer) => layer.abandon()));
+    });
+    return this.#closing;
+  }
+
+  async #close(letGo: () => void | Promise<void>): Promise<void> {
     for (const timer of this.#idleTimers.values()) clearTimeout(timer);
     this.#sources.close();
     await Promise.allSettled(this.#mounting.values());
-    for (const [digest, layer] of [...this.#layers]) this.#unmount(digest, layer);
+    await letGo();
     await Promise.allSettled(this.#unmounting.values());
     await this.#evicting;
     this.#record?.flush();

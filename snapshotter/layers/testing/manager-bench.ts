@@ -36,7 +36,7 @@ export function testFace(): TestFace {
       if (face.busy) throw new Error('EBUSY');
       face.attached.delete(store.meta.digest);
     },
-    close: async () => {},
+    close: async () => true,
   };
   return face;
 }

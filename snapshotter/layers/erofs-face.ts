@@ -1,0 +1,47 @@
+import { writeImageFile } from '../erofs/image-file.ts';
+import type { ErofsServer } from '../erofs/server.ts';
+import type { Face, SlotBook } from './face.ts';
+
+/** An EROFS mount a layer, its image beside the layer's data. The slot is the name of the mount's directory. */
+export function createErofsFace(server: ErofsServer, book: SlotBook = { next: 1, slots: new Map(), save() {} }): Face {
+  return {
+    kind: 'erofs',
+    async attach(store, reader) {
+      const { digest } = store.meta;
+      const left = book.slots.get(digest);
+      const slot = left?.slot ?? book.next++;
+      const { table, present, dataFd, dataPath } = store;
+      const imagePath = writeImageFile(store.directory, table);
+      const path = await server.addLayer(
+        { slot, table, present, dataFd, dataPath, imagePath },
+        reader,
+        left?.superblocks,
+      );
+      book.slots.set(digest, { slot, superblocks: server.superblocks(slot) });
+      book.save();
+      return path;
+    },
+    async detach(store) {
+      const { digest } = store.meta;
+      const slot = book.slots.get(digest)?.slot;
+      if (slot === undefined) return;
+      try {
+        await server.removeLayer(slot);
+        book.slots.delete(digest);
+      } catch (error) {
+        // It was mounted again: another superblock.
+        book.slots.set(digest, { slot, superblocks: server.superblocks(slot) });
+        throw error;
+      } finally {
+        book.save();
+      }
+    },
+    completed(store) {
+      const slot = book.slots.get(store.meta.digest)?.slot;
+      if (slot !== undefined) server.releaseGuard(slot);
+    },
+    resume: async () => server.resume(),
+    release: () => server.release(),
+    close: async () => (await server.close()).length === 0,
+  };
+}
