@@ -26,6 +26,17 @@ test('the snapshotter of a lazy cell is what CRI pulls with, annotations on', ()
   const images = at(second, 'plugins', 'io.containerd.cri.v1.images') as TomlTable;
   assert.equal(images.snapshotter, 'stargz');
   assert.equal(images.disable_snapshot_annotations, false);
+  assert.equal(at(second, 'proxy_plugins', 'stargz', 'exports', 'enable_remote_snapshot_annotations'), 'true');
+  const transfer = at(second, 'plugins', 'io.containerd.transfer.v1.local') as TomlTable;
+  assert.deepEqual(JSON.parse(JSON.stringify(transfer.unpack_config)), [{ platform: 'linux', snapshotter: 'stargz' }]);
+});
+
+test('the image of a pod without containers is where each version looks for it', () => {
+  const options = { directory: '/c', snapshotter: 'stargz', pauseImage: 'r/pause:1' } as const;
+  const first = parse(formatContainerdConfig({ ...options, majorVersion: 1 }));
+  assert.equal(at(first, 'plugins', 'io.containerd.grpc.v1.cri', 'sandbox_image'), 'r/pause:1');
+  const second = parse(formatContainerdConfig({ ...options, majorVersion: 2 }));
+  assert.equal(at(second, 'plugins', 'io.containerd.cri.v1.images', 'pinned_images', 'sandbox'), 'r/pause:1');
 });
 
 test('a registry on loopback is spoken to in plain HTTP', () => {

@@ -9,6 +9,8 @@ export interface ContainerdConfigOptions {
   readonly snapshotter: 'overlayfs' | 'stargz';
   /** Socket of the stargz snapshotter daemon. */
   readonly snapshotterAddress?: string | undefined;
+  /** What CRI keeps a pod's namespaces open with. Only pods need it. */
+  readonly pauseImage?: string | undefined;
 }
 
 export interface ContainerdPaths {
@@ -68,17 +70,25 @@ export function formatContainerdConfig(options: ContainerdConfigOptions): string
       [snapshotter]: {
         type: 'snapshot',
         address: snapshotterAddress,
-        exports: { root: join(options.directory, 'stargz') },
+        exports: {
+          root: join(options.directory, 'stargz'),
+          // The transfer service's way to say what disable_snapshot_annotations says to CRI.
+          enable_remote_snapshot_annotations: 'true',
+        },
       },
     };
   }
   return stringify(config);
 }
 
-function pluginsOfVersion1({ snapshotter }: ContainerdConfigOptions, { hosts }: ContainerdPaths): TomlTable {
+function pluginsOfVersion1(options: ContainerdConfigOptions, { hosts }: ContainerdPaths): TomlTable {
+  const { snapshotter, pauseImage } = options;
   return {
     'io.containerd.grpc.v1.cri': {
       disable_tcp_service: true,
+      ...podSettings,
+      ...(pauseImage === undefined ? {} : { sandbox_image: pauseImage }),
+      cni: { bin_dir: cniPaths(options).bin, conf_dir: cniPaths(options).conf },
       registry: { config_path: hosts },
       containerd: { snapshotter, disable_snapshot_annotations: false },
     },
@@ -86,17 +96,36 @@ function pluginsOfVersion1({ snapshotter }: ContainerdConfigOptions, { hosts }: 
   };
 }
 
-function pluginsOfVersion2({ snapshotter }: ContainerdConfigOptions, { hosts }: ContainerdPaths): TomlTable {
+function pluginsOfVersion2(options: ContainerdConfigOptions, { hosts }: ContainerdPaths): TomlTable {
+  const { snapshotter, pauseImage } = options;
   return {
     'io.containerd.cri.v1.images': {
       snapshotter,
       disable_snapshot_annotations: false,
+      ...(pauseImage === undefined ? {} : { pinned_images: { sandbox: pauseImage } }),
       registry: { config_path: hosts },
       // 2.1 pulls through the transfer service otherwise, which has a configuration of its own.
       use_local_image_pull: true,
     },
+    'io.containerd.cri.v1.runtime': {
+      ...podSettings,
+      cni: { bin_dirs: [cniPaths(options).bin], conf_dir: cniPaths(options).conf },
+    },
+    'io.containerd.grpc.v1.cri': { disable_tcp_service: true },
+    'io.containerd.transfer.v1.local': {
+      config_path: hosts,
+      unpack_config: [{ platform: 'linux', snapshotter }],
+    },
     'io.containerd.gc.v1.scheduler': withoutScheduledCollection,
   };
+}
+
+/** A score below that of this process needs a privilege that containers often lack. */
+const podSettings: TomlTable = { restrict_oom_score_adj: true };
+
+/** Pods have the host's network: there is nothing in these. */
+function cniPaths({ directory }: ContainerdConfigOptions) {
+  return { bin: join(directory, 'cni/bin'), conf: join(directory, 'cni/net.d') };
 }
 
 /** A collection in the middle of a pull would be measured with it. */

@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import type { CallOptions } from '../../snapshotter/api/client.ts';
 import { HarnessError } from '../error.ts';
@@ -20,8 +20,10 @@ export interface ContainerdOptions {
   readonly snapshotterAddress?: string | undefined;
   /** `host:port` of the plain-HTTP registry. */
   readonly registryAddress: string;
-  /** Default: the one on PATH. */
+  /** Default: the one on PATH. The shim is taken from beside it. */
   readonly command?: string | undefined;
+  /** What CRI keeps a pod's namespaces open with. Only pods need it. */
+  readonly pauseImage?: string | undefined;
 }
 
 const startLimitMs = 30_000;
@@ -46,18 +48,19 @@ export class Containerd {
         remedy: 'apt-get install containerd',
       });
     }
-    const { directory, snapshotter, snapshotterAddress, registryAddress } = options;
+    const { directory, snapshotter, snapshotterAddress, registryAddress, pauseImage } = options;
     const paths = containerdPaths(directory);
     const majorVersion = await readMajorVersion(command);
     await mkdir(join(paths.hosts, registryAddress), { recursive: true });
     await writeFile(join(paths.hosts, registryAddress, 'hosts.toml'), formatHosts(registryAddress));
-    await writeFile(paths.config, formatContainerdConfig({ directory, majorVersion, snapshotter, snapshotterAddress }));
+    const config = { directory, majorVersion, snapshotter, snapshotterAddress, pauseImage };
+    await writeFile(paths.config, formatContainerdConfig(config));
     const service = await Service.start({
       name: 'containerd',
       command,
       args: ['--config', paths.config, '--log-level', 'warn'],
       // The shim and runc are looked up on its PATH.
-      env: { ...process.env, PATH: searchPath().join(':') },
+      env: { ...process.env, PATH: [...(options.command ? [dirname(command)] : []), ...searchPath()].join(':') },
       logPath: paths.log,
     });
     const client = openContainerdClient(paths.socket);
@@ -112,6 +115,11 @@ export class Containerd {
 
   prove(image: PulledImage, signal: AbortSignal): Promise<LayerProof> {
     return proveLayers(this.client, this.#options.snapshotter, image, signal);
+  }
+
+  /** The socket it serves all its services on. */
+  get address(): string {
+    return containerdPaths(this.#options.directory).socket;
   }
 
   async stop(): Promise<void> {

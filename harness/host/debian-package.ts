@@ -85,7 +85,7 @@ async function download(request: DebianPackageRequest, scratch: string, signal: 
       cancelSignal: signal,
     });
     signal.throwIfAborted();
-    if (result.failed) throw explainDownload(request, source, result.all || result.shortMessage);
+    if (result.failed) throw explainDownload(request, source, result.all || result.shortMessage || '');
   }
   const file = (await readdir(scratch)).find((name) => name.endsWith('.deb'));
   if (file !== undefined && parsePackageName(file.slice(0, -'.deb'.length)) !== undefined) return file;
