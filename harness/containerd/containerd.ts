@@ -131,7 +131,7 @@ export class Containerd {
 async function readMajorVersion(command: string): Promise<number> {
   const { stdout } = await execa(command, ['--version'], { timeout: 10_000, reject: false });
   // "containerd <source> <version> <revision>", the version with or without a v.
-  const major = /\sv?(\d+)\.\d+/.exec(stdout)?.[1];
+  const major = /^containerd\s+\S+\s+v?(\d+)\.\d+/.exec(stdout)?.[1];
   if (major === undefined) {
     throw new HarnessError('unsupported-host', `cannot tell the version of ${command}: ${stdout.slice(0, 100)}`);
   }
