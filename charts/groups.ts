@@ -40,10 +40,7 @@ const knownModes = [baselineMode, 'stargz', 'estargz'];
 
 export function groupSamples(samples: readonly Sample[]): Run {
   const names = [...new Set(samples.map((sample) => sample.mode))];
-  const modes = [
-    ...knownModes.filter((mode) => names.includes(mode)),
-    ...names.filter((mode) => !knownModes.includes(mode)).sort(),
-  ];
+  const modes = names.sort((one, other) => rankOf(one) - rankOf(other) || one.localeCompare(other, 'en'));
   const totalOf = (workload: string, mode: string | undefined) =>
     median(goodSamples(samples, workload, mode).map((sample) => sample.totalMs));
   const workloads = [...new Set(samples.map((sample) => sample.workload))].sort(
@@ -60,6 +57,12 @@ export function groupSamples(samples: readonly Sample[]): Run {
   const counts = groups.map((group) => group.samples.length);
   const sampleCounts = { least: Math.min(...counts), most: Math.max(...counts) };
   return { groups, modes, workloads, sampleCounts, samples };
+}
+
+/** `estargz/erofs` stands with `estargz`. */
+function rankOf(mode: string): number {
+  const rank = knownModes.indexOf(mode.split('/')[0]!);
+  return rank < 0 ? knownModes.length : rank;
 }
 
 /** Geometric mean of the speed-ups of a mode over the workloads that have one. */

@@ -37,10 +37,22 @@ export function selectCells<W extends Titled, M extends Titled>(
     options.workloads === undefined
       ? rooms.defaultWorkloads
       : selectNamed('workload', rooms.workloads, options.workloads);
-  const modes = selectNamed('mode', rooms.modes, options.modes);
+  const modes = selectNamed('mode', rooms.modes, options.modes).flatMap((mode) =>
+    mountEach(rooms, mode, options.mounts),
+  );
   const seed = options.seed ?? drawSeed();
   const cells = buildPlan({ workloads, modes, samples: options.samples, random: seededRandom(seed) });
   return { workloads, modes, seed, cells };
+}
+
+/** A lazy mode once for each way to mount it, told apart by name where there is more than one. */
+function mountEach<W extends Titled, M extends Titled>(rooms: Rooms<W, M>, mode: M, mounts: Options['mounts']): M[] {
+  if (mounts === undefined) return [mode];
+  const mounted = mounts.flatMap((mount) => {
+    const name = mounts.length === 1 ? mode.name : `${mode.name}/${mount}`;
+    return rooms.mountedBy(mode, mount, name) ?? [];
+  });
+  return mounted.length === 0 ? [mode] : mounted;
 }
 
 /**

@@ -141,6 +141,20 @@ test('an interrupt before the first cell leaves no results', limit, async (t) =>
   assert.match(run.stderr, /stopped by SIGINT; nothing was measured\n$/);
 });
 
+test('--mount runs each lazy mode with each mount, under a name that says so', limit, async (t) => {
+  const run = await start(t, ['--samples', '1', '--workloads', 'gcc', '--mount', 'erofs,fuse'], quickCell);
+  assert.equal(run.exitCode, 0);
+  const names = ['legacy', 'stargz/fuse', 'stargz/erofs', 'estargz/fuse', 'estargz/erofs'];
+  assert.deepEqual((await run.samples()).map((sample) => sample.mode).sort(), names.toSorted());
+  const shown = names.map((name) => run.stdout.indexOf(` ${name} `));
+  assert.ok(
+    shown.every((at, index) => at > (shown[index - 1] ?? 0)),
+    run.stdout,
+  );
+  const alone = await start(t, ['--samples', '1', '--workloads', 'gcc', '--mount', 'erofs'], quickCell);
+  assert.deepEqual((await alone.samples()).map((sample) => sample.mode).sort(), ['estargz', 'legacy', 'stargz']);
+});
+
 test('a failing preparation is one line with its remedy, exit code 1, and leaves no results', limit, async (t) => {
   const run = await start(t, [], quickCell, {
     rooms: {
@@ -234,9 +248,10 @@ test('install says what it would do, does it, or says that nothing is missing', 
 
 const wrongUsage: [string[], RegExp][] = [
   [['--workloads', 'ruby'], /unknown workload 'ruby'; workloads: python, gcc, numpy/],
+  [['--mount', 'fuse,nfs'], /unknown mount 'nfs'; mounts: fuse, erofs/],
   [['--modes', 'legacy,turbo'], /unknown mode 'turbo'; modes: legacy, stargz, estargz/],
   [['--workloads', ''], /--workloads needs names separated by commas/],
-  [['--sampels', '3'], /unknown option '--sampels'; options: --workloads, --modes, --samples/],
+  [['--sampels', '3'], /unknown option '--sampels'; options: --workloads, --modes, --mount, --samples/],
   [['-x'], /unknown option '-x'/],
   [['--samples', '0'], /--samples needs a whole number from 1 to 1000, not '0'/],
   [['--samples', '1e3'], /--samples needs a whole number/],

@@ -122,6 +122,7 @@ function listText(rooms: Rooms): string {
 
 async function dryRunText(options: Options, rooms: Rooms, selection: Selection<Titled, Titled>): Promise<string> {
   const missing = await rooms.missingPackages(false);
+  const modeWidth = Math.max(10, ...selection.modes.map((mode) => mode.name.length + 2));
   const lines = [
     `packages   ${missing.length === 0 ? 'all there' : `would install ${missing.join(' ')}`}`,
     `link       ${formatLink(options)}`,
@@ -131,7 +132,7 @@ async function dryRunText(options: Options, rooms: Rooms, selection: Selection<T
     `cells      ${selection.cells.length}, in this order:`,
     ...selection.cells.map(
       (cell) =>
-        `  ${String(cell.order).padStart(4)}  ${cell.workload.name.padEnd(12)}${cell.mode.name.padEnd(10)}sample ${cell.sample}`,
+        `  ${String(cell.order).padStart(4)}  ${cell.workload.name.padEnd(12)}${cell.mode.name.padEnd(modeWidth)}sample ${cell.sample}`,
     ),
   ];
   return `${lines.join('\n')}\n`;

@@ -39,6 +39,7 @@ export function fakeRooms(runCell: FakeCell, overrides: Partial<Rooms> = {}): Fa
     workloads: fakeWorkloads,
     defaultWorkloads: fakeWorkloads.slice(0, 2),
     modes: fakeModes,
+    mountedBy: (mode, _mount, name) => (mode.name === 'legacy' ? undefined : { ...mode, name }),
     isRoot: true,
     preflight: async () => void calls.push('preflight'),
     missingPackages: async () => ['runc', 'buildah'],

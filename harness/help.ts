@@ -16,6 +16,8 @@ What is measured
   --workloads A,B    default ${names(defaults)}
                      all     ${names(workloads)}
   --modes A,B        default ${names(modes)}
+  --mount A,B        how lazy modes mount: fuse, erofs; each of them with each
+                     that is named             (default: the daemon's choice)
   --samples N        of each workload in each mode, 1 to 1000; 6 or more give
                      confidence intervals                           (default 3)
   --seed N           order of the cells, 0 to 4294967295    (default: drawn,

@@ -8,6 +8,8 @@ export interface Options {
   /** Undefined: all of them. Names, not checked against what exists. */
   readonly workloads: readonly string[] | undefined;
   readonly modes: readonly string[] | undefined;
+  /** Ways to mount lazily; with more than one, each lazy mode runs with each. Undefined: the daemon's own choice. */
+  readonly mounts: readonly MountName[] | undefined;
   readonly samples: number;
   /** Undefined: drawn for this run and recorded. */
   readonly seed: number | undefined;
@@ -20,11 +22,15 @@ export interface Options {
   readonly forTests: boolean;
 }
 
+export const mountNames = ['fuse', 'erofs'] as const;
+export type MountName = (typeof mountNames)[number];
+
 const commands = ['bench', 'install', 'list'] as const;
 
 const definitions = {
   workloads: { type: 'string' },
   modes: { type: 'string' },
+  mount: { type: 'string' },
   samples: { type: 'string', default: '3' },
   seed: { type: 'string' },
   rtt: { type: 'string', default: '30ms' },
@@ -48,6 +54,7 @@ export function parseOptions(argv: readonly string[]): Options {
     command: values.help ? 'help' : values.list ? 'list' : command,
     workloads: parseNames('--workloads', values.workloads),
     modes: parseNames('--modes', values.modes),
+    mounts: parseMounts(values.mount),
     samples: parseCount('--samples', values.samples, 1, 1000),
     seed: values.seed === undefined ? undefined : parseCount('--seed', values.seed, 0, 2 ** 32 - 1),
     rttMs: parseDuration('--rtt', values.rtt),
@@ -97,6 +104,13 @@ function parseNames(option: string, text: string | undefined): string[] | undefi
   const names = text.split(',').map((name) => name.trim());
   if (names.includes('')) throw new UsageError(`${option} needs names separated by commas, not '${text}'`);
   return [...new Set(names)];
+}
+
+function parseMounts(text: string | undefined): MountName[] | undefined {
+  const asked = parseNames('--mount', text);
+  const unknown = asked?.find((name) => !mountNames.some((known) => known === name));
+  if (unknown !== undefined) throw new UsageError(`unknown mount '${unknown}'; mounts: ${mountNames.join(', ')}`);
+  return asked && mountNames.filter((known) => asked.includes(known));
 }
 
 function parsePath(option: string, text: string): string {

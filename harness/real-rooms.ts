@@ -18,6 +18,8 @@ export const realRooms: Rooms<Workload, Mode> = {
   workloads,
   defaultWorkloads,
   modes,
+  mountedBy: (mode, backend, name) =>
+    mode.daemonConfig && { ...mode, name, daemonConfig: { ...mode.daemonConfig, mount: { backend } } },
   isRoot: process.getuid?.() === 0,
   preflight: async ({ stateDir }) => {
     const haveImages = await access(join(stateDir, 'images')).then(

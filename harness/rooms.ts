@@ -1,4 +1,5 @@
 import type { Reporter } from './context.ts';
+import type { MountName } from './options.ts';
 import type { Named } from './plan.ts';
 import type { CellExecutor } from './run.ts';
 
@@ -26,6 +27,8 @@ export interface Rooms<W extends Titled = Titled, M extends Titled = Titled> {
   /** What runs unless workloads are named. */
   readonly defaultWorkloads: readonly W[];
   readonly modes: readonly M[];
+  /** The mode with its layers mounted this way, under this name; undefined for a mode without lazy layers. */
+  mountedBy(mode: M, mount: MountName, name: string): M | undefined;
   readonly isRoot: boolean;
   /** Rejects with one clear line where a run cannot work here. */
   preflight(request: { readonly stateDir: string }): Promise<void>;

@@ -2,8 +2,13 @@ import type { Group, Overall, Summary } from './summary.ts';
 import { formatMegabytes, formatRatio, formatSeconds, type Paint, visibleLength } from './terminal.ts';
 
 const headings = ['workload', 'mode', 'pull', 'create', 'run', 'total', 'MB', 'speed-up', ''] as const;
-const widths = [10, 9, 8, 8, 8, 9, 8, 10, 9] as const;
+type Widths = readonly number[];
 const barWidth = 8;
+const workloadWidth = 10;
+const leastModeWidth = 9;
+const speedUpWidth = 10;
+/** What of the bar is given to long names of modes: `estargz/erofs`. */
+const mostBarCut = 5;
 /** The number columns between the mode and the speed-up. */
 const wordsWidth = 41;
 
@@ -14,53 +19,61 @@ const wordsWidth = 41;
 export function renderSummary(summary: Summary, paint: Paint): string {
   const workloads = [...new Set(summary.groups.map((group) => group.workload))];
   const rule = paint.dim('─'.repeat(79));
+  const modeWidth = Math.max(leastModeWidth, ...summary.groups.map((group) => group.mode.length + 1));
+  const barCut = Math.min(mostBarCut, modeWidth - leastModeWidth);
+  const widths: Widths = [workloadWidth, modeWidth, 8, 8, 8, 9, 8, speedUpWidth, barWidth - barCut + 1];
   const blocks = workloads.map((workload) => {
     const groups = summary.groups.filter((group) => group.workload === workload);
     const slowestMs = Math.max(...groups.map((group) => group.medianRow?.totalMs ?? 0));
-    return groups.map((group, index) => renderGroup(group, index === 0 ? workload : '', slowestMs, paint)).join('\n');
+    return groups
+      .map((group, index) => renderGroup(group, index === 0 ? workload : '', slowestMs, widths, paint))
+      .join('\n');
   });
   return [
-    paint.dim(renderCells([...headings])),
+    paint.dim(renderCells(headings, widths)),
     rule,
     blocks.join('\n\n'),
     rule,
     ...summary.overall
       .filter((mode) => mode.speedUp !== undefined)
-      .map((mode, index) => renderOverall(mode, index === 0, paint)),
+      .map((mode, index) => renderOverall(mode, index === 0, modeWidth, paint)),
     '',
   ].join('\n');
 }
 
-function renderGroup(group: Group, title: string, slowestMs: number, paint: Paint): string {
+function renderGroup(group: Group, title: string, slowestMs: number, widths: Widths, paint: Paint): string {
   const row = group.medianRow;
   const failed = group.errorCount > 0 ? paint.red(`  ${group.errorCount} failed`) : '';
-  if (row?.totalMs === undefined) return renderCells([paint.bold(title), group.mode.padEnd(widths[1]), failed]);
-  const bar = '▇'.repeat(Math.max(1, Math.round((row.totalMs / slowestMs) * barWidth)));
-  const cells = renderCells([
-    paint.bold(title),
-    group.mode,
-    formatSeconds(row.pullMs),
-    formatSeconds(row.createMs),
-    formatSeconds(row.runMs),
-    paint.bold(formatSeconds(row.totalMs)),
-    formatMegabytes(group.medianWireBytes),
-    paint.green(formatRatio(group.speedUp)),
-    ` ${paint.cyan(bar)}`,
-  ]);
+  if (row?.totalMs === undefined) return renderCells([paint.bold(title), group.mode, failed], widths);
+  const bar = '▇'.repeat(Math.max(1, Math.round((row.totalMs / slowestMs) * (widths[8]! - 1))));
+  const cells = renderCells(
+    [
+      paint.bold(title),
+      group.mode,
+      formatSeconds(row.pullMs),
+      formatSeconds(row.createMs),
+      formatSeconds(row.runMs),
+      paint.bold(formatSeconds(row.totalMs)),
+      formatMegabytes(group.medianWireBytes),
+      paint.green(formatRatio(group.speedUp)),
+      ` ${paint.cyan(bar)}`,
+    ],
+    widths,
+  );
   return cells.trimEnd() + failed;
 }
 
-function renderOverall(mode: Overall, first: boolean, paint: Paint): string {
+function renderOverall(mode: Overall, first: boolean, modeWidth: number, paint: Paint): string {
   const interval = mode.speedUpInterval;
   const range = interval ? ` (95 %: ${formatRatio(interval.low)} to ${formatRatio(interval.high)})` : '';
   const words = `  geometric mean of ${mode.workloadCount}${range}`;
-  const names = (first ? paint.bold('all') : '   ') + ' '.repeat(widths[0] - 3) + mode.mode.padEnd(widths[1]);
+  const names = (first ? paint.bold('all') : '   ') + ' '.repeat(workloadWidth - 3) + mode.mode.padEnd(modeWidth);
   const ratio = paint.green(paint.bold(formatRatio(mode.speedUp)));
-  return names + paint.dim(words.padEnd(wordsWidth)) + ' '.repeat(widths[7] - visibleLength(ratio)) + ratio;
+  return names + paint.dim(words.padEnd(wordsWidth)) + ' '.repeat(speedUpWidth - visibleLength(ratio)) + ratio;
 }
 
 /** Names to the left, numbers to the right. */
-function renderCells(cells: readonly string[]): string {
+function renderCells(cells: readonly string[], widths: Widths): string {
   return cells
     .map((cell, index) => {
       const padding = ' '.repeat(Math.max(0, widths[index]! - visibleLength(cell)));
