@@ -9,7 +9,7 @@ import type { Containerd } from '../containerd/containerd.ts';
 
 /** What the network and the registry do to their clients, all at once. */
 export const faults = { tooManyRequests: 0.04, retryAfterSec: 1, serverError: 0.03, reset: 0.05, cut: 0.08 } as const;
-/** A signed URL may have gone stale before it is used again. */
+/** Not told to the client: that a signed URL has gone stale it learns from a 403. */
 const cdnLifetimeMs = 2500;
 const tokenLifetimeMs = 5000;
 
@@ -23,6 +23,7 @@ export function startHostileRegistry(upstream: string, seed: number): Promise<Ho
     upstream,
     auth: { kind: 'token', users: { [user]: password }, lifetimeMs: tokenLifetimeMs },
     cdnLifetimeMs,
+    cdnTellsExpiry: false,
     seed,
   });
 }

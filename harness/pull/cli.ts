@@ -78,19 +78,17 @@ async function measureAll(signal: AbortSignal): Promise<Row[]> {
     repositories.push({ name: repository, tagOf: (variant) => `${repository}:${variant}` });
   }
   const chosen = selectNamed('workload', workloads, list(values.workloads));
-  const sets = await ensureImages(
-    chosen,
-    {
-      stateDir,
-      registry: registry.address,
-      client,
-      variants: ['stargz', 'estargz'],
-      record: (workload, image, path, recordSignal) =>
-        recordAccesses({ stateDir, registryAddress: registry.address, workload, image, path }, recordSignal),
-      onStep: say,
-    },
-    signal,
-  );
+  const request = {
+    stateDir,
+    registry: registry.address,
+    client,
+    variants: ['stargz', 'estargz'] as const,
+    record: (workload: (typeof workloads)[number], image: string, path: string, recordSignal: AbortSignal) =>
+      recordAccesses({ stateDir, registryAddress: registry.address, workload, image, path }, recordSignal),
+    onStep: say,
+  };
+  // Even none would have the base built.
+  const sets = chosen.length === 0 ? [] : await ensureImages(chosen, request, signal);
   for (const [name, set] of sets) {
     repositories.push({ name, tagOf: (variant) => set[variant as keyof typeof set]! });
   }

@@ -1,0 +1,46 @@
+import type { HostileCounts, HostileProxy } from '../../snapshotter/registry/testing/hostile-proxy.ts';
+import type { Workload } from '../../workloads/workload.ts';
+import { type CellRoom, clearRoom, startCell } from '../cell-room.ts';
+import { HarnessError } from '../error.ts';
+import type { Mode } from '../modes/mode.ts';
+import { countsBetween, pullPatiently } from './weather.ts';
+
+export interface HostileRun {
+  /** What the proxy saw and did meanwhile. */
+  readonly counts: HostileCounts;
+  readonly pullMs: number;
+  readonly runMs: number;
+}
+
+/** Pulls and runs a workload through the proxy until it is ready, as lazily as a cell does; throws where it does not work. */
+export async function runThrough(
+  proxy: HostileProxy,
+  room: CellRoom,
+  workload: Workload,
+  imageName: string,
+  { snapshotter, daemonConfig }: Mode,
+  signal: AbortSignal,
+): Promise<HostileRun> {
+  await clearRoom(room);
+  const before = { ...proxy.counts };
+  const running = await startCell(room, { snapshotter, daemonConfig, registryAddress: proxy.host }, signal);
+  try {
+    const image = `${proxy.host}/${imageName}`;
+    const container = await running.prepareContainer(workload);
+    const startedMs = performance.now();
+    await pullPatiently(running.containerd, image, signal);
+    const pulledMs = performance.now();
+    const pulled = await running.containerd.readImage(image, signal);
+    await container.create(pulled, signal);
+    const createdMs = performance.now();
+    await container.runUntilReady(signal);
+    const readyMs = performance.now();
+    const counts = countsBetween(before, { ...proxy.counts });
+    const { downloaded } = await running.containerd.prove(pulled, signal);
+    if (downloaded.length > 0) throw new HarnessError('not-lazy', `${image}: ${downloaded.join(', ')}`);
+    return { counts, pullMs: pulledMs - startedMs, runMs: readyMs - createdMs };
+  } finally {
+    await running.stop();
+    await clearRoom(room);
+  }
+}
