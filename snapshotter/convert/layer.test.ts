@@ -225,7 +225,7 @@ test('any tree, in any tar format, comes back whole in every blob format', { tim
         rmSync(layer.path);
       },
     ),
-    { numRuns: 25 },
+    { numRuns: 25, endOnFailure: true },
   );
 });
 

@@ -70,5 +70,12 @@ export function listTar(path: string): string[] {
   const args = ['--list', '--verbose', '--verbose', '--full-time', '--numeric-owner', '--utc', `--file=${path}`];
   return execFileSync('tar', args, { encoding: 'utf8', maxBuffer: 1 << 28 })
     .split('\n')
-    .filter((line) => line !== '');
+    .filter((line) => line !== '')
+    .map(collapseColumns);
+}
+
+/** GNU tar widens its columns as it goes, so the same entry is padded otherwise in another order of entries. */
+function collapseColumns(line: string): string {
+  const nameStart = line.indexOf(' ./');
+  return nameStart < 0 ? line : line.slice(0, nameStart).trimEnd().replace(/ +/g, ' ') + line.slice(nameStart);
 }
