@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
@@ -16,6 +17,11 @@ const libcPread = libc.func('int64_t pread(int fd, void *buffer, size_t count, i
 const libcWrite = libc.func('int64_t write(int fd, void *buffer, size_t count)');
 const libcPoll = libc.func('int poll(void *fds, unsigned long count, int timeoutMs)');
 const libcEventfd = libc.func('int eventfd(unsigned int initial, int flags)');
+const libcPipe2 = libc.func('int pipe2(void *fds, int flags)');
+const libcFcntl = libc.func('int fcntl(int fd, int command, int argument)');
+const libcSplice = libc.func(
+  'int64_t splice(int from, void *fromOffset, int to, void *toOffset, size_t count, unsigned int flags)',
+);
 const libcIoctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
 const libcMount = libc.func(
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
@@ -32,6 +38,9 @@ export const POLLIN = 1;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+const F_SETPIPE_SZ = 1031;
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
 
@@ -128,6 +137,44 @@ export function writeDescriptor(fd: number, buffer: Uint8Array, sizeBytes: numbe
 /** pread(2): the byte count, or minus the errno. */
 export function preadDescriptor(fd: number, buffer: Uint8Array, sizeBytes: number, offset: number): number {
   const result = libcPread(fd, buffer, sizeBytes, offset) as number;
+  return result < 0 ? -koffi.errno() : result;
+}
+
+export interface Pipe {
+  readonly readFd: number;
+  readonly writeFd: number;
+  readonly sizeBytes: number;
+}
+
+/** A pipe(7) that holds `sizeBytes`; neither end blocks. Throws SyscallError: beyond /proc/sys/fs/pipe-max-size it is for root. */
+export function openPipe(sizeBytes: number): Pipe {
+  const fds = new Int32Array(2);
+  if ((libcPipe2(fds, O_NONBLOCK | O_CLOEXEC) as number) < 0) throw new SyscallError('pipe2', 'a pipe', koffi.errno());
+  const pipe = { readFd: fds[0]!, writeFd: fds[1]!, sizeBytes };
+  if ((libcFcntl(pipe.writeFd, F_SETPIPE_SZ, sizeBytes) as number) >= sizeBytes) return pipe;
+  const error = new SyscallError('fcntl', `a pipe of ${sizeBytes} bytes`, koffi.errno());
+  closePipe(pipe);
+  throw error;
+}
+
+export function closePipe({ readFd, writeFd }: Pipe): void {
+  closeSync(readFd);
+  closeSync(writeFd);
+}
+
+const spliceOffset = new Uint32Array(2);
+
+/** splice(2) from a file's `offset` into a pipe: pages by reference, no copy. The byte count, or minus the errno. */
+export function spliceFromFile(fd: number, offset: number, pipe: Pipe, sizeBytes: number): number {
+  spliceOffset[0] = offset % 2 ** 32;
+  spliceOffset[1] = Math.floor(offset / 2 ** 32);
+  const result = libcSplice(fd, spliceOffset, pipe.writeFd, null, sizeBytes, 0) as number;
+  return result < 0 ? -koffi.errno() : result;
+}
+
+/** splice(2) of what is in a pipe. The byte count, or minus the errno. */
+export function spliceFromPipe(pipe: Pipe, fd: number, sizeBytes: number): number {
+  const result = libcSplice(pipe.readFd, null, fd, null, sizeBytes, 0) as number;
   return result < 0 ? -koffi.errno() : result;
 }
 

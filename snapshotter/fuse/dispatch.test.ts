@@ -217,6 +217,35 @@ test('a data file that ends too soon is an error, never zeros', () => {
   assert.equal(ask({ opcode: opcode.READ, inode: layer.inodeOf('etc/passwd'), body: readBody(0, 99) }).length, 16 + 11);
 });
 
+test('a large READ goes straight from the data file where that is possible, and is copied where it is not', () => {
+  const { layer, input, output, slot } = setUp();
+  const table = { ...layer.table, sizeBytes: layer.table.sizeBytes.map(() => 65536) };
+  const sent: number[][] = [];
+  let isPossible = true;
+  const effects = {
+    pread: () => 65536,
+    sendFromFile: (...range: [number, number, number]) => {
+      sent.push([...range, output.readUInt32LE(0)]);
+      return isPossible;
+    },
+    miss() {},
+    firstRead() {},
+    interrupt() {},
+    negotiated() {},
+  };
+  layer.fill();
+  const dispatcher = new Dispatcher(input, output, effects, { readdirPlus: 'always' });
+  dispatcher.addLayer({ slot, table, present: layer.bits, dataFd: layer.dataFd, seen: undefined });
+  const inode = layer.inodeOf('etc/passwd');
+  const read = (sizeBytes: number) =>
+    dispatcher.handle(writeRequest(input, { opcode: opcode.READ, slot, inode, body: readBody(0, sizeBytes) }));
+  assert.equal(read(65536), 0, 'replied to already');
+  assert.deepEqual(sent, [[layer.dataFd, 65536, layer.table.dataOffset[inode]!, 16 + 65536]]);
+  isPossible = false;
+  assert.equal(read(65536), 16 + 65536);
+  assert.equal(sent.length, 2);
+});
+
 test('the first read of each file is reported once, with its chunk', () => {
   const { ask, layer, seen, slot } = setUp(3, true);
   layer.fill();

@@ -50,6 +50,11 @@ export interface LayerView {
 export interface DispatchEffects {
   /** Fills `reply` from `replyHeaderBytes` on with `sizeBytes` of the data file; the count, or minus an errno. */
   pread(dataFd: number, reply: Buffer, sizeBytes: number, dataOffset: number): number;
+  /**
+   * Sends the reply whose header is in `output`, `sizeBytes` of the data file behind it, without copying them through
+   * this process. False: nothing was sent, somebody has to `pread`. Left out: always so.
+   */
+  sendFromFile?(dataFd: number, sizeBytes: number, dataOffset: number): boolean;
   /** Bytes that are not there yet: somebody else replies to the request. */
   miss(miss: Miss): void;
   firstRead(slot: number, inode: number, chunk: number): void;
@@ -74,6 +79,8 @@ export interface DispatchOptions {
 }
 
 const noReply = 0;
+/** Below this, copying twice costs less than two more system calls. */
+const leastSplicedBytes = 64 * 1024;
 
 /** Answers requests from tables. One a worker thread; it keeps no state but the layers it was given. */
 export class Dispatcher {
@@ -239,6 +246,10 @@ export class Dispatcher {
         pid: this.#in.getUint32(request.pid, true),
       });
       return noReply;
+    }
+    if (sizeBytes >= leastSplicedBytes && this.#effects.sendFromFile !== undefined) {
+      this.#succeed(replyHeaderBytes + sizeBytes);
+      if (this.#effects.sendFromFile(layer.dataFd, sizeBytes, dataOffset)) return noReply;
     }
     const count = this.#effects.pread(layer.dataFd, this.#output, sizeBytes, dataOffset);
     // A short read of a range that is there means a damaged data file. The kernel would fill the rest with zeros.

@@ -8,6 +8,7 @@ export interface WorkerData {
   /** Int32: see `control`. */
   readonly control: SharedArrayBuffer;
   readonly readdirPlus: ReaddirPlus;
+  readonly spliceReplies: boolean;
 }
 
 /** Words of the control buffer. */

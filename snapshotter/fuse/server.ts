@@ -31,6 +31,8 @@ export interface FuseOptions {
   /** Processes of other users may use the mount, as containers do. Default true. */
   readonly allowOther?: boolean;
   readonly readaheadKib?: number;
+  /** Large reads are answered without copying them through this process. Default true. */
+  readonly spliceReplies?: boolean;
   /** A read whose data does not come within this fails with EIO. Default 300,000. */
   readonly missLimitMs?: number;
   /** A read that failed (`miss` says which), or a defect in a worker. For a log. */
@@ -207,6 +209,7 @@ export class FuseServer {
       fuseFd: this.#fuseFd,
       control: this.#control.buffer as SharedArrayBuffer,
       readdirPlus: this.#options.readdirPlus ?? 'always',
+      spliceReplies: this.#options.spliceReplies ?? true,
     };
     for (let index = 0; index < (this.#options.workers ?? 1); index++)
       this.#workers.push(

@@ -13,6 +13,7 @@ import { viewInodeTable } from '../tree/inode-table.ts';
 import { Dispatcher } from './dispatch.ts';
 import { maxReadBytes } from './init.ts';
 import { control, type MessageFromWorker, type MessageToWorker, type WorkerData } from './message.ts';
+import { ReplySplicer } from './splice.ts';
 import { errno, replyHeaderBytes } from './wire.ts';
 
 /**
@@ -25,18 +26,26 @@ const requestBytes = 128 * 1024;
 /** A bound, so that even a lost wake-up, or a process that just exits, waits no longer than this. */
 const pollLimitMs = 1000;
 
-const { fuseFd, wakeFd, control: shared, readdirPlus } = workerData as WorkerData;
+const { fuseFd, wakeFd, control: shared, readdirPlus, spliceReplies } = workerData as WorkerData;
 const port = parentPort!;
 const state = new Int32Array(shared);
 const input = Buffer.alloc(requestBytes);
 const output = Buffer.alloc(replyHeaderBytes + maxReadBytes);
 const replyBody = output.subarray(replyHeaderBytes);
 
+const splicer = spliceReplies ? new ReplySplicer(fuseFd) : undefined;
+
 const dispatcher = new Dispatcher(
   input,
   output,
   {
     pread: (dataFd, _reply, sizeBytes, dataOffset) => preadDescriptor(dataFd, replyBody, sizeBytes, dataOffset),
+    ...(splicer === undefined
+      ? {}
+      : {
+          sendFromFile: (dataFd: number, sizeBytes: number, dataOffset: number) =>
+            splicer.send(output, dataFd, sizeBytes, dataOffset),
+        }),
     miss: (miss) => post({ kind: 'miss', miss }),
     firstRead: (slot, inode, chunk) => post({ kind: 'first-read', slot, inode, chunk }),
     interrupt: (uniqueLow, uniqueHigh) => post({ kind: 'interrupt', uniqueLow, uniqueHigh }),
@@ -66,6 +75,7 @@ function serve(): void {
       break;
     }
   }
+  splicer?.close();
   port.close();
 }
 
