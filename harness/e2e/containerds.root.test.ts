@@ -15,6 +15,7 @@ import { Containerd } from '../containerd/containerd.ts';
 import { fillShell, pushImageOf } from '../containerd/testing/tiny-image.ts';
 import { pullByTransfer } from '../containerd/testing/transfer.ts';
 import { unmountUnder } from '../host/mounts.ts';
+import { findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';
 import { type SnapshotterDaemon, startDaemon } from '../snapshotter/daemon.ts';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
@@ -49,155 +50,160 @@ before(async () => {
 
 after(async () => {
   await registry?.close();
+  // A daemon that left something mounted left a keeper with it.
+  await killProcesses(await findProcessesNaming(scratch));
   await unmountUnder(scratch);
   await rm(scratch, { recursive: true, force: true });
 });
 
-for (const version of containerdVersions) {
-  describe(`the snapshotter under containerd ${version.line}`, limit, () => {
-    let directory: string;
-    let gate: Gate;
-    let daemon: SnapshotterDaemon;
-    let containerd: Containerd;
-    let kubelet: Kubelet;
-    const image = (name: string) => `${gate.address}/${name}:1`;
+// At once: each spends much of its time waiting.
+describe('the snapshotter on each containerd', { concurrency: containerdVersions.length, timeout: 300_000 }, () => {
+  for (const version of containerdVersions) {
+    describe(`containerd ${version.line}`, { concurrency: 1, timeout: 240_000 }, () => {
+      let directory: string;
+      let gate: Gate;
+      let daemon: SnapshotterDaemon;
+      let containerd: Containerd;
+      let kubelet: Kubelet;
+      const image = (name: string) => `${gate.address}/${name}:1`;
 
-    before(async () => {
-      const signal = AbortSignal.timeout(limit.timeout);
-      const command = await unpackContainerd(version, signal);
-      directory = join(scratch, version.suite);
-      gate = await openGate(registry.address);
-      await startSnapshotter(signal);
-      containerd = await Containerd.start(
-        {
-          directory: join(directory, 'c'),
-          command,
-          snapshotter,
-          snapshotterAddress: daemon.address,
-          registryAddress: gate.address,
-          pauseImage: image('pause'),
-        },
-        signal,
-      );
-      kubelet = openKubelet(directory, containerd.address, containerd.address);
-    }, limit);
+      before(async () => {
+        const signal = AbortSignal.timeout(limit.timeout);
+        const command = await unpackContainerd(version, signal);
+        directory = join(scratch, version.suite);
+        gate = await openGate(registry.address);
+        await startSnapshotter(signal);
+        containerd = await Containerd.start(
+          {
+            directory: join(directory, 'c'),
+            command,
+            snapshotter,
+            snapshotterAddress: daemon.address,
+            registryAddress: gate.address,
+            pauseImage: image('pause'),
+          },
+          signal,
+        );
+        kubelet = openKubelet(directory, containerd.address, containerd.address);
+      }, limit);
 
-    after(async () => {
-      kubelet?.close();
-      await containerd?.stop();
-      await daemon?.stop();
-      await gate?.shut();
-    });
-
-    /** Nothing is fetched that nobody reads. */
-    async function startSnapshotter(signal: AbortSignal): Promise<void> {
-      const config = { noprefetch: true, no_background_fetch: true, metrics_address: '127.0.0.1:0' };
-      const compileCache = join(scratch, 'compile-cache');
-      daemon = await startDaemon({ directory: join(directory, 's'), config, compileCache }, signal);
-    }
-
-    /** By containerd's own services, as the benchmark does. */
-    async function run(reference: string, command: readonly string[], stdout: string, signal: AbortSignal) {
-      const workload = {
-        name: 'tiny',
-        title: '',
-        image: { name: 'tiny', directory: '', parent: undefined },
-        command,
-        env: [],
-        stdin: undefined,
-        ready: { kind: 'exit', stdout } as const,
-        timeoutMs: 60_000,
-      };
-      const id = `e2e-${version.suite}-${process.pid}-${++count}`;
-      const container = await containerd.prepareContainer({ id, workload });
-      try {
-        await container.create(await containerd.readImage(reference, signal), signal);
-        await container.runUntilReady(signal);
-      } finally {
-        await container.stop();
-      }
-    }
-
-    async function assertLazy(reference: string, signal: AbortSignal): Promise<void> {
-      const proof = await containerd.prove(await containerd.readImage(reference, signal), signal);
-      assert.deepEqual(proof, { layers: 3, lazyLayers: 3, downloaded: [] });
-    }
-
-    /** The layers that the daemon says are mounted, and that are. */
-    async function mountedLayers(): Promise<string[]> {
-      const log = await readFile(join(directory, 's/snapshotter.log'), 'utf8');
-      const port = [...log.matchAll(/"metricsPort":(\d+)/g)].at(-1)?.[1];
-      const layers = (await (await fetch(`http://127.0.0.1:${port}/debug/layers`)).json()) as { path: string }[];
-      for (const { path } of layers) assert.ok((await readdir(path)).length > 0);
-      return layers.map(({ path }) => path);
-    }
-
-    test('its package is what runs', limit, async (t) => {
-      const { version: answered } = await containerd.client.version.version({}, { signal: t.signal });
-      assert.match(answered.replace(/^v/, ''), version.pattern);
-    });
-
-    test('an image that CRI pulls is lazy, and runs until it is ready', limit, async (t) => {
-      await containerd.pull(image('first'), t.signal);
-      await assertLazy(image('first'), t.signal);
-      assert.equal((await mountedLayers()).length, 3);
-      await run(image('first'), ['cat', '/greeting'], 'hello\n', t.signal);
-    });
-
-    test('a pod of it runs, beside a pause image that is not lazy', limit, async () => {
-      await kubelet.pull(image('pause'));
-      const { exitCode, output } = await kubelet.run(image('first'), ['sh', '-c', 'cat /greeting; exit 7']);
-      assert.deepEqual([exitCode, output], [7, 'hello\n']);
-    });
-
-    if (version.hasTransfer) {
-      test('a pull through the transfer service is as lazy', limit, async (t) => {
-        const reference = image('second');
-        const pull = { address: containerd.address, namespace: 'k8s.io', reference, snapshotter };
-        await pullByTransfer(pull, t.signal);
-        await assertLazy(reference, t.signal);
-        await run(reference, ['cat', '/greeting'], 'good evening\n', t.signal);
-        assert.equal((await mountedLayers()).length, 6);
-        // CRI has heard of it meanwhile and given it names of its own.
-        await kubelet.remove(reference);
-        await until(async () => assert.equal((await mountedLayers()).length, 3));
+      after(async () => {
+        kubelet?.close();
+        await containerd?.stop();
+        await daemon?.stop();
+        await gate?.shut();
       });
-    }
 
-    test('a restarted daemon serves what it had fetched, without a registry', limit, async (t) => {
-      await daemon.stop();
-      await gate.shut();
-      await startSnapshotter(t.signal);
-      await until(() => listAll(containerd.client.snapshots));
-      await assertLazy(image('first'), t.signal);
-      await run(image('first'), ['cat', '/greeting'], 'hello\n', t.signal);
-      const unread = run(image('first'), ['cat', '/unread'], '', t.signal);
-      await assert.rejects(unread, { code: 'not-ready', message: /Input\/output error|I\/O error/ });
-
-      await gate.open();
-      await run(
-        image('first'),
-        ['sh', '-c', 'cat /unread | cat | cat >/dev/null && cat /greeting'],
-        'hello\n',
-        t.signal,
-      );
-    });
-
-    test('of removed images no snapshot is left and no layer mounted', limit, async () => {
-      assert.equal((await mountedLayers()).length, 3);
-      for (const name of ['first', 'pause']) await kubelet.remove(image(name));
-      const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
-      try {
-        await until(async () => assert.deepEqual(await listAll(snapshots), []));
-        await snapshots.cleanup({});
-        assert.deepEqual(await mountedLayers(), []);
-        assert.deepEqual(await readdir(join(directory, 's/root/snapshots')), []);
-      } finally {
-        snapshots.close();
+      /** Nothing is fetched that nobody reads. */
+      async function startSnapshotter(signal: AbortSignal): Promise<void> {
+        const config = { noprefetch: true, no_background_fetch: true, metrics_address: '127.0.0.1:0' };
+        const compileCache = join(scratch, 'compile-cache');
+        daemon = await startDaemon({ directory: join(directory, 's'), config, compileCache }, signal);
       }
+
+      /** By containerd's own services, as the benchmark does. */
+      async function run(reference: string, command: readonly string[], stdout: string, signal: AbortSignal) {
+        const workload = {
+          name: 'tiny',
+          title: '',
+          image: { name: 'tiny', directory: '', parent: undefined },
+          command,
+          env: [],
+          stdin: undefined,
+          ready: { kind: 'exit', stdout } as const,
+          timeoutMs: 60_000,
+        };
+        const id = `e2e-${version.suite}-${process.pid}-${++count}`;
+        const container = await containerd.prepareContainer({ id, workload });
+        try {
+          await container.create(await containerd.readImage(reference, signal), signal);
+          await container.runUntilReady(signal);
+        } finally {
+          await container.stop();
+        }
+      }
+
+      async function assertLazy(reference: string, signal: AbortSignal): Promise<void> {
+        const proof = await containerd.prove(await containerd.readImage(reference, signal), signal);
+        assert.deepEqual(proof, { layers: 3, lazyLayers: 3, downloaded: [] });
+      }
+
+      /** The layers that the daemon says are mounted, and that are. */
+      async function mountedLayers(): Promise<string[]> {
+        const log = await readFile(join(directory, 's/snapshotter.log'), 'utf8');
+        const port = [...log.matchAll(/"metricsPort":(\d+)/g)].at(-1)?.[1];
+        const layers = (await (await fetch(`http://127.0.0.1:${port}/debug/layers`)).json()) as { path: string }[];
+        for (const { path } of layers) assert.ok((await readdir(path)).length > 0);
+        return layers.map(({ path }) => path);
+      }
+
+      test('its package is what runs', limit, async (t) => {
+        const { version: answered } = await containerd.client.version.version({}, { signal: t.signal });
+        assert.match(answered.replace(/^v/, ''), version.pattern);
+      });
+
+      test('an image that CRI pulls is lazy, and runs until it is ready', limit, async (t) => {
+        await containerd.pull(image('first'), t.signal);
+        await assertLazy(image('first'), t.signal);
+        assert.equal((await mountedLayers()).length, 3);
+        await run(image('first'), ['cat', '/greeting'], 'hello\n', t.signal);
+      });
+
+      test('a pod of it runs, beside a pause image that is not lazy', limit, async () => {
+        await kubelet.pull(image('pause'));
+        const { exitCode, output } = await kubelet.run(image('first'), ['sh', '-c', 'cat /greeting; exit 7']);
+        assert.deepEqual([exitCode, output], [7, 'hello\n']);
+      });
+
+      if (version.hasTransfer) {
+        test('a pull through the transfer service is as lazy', limit, async (t) => {
+          const reference = image('second');
+          const pull = { address: containerd.address, namespace: 'k8s.io', reference, snapshotter };
+          await pullByTransfer(pull, t.signal);
+          await assertLazy(reference, t.signal);
+          await run(reference, ['cat', '/greeting'], 'good evening\n', t.signal);
+          assert.equal((await mountedLayers()).length, 6);
+          // CRI has heard of it meanwhile and given it names of its own.
+          await kubelet.remove(reference);
+          await until(async () => assert.equal((await mountedLayers()).length, 3));
+        });
+      }
+
+      test('a restarted daemon serves what it had fetched, without a registry', limit, async (t) => {
+        await daemon.stop();
+        await gate.shut();
+        await startSnapshotter(t.signal);
+        await until(() => listAll(containerd.client.snapshots));
+        await assertLazy(image('first'), t.signal);
+        await run(image('first'), ['cat', '/greeting'], 'hello\n', t.signal);
+        const unread = run(image('first'), ['cat', '/unread'], '', t.signal);
+        await assert.rejects(unread, { code: 'not-ready', message: /Input\/output error|I\/O error/ });
+
+        await gate.open();
+        await run(
+          image('first'),
+          ['sh', '-c', 'cat /unread | cat | cat >/dev/null && cat /greeting'],
+          'hello\n',
+          t.signal,
+        );
+      });
+
+      test('of removed images no snapshot is left and no layer mounted', limit, async () => {
+        assert.equal((await mountedLayers()).length, 3);
+        for (const name of ['first', 'pause']) await kubelet.remove(image(name));
+        const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
+        try {
+          await until(async () => assert.deepEqual(await listAll(snapshots), []));
+          await snapshots.cleanup({});
+          assert.deepEqual(await mountedLayers(), []);
+          assert.deepEqual(await readdir(join(directory, 's/root/snapshots')), []);
+        } finally {
+          snapshots.close();
+        }
+      });
     });
-  });
-}
+  }
+});
 
 async function listAll(snapshots: ServiceClient<Snapshots>): Promise<Info[]> {
   const infos: Info[] = [];

@@ -7,6 +7,7 @@ import { suite } from '../../snapshotter/service/suite.ts';
 import type { SuiteCase } from '../../snapshotter/service/testing/suite-context.ts';
 import { Containerd } from '../containerd/containerd.ts';
 import { unmountUnder } from '../host/mounts.ts';
+import { findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { type SnapshotterDaemon, startDaemon } from '../snapshotter/daemon.ts';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
 
@@ -20,54 +21,62 @@ const casesOf: Readonly<Record<string, readonly SuiteCase[]>> = {
   stargz: suite,
 };
 
-for (const version of containerdVersions) {
-  describe(`the snapshotter suite through containerd ${version.line}`, { timeout: 240_000 }, () => {
-    let scratch: string;
-    let daemon: SnapshotterDaemon;
-    let containerd: Containerd;
-    let client: ServiceClient<Snapshots> | undefined;
+// At once: each spends much of its time waiting.
+describe('the snapshotter suite on each containerd', {
+  concurrency: containerdVersions.length,
+  timeout: 300_000,
+}, () => {
+  for (const version of containerdVersions) {
+    describe(`containerd ${version.line}`, { concurrency: 1, timeout: 240_000 }, () => {
+      let scratch: string;
+      let daemon: SnapshotterDaemon;
+      let containerd: Containerd;
+      let client: ServiceClient<Snapshots> | undefined;
 
-    before(
-      async () => {
-        const signal = AbortSignal.timeout(120_000);
-        const command = await unpackContainerd(version, signal);
-        // Short: overlayfs takes a page of options for 128 layers, and sockets 107 bytes of path.
-        scratch = await mkdtemp('/tmp/cs-');
-        const compileCache = join(scratch, 'compile-cache');
-        daemon = await startDaemon({ directory: join(scratch, 's'), config: {}, compileCache }, signal);
-        containerd = await Containerd.start(
-          {
-            directory: join(scratch, 'c'),
-            command,
-            snapshotter: 'stargz',
-            snapshotterAddress: daemon.address,
-            registryAddress: '127.0.0.1:9',
-          },
-          signal,
-        );
-        client = openClient('containerd.services.snapshots.v1.Snapshots', containerd.address, { namespace: 'suite' });
-      },
-      { timeout: 120_000 },
-    );
+      before(
+        async () => {
+          const signal = AbortSignal.timeout(120_000);
+          const command = await unpackContainerd(version, signal);
+          // Short: overlayfs takes a page of options for 128 layers, and sockets 107 bytes of path.
+          scratch = await mkdtemp('/tmp/cs-');
+          const compileCache = join(scratch, 'compile-cache');
+          daemon = await startDaemon({ directory: join(scratch, 's'), config: {}, compileCache }, signal);
+          containerd = await Containerd.start(
+            {
+              directory: join(scratch, 'c'),
+              command,
+              snapshotter: 'stargz',
+              snapshotterAddress: daemon.address,
+              registryAddress: '127.0.0.1:9',
+            },
+            signal,
+          );
+          client = openClient('containerd.services.snapshots.v1.Snapshots', containerd.address, { namespace: 'suite' });
+        },
+        { timeout: 120_000 },
+      );
 
-    after(async () => {
-      client?.close();
-      await containerd?.stop();
-      await daemon?.stop();
-      if (scratch === undefined) return;
-      await unmountUnder(scratch);
-      await rm(scratch, { recursive: true, force: true });
-    });
+      after(async () => {
+        client?.close();
+        await containerd?.stop();
+        await daemon?.stop();
+        if (scratch === undefined) return;
+        // A daemon that left something mounted left a keeper with it.
+        await killProcesses(await findProcessesNaming(scratch));
+        await unmountUnder(scratch);
+        await rm(scratch, { recursive: true, force: true });
+      });
 
-    for (const [snapshotter, cases] of Object.entries(casesOf)) {
-      for (const [index, { title, run }] of cases.entries()) {
-        test(`${snapshotter}: ${title}`, { timeout: 60_000 }, async () => {
-          const prefix = `${snapshotter}-${index}-`;
-          const work = join(scratch, prefix);
-          await mkdir(work);
-          await run({ client: client!, snapshotter, work, prefix });
-        });
+      for (const [snapshotter, cases] of Object.entries(casesOf)) {
+        for (const [index, { title, run }] of cases.entries()) {
+          test(`${snapshotter}: ${title}`, { timeout: 60_000 }, async () => {
+            const prefix = `${snapshotter}-${index}-`;
+            const work = join(scratch, prefix);
+            await mkdir(work);
+            await run({ client: client!, snapshotter, work, prefix });
+          });
+        }
       }
-    }
-  });
-}
+    });
+  }
+});
