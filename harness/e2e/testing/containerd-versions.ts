@@ -7,14 +7,15 @@ export interface ContainerdVersion {
   /** What its package's version must look like, in words and as a pattern. */
   readonly line: string;
   readonly pattern: RegExp;
-  readonly hasTransfer: boolean;
+  /** 2 brought config version 3, and annotations to pulls through the transfer service. */
+  readonly major: 1 | 2;
 }
 
 /** Those that distributions and Kubernetes nodes run. Debian's unstable suite moves on: there a later one serves as well. */
 export const containerdVersions: readonly ContainerdVersion[] = [
-  { suite: 'bookworm', line: '1.6', pattern: /^1\.6\./, hasTransfer: false },
-  { suite: 'trixie', line: '1.7', pattern: /^1\.7\./, hasTransfer: false },
-  { suite: 'sid', line: '2.1', pattern: /^2\.[1-9]\d*\./, hasTransfer: true },
+  { suite: 'bookworm', line: '1.6', pattern: /^1\.6\./, major: 1 },
+  { suite: 'trixie', line: '1.7', pattern: /^1\.7\./, major: 1 },
+  { suite: 'sid', line: '2.1', pattern: /^2\.[1-9]\d*\./, major: 2 },
 ];
 
 /** Kept there from one test run to the next. */
