@@ -132,6 +132,23 @@ describe('a daemon that is killed', { timeout: 400_000 }, () => {
       assert.equal(await findKeeper(join(bench.directory, 'root')), undefined);
     });
 
+    test(
+      `${backend}: a keeper that dies is replaced, and the next death of the daemon is survived`,
+      limit,
+      async (t) => {
+        const bench = await setUp(t);
+        const keepers = () =>
+          [...bench.daemon.log().matchAll(/"keeper":(\d+),"msg":"mounts outlive/g)].map((match) => match[1]);
+        while (keepers().length === 0) await delay(50);
+        process.kill(Number(keepers()[0]), 'SIGKILL');
+        while (keepers().length < 2) await delay(50);
+        await bench.daemon.stop('SIGKILL');
+        const waiting = sum(t, bench, 8);
+        await restart(bench);
+        assert.equal(await waiting, expected[8]);
+      },
+    );
+
     test(`${backend}: killed at random while many read`, limit, async (t) => {
       const bench = await setUp(t);
       for (let round = 0; round < 3; round++) {

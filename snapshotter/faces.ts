@@ -62,7 +62,7 @@ async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFa
   log.info({ face: face.kind, keeper: keeper.pid, layers: book.slots.size }, 'mounts of an earlier daemon taken over');
   if (config.mount.backend !== 'auto' && config.mount.backend !== face.kind)
     log.warn({ face: face.kind, backend: config.mount.backend }, 'the other backend waits until nothing is mounted');
-  return guard(root, face, book, Promise.resolve(keeper), true, log);
+  return guard(root, face, book, held, Promise.resolve(keeper), true, log);
 }
 
 async function openNewFace(root: string, config: Config, log: Log): Promise<OpenFace> {
@@ -70,13 +70,14 @@ async function openNewFace(root: string, config: Config, log: Log): Promise<Open
   const { useErofs, reason } = await chooseErofs(root, config);
   if (useErofs) {
     const server = openErofs(root, config, log, undefined);
-    const keeping = startKeeper(root, { groupFd: server.groupFd }, keeperGraceMs);
+    const held = { groupFd: server.groupFd };
+    const keeping = startKeeper(root, held, keeperGraceMs);
     try {
       // Without it, this process's death would let holes read as zeros.
       await keeping;
       log.info({ face: 'erofs', backend: config.mount.backend, reason }, 'layers are shown through EROFS');
       const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
-      return guard(root, createErofsFace(server, book), book, keeping, false, log);
+      return guard(root, createErofsFace(server, book), book, held, keeping, false, log);
     } catch (error) {
       await server.close();
       if (config.mount.backend === 'erofs') throw error;
@@ -87,15 +88,8 @@ async function openNewFace(root: string, config: Config, log: Log): Promise<Open
   log.info({ face: 'fuse', backend: config.mount.backend, reason }, 'layers are shown through FUSE');
   const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'fuse', connection: server.connection });
   // Not waited for: until it is there this daemon's death ends the connection, and nothing worse.
-  const keeping = startKeeper(root, heldBy(server), keeperGraceMs).catch((error) => {
-    log.warn({ error: oneLine(error) }, 'no keeper: mounts will not outlive this process');
-    return undefined;
-  });
-  return guard(root, createFuseFace(server, book), book, keeping, false, log);
-}
-
-function heldBy(server: FuseServer): HeldDescriptors {
-  return { fuseFd: server.fd };
+  const held = { fuseFd: server.fd };
+  return guard(root, createFuseFace(server, book), book, held, tryKeeper(root, held, log), false, log);
 }
 
 async function chooseErofs(root: string, { mount, record_accesses }: Config) {
@@ -111,15 +105,31 @@ async function chooseErofs(root: string, { mount, record_accesses }: Config) {
   return { useErofs: works, reason: oneLine(reason) };
 }
 
+/** Ties a face to its keeper, and starts another should that one die. */
 function guard(
   root: string,
   face: Face,
   book: StoredSlotBook<FaceFacts>,
-  keeping: Promise<Keeper | undefined>,
+  held: HeldDescriptors,
+  first: Promise<Keeper | undefined>,
   isAdopted: boolean,
   log: Log,
 ): OpenFace {
   let ending: Promise<void> | undefined;
+  let keeping = first;
+  const watch = async (): Promise<void> => {
+    const keeper = await keeping;
+    if (keeper === undefined) return;
+    book.onSave = () => keeper.guard([...book.slots.values()].flatMap((record) => record.superblocks ?? []));
+    book.onSave();
+    log.info({ keeper: keeper.pid }, 'mounts outlive this process');
+    await keeper.gone;
+    if (ending !== undefined) return;
+    log.error({ keeper: keeper.pid }, 'the keeper died; starting another');
+    keeping = tryKeeper(root, held, log);
+    await watch();
+  };
+  void watch();
   return {
     face,
     isAdopted,
@@ -152,6 +162,13 @@ function guard(
       return ending;
     },
   };
+}
+
+function tryKeeper(root: string, held: HeldDescriptors, log: Log): Promise<Keeper | undefined> {
+  return startKeeper(root, held, keeperGraceMs).catch((error) => {
+    log.error({ error: oneLine(error) }, 'no keeper: mounts will not outlive this process');
+    return undefined;
+  });
 }
 
 function openErofs(root: string, config: Config, log: Log, groupFd: number | undefined): ErofsServer {

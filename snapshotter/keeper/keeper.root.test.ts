@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -82,4 +82,11 @@ test('with no daemon for the grace period reads fail with EIO, and never give ot
   assert.deepEqual(await startReader(t, file), { text: '', code: 1 });
   await startGuard(t, root, file, 'adopt', 'allow', '100');
   assert.deepEqual(await startReader(t, file), { text: content, code: 0 });
+});
+
+test('a keeper that is left alone with nothing mounted leaves', { timeout: 30_000 }, async (t) => {
+  const { root, file } = prepare(t);
+  await kill(await startGuard(t, root, file, 'unused', 'ignore', '100'));
+  // It takes its socket away when it goes.
+  while (existsSync(join(root, 'keeper.sock'))) await delay(50);
 });

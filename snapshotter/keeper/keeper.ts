@@ -13,6 +13,7 @@ export interface HeldDescriptors {
 }
 
 const startLimitMs = 10_000;
+const nodeOptions = ['--max-old-space-size=32', '--max-semi-space-size=1', '--v8-pool-size=1'];
 
 /** This daemon's connection to the keeper that holds its descriptors as well (process.ts). */
 export class Keeper {
@@ -33,11 +34,19 @@ export class Keeper {
 
   /** Nothing is mounted any more: the keeper leaves. */
   async dismiss(): Promise<void> {
-    const message: ToKeeper = { kind: 'dismiss' };
     const gone = this.gone;
     this.#socket.ref();
-    this.#socket.write(`${JSON.stringify(message)}\n`);
+    this.#tell({ kind: 'dismiss' });
     await gone;
+  }
+
+  /** Left alone, it stays as long as one of these EROFS superblocks lives. Tell it before a mount is handed out. */
+  guard(superblocks: readonly string[]): void {
+    this.#tell({ kind: 'superblocks', names: superblocks });
+  }
+
+  #tell(message: ToKeeper): void {
+    this.#socket.write(`${JSON.stringify(message)}\n`);
   }
 
   /** Lets go, as a daemon's death would: the keeper waits for the next one. */
@@ -50,7 +59,7 @@ export class Keeper {
 export async function startKeeper(root: string, held: HeldDescriptors, graceMs: number): Promise<Keeper> {
   const socketPath = join(root, socketName);
   const program = fileURLToPath(new URL('./process.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--max-old-space-size=32', program, socketPath, String(graceMs)], {
+  const child = spawn(process.execPath, [...nodeOptions, program, socketPath, String(graceMs)], {
     cwd: '/',
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit', held.fuseFd ?? 'ignore', held.groupFd ?? 'ignore'],

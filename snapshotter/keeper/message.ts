@@ -6,7 +6,12 @@ export type FromKeeper = {
   readonly groupFd: number | null;
 };
 
-/** `dismiss`: nothing is mounted any more, leave. Anything else that ends the connection counts as the daemon's death. */
-export type ToKeeper = { readonly kind: 'dismiss' };
+/**
+ * `dismiss`: nothing is mounted any more, leave. Anything else that ends the connection counts as the daemon's death.
+ * `superblocks`: all EROFS superblocks that are to be guarded, each time they change.
+ */
+export type ToKeeper =
+  | { readonly kind: 'dismiss' }
+  | { readonly kind: 'superblocks'; readonly names: readonly string[] };
 
 export const socketName = 'keeper.sock';

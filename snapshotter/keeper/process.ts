@@ -1,5 +1,6 @@
 import { chmodSync, closeSync, fstatSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { isSuperblockAlive } from '../erofs/mount.ts';
 import { denyOrphaned, denyWaiting } from './denial.ts';
 import type { FromKeeper, ToKeeper } from './message.ts';
 
@@ -10,7 +11,7 @@ import type { FromKeeper, ToKeeper } from './message.ts';
  *     node process.ts SOCKET GRACE_MS      descriptors 3: /dev/fuse, 4: the group; /dev/null where there is none
  *
  * A daemon that comes copies the descriptors and stays connected. When it goes without `dismiss`, the next has GRACE_MS to
- * come; after that every read of a hole gets EIO, from here, until one does.
+ * come; after that every read of a hole gets EIO, from here, until one does or nothing is mounted any more.
  */
 const [socketPath, graceText] = process.argv.slice(2);
 if (socketPath === undefined || graceText === undefined)
@@ -20,6 +21,7 @@ const denialPeriodMs = 50;
 
 let fuseFd = heldDescriptor(3);
 const groupFd = heldDescriptor(4);
+let superblocks: readonly string[] = [];
 let daemon: Socket | undefined;
 let grace: NodeJS.Timeout | undefined;
 let denial: NodeJS.Timeout | undefined;
@@ -45,7 +47,7 @@ function welcome(socket: Socket): void {
     received += piece.toString();
     const lines = received.split('\n');
     received = lines.pop() ?? '';
-    for (const line of lines) if ((JSON.parse(line) as ToKeeper).kind === 'dismiss') leave();
+    for (const line of lines) heed(JSON.parse(line) as ToKeeper);
   });
   socket.on('error', () => {});
   socket.on('close', () => {
@@ -53,6 +55,16 @@ function welcome(socket: Socket): void {
     daemon = undefined;
     startGrace();
   });
+}
+
+function heed(message: ToKeeper): void {
+  switch (message.kind) {
+    case 'dismiss':
+      leave();
+      break;
+    case 'superblocks':
+      superblocks = message.names;
+  }
 }
 
 function startGrace(): void {
@@ -63,7 +75,11 @@ function startGrace(): void {
     if (groupFd === undefined) leave();
     denyOrphaned(groupFd);
     denyWaiting(groupFd);
-    denial = setInterval(() => denyWaiting(groupFd), denialPeriodMs);
+    denial = setInterval(() => {
+      denyWaiting(groupFd);
+      // No mount and no overlay reads a hole any more.
+      if (!superblocks.some(isSuperblockAlive)) leave();
+    }, denialPeriodMs);
   }, graceMs);
 }
 

@@ -4,6 +4,8 @@ import type { SlotBook, SlotRecord } from './face.ts';
 /** A slot book that the next daemon can read, with what else that needs to go on: `facts`, plain data. */
 export interface StoredSlotBook<Facts> extends SlotBook {
   readonly facts: Facts;
+  /** Called after each save. */
+  onSave?: () => void;
   /** Nothing is mounted any more. */
   remove(): void;
 }
@@ -41,6 +43,7 @@ export function openSlotBook<Facts>(
       const stored: Stored = { version: 1, facts, next: this.next, slots: [...slots] };
       writeFileSync(`${file}.new`, JSON.stringify(stored), { mode: 0o600 });
       renameSync(`${file}.new`, file);
+      this.onSave?.();
     },
     remove: () => rmSync(file, { force: true }),
   };

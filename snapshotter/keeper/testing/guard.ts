@@ -1,9 +1,9 @@
 /**
  * A daemon reduced to its guard: holds a pre-content group over one file, with a keeper beside it.
  *
- *     node guard.ts ROOT FILE found|adopt allow|hold|ignore GRACE_MS
+ *     node guard.ts ROOT FILE found|unused|adopt allow|hold|ignore GRACE_MS
  *
- * `allow` answers each read; `hold` takes events and never answers; `ignore` does not even take them.
+ * `found` starts the keeper, `unused` too, with nothing to stay for. `allow` answers each read; `hold` takes events and never answers; `ignore` does not even take them.
  */
 import { encodeResponse, readEvents, responseSizeBytes } from '../../erofs/events.ts';
 import { markFile, openGroup } from '../../erofs/fanotify-calls.ts';
@@ -12,7 +12,7 @@ import { denyOrphaned } from '../denial.ts';
 import { findKeeper, startKeeper } from '../keeper.ts';
 
 const [root, file, origin, behaviour, graceMs] = process.argv.slice(2) as [string, string, string, string, string];
-const groupFd = origin === 'found' ? await found() : await adopt();
+const groupFd = origin === 'adopt' ? await adopt() : await found();
 const buffer = Buffer.alloc(4096);
 const response = Buffer.alloc(responseSizeBytes);
 if (behaviour !== 'ignore') {
@@ -29,7 +29,9 @@ process.stdout.write('ready\n');
 async function found(): Promise<number> {
   const group = openGroup();
   markFile(group, file);
-  await startKeeper(root, { groupFd: group }, Number(graceMs));
+  const keeper = await startKeeper(root, { groupFd: group }, Number(graceMs));
+  // A name under /sys/fs/erofs that never goes: here is no mount to be guarded, and the keeper is to stay.
+  if (origin === 'found') keeper.guard(['features']);
   return group;
 }
 
