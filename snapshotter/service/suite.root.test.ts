@@ -10,31 +10,17 @@ import { startContainerd, startDaemon, type TestProcess } from './testing/proces
 interface Target {
   readonly title: string;
   readonly snapshotter: string;
-  /** The process whose snapshots service is asked comes last; they are stopped from the last to the first. */
-  start(directory: string): Promise<TestProcess[]>;
+  start(directory: string): Promise<TestProcess>;
 }
 
+/** Our daemon behind containerd, one version after the other: harness/e2e/suite.root.test.ts. */
 const targets: readonly Target[] = [
   {
     title: "containerd's overlayfs",
     snapshotter: 'overlayfs',
-    start: async (directory) => [await startContainerd(directory, { disabledPlugins })],
+    start: (directory) => startContainerd(directory, { disabledPlugins }),
   },
-  { title: 'our daemon', snapshotter: 'stargz', start: async (directory) => [await startDaemon(directory)] },
-  {
-    title: 'our daemon behind containerd',
-    snapshotter: 'stargz',
-    async start(directory) {
-      const daemon = await startDaemon(directory);
-      const extraConfig = `[proxy_plugins.stargz]\n  type = "snapshot"\n  address = "${daemon.address}"`;
-      try {
-        return [daemon, await startContainerd(join(directory, 'c'), { extraConfig, disabledPlugins })];
-      } catch (error) {
-        await daemon.stop();
-        throw error;
-      }
-    },
-  },
+  { title: 'our daemon', snapshotter: 'stargz', start: (directory) => startDaemon(directory) },
 ];
 
 const disabledPlugins = [
@@ -47,19 +33,18 @@ for (const { title, snapshotter, start } of targets) {
   describe(`the snapshotter suite on ${title}`, { timeout: 120_000 }, () => {
     // Short: overlayfs takes a page of options for 128 layers, and sockets 107 bytes of path.
     let directory = '';
-    let processes: TestProcess[] = [];
+    let target: TestProcess | undefined;
     let client: ServiceClient<Snapshots> | undefined;
 
     before(async () => {
       directory = mkdtempSync('/tmp/sn-');
-      processes = await start(directory);
-      const address = processes.at(-1)!.address;
-      client = openClient('containerd.services.snapshots.v1.Snapshots', address, { namespace: 'suite' });
+      target = await start(directory);
+      client = openClient('containerd.services.snapshots.v1.Snapshots', target.address, { namespace: 'suite' });
     });
 
     after(async () => {
       client?.close();
-      for (const process of processes.reverse()) await process.stop();
+      await target?.stop();
       for (const point of mountsBelow(directory)) await unmount(point);
       rmSync(directory, { recursive: true, force: true });
     });
