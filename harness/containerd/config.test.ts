@@ -31,6 +31,16 @@ test('the snapshotter of a lazy cell is what CRI pulls with, annotations on', ()
   assert.deepEqual(JSON.parse(JSON.stringify(transfer.unpack_config)), [{ platform: 'linux', snapshotter: 'stargz' }]);
 });
 
+test('CRI leaves pulls to the transfer service only where it is told to', () => {
+  const options = { directory: '/c', snapshotter: 'stargz', majorVersion: 2 } as const;
+  for (const pullsByTransfer of [false, true]) {
+    const config = parse(formatContainerdConfig({ ...options, pullsByTransfer }));
+    const images = at(config, 'plugins', 'io.containerd.cri.v1.images') as TomlTable;
+    assert.equal(images.use_local_image_pull, !pullsByTransfer);
+    assert.equal(images.disable_snapshot_annotations, pullsByTransfer);
+  }
+});
+
 test('the image of a pod without containers is where each version looks for it', () => {
   const options = { directory: '/c', snapshotter: 'stargz', pauseImage: 'r/pause:1' } as const;
   const first = parse(formatContainerdConfig({ ...options, majorVersion: 1 }));

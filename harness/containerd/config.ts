@@ -11,6 +11,8 @@ export interface ContainerdConfigOptions {
   readonly snapshotterAddress?: string | undefined;
   /** What CRI keeps a pod's namespaces open with. Only pods need it. */
   readonly pauseImage?: string | undefined;
+  /** CRI's pulls go through the transfer service, which 2.1 and later have it do unless something stands against it. */
+  readonly pullsByTransfer?: boolean | undefined;
 }
 
 export interface ContainerdPaths {
@@ -97,15 +99,15 @@ function pluginsOfVersion1(options: ContainerdConfigOptions, { hosts }: Containe
 }
 
 function pluginsOfVersion2(options: ContainerdConfigOptions, { hosts }: ContainerdPaths): TomlTable {
-  const { snapshotter, pauseImage } = options;
+  const { snapshotter, pauseImage, pullsByTransfer = false } = options;
   return {
     'io.containerd.cri.v1.images': {
       snapshotter,
-      disable_snapshot_annotations: false,
+      // With annotations of its own, CRI pulls by itself.
+      disable_snapshot_annotations: pullsByTransfer,
       ...(pauseImage === undefined ? {} : { pinned_images: { sandbox: pauseImage } }),
       registry: { config_path: hosts },
-      // 2.1 pulls through the transfer service otherwise, which has a configuration of its own.
-      use_local_image_pull: true,
+      use_local_image_pull: !pullsByTransfer,
     },
     'io.containerd.cri.v1.runtime': {
       ...podSettings,

@@ -24,6 +24,8 @@ export interface ContainerdOptions {
   readonly command?: string | undefined;
   /** What CRI keeps a pod's namespaces open with. Only pods need it. */
   readonly pauseImage?: string | undefined;
+  /** 2.1 and later: CRI's pulls go through the transfer service. */
+  readonly pullsByTransfer?: boolean | undefined;
 }
 
 const startLimitMs = 30_000;
@@ -48,12 +50,12 @@ export class Containerd {
         remedy: 'apt-get install containerd',
       });
     }
-    const { directory, snapshotter, snapshotterAddress, registryAddress, pauseImage } = options;
+    const { directory, snapshotter, snapshotterAddress, registryAddress, pauseImage, pullsByTransfer } = options;
     const paths = containerdPaths(directory);
     const majorVersion = await readMajorVersion(command);
     await mkdir(join(paths.hosts, registryAddress), { recursive: true });
     await writeFile(join(paths.hosts, registryAddress, 'hosts.toml'), formatHosts(registryAddress));
-    const config = { directory, majorVersion, snapshotter, snapshotterAddress, pauseImage };
+    const config = { directory, majorVersion, snapshotter, snapshotterAddress, pauseImage, pullsByTransfer };
     await writeFile(paths.config, formatContainerdConfig(config));
     const service = await Service.start({
       name: 'containerd',

@@ -56,10 +56,19 @@ after(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
+/** CRI pulls by itself, and where it can, through the transfer service as well. */
+const settings = containerdVersions.flatMap((version) =>
+  (version.major === 2 ? [false, true] : [false]).map((pullsByTransfer) => ({
+    version,
+    pullsByTransfer,
+    title: `containerd ${version.line}${pullsByTransfer ? ', CRI through the transfer service' : ''}`,
+  })),
+);
+
 // At once: each spends much of its time waiting.
-describe('the snapshotter on each containerd', { concurrency: containerdVersions.length, timeout: 300_000 }, () => {
-  for (const version of containerdVersions) {
-    describe(`containerd ${version.line}`, { concurrency: 1, timeout: 240_000 }, () => {
+describe('the snapshotter on each containerd', { concurrency: settings.length, timeout: 300_000 }, () => {
+  for (const [index, { version, pullsByTransfer, title }] of settings.entries()) {
+    describe(title, { concurrency: 1, timeout: 240_000 }, () => {
       let directory: string;
       let gate: Gate;
       let daemon: SnapshotterDaemon;
@@ -70,7 +79,7 @@ describe('the snapshotter on each containerd', { concurrency: containerdVersions
       before(async () => {
         const signal = AbortSignal.timeout(limit.timeout);
         const command = await unpackContainerd(version, signal);
-        directory = join(scratch, version.suite);
+        directory = join(scratch, String(index));
         gate = await openGate(registry.address);
         await startSnapshotter(signal);
         containerd = await Containerd.start(
@@ -81,6 +90,7 @@ describe('the snapshotter on each containerd', { concurrency: containerdVersions
             snapshotterAddress: daemon.address,
             registryAddress: gate.address,
             pauseImage: image('pause'),
+            pullsByTransfer,
           },
           signal,
         );
@@ -113,7 +123,7 @@ describe('the snapshotter on each containerd', { concurrency: containerdVersions
           ready: { kind: 'exit', stdout } as const,
           timeoutMs: 60_000,
         };
-        const id = `e2e-${version.suite}-${process.pid}-${++count}`;
+        const id = `e2e-${process.pid}-${++count}`;
         const container = await containerd.prepareContainer({ id, workload });
         try {
           await container.create(await containerd.readImage(reference, signal), signal);
