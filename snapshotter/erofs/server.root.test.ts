@@ -29,10 +29,14 @@ const entries: readonly Entry[] = [
   { path: 'link', mode: 0o120777, target: 'dir/odd' },
 ];
 
-async function serve(t: TestContext, before: (offset: number) => Promise<void> = async () => {}) {
+async function serve(
+  t: TestContext,
+  before: (offset: number) => Promise<void> = async () => {},
+  tree: readonly Entry[] = entries,
+) {
   const directory = mkdtempSync(join(tmpdir(), 'erofs-server-'));
   const dataPath = join(directory, 'data');
-  const layer = createPlainLayer(entries, dataPath, chunkBytes);
+  const layer = createPlainLayer(tree, dataPath, chunkBytes);
   const imagePath = writeImageFile(directory, layer.table);
   const errors: unknown[] = [];
   const asked: { offset: number; sizeBytes: number }[] = [];
@@ -43,23 +47,26 @@ async function serve(t: TestContext, before: (offset: number) => Promise<void> =
     layer.close();
     rmSync(directory, { recursive: true, force: true });
   });
-  const path = await server.addLayer(
-    { slot: 7, table: layer.table, present: layer.present, dataFd: layer.dataFd, dataPath, imagePath },
-    {
-      async ensure(offset, sizeBytes) {
-        asked.push({ offset, sizeBytes });
-        await before(offset);
-        const { chunkDataOffset, chunkSizeBytes, chunkCount } = layer.table;
-        layer.fill(
-          Array.from({ length: chunkCount }, (_, chunk) => chunk).filter(
-            (chunk) =>
-              chunkDataOffset[chunk]! < offset + sizeBytes && chunkDataOffset[chunk]! + chunkSizeBytes[chunk]! > offset,
-          ),
-        );
+  const add = (slot: number) =>
+    server.addLayer(
+      { slot, table: layer.table, present: layer.present, dataFd: layer.dataFd, dataPath, imagePath },
+      {
+        async ensure(offset, sizeBytes) {
+          asked.push({ offset, sizeBytes });
+          await before(offset);
+          const { chunkDataOffset, chunkSizeBytes, chunkCount } = layer.table;
+          layer.fill(
+            Array.from({ length: chunkCount }, (_, chunk) => chunk).filter(
+              (chunk) =>
+                chunkDataOffset[chunk]! < offset + sizeBytes &&
+                chunkDataOffset[chunk]! + chunkSizeBytes[chunk]! > offset,
+            ),
+          );
+        },
       },
-    },
-  );
-  return { directory, server, layer, path, errors, asked };
+    );
+  const path = await add(7);
+  return { directory, server, layer, path, errors, asked, add };
 }
 
 async function checksums(root: string): Promise<string> {
@@ -160,6 +167,32 @@ test('close answers reads under way, unmounts, and names what is in use', limit,
   // Whether the reader had closed its file by the time of the unmount is a race; that the answer fits what is there is not.
   const left = listErofsMounts().filter((point) => point.startsWith(directory));
   assert.equal(left.length, busy.length);
+});
+
+// Started by a shell: spawn waits on this thread until the kernel has read the program, and this thread fetches it.
+test('a program on holes runs, mapped and executed as it is fetched', limit, async (t) => {
+  const program = readFileSync('/bin/true');
+  const { path } = await serve(t, () => delay(2), [
+    { path: '', mode: 0o040755 },
+    { path: 'true', mode: 0o100755, content: program },
+  ]);
+  const runs = await Promise.all(
+    Array.from({ length: 16 }, () => execa('sh', ['-c', '"$0" --version', join(path, 'true')], { timeout: 20_000 })),
+  );
+  assert.ok(runs.every(({ stdout }) => stdout.startsWith('true')));
+});
+
+test('two hundred layers at once are mounted, read and unmounted', { timeout: 60_000 }, async (t) => {
+  const { directory, server, layer, add } = await serve(t);
+  for (let slot = 100; slot < 300; slot++) await add(slot);
+  const expected = await expectedChecksums();
+  for (const slot of [100, 299]) assert.equal(await checksums(join(directory, 'mnt', String(slot))), expected);
+  assert.ok(layer.table.inodeCount > 0);
+  assert.deepEqual(await server.close(), []);
+  assert.deepEqual(
+    listErofsMounts().filter((point) => point.startsWith(directory)),
+    [],
+  );
 });
 
 test('an image file is written once and written again when it is not of this tree', limit, async (t) => {
