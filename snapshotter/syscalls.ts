@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
@@ -17,6 +16,7 @@ const libcPread = libc.func('int64_t pread(int fd, void *buffer, size_t count, i
 const libcWrite = libc.func('int64_t write(int fd, void *buffer, size_t count)');
 const libcPoll = libc.func('int poll(void *fds, unsigned long count, int timeoutMs)');
 const libcEventfd = libc.func('int eventfd(unsigned int initial, int flags)');
+const libcClose = libc.func('int close(int fd)');
 const libcPipe2 = libc.func('int pipe2(void *fds, int flags)');
 const libcFcntl = libc.func('int fcntl(int fd, int command, int argument)');
 const libcSplice = libc.func(
@@ -157,9 +157,10 @@ export function openPipe(sizeBytes: number): Pipe {
   throw error;
 }
 
+/** Not by fs.closeSync: in a worker it warns of descriptors that Node did not open. */
 export function closePipe({ readFd, writeFd }: Pipe): void {
-  closeSync(readFd);
-  closeSync(writeFd);
+  libcClose(readFd);
+  libcClose(writeFd);
 }
 
 const spliceOffset = new Uint32Array(2);

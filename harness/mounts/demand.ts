@@ -48,6 +48,7 @@ export async function measureDemand(request: DemandRequest, signal: AbortSignal)
         await dropCaches(signal);
         try {
           const durationMs = await pullAndRead(cellRoom(request.stateDir), registry.address, backend, signal);
+          say(`demand fill ${round}/${rounds}, ${backend}: ${(durationMs / 1000).toFixed(1)} s`);
           samples.push({ row: demandRow.key, condition: 'demand', backend, round, durationMs });
         } catch (error) {
           signal.throwIfAborted();

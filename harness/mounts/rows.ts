@@ -15,7 +15,7 @@ export interface Row {
   run(root: string, signal: AbortSignal): Promise<void>;
 }
 
-const randomReadCount = 10_000;
+const randomReadCount = 20_000;
 const readBytes = 4096;
 const erofsCold = 1.3;
 
