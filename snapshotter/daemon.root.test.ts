@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -11,6 +11,8 @@ import { startDaemon } from './service/testing/process.ts';
 
 const run = promisify(execFile);
 const limit = { timeout: 60_000 };
+/** One mount from the start, to be counted; which is chosen elsewhere is tested below. */
+const fuse = '[mount]\nbackend = "fuse"\n';
 const main = join(import.meta.dirname, 'main.ts');
 
 function scratch(t: TestContext): string {
@@ -38,7 +40,7 @@ async function runMain(...args: string[]) {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   test(`${signal} unmounts everything, exits 0 and keeps the snapshots`, limit, async (t) => {
     const directory = scratch(t);
-    const daemon = await startDaemon(directory);
+    const daemon = await startDaemon(directory, { config: fuse });
     const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
     await client.prepare({ key: 'kept' });
     await client.prepare({ key: 'removed' });
@@ -50,7 +52,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     // SIGINT also cleans up, as containerd-stargz-grpc does; SIGTERM leaves that to the next start.
     assert.deepEqual(readdirSync(join(directory, 'root/snapshots')), signal === 'SIGINT' ? ['1'] : ['1', '2']);
 
-    const again = await startDaemon(directory);
+    const again = await startDaemon(directory, { config: fuse });
     t.after(() => again.stop());
     const second = openClient('containerd.services.snapshots.v1.Snapshots', again.address);
     t.after(() => second.close());
@@ -61,12 +63,12 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 
 test('after kill -9 the next daemon takes its place: socket, mount and snapshots', limit, async (t) => {
   const directory = scratch(t);
-  const daemon = await startDaemon(directory);
+  const daemon = await startDaemon(directory, { config: fuse });
   const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
   await client.prepare({ key: 'kept' });
   client.close();
   await daemon.stop('SIGKILL');
-  const again = await startDaemon(directory);
+  const again = await startDaemon(directory, { config: fuse });
   t.after(() => again.stop());
   const second = openClient('containerd.services.snapshots.v1.Snapshots', again.address);
   t.after(() => second.close());
@@ -76,7 +78,7 @@ test('after kill -9 the next daemon takes its place: socket, mount and snapshots
 
 test('a second daemon on the same root is refused and leaves the first alone', limit, async (t) => {
   const directory = scratch(t);
-  const daemon = await startDaemon(directory);
+  const daemon = await startDaemon(directory, { config: fuse });
   t.after(() => daemon.stop());
   const second = await runMain('--root', join(directory, 'root'), '--address', join(directory, 'other.sock'));
   assert.equal(second.code, 1);
@@ -108,6 +110,26 @@ test('bad flags and configurations get one line and exit status 1', limit, async
   }
   assert.deepEqual(mountsBelow(directory), []);
 });
+
+test(
+  'mount.backend = "auto" takes EROFS where it works here and nothing speaks against it, and says why',
+  limit,
+  async (t) => {
+    for (const [config, why] of [
+      ['', /holes are asked for by range|EROFS mount|in a container/],
+      ['record_accesses = "/dev/null"', /record_accesses: only FUSE/],
+    ] as const) {
+      const directory = scratch(t);
+      const daemon = await startDaemon(directory, { config });
+      assert.match(/"reason":"([^"]*)"/.exec(daemon.log())?.[1] ?? '', why);
+      const face = /"face":"(\w+)"/.exec(daemon.log())?.[1];
+      assert.equal(face, config === '' && daemon.log().includes('holes are asked for by range') ? 'erofs' : 'fuse');
+      assert.equal(await daemon.stop('SIGTERM'), 0);
+      assert.deepEqual(mountsBelow(directory), []);
+      assert.ok(!existsSync(join(directory, 'root/keeper.sock')), 'a keeper with nothing to keep stayed');
+    }
+  },
+);
 
 test('--version and --help answer on standard output', limit, async () => {
   const version = await runMain('--version');
@@ -147,7 +169,7 @@ test('a thousand rounds of Prepare, Commit and Remove leave no descriptor, threa
   timeout: 120_000,
 }, async (t) => {
   const directory = scratch(t);
-  const daemon = await startDaemon(directory);
+  const daemon = await startDaemon(directory, { config: fuse });
   t.after(() => daemon.stop());
   const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
   t.after(() => client.close());

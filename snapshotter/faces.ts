@@ -1,3 +1,4 @@
+import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { listErofsMounts, unmountImage } from './erofs/mount.ts';
@@ -25,6 +26,9 @@ export interface OpenFace {
 }
 
 type FaceFacts = { readonly kind: 'fuse'; readonly connection: FuseConnection } | { readonly kind: 'erofs' };
+
+/** proc_ns.h: PROC_PID_INIT_INO. */
+const initialPidNamespace = 'pid:[4026531836]';
 
 /** How long reads wait for the next daemon before they fail; also said in docs/architecture.md. */
 export const keeperGraceMs = 60_000;
@@ -94,7 +98,8 @@ async function openNewFace(root: string, config: Config, log: Log): Promise<Open
 
 async function chooseErofs(root: string, { mount, record_accesses }: Config) {
   if (mount.backend === 'fuse') return { useErofs: false, reason: 'configured' };
-  if (mount.backend === 'auto') return { useErofs: false, reason: 'EROFS only where the configuration asks for it' };
+  if (mount.backend === 'auto' && isContained())
+    return { useErofs: false, reason: "in a container, whose end would be the keeper's too" };
   const isRecording = record_accesses !== '';
   const { works, reason } = isRecording
     ? { works: false, reason: 'record_accesses: only FUSE sees the first read of each file' }
@@ -103,6 +108,11 @@ async function chooseErofs(root: string, { mount, record_accesses }: Config) {
     throw new Error(`mount.backend = "erofs": ${oneLine(reason)}; set "auto" or "fuse"`);
   }
   return { useErofs: works, reason: oneLine(reason) };
+}
+
+/** A pod has a control group that ends as one, and most containers have processes of their own numbering. */
+function isContained(): boolean {
+  return process.env.KUBERNETES_SERVICE_HOST !== undefined || readlinkSync('/proc/self/ns/pid') !== initialPidNamespace;
 }
 
 /** Ties a face to its keeper, and starts another should that one die. */
