@@ -40,7 +40,7 @@ export function summarize(samples: readonly Sample[]): SummaryLine[] {
     const facts = { row, title: known.title, condition, backend, samples: times.length, median_ms: median(times) };
     return [{ ...facts, ratio, target: aim, met }];
   });
-  return lines.sort((left, right) => orderOf(left) - orderOf(right));
+  return lines.sort((left, right) => orderOf(left) - orderOf(right) || left.backend.localeCompare(right.backend));
 }
 
 /** `fuse-1` is FUSE with other options, and held to the same. */
