@@ -10,7 +10,7 @@ export interface TestProcess {
   readonly pid: number;
   /** What it wrote on standard error so far. */
   log(): string;
-  /** Signals and waits; kills after ten seconds. The exit code, or the signal's name. */
+  /** Signals (SIGINT, which makes the daemon unmount) and waits; kills after ten seconds. The exit code, or the signal's name. */
   stop(signal?: NodeJS.Signals): Promise<number | string>;
 }
 
@@ -104,7 +104,7 @@ function launch(
     address,
     pid: child.pid ?? -1,
     log,
-    async stop(signal = 'SIGTERM') {
+    async stop(signal = 'SIGINT') {
       if (isRunning(child)) child.kill(signal);
       const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
       const result = await ended;
