@@ -110,6 +110,7 @@ async function measure(
     const [daemonCost, costAfter] = await Promise.all([daemon?.cost(), containerd.cost()]);
     observed.daemonCpuMs = daemonCost?.cpuMs;
     observed.daemonRssPeakKib = daemonCost?.rssPeakKib;
+    observed.keeperRssPeakKib = daemonCost?.childrenRssPeakKib || undefined;
     if (costBefore !== undefined && costAfter !== undefined) {
       observed.containerdCpuMs = costAfter.cpuMs - costBefore.cpuMs;
     }

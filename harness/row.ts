@@ -24,6 +24,8 @@ export interface Row {
   readonly layers: number | undefined;
   readonly lazyLayers: number | undefined;
   readonly daemonRssPeakKib: number | undefined;
+  /** Of the small process beside the daemon that holds its descriptors. */
+  readonly keeperRssPeakKib: number | undefined;
   readonly daemonCpuMs: number | undefined;
   readonly ok: boolean;
   readonly error: string | undefined;
@@ -67,6 +69,7 @@ export const columns: readonly Column[] = [
   { key: 'layers', name: 'layers', type: 'integer' },
   { key: 'lazyLayers', name: 'lazy_layers', type: 'integer' },
   { key: 'daemonRssPeakKib', name: 'daemon_rss_peak_kib', type: 'integer' },
+  { key: 'keeperRssPeakKib', name: 'keeper_rss_peak_kib', type: 'integer' },
   { key: 'daemonCpuMs', name: 'daemon_cpu_ms', type: 'number' },
   { key: 'ok', name: 'ok', type: 'boolean' },
   { key: 'error', name: 'error', type: 'text' },
@@ -89,6 +92,7 @@ export interface Observations {
   readonly lazyLayers?: number | undefined;
   readonly imageBytes?: number | undefined;
   readonly daemonRssPeakKib?: number | undefined;
+  readonly keeperRssPeakKib?: number | undefined;
   readonly daemonCpuMs?: number | undefined;
   readonly containerdCpuMs?: number | undefined;
   readonly warnings?: readonly string[] | undefined;
@@ -128,6 +132,7 @@ export function buildRow(identity: RowIdentity, outcome: Outcome): Row {
     layers: outcome.layers,
     lazyLayers: outcome.lazyLayers,
     daemonRssPeakKib: outcome.daemonRssPeakKib,
+    keeperRssPeakKib: outcome.keeperRssPeakKib,
     daemonCpuMs: outcome.daemonCpuMs,
     ok,
     error: ok ? undefined : oneLine(outcome.error),

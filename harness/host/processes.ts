@@ -5,8 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface ProcessCost {
   /** User and system time, that of children it has waited for included. */
   readonly cpuMs: number;
-  /** The sum over the processes that still live of each one's peak resident set. */
+  /** Peak resident set of the process itself. */
   readonly rssPeakKib: number;
+  /** The same of its descendants that still live, added up: pages they share with each other or with it count again. */
+  readonly childrenRssPeakKib: number;
 }
 
 interface ProcessStat {
@@ -25,7 +27,8 @@ export async function readCost(pid: number): Promise<ProcessCost | undefined> {
   const peaks = await Promise.all(family.map((member) => readPeakKib(member.pid)));
   return {
     cpuMs: (family.reduce((sum, member) => sum + member.cpuTicks, 0) * 1000) / ticksPerSecond,
-    rssPeakKib: peaks.reduce((sum, peak) => sum + peak, 0),
+    rssPeakKib: peaks[0]!,
+    childrenRssPeakKib: peaks.slice(1).reduce((sum, peak) => sum + peak, 0),
   };
 }
 

@@ -1,8 +1,9 @@
-import { access, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { HarnessError, lastLines } from '../error.ts';
 import { debianMirrors, readAptSources, readHostRelease } from '../host/apt-sources.ts';
+import { mountsUnder, unmountUnder } from '../host/mounts.ts';
 import { keyOf } from './key.ts';
 
 const suite = 'bookworm';
@@ -48,18 +49,20 @@ export async function ensureBase(
     (source) => `deb [signed-by=${keyring}] ${source.uri} ${source.suite} ${source.components.join(' ')}`,
   );
   const partial = `${tarPath}.partial.tar`;
+  const work = await mkdtemp(join(directory, 'mmdebstrap-'));
   const result = await execa('mmdebstrap', [...options, include, ...hooks, suite, partial, ...lines], {
     all: true,
     cancelSignal: signal,
-    env: { DEBIAN_FRONTEND: 'noninteractive', TMPDIR: directory },
+    env: { DEBIAN_FRONTEND: 'noninteractive', TMPDIR: work },
     forceKillAfterDelay: 10_000,
     reject: false,
     stdin: 'ignore',
     timeout: buildLimitMs,
   });
+  await removeWork(work);
+  if (result.failed) await rm(partial, { force: true });
   signal.throwIfAborted();
   if (result.failed) {
-    await rm(partial, { force: true });
     throw new HarnessError(
       'image-build',
       `mmdebstrap of Debian ${suite} failed: ${lastLines(result.all || (result.message ?? ''))}`,
@@ -71,4 +74,10 @@ export async function ensureBase(
   }
   await rename(partial, tarPath);
   return { key, tarPath };
+}
+
+/** One that was killed leaves the host's own /dev, /proc and /sys mounted in there: never delete through those. */
+async function removeWork(directory: string): Promise<void> {
+  await unmountUnder(directory);
+  if ((await mountsUnder(directory)).length === 0) await rm(directory, { recursive: true, force: true });
 }
