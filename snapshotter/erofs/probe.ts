@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { allocatePresence } from '../store/presence.ts';
+import { MNT_DETACH, unmountFilesystem } from '../syscalls.ts';
 import { buildInodeTable } from '../tree/build.ts';
 import { findPath } from '../tree/lookup.ts';
 import { writeImageFile } from './image-file.ts';
@@ -29,8 +30,14 @@ export async function probeErofs(root: string): Promise<{ works: boolean; reason
   } catch (error) {
     return { works: false, reason: (error as Error).message };
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    // Whatever still holds on to the probe (another namespace's copy of it) may: nothing reads its holes.
+    await unmountFilesystem(mountedAt(directory), MNT_DETACH).catch(() => {});
+    await rm(directory, { recursive: true, force: true }).catch(() => {});
   }
+}
+
+function mountedAt(directory: string): string {
+  return join(directory, 'mnt', '1');
 }
 
 /** The most bytes that one event asked for. */

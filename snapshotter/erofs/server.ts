@@ -50,6 +50,8 @@ interface Mounted {
 
 const defaultMissLimitMs = 300_000;
 const defaultReadaheadKib = 512;
+const passingUseMs = 1000;
+const passingUseStepMs = 20;
 const releaseGraceMs = 2000;
 
 /**
@@ -164,7 +166,12 @@ export class ErofsServer {
     } catch (error) {
       throw new ErofsError('busy', mounted.path, `unmounting failed: ${String(error)}`, error);
     }
-    mounted.superblocks = mounted.superblocks.filter(isSuperblockAlive);
+    // A container that starts just now has a copy of every mount until it has its own root: that passes.
+    for (let waitedMs = 0; ; waitedMs += passingUseStepMs) {
+      mounted.superblocks = mounted.superblocks.filter(isSuperblockAlive);
+      if (!mounted.guarded || mounted.superblocks.length === 0 || waitedMs >= passingUseMs) break;
+      await delay(passingUseStepMs);
+    }
     if (mounted.guarded && mounted.superblocks.length > 0) {
       await this.#mount(mounted);
       throw new ErofsError('busy', mounted.path, 'something mounted on top of it still uses it');
