@@ -59,7 +59,9 @@ test('the cost of a process includes its children, and a gone one has none', { t
 
 test('what a killed run left is found by the directory it names, and ended', { timeout: 10_000 }, async (t) => {
   const { service, dir } = await startShell(t, 'sleep 30; :', '--state=DIR/cell/run');
-  assert.deepEqual(await findProcessesNaming(join(dir, 'cell')), [service.pid]);
+  // The shell's child bears its command line until it has become sleep.
+  const onlyIt = async () => assert.deepEqual(await findProcessesNaming(join(dir, 'cell')), [service.pid]);
+  await service.waitUntil(onlyIt, 5_000, t.signal);
   assert.deepEqual(await findProcessesNaming(join(dir, 'cel')), []);
   assert.deepEqual(await killProcesses([service.pid]), []);
   assert.deepEqual(await findProcessesNaming(join(dir, 'cell')), []);
