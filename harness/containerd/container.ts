@@ -4,6 +4,7 @@ import type { Mount } from '../../snapshotter/api/types/types.ts';
 import type { Ready, Workload } from '../../workloads/workload.ts';
 import { HarnessError, lastLines } from '../error.ts';
 import type { ContainerdClient } from './client.ts';
+import { gcRoot } from './gc-root.ts';
 import type { PulledImage } from './image.ts';
 import { buildSpec } from './oci-spec.ts';
 import { encodeRuncOptions } from './runc-options.ts';
@@ -61,7 +62,10 @@ export class Container {
     const { id, snapshotter, workload, directory } = this.#request;
     const parent = image.chainIds.at(-1) ?? '';
     this.#state = 'created';
-    const prepared = await this.#client.snapshots.prepare({ snapshotter, key: id, parent }, { signal });
+    const prepared = await this.#client.snapshots.prepare(
+      { snapshotter, key: id, parent, labels: gcRoot() },
+      { signal },
+    );
     this.#mounts = prepared.mounts;
     const spec = buildSpec({
       image: image.runConfig,

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { type CellRoom, clearRoom, type RunningCell, startCell } from '../cell-room.ts';
 import type { Containerd } from '../containerd/containerd.ts';
+import { gcRoot } from '../containerd/gc-root.ts';
 import { HarnessError, lastLines } from '../error.ts';
 
 export interface ComparisonRequest {
@@ -99,7 +100,10 @@ async function listRunning(
     throw new HarnessError('not-lazy', `cannot compare ${image}: ${downloaded.join(', ')}`);
   }
   const parent = pulled.chainIds.at(-1)!;
-  const { mounts } = await containerd.client.snapshots.view({ snapshotter, key: 'compared', parent }, { signal });
+  const { mounts } = await containerd.client.snapshots.view(
+    { snapshotter, key: 'compared', parent, labels: gcRoot() },
+    { signal },
+  );
   const [mount] = mounts;
   if (mount === undefined) throw new HarnessError('start', `the ${snapshotter} snapshotter returned no mount`);
   const target = join(room.directory, 'compared');

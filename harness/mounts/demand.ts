@@ -6,6 +6,7 @@ import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { RegistryError } from '../../snapshotter/registry/error.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
 import { type CellRoom, cellRoom, clearRoom, type RunningCell, startCell } from '../cell-room.ts';
+import { gcRoot } from '../containerd/gc-root.ts';
 import { pushImageOf } from '../containerd/testing/tiny-image.ts';
 import { HarnessError, messageOf } from '../error.ts';
 import { dropCaches } from '../host/caches.ts';
@@ -128,7 +129,10 @@ async function mountSnapshot(
 ): Promise<string> {
   const pulled = await containerd.readImage(image, signal);
   const parent = pulled.chainIds.at(-1)!;
-  const { mounts } = await containerd.client.snapshots.prepare({ snapshotter, key: 'read', parent }, { signal });
+  const { mounts } = await containerd.client.snapshots.prepare(
+    { snapshotter, key: 'read', parent, labels: gcRoot() },
+    { signal },
+  );
   const [mount] = mounts;
   if (mount === undefined) throw new HarnessError('start', `the ${snapshotter} snapshotter returned no mount`);
   const target = join(room.directory, 'read');
