@@ -3,6 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { convertImage } from '../../snapshotter/convert/image.ts';
+import { RegistryClient } from '../../snapshotter/registry/client.ts';
+import { parseReference } from '../../snapshotter/registry/reference.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import { mountsUnder, unmountUnder } from '../host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming } from '../host/processes.ts';
@@ -54,11 +57,11 @@ function workload(overrides: Partial<Workload>): Workload {
 }
 
 /** Runs a workload to its end or readiness; afterwards nothing of it may be left. */
-async function run(overrides: Partial<Workload>, signal: AbortSignal): Promise<void> {
+async function run(overrides: Partial<Workload>, signal: AbortSignal, of: PulledImage = image): Promise<void> {
   const id = `bench-test-${process.pid}-${++count}`;
   const container = await containerd.prepareContainer({ id, workload: workload(overrides) });
   try {
-    await container.create(image, signal);
+    await container.create(of, signal);
     await container.runUntilReady(signal);
   } finally {
     await container.stop();
@@ -75,6 +78,23 @@ test("the image's own command runs to its end with the expected output", { timeo
   assert.equal(image.layers.length, 2);
   assert.ok(image.sizeBytes > 100_000);
 });
+
+for (const format of ['stargz', 'estargz'] as const) {
+  test(`a converted ${format} image is an ordinary one to overlayfs: pulled, unpacked and run`, {
+    timeout,
+  }, async (t) => {
+    const target = `${registry.address}/tiny:${format}`;
+    const client = new RegistryClient();
+    try {
+      const source = parseReference(`${registry.address}/tiny:1`);
+      await convertImage(client, source, parseReference(target), { format, signal: t.signal });
+    } finally {
+      await client.close();
+    }
+    await containerd.pull(target, t.signal);
+    await run({}, t.signal, await containerd.readImage(target, t.signal));
+  });
+}
 
 test('standard input reaches the workload, and ends', { timeout }, async (t) => {
   await run({ command: ['cat'], stdin: 'a\nb\n', ready: { kind: 'exit', stdout: 'a\nb\n' } }, t.signal);
