@@ -105,7 +105,8 @@ for (const backend of ['fuse', 'erofs'] as const)
         return inUse;
       };
 
-      await round();
+      // The heap grows over the first four rounds and then stays (+0.4 MiB over three more): only then is growth a leak.
+      for (let warmUp = 0; warmUp < 5; warmUp++) await round();
       const earlier = measure();
       let inUse = earlier;
       for (let again = 0; again < 2; again++) inUse = await round();
@@ -120,8 +121,7 @@ for (const backend of ['fuse', 'erofs'] as const)
       assert.ok(later.threads <= earlier.threads, `${earlier.threads} -> ${later.threads} threads`);
       // FUSE has one mount for all layers, EROFS one a layer.
       assert.equal(later.mounts, backend === 'fuse' ? 1 : 0);
-      // What V8 has not collected yet differs by some 16 MiB from run to run; descriptors and mounts are exact.
-      assert.ok(later.rssKib - earlier.rssKib < 32_000, `${earlier.rssKib} -> ${later.rssKib} KiB`);
+      assert.ok(later.rssKib - earlier.rssKib < 8_000, `${earlier.rssKib} -> ${later.rssKib} KiB`);
       assert.deepEqual(readdirSync(join(directory, 'root/snapshots')), []);
     },
   );
