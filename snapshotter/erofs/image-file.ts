@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { InodeTable } from '../tree/inode-table.ts';
-import { writeErofsImage } from './image.ts';
+import { takeTurns } from '../tree/steps.ts';
+import { writeInSteps } from './image.ts';
 
 /** Raised when the same table is to give another image. */
 const writerVersion = 1;
@@ -14,15 +15,16 @@ const uuidBytes = 16;
 /**
  * The layer's EROFS image in its store's directory, written unless it is there. It carries a digest of the table as its
  * uuid: one that another version wrote, or for a tree laid out otherwise, is replaced. Whole or absent.
+ * Others have turns meanwhile.
  */
-export function writeImageFile(directory: string, table: InodeTable): string {
+export async function writeImageFile(directory: string, table: InodeTable): Promise<string> {
   const path = join(directory, imageFileName);
   const uuid = fingerprint(table);
   if (readUuid(path)?.equals(uuid)) return path;
   const temporary = `${path}.new`;
   const fd = openSync(temporary, 'w', 0o600);
   try {
-    writeErofsImage(table, fd, { uuid });
+    await takeTurns(writeInSteps(table, fd, { uuid }));
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { isDirectory, writeLinkTarget } from '../tree/lookup.ts';
+import { type Steps, takeAtOnce } from '../tree/steps.ts';
 import { encodeDirectory } from './directory.ts';
 import {
   alignUp,
@@ -32,10 +33,16 @@ const emptyUuid = new Uint8Array(16);
  * Returns the image's length. Time is linear in the entries; memory is some 20 bytes an inode.
  */
 export function writeErofsImage(table: InodeTable, fd: number, options: ErofsImageOptions = {}): number {
+  return takeAtOnce(writeInSteps(table, fd, options));
+}
+
+/** The same in steps. */
+export function* writeInSteps(table: InodeTable, fd: number, options: ErofsImageOptions = {}): Steps<number> {
   let position = 0;
   for (const piece of encodeErofsImage(table, options)) {
     for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done, piece.length - done, position + done);
     position += piece.length;
+    yield;
   }
   return position;
 }

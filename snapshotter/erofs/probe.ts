@@ -48,7 +48,7 @@ async function readHole(directory: string): Promise<number> {
   let server: ErofsServer | undefined;
   try {
     ftruncateSync(dataFd, table.dataSizeBytes);
-    const imagePath = writeImageFile(directory, table);
+    const imagePath = await writeImageFile(directory, table);
     server = new ErofsServer(join(directory, 'mnt'), { missLimitMs: limitMs });
     const content = Buffer.alloc(probeBytes, 'probe ');
     const contentOffset = table.dataOffset[findPath(table, 'probe')]!;

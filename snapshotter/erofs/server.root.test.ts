@@ -37,7 +37,7 @@ async function serve(
   const directory = mkdtempSync(join(tmpdir(), 'erofs-server-'));
   const dataPath = join(directory, 'data');
   const layer = createPlainLayer(tree, dataPath, chunkBytes);
-  const imagePath = writeImageFile(directory, layer.table);
+  const imagePath = await writeImageFile(directory, layer.table);
   const errors: unknown[] = [];
   const asked: { offset: number; sizeBytes: number }[] = [];
   const server = new ErofsServer(join(directory, 'mnt'), { onError: (error) => errors.push(error) });
@@ -203,11 +203,11 @@ test('an image file is written once and written again when it is not of this tre
   t.after(() => {
     for (const one of [layer, other]) one.close();
   });
-  const path = writeImageFile(directory, layer.table);
+  const path = await writeImageFile(directory, layer.table);
   const first = readFileSync(path);
-  assert.equal(writeImageFile(directory, layer.table), path);
+  assert.equal(await writeImageFile(directory, layer.table), path);
   assert.deepEqual(readFileSync(path), first);
-  writeImageFile(directory, other.table);
+  await writeImageFile(directory, other.table);
   assert.notDeepEqual(readFileSync(path), first);
 });
 

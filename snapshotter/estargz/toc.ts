@@ -49,6 +49,9 @@ export interface ScanOptions {
 
 export const TOC_ENTRY_LIMIT = 1 << 21;
 
+/** A millisecond of work or so. */
+const entriesPerStep = 256;
+
 /** More than any file system of Linux lists for one inode within XATTR_LIST_MAX. */
 const xattrLimit = 128;
 const noBytes = new Uint8Array(0);
@@ -62,6 +65,15 @@ export function scanToc(
   visit: (entry: TocEntry) => void,
   options: ScanOptions = {},
 ): void {
+  for (const _ of scanTocInSteps(json, visit, options));
+}
+
+/** The same in steps of some entries each. */
+export function* scanTocInSteps(
+  json: Uint8Array | ByteSource,
+  visit: (entry: TocEntry) => void,
+  options: ScanOptions = {},
+): Generator<void, void, void> {
   const scanner = new JsonScanner(json);
   const entryLimit = options.entryLimit ?? TOC_ENTRY_LIMIT;
   const entry = emptyEntry();
@@ -97,6 +109,7 @@ export function scanToc(
       scanner.whole(readEntry);
       entry.index = index++;
       visit(entry);
+      if (index % entriesPerStep === 0) yield;
     } while (scanner.whole(() => scanner.accept(0x2c)));
     scanner.whole(() => scanner.expect(0x5d));
   } while (scanner.whole(() => scanner.accept(0x2c)));

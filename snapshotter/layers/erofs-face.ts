@@ -11,7 +11,7 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = { next: 1,
       const left = book.slots.get(digest);
       const slot = left?.slot ?? book.next++;
       const { table, present, dataFd, dataPath } = store;
-      const imagePath = writeImageFile(store.directory, table);
+      const imagePath = await writeImageFile(store.directory, table);
       const path = await server.addLayer(
         { slot, table, present, dataFd, dataPath, imagePath },
         reader,

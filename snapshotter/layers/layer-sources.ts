@@ -1,7 +1,5 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate as yieldTurn } from 'node:timers/promises';
-import { TocReader } from '../estargz/toc.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
 import { formatReference, parseReference, type Reference } from '../registry/reference.ts';
@@ -11,11 +9,12 @@ import type { LayerMeta } from '../store/layer-directory.ts';
 import { LayerStore, type StoreContext } from '../store/layer-store.ts';
 import { type FetchMetrics, noFetchMetrics } from '../store/metrics.ts';
 import type { FetchScheduler } from '../store/scheduler.ts';
-import { type BuiltTree, buildInodeTable } from '../tree/build.ts';
+import type { BuiltTree } from '../tree/build.ts';
+import { type BuiltLayer, buildLayer } from './built-layer.ts';
 import { LayerError } from './error.ts';
 import type { LayerConfig } from './layer-config.ts';
 import type { LayerRequest } from './layer-request.ts';
-import { type ResolvedLayer, resolveLayer, suffixBytesFor } from './resolve.ts';
+import { type LayerFacts, resolveLayer, suffixBytesFor } from './resolve.ts';
 import { createResolvedLayers, type ResolvedLayers } from './resolved-layers.ts';
 import { checkTocDigest } from './verification.ts';
 
@@ -29,20 +28,16 @@ export interface LayerSourcesOptions {
   readonly metrics?: FetchMetrics;
 }
 
+/** Requests for siblings' TOCs at a time: at 30 ms of RTT one every 4 ms, as containerd asks for them. */
+const resolveLanes = 8;
+
 /** Enough to see whether a registry answers. */
 const probeBytes = 64;
-
-interface BuiltLayer {
-  readonly tree: BuiltTree;
-  readonly tocDigest: Digest;
-}
 
 /** Where layers come from: the disk of an earlier mount, or the registry. Holds resolutions made ahead of their use. */
 export class LayerSources {
   readonly #options: LayerSourcesOptions;
   readonly #resolved: ResolvedLayers;
-  /** As long as the resolution it was made from is kept. */
-  readonly #built = new WeakMap<ResolvedLayer, BuiltLayer>();
   readonly #aborter = new AbortController();
 
   constructor(options: LayerSourcesOptions) {
@@ -52,26 +47,31 @@ export class LayerSources {
 
   /** The layer's store, verified as the request and the rules ask. Throws LayerError, FormatError, RegistryError, StoreError. */
   async open(request: LayerRequest): Promise<LayerStore> {
-    return (await this.#openStored(request)) ?? (await this.#createStore(request));
+    const stored = await this.#openStored(request);
+    if (stored !== undefined) return stored;
+    const facts = await this.#resolve(request, request.digest);
+    const built = await this.#build(facts.toc, facts.footer);
+    this.verify(request, built.tocDigest, built.tree.unverifiableChunkCount);
+    return await this.#createStore(request, facts, built);
   }
 
-  /** From an image's first request on, so that the other layers' TOCs are here when they are asked for. */
-  resolveAhead(request: LayerRequest, digests: readonly Digest[]): void {
-    for (const digest of digests) {
-      if (digest === request.digest || this.#isStored(digest)) continue;
-      this.#resolve(request, digest, digests.length).catch(() => {});
-    }
+  /** The same for a sibling that is not on disk, unverified: its label comes with its own request. */
+  async openAhead(request: LayerRequest, sibling: Digest): Promise<LayerStore> {
+    const ahead = { reference: request.reference, digest: sibling, siblings: request.siblings, skipVerify: false };
+    const facts = await this.#resolve(ahead, sibling);
+    return await this.#createStore(ahead, facts, await this.#build(facts.toc, facts.footer));
   }
 
   /**
-   * Builds the inode table of a layer that is resolved or being resolved, so that its own request, which containerd sends
-   * some milliseconds after the one before it, finds it ready. A TOC that cannot be built fails there, not here.
+   * From an image's first request on, so that the other layers' TOCs are here when they are asked for; in their order.
+   * One that is no longer `wanted` when its turn comes was mounted meanwhile.
    */
-  async buildAhead(request: LayerRequest, digest: Digest): Promise<void> {
-    const resolved = await this.#resolved.peek(repositoryOf(request.reference), digest);
-    // The answer to the request before goes out first.
-    await yieldTurn();
-    if (resolved !== undefined && !this.#aborter.signal.aborted) this.#builtOf(resolved);
+  resolveAhead(request: LayerRequest, siblings: readonly Digest[], wanted: (sibling: Digest) => boolean): void {
+    const waiting = siblings[Symbol.iterator]();
+    const resolveSome = async (): Promise<void> => {
+      for (const digest of waiting) if (wanted(digest)) await this.#resolve(request, digest).catch(() => {});
+    };
+    for (let lane = 0; lane < resolveLanes; lane++) void resolveSome();
   }
 
   /** Throws LayerError unless the TOC is what the request's label and the rules ask for. */
@@ -93,12 +93,12 @@ export class LayerSources {
   async #openStored(request: LayerRequest): Promise<LayerStore | undefined> {
     try {
       const { root, log } = this.#options;
-      const store = LayerStore.open(
-        root,
-        request.digest,
-        (toc, meta) => this.#build(toc, meta.footer, meta.tocDigest).tree,
-        () => this.#storeContext(request),
-      );
+      const rebuild = async (toc: Uint8Array, meta: LayerMeta): Promise<BuiltTree> => {
+        const { tree, tocDigest } = await this.#build(toc, meta.footer);
+        if (tocDigest !== meta.tocDigest) throw new Error(`the TOC has digest ${tocDigest}, not ${meta.tocDigest}`);
+        return tree;
+      };
+      const store = await LayerStore.open(root, request.digest, rebuild, () => this.#storeContext(request));
       try {
         this.verify(request, store.meta.tocDigest, store.unverifiableChunkCount);
       } catch (error) {
@@ -118,47 +118,21 @@ export class LayerSources {
     }
   }
 
-  async #createStore(request: LayerRequest): Promise<LayerStore> {
+  async #createStore(request: LayerRequest, facts: LayerFacts, built: BuiltLayer): Promise<LayerStore> {
     const { digest, reference } = request;
-    const repository = repositoryOf(reference);
-    const resolved = await this.#resolve(request, digest, request.siblings.length);
-    const { footer, blobSizeBytes, toc } = resolved;
-    const { tree, tocDigest } = this.#builtOf(resolved);
-    const tocVerified = this.verify(request, tocDigest, tree.unverifiableChunkCount);
-    const layer = {
-      digest,
-      reference: formatReference(parseReference(reference)),
-      blobSizeBytes,
-      footer,
-      tocDigest,
-      tocVerified,
-    };
+    const { footer, blobSizeBytes, toc } = facts;
+    const { tree, tocDigest } = built;
+    const layer = { digest, reference: formatReference(parseReference(reference)), blobSizeBytes, footer, tocDigest };
     const store = await LayerStore.create(this.#options.root, { ...layer, toc, tree }, this.#storeContext(request));
-    this.#resolved.forget(repository, digest);
+    this.#resolved.forget(repositoryOf(reference), digest);
     return store;
   }
 
-  #builtOf(resolved: ResolvedLayer): BuiltLayer {
-    let built = this.#built.get(resolved);
-    if (built === undefined) {
-      built = this.#build(resolved.toc, resolved.footer, undefined);
-      this.#built.set(resolved, built);
-    }
-    return built;
+  #build(toc: Uint8Array, footer: LayerMeta['footer']): Promise<BuiltLayer> {
+    return buildLayer(toc, footer, this.#options.config.opaqueXattr);
   }
 
-  #build(toc: Uint8Array, footer: LayerMeta['footer'], expected: Digest | undefined): BuiltLayer {
-    const reader = new TocReader(toc, footer);
-    const { payloadEnd, compression } = footer;
-    const { opaqueXattr } = this.#options.config;
-    const tree = buildInodeTable(reader, { tocOffset: payloadEnd, compression, opaqueXattr });
-    const tocDigest = reader.digest();
-    if (expected !== undefined && tocDigest !== expected)
-      throw new Error(`the TOC has digest ${tocDigest}, not ${expected}`);
-    return { tree, tocDigest };
-  }
-
-  #resolve(request: LayerRequest, digest: Digest, layerCount: number): Promise<ResolvedLayer> {
+  #resolve(request: LayerRequest, digest: Digest): Promise<LayerFacts> {
     const reference = parseReference(request.reference);
     return this.#resolved.get(repositoryOf(request.reference), digest, () => {
       const source = this.#options.registry.blob(
@@ -167,11 +141,12 @@ export class LayerSources {
         digest === request.digest ? request.urls : undefined,
       );
       const link = this.#options.scheduler.link(reference.registry);
-      return resolveLayer(source, suffixBytesFor(Math.max(1, layerCount)), link, this.#aborter.signal);
+      const suffixBytes = suffixBytesFor(Math.max(1, request.siblings.length));
+      return resolveLayer(source, suffixBytes, link, this.#aborter.signal);
     });
   }
 
-  #isStored(digest: Digest): boolean {
+  isStored(digest: Digest): boolean {
     return existsSync(join(this.#options.root, digestHex(digest), 'meta.json'));
   }
 

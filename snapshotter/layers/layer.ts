@@ -8,8 +8,6 @@ export interface LayerOptions {
   readonly face: Face;
   readonly record: AccessRecord | undefined;
   readonly noprefetch: boolean;
-  /** For layers without a landmark. */
-  readonly prefetchSizeBytes: number;
   readonly noBackgroundFetch: boolean;
   /** A prefetch or background fetch failed; reads go on to fetch for themselves. */
   onFetchError(phase: 'prefetch' | 'background', error: unknown): void;
@@ -25,9 +23,13 @@ export class Layer {
   readonly path: string;
   /** A read failed for lack of the registry and none has succeeded since. */
   failing = false;
-  readonly #face: Face;
+  /** The TOC has the digest that a label promised. */
+  tocVerified = false;
+  readonly #options: LayerOptions;
   readonly #fetching: AbortController;
+  #isFetchingAhead = false;
 
+  /** Fetches nothing yet. */
   static async attach(store: LayerStore, options: LayerOptions): Promise<Layer> {
     const fetching = new AbortController();
     const state: { layer?: Layer } = {};
@@ -37,22 +39,31 @@ export class Layer {
         if (state.layer !== undefined) state.layer.failing = failing;
       }),
     );
-    const layer = new Layer(store, path, options.face, fetching);
+    const layer = new Layer(store, path, options, fetching);
     state.layer = layer;
     store.onComplete(() => {
       if (fetching.signal.aborted) return;
       options.face.completed?.(store);
       options.onComplete();
     });
-    void fetchAhead(store, options, fetching.signal);
     return layer;
   }
 
-  private constructor(store: LayerStore, path: string, face: Face, fetching: AbortController) {
+  private constructor(store: LayerStore, path: string, options: LayerOptions, fetching: AbortController) {
     this.store = store;
     this.path = path;
-    this.#face = face;
+    this.#options = options;
     this.#fetching = fetching;
+  }
+
+  /**
+   * Somebody means to read it: prefetch, then fill. `prefetchSizeBytes` is for a layer without a landmark. The first call
+   * decides, later ones do nothing.
+   */
+  startFetching(prefetchSizeBytes: number): void {
+    if (this.#isFetchingAhead || this.#fetching.signal.aborted) return;
+    this.#isFetchingAhead = true;
+    void fetchAhead(this.store, prefetchSizeBytes, this.#options, this.#fetching.signal);
   }
 
   get rootOwner(): { readonly uid: number; readonly gid: number } {
@@ -62,7 +73,7 @@ export class Layer {
 
   /** Detaches and closes. Rejects, with everything still in place, if the face says that it is in use. */
   async close(): Promise<void> {
-    await this.#face.detach(this.store);
+    await this.#options.face.detach(this.store);
     await this.abandon();
   }
 
@@ -95,9 +106,14 @@ function readerOf(
 }
 
 /** Prefetch at once, then the rest in quiet times, until the layer is whole or let go. */
-async function fetchAhead(store: LayerStore, options: LayerOptions, signal: AbortSignal): Promise<void> {
+async function fetchAhead(
+  store: LayerStore,
+  prefetchSizeBytes: number,
+  options: LayerOptions,
+  signal: AbortSignal,
+): Promise<void> {
   try {
-    const prefetchEnd = options.noprefetch ? 0 : prefetchEndOf(store, options.prefetchSizeBytes);
+    const prefetchEnd = options.noprefetch ? 0 : prefetchEndOf(store, prefetchSizeBytes);
     if (prefetchEnd > 0) await store.prefetch(prefetchEnd, signal);
   } catch (error) {
     if (signal.aborted) return;

@@ -1,3 +1,4 @@
+import { setTimeout as delay, setImmediate as yieldTurn } from 'node:timers/promises';
 import type { Digest } from '../registry/digest.ts';
 import type { LayerStore } from '../store/layer-store.ts';
 import { type AccessRecord, createAccessRecord } from './access-record.ts';
@@ -12,6 +13,12 @@ export interface LayerManagerOptions extends LayerSourcesOptions {
   readonly face: Face;
 }
 
+/** How long a layer that its request refused is kept, for others who may have it in hand. */
+const refusedTtlMs = 1000;
+
+/** Time enough for an answer to be on its way. */
+const answerMs = 2;
+
 /** All layers of the daemon: from the first request to mount one to the deletion of its cache. */
 export class LayerManager {
   readonly #options: LayerManagerOptions;
@@ -23,6 +30,8 @@ export class LayerManager {
   readonly #mounting = new Map<Digest, Promise<Layer>>();
   readonly #unmounting = new Map<Digest, Promise<void>>();
   readonly #idleTimers = new Map<Digest, NodeJS.Timeout>();
+  /** Images whose layers are being mounted ahead of their requests. */
+  readonly #ahead = new Set<string>();
   #evicting: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
@@ -46,16 +55,13 @@ export class LayerManager {
     const { digest } = request;
     signal.throwIfAborted();
     this.#assertOpen(digest);
-    const isNew = (sibling: Digest): boolean => !this.#layers.has(sibling) && !this.#mounting.has(sibling);
-    this.#sources.resolveAhead(request, request.siblings.filter(isNew));
+    const isFirst = !this.#ahead.has(request.reference);
+    if (isFirst) this.#sources.resolveAhead(request, this.#siblingsToMount(request), (sibling) => this.#isNew(sibling));
     const layer = await abortable(this.#layerFor(request), signal);
-    // Whoever joined, or found it mounted for another image, is held to their own label.
-    const { meta, unverifiableChunkCount } = layer.store;
-    this.#sources.verify(request, meta.tocDigest, unverifiableChunkCount);
+    this.#verify(request, layer);
     if (layer.failing) await this.#probe(layer, signal);
-    // Containerd asks bottom up, one layer after the other.
-    const next = request.siblings[request.siblings.indexOf(digest) + 1];
-    if (next !== undefined && isNew(next)) this.#sources.buildAhead(request, next).catch(() => {});
+    layer.startFetching(request.prefetchSizeBytes ?? this.#options.config.prefetchSizeBytes);
+    if (isFirst) void this.#mountAhead(request);
     return describe(digest, layer);
   }
 
@@ -113,7 +119,7 @@ export class LayerManager {
       face: this.#options.face.kind,
       holders: this.#holders.get(digest) ?? 0,
       healthy: !layer.failing,
-      tocVerified: layer.store.meta.tocVerified,
+      tocVerified: layer.tocVerified,
       complete: layer.store.complete,
       ...layer.store.snapshot(),
     }));
@@ -157,30 +163,32 @@ export class LayerManager {
       this.#watchIdle(digest, mounted);
       return Promise.resolve(mounted);
     }
+    return this.#mountOnce(digest, () => this.#sources.open(request));
+  }
+
+  #mountOnce(digest: Digest, open: () => Promise<LayerStore>): Promise<Layer> {
     let mounting = this.#mounting.get(digest);
     if (mounting === undefined) {
-      mounting = this.#mountNew(request).finally(() => this.#mounting.delete(digest));
+      mounting = this.#mountNew(digest, open).finally(() => this.#mounting.delete(digest));
       this.#mounting.set(digest, mounting);
     }
     return mounting;
   }
 
-  async #mountNew(request: LayerRequest): Promise<Layer> {
-    const { digest } = request;
+  async #mountNew(digest: Digest, open: () => Promise<LayerStore>): Promise<Layer> {
     const { face, config, log, scheduler } = this.#options;
     let store: LayerStore | undefined;
     try {
       await this.#unmounting.get(digest);
       const stayed = this.#layers.get(digest);
       if (stayed !== undefined) return stayed;
-      store = await this.#sources.open(request);
+      store = await open();
       this.#assertOpen(digest);
       scheduler.noteActivity();
       const layer = await Layer.attach(store, {
         face,
         record: this.#record,
         noprefetch: config.noprefetch,
-        prefetchSizeBytes: request.prefetchSizeBytes ?? config.prefetchSizeBytes,
         noBackgroundFetch: config.noBackgroundFetch,
         onFetchError: (phase, error) => log.warn({ digest, phase, error: String(error) }, 'fetching ahead failed'),
         onComplete: () => log.info({ digest }, 'layer complete'),
@@ -191,6 +199,54 @@ export class LayerManager {
     } catch (error) {
       await store?.close();
       throw asLayerError(digest, error);
+    }
+  }
+
+  /**
+   * Containerd asks for an image's layers bottom up, one after the other, and takes some milliseconds between two: in
+   * these the next ones are mounted. Whether one may be used, its own request decides, which alone has its label; what is
+   * refused or never asked for is unmounted as unused.
+   */
+  async #mountAhead(request: LayerRequest): Promise<void> {
+    const { reference } = request;
+    this.#ahead.add(reference);
+    // The answer to the request goes out first.
+    await delay(answerMs);
+    for (const digest of this.#siblingsToMount(request)) {
+      if (this.#closing !== undefined) break;
+      if (!this.#isNew(digest)) continue;
+      try {
+        await this.#mountOnce(digest, () => this.#sources.openAhead(request, digest));
+      } catch (error) {
+        // Its own request will say why. An ordinary layer says nothing of the next.
+        if (!(error instanceof LayerError && error.reason === 'not-lazy')) break;
+      }
+      // What containerd has sent meanwhile goes first.
+      await yieldTurn();
+    }
+    this.#ahead.delete(reference);
+  }
+
+  /** Those above the requested one that are neither mounted nor on disk, each once. */
+  #siblingsToMount({ digest, siblings }: LayerRequest): Digest[] {
+    const above = new Set(siblings.slice(siblings.indexOf(digest) + 1));
+    above.delete(digest);
+    return [...above].filter((sibling) => this.#isNew(sibling) && !this.#sources.isStored(sibling));
+  }
+
+  #isNew(digest: Digest): boolean {
+    return !this.#layers.has(digest) && !this.#mounting.has(digest);
+  }
+
+  /** Whoever joined, or found the layer mounted ahead or for another image, is held to their own label. */
+  #verify(request: LayerRequest, layer: Layer): void {
+    const { meta, unverifiableChunkCount } = layer.store;
+    try {
+      if (this.#sources.verify(request, meta.tocDigest, unverifiableChunkCount)) layer.tocVerified = true;
+    } catch (error) {
+      // The next attempt is to ask the registry again.
+      this.#watchIdle(request.digest, layer, refusedTtlMs);
+      throw error;
     }
   }
 
@@ -205,13 +261,13 @@ export class LayerManager {
   }
 
   /** A mounted layer that no snapshot takes up (its Prepare failed, or lost a race) is not kept for ever. */
-  #watchIdle(digest: Digest, layer: Layer): void {
+  #watchIdle(digest: Digest, layer: Layer, ttlMs = this.#options.config.resolveTtlMs): void {
     this.#stopIdling(digest);
     if (this.#holders.has(digest)) return;
     const timer = setTimeout(() => {
       this.#idleTimers.delete(digest);
       if (this.#layers.get(digest) === layer && !this.#holders.has(digest)) this.#unmount(digest, layer);
-    }, this.#options.config.resolveTtlMs);
+    }, ttlMs);
     this.#idleTimers.set(digest, timer.unref());
   }
 

@@ -4,7 +4,8 @@ import type { BlobSource } from '../registry/blob.ts';
 import type { LinkEstimate } from '../store/link-estimate.ts';
 import { LayerError } from './error.ts';
 
-export interface ResolvedLayer {
+/** What a layer's blob says of itself. */
+export interface LayerFacts {
   readonly footer: Footer;
   readonly blobSizeBytes: number;
   /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob. */
@@ -31,7 +32,7 @@ export async function resolveLayer(
   suffixBytes: number,
   link: LinkEstimate,
   signal: AbortSignal,
-): Promise<ResolvedLayer> {
+): Promise<LayerFacts> {
   const sentMs = performance.now();
   const suffix = await source.fetchSuffix(suffixBytes, signal);
   const totalMs = performance.now() - sentMs;

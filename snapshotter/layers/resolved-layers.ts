@@ -1,15 +1,13 @@
 import type { Digest } from '../registry/digest.ts';
 import { LayerError } from './error.ts';
-import type { ResolvedLayer } from './resolve.ts';
+import type { LayerFacts } from './resolve.ts';
 
 /** Resolutions kept at most, whatever their age: a request names 40 layers or so. */
 const mostKept = 512;
 
 export interface ResolvedLayers {
   /** The resolution of this blob of this repository that is under way or fresh, else one started by `resolve`. */
-  get(repository: string, digest: Digest, resolve: () => Promise<ResolvedLayer>): Promise<ResolvedLayer>;
-  /** The resolution under way or fresh; undefined if there is none, or it failed. */
-  peek(repository: string, digest: Digest): Promise<ResolvedLayer | undefined>;
+  get(repository: string, digest: Digest, resolve: () => Promise<LayerFacts>): Promise<LayerFacts>;
   /** It was used: the store has it now. */
   forget(repository: string, digest: Digest): void;
   clear(): void;
@@ -20,7 +18,7 @@ export interface ResolvedLayers {
  * other failures are not kept, so that the next Prepare asks again. Per repository, since access is granted per repository.
  */
 export function createResolvedLayers(ttlMs: number): ResolvedLayers {
-  const entries = new Map<string, { readonly promise: Promise<ResolvedLayer>; readonly timer: NodeJS.Timeout }>();
+  const entries = new Map<string, { readonly promise: Promise<LayerFacts>; readonly timer: NodeJS.Timeout }>();
   const drop = (key: string): void => {
     clearTimeout(entries.get(key)?.timer);
     entries.delete(key);
@@ -38,7 +36,6 @@ export function createResolvedLayers(ttlMs: number): ResolvedLayers {
       });
       return promise;
     },
-    peek: async (repository, digest) => entries.get(`${repository}@${digest}`)?.promise.catch(() => undefined),
     forget: (repository, digest) => drop(`${repository}@${digest}`),
     clear() {
       for (const key of [...entries.keys()]) drop(key);

@@ -26,8 +26,6 @@ export interface LayerMeta {
   readonly footer: Footer;
   /** Of the TOC's raw JSON, as the label has it. */
   readonly tocDigest: Digest;
-  /** The TOC digest was demanded by a label and matched. */
-  readonly tocVerified: boolean;
   readonly dataSizeBytes: number;
 }
 
@@ -137,7 +135,6 @@ function checkMeta(value: unknown): LayerMeta {
     typeof meta.reference === 'string' &&
     typeof meta.tocDigest === 'string' &&
     isDigest(meta.tocDigest) &&
-    typeof meta.tocVerified === 'boolean' &&
     [meta.blobSizeBytes, meta.dataSizeBytes].every(isCount) &&
     isFooter(meta.footer, meta.blobSizeBytes as number);
   if (!valid) throw new Error('meta.json lacks a field or has one of the wrong type');

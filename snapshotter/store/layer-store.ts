@@ -41,7 +41,6 @@ export interface NewLayer {
   readonly blobSizeBytes: number;
   readonly footer: Footer;
   readonly tocDigest: Digest;
-  readonly tocVerified: boolean;
   /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob. */
   readonly toc: Uint8Array;
   readonly tree: BuiltTree;
@@ -87,20 +86,20 @@ export class LayerStore {
 
   /**
    * The store left by an earlier process, without asking the registry anything. `build` turns its TOC into a tree, and
-   * throws if it does not have the digest that meta names.
+   * rejects if it does not have the digest that meta names.
    * Throws StoreError 'damaged' if it is absent or not what this version would have written.
    */
-  static open(
+  static async open(
     root: string,
     digest: Digest,
-    build: (toc: Uint8Array, meta: LayerMeta) => BuiltTree,
+    build: (toc: Uint8Array, meta: LayerMeta) => Promise<BuiltTree>,
     contextOf: (meta: LayerMeta) => StoreContext,
-  ): LayerStore {
+  ): Promise<LayerStore> {
     const { directory, meta, toc } = readLayerDirectory(root, digest);
     let tree: BuiltTree;
     let index: MemberIndex;
     try {
-      tree = build(toc, meta);
+      tree = await build(toc, meta);
       index = indexMembers(tree.table, digest);
     } catch (cause) {
       throw damagedDirectory(directory, cause);

@@ -1,0 +1,23 @@
+import type { Footer } from '../estargz/footer.ts';
+import { TocReader } from '../estargz/toc.ts';
+import type { Digest } from '../registry/digest.ts';
+import { type BuildOptions, type BuiltTree, buildInSteps } from '../tree/build.ts';
+import { takeTurns } from '../tree/steps.ts';
+
+export interface BuiltLayer {
+  readonly tree: BuiltTree;
+  /** Of the TOC's raw JSON. */
+  readonly tocDigest: Digest;
+}
+
+/** `toc`: [footer.tocOffset, footer.tocEnd) of the blob, compressed. Rejects with FormatError. Others have turns. */
+export async function buildLayer(
+  toc: Uint8Array,
+  footer: Footer,
+  opaqueXattr: BuildOptions['opaqueXattr'],
+): Promise<BuiltLayer> {
+  const reader = new TocReader(toc, footer);
+  const { payloadEnd: tocOffset, compression } = footer;
+  const tree = await takeTurns(buildInSteps(reader, { tocOffset, compression, opaqueXattr }));
+  return { tree, tocDigest: reader.digest() };
+}

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { digestOf } from '../registry/digest.ts';
+import { buildTestBlob } from '../store/testing/blob.ts';
+import { limit, openBench, refusedFor, signal, until } from './testing/manager-bench.ts';
+import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
+
+const blobs = [1, 2, 3, 4].map((seed) => buildTestBlob(testFiles(20, 20_000, seed * 100), { prefetched: 10 }));
+const siblings = blobs.map((blob) => blob.digest);
+
+test('an image’s layers are mounted from its first request on, and prefetch waits for their own', limit, async (t) => {
+  const registry = testRegistry(blobs);
+  const { manager, face } = await openBench(t, registry);
+  const layers = manager();
+  await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
+  await until(() => siblings.every((digest) => layers.mounted(digest) !== undefined));
+  const top = face.attached.get(siblings[3]!)!.store;
+  await until(() => face.attached.get(siblings[0]!)!.store.presentChunks() >= 10);
+  assert.equal(top.presentChunks(), 0);
+  assert.equal(registry.sources.get(siblings[3]!)!.requests.length, 1);
+  await layers.mount(requestFor(blobs[3]!, { siblings }), signal);
+  await until(() => top.presentChunks() >= 10);
+});
+
+test('layers below the first one asked for are left alone', limit, async (t) => {
+  const { manager } = await openBench(t, testRegistry(blobs));
+  const layers = manager();
+  await layers.mount(requestFor(blobs[2]!, { siblings }), signal);
+  await until(() => layers.mounted(siblings[3]!) !== undefined);
+  assert.equal(layers.mountedCount, 2);
+});
+
+test('a layer mounted ahead is refused where its own label names another TOC, and asked for anew', limit, async (t) => {
+  const registry = testRegistry(blobs);
+  const { manager } = await openBench(t, registry);
+  const layers = manager();
+  await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
+  await until(() => layers.mountedCount === 4);
+  const other = requestFor(blobs[1]!, { siblings, tocDigest: digestOf('another') });
+  await assert.rejects(layers.mount(other, signal), refusedFor('toc-digest-mismatch'));
+  const { tocDigest: _, ...unlabelled } = requestFor(blobs[2]!, { siblings });
+  await assert.rejects(layers.mount(unlabelled, signal), refusedFor('unverified'));
+  await until(() => layers.mountedCount === 2);
+  await layers.mount(requestFor(blobs[1]!, { siblings }), signal);
+  const verified = layers.debugLayers().map(({ digest, tocVerified }) => [digest, tocVerified]);
+  assert.deepEqual(Object.fromEntries(verified), { [siblings[0]!]: true, [siblings[1]!]: true, [siblings[3]!]: false });
+});
+
+test('an ordinary layer in the middle and one twice in the image do not stop the others', limit, async (t) => {
+  const bytes = gzipSync(Buffer.alloc(1000, 'plain'));
+  const plain = { bytes, digest: digestOf(bytes) };
+  const registry = testRegistry([...blobs, plain]);
+  const { manager } = await openBench(t, registry);
+  const layers = manager();
+  const mixed = [siblings[0]!, plain.digest, siblings[1]!, siblings[0]!, siblings[1]!, siblings[2]!];
+  await layers.mount(requestFor(blobs[0]!, { siblings: mixed }), signal);
+  await until(() => layers.mountedCount === 3);
+  for (const digest of mixed.slice(1)) {
+    if (digest !== siblings[0]) assert.equal(registry.sources.get(digest)!.requests.length, 1);
+  }
+});
+
+test('a daemon that stops while it mounts ahead leaves nothing attached', limit, async (t) => {
+  const { manager, face } = await openBench(t, testRegistry(blobs, 5));
+  const layers = manager();
+  await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
+  await layers.close();
+  assert.equal(face.attached.size, 0);
+});
