@@ -2,7 +2,7 @@
  * The workloads on a registry that misbehaves, as `npm run hostile`: each runs in calm and in rough weather, then the
  * content that came through the rough is compared with the image unpacked from the registry itself.
  *
- *     npm run hostile -- [--workloads a,b] [--mode estargz] [--seed 1] [--no-compare] [--state-dir DIR] [--out FILE.csv]
+ *     npm run hostile -- [--workloads a,b] [--modes stargz,estargz] [--seed 1] [--no-compare] [--state-dir DIR] [--out FILE.csv]
  */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -25,7 +25,7 @@ import { faults, mostRequests, pullPatiently, startHostileRegistry, troubleIn, w
 const { values } = parseArgs({
   options: {
     workloads: { type: 'string' },
-    mode: { type: 'string', default: 'estargz' },
+    modes: { type: 'string', default: 'stargz,estargz' },
     seed: { type: 'string', default: '1' },
     'no-compare': { type: 'boolean', default: false },
     'state-dir': { type: 'string', default: '/var/lib/stargz-bench' },
@@ -46,7 +46,7 @@ async function runAll(signal: AbortSignal): Promise<boolean> {
   const stateDir = values['state-dir'];
   await ensurePackages(benchPackages, { step: () => {}, warn: say }, signal);
   const chosen = values.workloads === undefined ? defaultWorkloads : named('workload', workloads, values.workloads);
-  const [mode] = named('mode', modes, values.mode);
+  const chosenModes = named('mode', modes, values.modes);
   await mkdir(stateDir, { recursive: true });
   await using stack = new AsyncDisposableStack();
   const client = new RegistryClient();
@@ -77,34 +77,41 @@ async function runAll(signal: AbortSignal): Promise<boolean> {
   const rows: object[] = [];
   let good = true;
   for (const workload of chosen) {
-    const name = sets.get(workload.image.name)![mode!.variant]!;
-    proxy.behave({ faults: {} });
-    const calm = await runThrough(proxy, room, workload, name, mode!, signal);
-    proxy.behave({ faults });
-    const rough = await runThrough(proxy, room, workload, name, mode!, signal);
-    const limit = mostRequests(calm.counts, rough.counts);
-    const bounded = rough.counts.requests <= limit;
-    say(`${workload.name}: ${describe(rough)}; ${calm.counts.requests} requests in calm weather, limit ${limit}`);
-    if (!bounded) say('  TOO MANY REQUESTS');
-    const comparison = values['no-compare']
-      ? undefined
-      : await compareMounts(
-          {
-            room,
-            registryAddress: registry.address,
-            image: `${registry.address}/${name}`,
-            lazyFrom: { registryAddress: proxy.host, image: `${proxy.host}/${name}`, pull: pullPatiently },
-            daemonConfig: mode!.daemonConfig!,
-          },
-          signal,
-        );
-    if (comparison !== undefined) {
-      const verdict = comparison.differences.length === 0 ? 'equal' : 'DIFFERENT';
-      say(`  ${comparison.entries} entries in ${comparison.layers} layers, ${verdict}`);
-      for (const difference of comparison.differences) say(`  ${difference}`);
+    for (const mode of chosenModes) {
+      const name = sets.get(workload.image.name)![mode.variant]!;
+      proxy.behave({ faults: {} });
+      const calm = await runThrough(proxy, room, workload, name, mode, signal);
+      proxy.behave({ faults });
+      const rough = await runThrough(proxy, room, workload, name, mode, signal);
+      const limit = mostRequests(calm.counts, rough.counts);
+      const bounded = rough.counts.requests <= limit;
+      say(
+        `${workload.name} ${mode.name}: ${describe(rough)}; ${calm.counts.requests} requests in calm weather, limit ${limit}`,
+      );
+      if (!bounded) say('  TOO MANY REQUESTS');
+      const comparison = values['no-compare']
+        ? undefined
+        : await compareMounts(
+            {
+              room,
+              registryAddress: registry.address,
+              image: `${registry.address}/${name}`,
+              lazyFrom: { registryAddress: proxy.host, image: `${proxy.host}/${name}`, pull: pullPatiently },
+              daemonConfig: mode.daemonConfig!,
+            },
+            signal,
+          );
+      if (comparison !== undefined) {
+        const verdict = comparison.differences.length === 0 ? 'equal' : 'DIFFERENT';
+        say(`  ${comparison.entries} entries in ${comparison.layers} layers, ${verdict}`);
+        for (const difference of comparison.differences) say(`  ${difference}`);
+      }
+      good &&= bounded && (comparison?.differences.length ?? 0) === 0;
+      rows.push(
+        row([workload.name, mode.name, 'calm'], calm),
+        row([workload.name, mode.name, 'rough'], rough, comparison?.differences),
+      );
     }
-    good &&= bounded && (comparison?.differences.length ?? 0) === 0;
-    rows.push(row(workload.name, 'calm', calm, undefined), row(workload.name, 'rough', rough, comparison?.differences));
   }
   if (proxy.counts.leaks > 0) {
     say(`credentials reached the CDN ${proxy.counts.leaks} times`);
@@ -131,14 +138,13 @@ function describe({ counts, pullMs, runMs }: HostileRun): string {
 }
 
 function row(
-  workload: string,
-  weather: string,
+  [workload, mode, weather]: readonly [string, string, string],
   { counts, pullMs, runMs }: HostileRun,
   differences?: readonly string[],
 ) {
   return {
     workload,
-    mode: values.mode,
+    mode,
     weather,
     pull_ms: pullMs.toFixed(3),
     run_ms: runMs.toFixed(3),

@@ -1,9 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { HostileCounts, HostileProxy } from '../../snapshotter/registry/testing/hostile-proxy.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import { type CellRoom, clearRoom, startCell } from '../cell-room.ts';
 import { HarnessError } from '../error.ts';
 import type { Mode } from '../modes/mode.ts';
-import { countsBetween, pullPatiently } from './weather.ts';
+import { cdnLifetimeMs, countsBetween, pullPatiently } from './weather.ts';
 
 export interface HostileRun {
   /** What the proxy saw and did meanwhile. */
@@ -30,6 +31,8 @@ export async function runThrough(
     const startedMs = performance.now();
     await pullPatiently(running.containerd, image, signal);
     const pulledMs = performance.now();
+    // Started later than pulled, as containers often are: the URLs that the pull was redirected to are stale by then.
+    await delay(cdnLifetimeMs, undefined, { signal });
     const pulled = await running.containerd.readImage(image, signal);
     await container.create(pulled, signal);
     const createdMs = performance.now();

@@ -10,7 +10,7 @@ import type { Containerd } from '../containerd/containerd.ts';
 /** What the network and the registry do to their clients, all at once. */
 export const faults = { tooManyRequests: 0.04, retryAfterSec: 1, serverError: 0.03, reset: 0.05, cut: 0.08 } as const;
 /** Not told to the client: that a signed URL has gone stale it learns from a 403. */
-const cdnLifetimeMs = 2500;
+export const cdnLifetimeMs = 2500;
 const tokenLifetimeMs = 5000;
 
 const user = 'bench';

@@ -98,7 +98,9 @@ export class LayerSources {
         if (tocDigest !== meta.tocDigest) throw new Error(`the TOC has digest ${tocDigest}, not ${meta.tocDigest}`);
         return tree;
       };
-      const store = await LayerStore.open(root, request.digest, rebuild, () => this.#storeContext(request));
+      const store = await LayerStore.open(root, request.digest, rebuild, () =>
+        this.#storeContext(request, this.#sourceOf(request)),
+      );
       try {
         this.verify(request, store.meta.tocDigest, store.unverifiableChunkCount);
       } catch (error) {
@@ -123,7 +125,9 @@ export class LayerSources {
     const { footer, blobSizeBytes, toc } = facts;
     const { tree, tocDigest } = built;
     const layer = { digest, reference: formatReference(parseReference(reference)), blobSizeBytes, footer, tocDigest };
-    const store = await LayerStore.create(this.#options.root, { ...layer, toc, tree }, this.#storeContext(request));
+    const source = request.urls === undefined ? facts.source : this.#sourceOf(request);
+    const context = this.#storeContext(request, source);
+    const store = await LayerStore.create(this.#options.root, { ...layer, toc, tree }, context);
     this.#resolved.forget(repositoryOf(reference), digest);
     return store;
   }
@@ -150,13 +154,16 @@ export class LayerSources {
     return existsSync(join(this.#options.root, digestHex(digest), 'meta.json'));
   }
 
-  #storeContext(request: LayerRequest): StoreContext {
-    const { registry, scheduler, config, metrics } = this.#options;
-    const reference = parseReference(request.reference);
+  #sourceOf({ reference, digest, urls }: LayerRequest): BlobSource {
+    return this.#options.registry.blob(parseReference(reference), digest, urls);
+  }
+
+  #storeContext(request: LayerRequest, source: BlobSource): StoreContext {
+    const { scheduler, config, metrics } = this.#options;
     return {
-      source: registry.blob(reference, request.digest, request.urls),
+      source,
       scheduler,
-      link: scheduler.link(reference.registry),
+      link: scheduler.link(parseReference(request.reference).registry),
       metrics: metrics ?? noFetchMetrics,
       policy: config.adaptiveFetch ? adaptivePolicy : singlePolicy,
     };

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { digestHex, digestOf } from '../registry/digest.ts';
+import { type Digest, digestHex, digestOf } from '../registry/digest.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
 import { findPath } from '../tree/lookup.ts';
 import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
@@ -44,6 +44,24 @@ test('an image’s layers are resolved together from its first mount', limit, as
   await first;
   for (const blob of blobs) await layers.mount(requestFor(blob, { siblings }), signal);
   for (const source of registry.sources.values()) assert.equal(source.requests.length, 1);
+});
+
+test('content is asked of where the TOC was found: a redirect is followed once', limit, async (t) => {
+  const files = testFiles(3, 100);
+  const blob = buildTestBlob(files);
+  const registry = testRegistry([blob]);
+  let sources = 0;
+  const counting = {
+    ...registry,
+    blob: (reference: unknown, digest: Digest) => {
+      sources++;
+      return registry.blob(reference, digest);
+    },
+  };
+  const { manager, face } = await openBench(t, counting);
+  await manager().mount(requestFor(blob), signal);
+  await readThrough(face, blob.digest, files[1]!);
+  assert.equal(sources, 1);
 });
 
 test('mounts of one layer at the same time are one mount', limit, async (t) => {

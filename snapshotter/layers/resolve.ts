@@ -6,6 +6,8 @@ import { LayerError } from './error.ts';
 
 /** What a layer's blob says of itself. */
 export interface LayerFacts {
+  /** Knows by now where the registry sends whoever asks for the blob. */
+  readonly source: BlobSource;
   readonly footer: Footer;
   readonly blobSizeBytes: number;
   /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob. */
@@ -55,11 +57,11 @@ export async function resolveLayer(
   const missingBytes = suffix.offset - footer.tocOffset;
   const tail = suffix.bytes.subarray(Math.max(0, -missingBytes), footer.tocEnd - suffix.offset);
   // A copy: what was fetched besides the TOC is not kept alive by it.
-  if (missingBytes <= 0) return { footer, blobSizeBytes, toc: Buffer.from(tail) };
+  if (missingBytes <= 0) return { source, footer, blobSizeBytes, toc: Buffer.from(tail) };
   const toc = Buffer.allocUnsafeSlow(tocBytes);
   tail.copy(toc, missingBytes);
   await fetchInto(source, footer.tocOffset, toc.subarray(0, missingBytes), link, signal);
-  return { footer, blobSizeBytes, toc };
+  return { source, footer, blobSizeBytes, toc };
 }
 
 async function fetchInto(
