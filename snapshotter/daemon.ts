@@ -9,6 +9,7 @@ import type { Log } from './log.ts';
 import { type DaemonMetrics, noMetrics } from './metrics.ts';
 import type { Prometheus } from './prometheus.ts';
 import { openRegistry } from './registries.ts';
+import { warmUp } from './registry/warm-up.ts';
 import { CriProxy } from './service/cri.ts';
 import { LazyLayers } from './service/lazy-layers.ts';
 import { addService, type CallObserver, createServer, listenOnSocket, stopServer } from './service/server.ts';
@@ -52,6 +53,7 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
   opened.defer(() => store.close());
   const { client: registry, criKeychain } = await openRegistry(config, log);
   opened.defer(() => registry.close());
+  await warmUp(registry);
   const scheduler = new FetchScheduler({ maxBackground: config.max_concurrency });
   opened.defer(() => scheduler.close());
   const mounts = await openFace(root, config, log);

@@ -64,6 +64,8 @@ export function addService<Name extends keyof Services>(
         return new RequestError(`${method}: the request is not a valid message: ${(error as Error).message}`);
       }
     };
+    // Encoders are compiled on their first use: now, rather than in the first pull.
+    definition.responseSerialize({});
     return [method, { ...definition, requestDeserialize }];
   });
   server.addService(Object.fromEntries(definitions), implementation);
