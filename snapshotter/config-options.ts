@@ -95,8 +95,8 @@ export const sections = {
   },
 
   resolver: {
-    /** Longest wait for an answer, and between two pieces of one; 0: no limit. */
-    request_timeout_sec: count(30),
+    /** Longest wait for an answer, and between two pieces of one, of any registry; 0: 30; negative: no limit. */
+    request_timeout_sec: count(30, -1),
     host: {
       kind: 'by-name',
       section: {

@@ -3,7 +3,7 @@ import type { Log } from './log.ts';
 import { RegistryClient } from './registry/client.ts';
 import { type CriKeychain, criKeychain } from './registry/cri-keychain.ts';
 import { dockerConfigKeychain } from './registry/docker-keychain.ts';
-import type { HostOptions } from './registry/host.ts';
+import { defaultRequestTimeoutMs, type HostOptions, type MirrorOptions } from './registry/host.ts';
 import type { Keychain } from './registry/keychain.ts';
 import { oneLine } from './service/status.ts';
 
@@ -27,6 +27,7 @@ export async function openRegistry(config: Config, log: Log): Promise<OpenedRegi
   const client = new RegistryClient({
     keychains,
     hosts: hostOptions(config),
+    requestTimeoutMs: timeoutMs(config.resolver.request_timeout_sec) ?? defaultRequestTimeoutMs,
     retry: {
       maxRetries: config.blob.max_retries,
       minWaitMs: config.blob.min_wait_msec,
@@ -39,23 +40,21 @@ export async function openRegistry(config: Config, log: Log): Promise<OpenedRegi
 }
 
 function hostOptions(config: Config): Record<string, HostOptions> {
-  const defaultTimeoutMs = config.resolver.request_timeout_sec * 1000;
-  const entries = Object.entries(config.resolver.host).map(([host, { mirrors }]): [string, HostOptions] => [
-    host,
-    {
-      requestTimeoutMs: defaultTimeoutMs,
-      mirrors: mirrors.map((mirror) => ({
-        host: mirror.host,
-        insecure: mirror.insecure,
-        requestTimeoutMs: timeoutMs(mirror.request_timeout_sec, defaultTimeoutMs),
-        headers: mirror.header,
-      })),
-    },
+  const entries = Object.entries(config.resolver.host).map(([registry, { mirrors }]): [string, HostOptions] => [
+    registry,
+    { mirrors: mirrors.map(mirrorOptions) },
   ]);
   return Object.fromEntries(entries);
 }
 
-function timeoutMs(seconds: number, defaultMs: number): number {
-  if (seconds < 0) return 0;
-  return seconds === 0 ? defaultMs : seconds * 1000;
+function mirrorOptions(mirror: Config['resolver']['host'][string]['mirrors'][number]): MirrorOptions {
+  const { host, insecure, header: headers } = mirror;
+  const requestTimeoutMs = timeoutMs(mirror.request_timeout_sec);
+  return { host, insecure, headers, ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }) };
+}
+
+/** The reference's reading of `request_timeout_sec`: 0 is the default of what stands above, negative is no limit. */
+function timeoutMs(seconds: number): number | undefined {
+  if (seconds === 0) return undefined;
+  return seconds < 0 ? 0 : seconds * 1000;
 }

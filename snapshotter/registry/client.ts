@@ -3,7 +3,7 @@ import { type BlobSource, RegistryBlob } from './blob.ts';
 import type { HttpResponse } from './connections.ts';
 import { type Digest, digestOf } from './digest.ts';
 import { RegistryError } from './error.ts';
-import type { HostOptions } from './host.ts';
+import { defaultRequestTimeoutMs, type HostOptions } from './host.ts';
 import { type Keychain, type KeychainFailure, keychainChain } from './keychain.ts';
 import { manifestMediaTypes, mediaTypes } from './manifest.ts';
 import { type BlobUpload, Pusher } from './push.ts';
@@ -17,6 +17,8 @@ export interface RegistryClientOptions extends TransportOptions {
   readonly onKeychainFailure?: (failure: KeychainFailure) => void;
   /** By registry as people write it: `docker.io`, `localhost:5000`. */
   readonly hosts?: Readonly<Record<string, HostOptions>>;
+  /** For every server whose own options name none; 0: no limit. */
+  readonly requestTimeoutMs?: number;
 }
 
 export interface FetchedManifest {
@@ -38,7 +40,8 @@ export class RegistryClient {
     this.#transport = new Transport(options);
     const keychain = keychainChain(options.keychains ?? [], options.onKeychainFailure);
     this.#authorizer = new Authorizer(this.#transport, keychain);
-    this.#sender = new Sender(this.#transport, this.#authorizer, options.hosts ?? {});
+    const { hosts = {}, requestTimeoutMs = defaultRequestTimeoutMs } = options;
+    this.#sender = new Sender(this.#transport, this.#authorizer, hosts, requestTimeoutMs);
     this.#pusher = new Pusher(this.#sender);
   }
 

@@ -116,24 +116,25 @@ describe('the servers of a registry', () => {
   it('are plain HTTP on loopback, TLS elsewhere, and what they are told to be', () => {
     for (const host of ['localhost', 'localhost:5000', '127.0.0.1:80', '127.9.9.9', '[::1]:5000']) {
       assert.ok(isLoopback(host), host);
-      assert.deepEqual(originEndpoint(host).schemes, ['http']);
+      assert.deepEqual(originEndpoint(host, 1).schemes, ['http']);
     }
     for (const host of ['ghcr.io', '10.0.0.1:5000', '127.0.0.1.evil.test', 'localhost.test']) {
-      assert.deepEqual(originEndpoint(host).schemes, ['https']);
+      assert.deepEqual(originEndpoint(host, 1).schemes, ['https']);
     }
-    assert.deepEqual(originEndpoint('localhost', { plainHttp: false }).schemes, ['https']);
-    assert.deepEqual(originEndpoint('a.test', { insecure: true }).schemes, ['https', 'http']);
-    assert.equal(originEndpoint('docker.io').authority, 'registry-1.docker.io');
-    assert.equal(originEndpoint('docker.io').name, 'docker.io');
+    assert.deepEqual(originEndpoint('localhost', 1, { plainHttp: false }).schemes, ['https']);
+    assert.deepEqual(originEndpoint('a.test', 1, { insecure: true }).schemes, ['https', 'http']);
+    assert.equal(originEndpoint('docker.io', 1).authority, 'registry-1.docker.io');
+    assert.equal(originEndpoint('docker.io', 1).name, 'docker.io');
   });
 
   it('are the mirrors first, each with its own options', () => {
-    const [first, second, origin] = pullEndpoints('docker.io', {
+    const [first, second, origin] = pullEndpoints('docker.io', 7_000, {
       requestTimeoutMs: 1,
       mirrors: [{ host: 'http://m1:5000' }, { host: 'm2', requestTimeoutMs: 2, headers: { a: 'b' } }],
     });
     assert.deepEqual([first?.authority, first?.schemes, first?.isMirror], ['m1:5000', ['http'], true]);
     assert.deepEqual([second?.requestTimeoutMs, second?.headers, second?.schemes], [2, { a: 'b' }, ['https']]);
     assert.deepEqual([origin?.requestTimeoutMs, origin?.isMirror], [1, false]);
+    assert.equal(first?.requestTimeoutMs, 7_000);
   });
 });

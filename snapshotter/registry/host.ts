@@ -43,15 +43,15 @@ export interface Endpoint {
 
 export const defaultRequestTimeoutMs = 30_000;
 
-/** The registry's own server. */
-export function originEndpoint(registry: string, options: EndpointOptions = {}): Endpoint {
-  return makeEndpoint(registry, options, false);
+/** The registry's own server. `timeoutMs` is for who names none. */
+export function originEndpoint(registry: string, timeoutMs: number, options: EndpointOptions = {}): Endpoint {
+  return makeEndpoint(registry, timeoutMs, options, false);
 }
 
 /** The servers to read from, in the order to try them: mirrors, then the registry. */
-export function pullEndpoints(registry: string, options: HostOptions = {}): Endpoint[] {
-  const mirrors = (options.mirrors ?? []).map((mirror) => makeEndpoint(mirror.host, mirror, true));
-  return [...mirrors, originEndpoint(registry, options)];
+export function pullEndpoints(registry: string, timeoutMs: number, options: HostOptions = {}): Endpoint[] {
+  const mirrors = (options.mirrors ?? []).map((mirror) => makeEndpoint(mirror.host, timeoutMs, mirror, true));
+  return [...mirrors, originEndpoint(registry, timeoutMs, options)];
 }
 
 export function isLoopback(authority: string): boolean {
@@ -66,7 +66,7 @@ export function hostnameOf(authority: string): string {
   return bracketed?.[1] ?? authority.replace(/:\d+$/, '');
 }
 
-function makeEndpoint(host: string, options: EndpointOptions, isMirror: boolean): Endpoint {
+function makeEndpoint(host: string, timeoutMs: number, options: EndpointOptions, isMirror: boolean): Endpoint {
   const written = /^(https?):\/\/([^/]+)\/*$/.exec(host);
   const name = written?.[2] ?? host;
   const trust: Trust =
@@ -76,7 +76,7 @@ function makeEndpoint(host: string, options: EndpointOptions, isMirror: boolean)
     authority: name === 'docker.io' || name === 'index.docker.io' ? 'registry-1.docker.io' : name,
     schemes: schemesOf(name, written?.[1] as Scheme | undefined, options),
     trust,
-    requestTimeoutMs: options.requestTimeoutMs ?? defaultRequestTimeoutMs,
+    requestTimeoutMs: options.requestTimeoutMs ?? timeoutMs,
     headers: options.headers ?? {},
     isMirror,
   };

@@ -37,22 +37,30 @@ export class Sender {
   readonly transport: Transport;
   readonly #authorizer: Authorizer;
   readonly #hosts: Readonly<Record<string, HostOptions>>;
+  readonly #requestTimeoutMs: number;
   readonly #schemes = new Map<string, Scheme>();
   readonly #downUntilMs = new Map<string, number>();
 
-  constructor(transport: Transport, authorizer: Authorizer, hosts: Readonly<Record<string, HostOptions>>) {
+  constructor(
+    transport: Transport,
+    authorizer: Authorizer,
+    hosts: Readonly<Record<string, HostOptions>>,
+    requestTimeoutMs: number,
+  ) {
     this.transport = transport;
     this.#authorizer = authorizer;
     this.#hosts = hosts;
+    this.#requestTimeoutMs = requestTimeoutMs;
   }
 
   endpointOf(registry: string): Endpoint {
-    return originEndpoint(registry, this.#hosts[registry]);
+    return originEndpoint(registry, this.#requestTimeoutMs, this.#hosts[registry]);
   }
 
   /** Servers to read from: mirrors, the registry; those that were unreachable a moment ago last. */
   pullOrder(reference: Reference): Candidate[] {
-    const endpoints = pullEndpoints(reference.registry, this.#hosts[reference.registry]);
+    const { registry } = reference;
+    const endpoints = pullEndpoints(registry, this.#requestTimeoutMs, this.#hosts[registry]);
     const candidates = endpoints.map((endpoint) => ({ endpoint }));
     if (this.#downUntilMs.size === 0) return candidates;
     const nowMs = this.transport.clock.now();
