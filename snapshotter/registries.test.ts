@@ -8,6 +8,7 @@ import { openRegistry } from './registries.ts';
 import type { RegistryClient } from './registry/client.ts';
 import { digestOf } from './registry/digest.ts';
 import { parseReference } from './registry/reference.ts';
+import { startForwardProxy } from './registry/testing/forward-proxy.ts';
 
 const limit = { timeout: 20_000 };
 const signal = new AbortController().signal;
@@ -69,4 +70,18 @@ test("a mirror's own time stands before that of [resolver]", limit, async (t) =>
     code: 'unreachable',
     message: new RegExp(`${mirror} failed too`),
   });
+});
+
+test('the daemon asks registries by way of the proxy that its environment names', limit, async (t) => {
+  const proxy = await startForwardProxy({ upstream: '127.0.0.1:1', refusesWith: 403 });
+  t.after(() => proxy.close());
+  const before = process.env.HTTPS_PROXY;
+  process.env.HTTPS_PROXY = `http://${proxy.host}`;
+  t.after(() => {
+    if (before === undefined) delete process.env.HTTPS_PROXY;
+    else process.env.HTTPS_PROXY = before;
+  });
+  const client = await openClient(t, '');
+  await assert.rejects(client.fetchManifest(parseReference('registry.test/a/b:c'), signal), { code: 'refused' });
+  assert.deepEqual(proxy.asked, ['CONNECT registry.test:443']);
 });

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { RegistryClient } from '../registry/client.ts';
 import { parseReference } from '../registry/reference.ts';
 import { startDockerRegistry } from '../registry/testing/docker-registry.ts';
+import { startForwardProxy } from '../registry/testing/forward-proxy.ts';
 import { parseConvertArguments } from './arguments.ts';
 import { pushDockerImage } from './testing/image.ts';
 import { packTree } from './testing/source-tree.ts';
@@ -23,8 +24,14 @@ interface Outcome {
   readonly stderr: string;
 }
 
-async function run(args: readonly string[], interruptOn?: Promise<unknown>): Promise<Outcome> {
+interface Circumstances {
+  readonly interruptOn?: Promise<unknown>;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+async function run(args: readonly string[], { interruptOn, env }: Circumstances = {}): Promise<Outcome> {
   const child = spawn(process.execPath, [cli, ...args], {
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 60_000,
     killSignal: 'SIGKILL',
@@ -126,9 +133,35 @@ test('an interrupt ends it with 130 and one line', { timeout: 30_000 }, async ()
   const { port } = silent.address() as { port: number };
   try {
     const asked = once(silent, 'connection');
-    const outcome = await run([`127.0.0.1:${port}/a:1`, `127.0.0.1:${port}/b:1`], asked);
+    const outcome = await run([`127.0.0.1:${port}/a:1`, `127.0.0.1:${port}/b:1`], { interruptOn: asked });
     assert.deepEqual([outcome.status, outcome.stderr], [130, 'convert: interrupted; nothing was tagged\n']);
   } finally {
     silent.close();
+  }
+});
+
+test('registries are reached by the proxy of the environment, whose credentials are not printed', {
+  timeout: 60_000,
+}, async () => {
+  const registry = await startDockerRegistry();
+  const proxy = await startForwardProxy({ upstream: registry.host, credentials: 'me:hunter2' });
+  const client = new RegistryClient();
+  try {
+    const tar = packTree([{ kind: 'file', path: 'usr/bin/tool', content: Buffer.alloc(70_000, 'tool') }]);
+    await pushDockerImage(client, parseReference(`${registry.host}/cli/src:1`), [tar]);
+    const names = ['registry.test/cli/src:1', 'registry.test/cli/out:1', '--plain-http'];
+    const through = { HTTP_PROXY: `http://me:hunter2@${proxy.host}`, NO_PROXY: 'other.test' };
+    const good = await run(names, { env: through });
+    assert.equal(good.status, 0, good.stderr);
+    assert.ok(proxy.asked.includes('PUT http://registry.test/v2/cli/out/manifests/1'));
+
+    const bad = await run(names, { env: { ...through, HTTP_PROXY: `http://me:*hunter2*@${proxy.host}` } });
+    assert.equal(bad.status, 1);
+    assert.match(bad.stderr, /^convert: .* \(registry\.test\): the proxy .* refused with HTTP 407; [^\n]+\n$/);
+    for (const shown of [good.stdout, good.stderr, bad.stdout, bad.stderr]) assert.doesNotMatch(shown, /hunter2/);
+  } finally {
+    await client.close();
+    await proxy.close();
+    await registry.close();
   }
 });

@@ -1,11 +1,13 @@
 import { Readable } from 'node:stream';
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import type { Dispatcher } from 'undici';
 // Not the package's entry: fetch, WebSocket, caches and mocks would cost the daemon 13 MiB of memory.
 import Agent from 'undici/lib/dispatcher/agent.js';
 import { ResponseBody } from './body.ts';
-import { RegistryError } from './error.ts';
+import { RegistryError, type RegistryErrorFields } from './error.ts';
 import type { Trust } from './host.ts';
+import { makeProxiedAgent, proxyRefusal } from './proxied-agent.ts';
+import { type ProxyChoice, type ProxyServer, proxyChoice } from './proxy.ts';
+import { tlsOptions } from './tls-options.ts';
 
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
@@ -40,11 +42,13 @@ const longestConnectMs = 10_000;
 /** The connections to all servers: kept alive, bounded per host, shared by every layer of every image. */
 export class Connections {
   readonly #perHost: number;
-  readonly #agents = new Map<string, Agent>();
+  readonly #proxyFor: ProxyChoice;
+  readonly #agents = new Map<string, Dispatcher>();
   #closed = false;
 
-  constructor(options: { readonly maxConnectionsPerHost: number }) {
+  constructor(options: { readonly maxConnectionsPerHost: number; readonly env: NodeJS.ProcessEnv }) {
     this.#perHost = options.maxConnectionsPerHost;
+    this.#proxyFor = proxyChoice(options.env);
   }
 
   /** One request, one response; resolves at the head. Throws RegistryError, or the signal's reason. */
@@ -53,11 +57,13 @@ export class Connections {
     if (this.#closed) {
       throw new RegistryError('unreachable', 'the client is closed', { operation: request.operation, remedy: '' });
     }
-    const agent = this.#agentFor(request.trust, request.url.protocol === 'https:');
+    const proxy = this.#proxyFor(request.url, request.operation);
+    const agent = this.#agentFor(request.trust, request.url.protocol === 'https:', proxy);
     return new Promise((resolve, reject) => {
       let controller: Dispatcher.DispatchController | undefined;
       let body: ResponseBody | undefined;
       let abortReason: Error | undefined;
+      let isDone = false;
 
       const onAbort = (): void => {
         abortReason = asError(signal.reason);
@@ -67,6 +73,9 @@ export class Connections {
       };
       signal.addEventListener('abort', onAbort, { once: true });
       const finish = (error: Error | undefined): void => {
+        // The answer of a proxy that wants a password is an error first, and then ends like any other.
+        if (isDone) return;
+        isDone = true;
         signal.removeEventListener('abort', onAbort);
         events.onDone?.(body?.receivedBytes ?? 0, error);
       };
@@ -94,7 +103,7 @@ export class Connections {
         },
         onResponseError(_controller, error) {
           if (body?.isUnwanted === true) return finish(abortReason);
-          const failure = abortReason ?? networkError(error, request);
+          const failure = abortReason ?? networkError(error, request, proxy);
           finish(failure);
           body?.fail(failure);
           reject(failure);
@@ -123,29 +132,28 @@ export class Connections {
     await Promise.all(agents.map((agent) => agent.destroy()));
   }
 
-  #agentFor(trust: Trust, isTls: boolean): Agent {
-    const key = isTls ? (typeof trust === 'string' ? trust : trust.caPem) : 'plain';
+  #agentFor(trust: Trust, isTls: boolean, proxy: ProxyServer | undefined): Dispatcher {
+    const trustKey = isTls ? (typeof trust === 'string' ? trust : trust.caPem) : 'plain';
+    const key = proxy === undefined ? trustKey : `${trustKey} ${proxy.url.href}`;
     let agent = this.#agents.get(key);
     if (agent === undefined) {
-      agent = new Agent({
-        connections: this.#perHost,
-        // One HTTP/2 connection's flow-control window (512 KiB here) would cap a far registry at window / RTT.
-        allowH2: false,
-        keepAliveTimeout: idleConnectionMs,
-        connect: { timeout: longestConnectMs, ...(isTls ? tlsOptions(trust) : {}) },
-      });
+      agent = this.#makeAgent(trust, isTls, proxy);
       this.#agents.set(key, agent);
     }
     return agent;
   }
-}
 
-/** Made once for all connections: reading some 150 certificates takes milliseconds. The system's own count, as in Go. */
-function tlsOptions(trust: Trust): { rejectUnauthorized: false } | { secureContext: SecureContext } {
-  if (trust === 'unverified') return { rejectUnauthorized: false };
-  const extra = trust === 'verified' ? [] : [trust.caPem];
-  const ca = [...getCACertificates('default'), ...getCACertificates('system'), ...extra];
-  return { secureContext: createSecureContext({ ca }) };
+  #makeAgent(trust: Trust, isTls: boolean, proxy: ProxyServer | undefined): Dispatcher {
+    const limits = { perHost: this.#perHost, idleMs: idleConnectionMs, connectMs: longestConnectMs };
+    if (proxy !== undefined) return makeProxiedAgent(proxy, trust, isTls, limits);
+    return new Agent({
+      connections: this.#perHost,
+      // One HTTP/2 connection's flow-control window (512 KiB here) would cap a far registry at window / RTT.
+      allowH2: false,
+      keepAliveTimeout: idleConnectionMs,
+      connect: { timeout: longestConnectMs, ...(isTls ? tlsOptions(trust) : {}) },
+    });
+  }
 }
 
 function openBody(body: HttpRequest['body']): string | Uint8Array | Readable | null {
@@ -170,16 +178,27 @@ export function speaksNoTls(error: unknown): boolean {
   return typeof cause?.code === 'string' && notTls.test(cause.code);
 }
 
-function networkError(error: Error, request: HttpRequest): Error {
+function networkError(error: Error, request: HttpRequest, proxy: ProxyServer | undefined): Error {
   if (error instanceof RegistryError) return error;
   const code = String((error as { code?: unknown }).code ?? error.name);
   const fields = { operation: request.operation, host: request.url.host, cause: error };
-  const detail = `${code}${error.message === '' || error.message === code ? '' : `: ${error.message}`}`;
+  const refusal = proxy === undefined ? undefined : proxyRefusal(error);
+  if (refusal !== undefined) return refusedByProxy(refusal, proxy!, fields);
+  const way = proxy === undefined ? '' : `, by the proxy ${proxy.url.host}`;
+  const detail = `${code}${error.message === '' || error.message === code ? '' : `: ${error.message}`}${way}`;
   if (timeouts.has(code)) {
     const what = code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT' ? 'no connection' : 'no answer';
     return new RegistryError('timeout', `${what} in time (${detail})`, fields);
   }
-  if (untrusted.test(code)) return new RegistryError('untrusted', `its certificate is not accepted (${code})`, fields);
+  if (untrusted.test(code))
+    return new RegistryError('untrusted', `its certificate is not accepted (${code})${way}`, fields);
   if (malformed.test(code)) return new RegistryError('protocol', `not proper HTTP (${detail})`, fields);
   return new RegistryError('unreachable', detail, fields);
+}
+
+function refusedByProxy(status: number, proxy: ProxyServer, fields: RegistryErrorFields): RegistryError {
+  const code = status === 407 ? 'unauthorized' : status >= 500 ? 'unreachable' : 'refused';
+  const remedy =
+    status === 407 ? 'check the credentials in HTTP_PROXY and HTTPS_PROXY' : 'check the proxy, or set NO_PROXY';
+  return new RegistryError(code, `the proxy ${proxy.url.host} refused with HTTP ${status}`, { ...fields, remedy });
 }

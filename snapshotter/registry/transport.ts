@@ -47,6 +47,8 @@ export interface TransportOptions {
   readonly random?: () => number;
   readonly userAgent?: string;
   readonly onRequest?: (report: RequestReport) => void;
+  /** Names the proxies; the process's own where absent. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export interface SendOptions {
@@ -75,6 +77,7 @@ export class Transport {
     this.#onRequest = options.onRequest;
     this.#connections = new Connections({
       maxConnectionsPerHost: options.maxConnectionsPerHost ?? defaultConnectionsPerHost,
+      env: options.env ?? process.env,
     });
   }
 
