@@ -29,6 +29,7 @@ export const sections = {
   /** host:port for /metrics and /debug/layers; '' for none. */
   metrics_address: text(''),
   no_prometheus: flag(false),
+  debug_address: noEffect('/debug/layers is served at metrics_address'),
   noprefetch: flag(false),
   /** Bytes to prefetch of a layer without landmark. */
   prefetch_size: count(0),
@@ -60,6 +61,7 @@ export const sections = {
     max_wait_msec: count(300_000, 1),
     valid_interval: noEffect('a layer is checked when a read of it has failed'),
     check_always: noEffect('a layer is checked when a read of it has failed'),
+    // Not even a least size: unasked bytes are bounded by what readers use, and a floor would break that bound.
     chunk_size: noEffect('requests are sized by the measured link'),
     prefetch_chunk_size: noEffect('requests are sized by the measured link'),
     force_single_range_mode: noEffect('a request never asks for more than one range'),
@@ -82,8 +84,9 @@ export const sections = {
   },
 
   fuse: {
-    attr_timeout: noEffect('a layer never changes, so the kernel keeps its attributes'),
-    entry_timeout: noEffect('a layer never changes, so the kernel keeps its names'),
+    /** Seconds for which the kernel keeps what it learnt, through FUSE; 0: for good, since a layer never changes. */
+    attr_timeout: count(0, 0, 2 ** 30),
+    entry_timeout: count(0, 0, 2 ** 30),
     passthrough: noEffect('reads of complete files go through the daemon'),
     merge_buffer_size: noEffect('files are stored whole, nothing is merged'),
     merge_worker_count: noEffect('files are stored whole, nothing is merged'),

@@ -190,7 +190,9 @@ function openErofs(root: string, config: Config, log: Log, groupFd: number | und
 }
 
 function fuseOptions(root: string, config: Config, log: Log) {
+  const { attr_timeout: attrSec, entry_timeout: entrySec } = config.fuse;
   return {
+    validity: { ...(attrSec === 0 ? {} : { attrSec }), ...(entrySec === 0 ? {} : { entrySec }) },
     missLimitMs: missLimitMs(config),
     onError: (error: unknown, miss?: object) => log.error({ error: oneLine(error), ...miss }, 'read failed'),
     onDisconnect: () => log.error({ mountpoint: fusePath(root) }, 'the FUSE connection was ended from outside'),

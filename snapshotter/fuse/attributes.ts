@@ -1,5 +1,5 @@
 import type { InodeTable } from '../tree/inode-table.ts';
-import { foreverSec, replyHeaderBytes, rootInode, rootSlot, setUint64 } from './wire.ts';
+import { replyHeaderBytes, rootInode, rootSlot, setUint64 } from './wire.ts';
 
 /**
  *     fuse_attr, 88 bytes: ino size blocks atime mtime ctime u64 | atimensec mtimensec ctimensec mode nlink uid gid rdev
@@ -11,48 +11,71 @@ const attrBytes = 88;
 export const attrOutBytes = 16 + attrBytes;
 export const entryOutBytes = 40 + attrBytes;
 
+/** How long the kernel may go by what it learnt, in whole seconds. */
+export interface Validity {
+  readonly attrSec: number;
+  /** Of names, also of those that are not there. */
+  readonly entrySec: number;
+}
+
+/** Layers never change: about 34 years, far below the limit of the kernel's clock. */
+export const forever: Validity = { attrSec: 2 ** 30, entrySec: 2 ** 30 };
+
 const blockBytes = 512;
 const preferredIoBytes = 4096;
 
 /** The reply body of GETATTR, at `replyHeaderBytes`; returns the length of the whole reply. */
-export function encodeAttrOut(view: DataView, table: InodeTable, slot: number, inode: number): number {
-  setUint64(view, replyHeaderBytes, foreverSec);
+export function encodeAttrOut(
+  view: DataView,
+  table: InodeTable,
+  slot: number,
+  inode: number,
+  validity: Validity,
+): number {
+  setUint64(view, replyHeaderBytes, validity.attrSec);
   setUint64(view, replyHeaderBytes + 8, 0);
   encodeAttr(view, replyHeaderBytes + 16, table, slot, inode);
   return replyHeaderBytes + attrOutBytes;
 }
 
-/** fuse_entry_out for an inode of a layer; entries and attributes stay valid for good. */
-export function encodeEntry(view: DataView, at: number, table: InodeTable, slot: number, inode: number): void {
-  encodeEntryHead(view, at, slot, inode);
+/** fuse_entry_out for an inode of a layer. */
+export function encodeEntry(
+  view: DataView,
+  at: number,
+  table: InodeTable,
+  slot: number,
+  inode: number,
+  validity: Validity,
+): void {
+  encodeEntryHead(view, at, slot, inode, validity);
   encodeAttr(view, at + 40, table, slot, inode);
 }
 
 /** nodeid 0 with a validity: the kernel remembers that there is no such name. */
-export function encodeNegativeEntry(view: DataView, at: number): void {
+export function encodeNegativeEntry(view: DataView, at: number, validity: Validity): void {
   for (let offset = 0; offset < entryOutBytes; offset += 4) view.setUint32(at + offset, 0, true);
-  setUint64(view, at + 16, foreverSec);
+  setUint64(view, at + 16, validity.entrySec);
 }
 
 /** The root of the mount, which belongs to no layer: a directory of directories. */
-export function encodeRootAttrOut(view: DataView, layerCount: number): number {
-  setUint64(view, replyHeaderBytes, foreverSec);
+export function encodeRootAttrOut(view: DataView, layerCount: number, validity: Validity): number {
+  setUint64(view, replyHeaderBytes, validity.attrSec);
   setUint64(view, replyHeaderBytes + 8, 0);
   encodeRootAttr(view, replyHeaderBytes + 16, layerCount);
   return replyHeaderBytes + attrOutBytes;
 }
 
-export function encodeRootEntry(view: DataView, at: number, layerCount: number): void {
-  encodeEntryHead(view, at, rootSlot, rootInode);
+export function encodeRootEntry(view: DataView, at: number, layerCount: number, validity: Validity): void {
+  encodeEntryHead(view, at, rootSlot, rootInode, validity);
   encodeRootAttr(view, at + 40, layerCount);
 }
 
-function encodeEntryHead(view: DataView, at: number, slot: number, inode: number): void {
+function encodeEntryHead(view: DataView, at: number, slot: number, inode: number, validity: Validity): void {
   view.setUint32(at, inode, true);
   view.setUint32(at + 4, slot, true);
   setUint64(view, at + 8, 0);
-  setUint64(view, at + 16, foreverSec);
-  setUint64(view, at + 24, foreverSec);
+  setUint64(view, at + 16, validity.entrySec);
+  setUint64(view, at + 24, validity.attrSec);
   setUint64(view, at + 32, 0);
 }
 

@@ -1,6 +1,6 @@
 import type { InodeTable } from '../tree/inode-table.ts';
 import { writeDirentName } from '../tree/lookup.ts';
-import { encodeEntry, encodeRootEntry, entryOutBytes } from './attributes.ts';
+import { encodeEntry, encodeRootEntry, entryOutBytes, forever, type Validity } from './attributes.ts';
 import { rootInode, rootSlot, setUint64 } from './wire.ts';
 
 /**
@@ -13,14 +13,14 @@ import { rootInode, rootSlot, setUint64 } from './wire.ts';
 const direntHeadBytes = 24;
 const DT_DIR = 4;
 
-/** Writes entries of a directory from `offset` on into [at, end); returns where it stopped. */
+/** Writes entries of a directory from `offset` on into [at, end); returns where it stopped. `plus`: READDIRPLUS. */
 export function encodeDirectory(
   view: DataView,
   bytes: Uint8Array,
   at: number,
   end: number,
   offset: number,
-  plus: boolean,
+  plus: Validity | undefined,
   table: InodeTable,
   slot: number,
   inode: number,
@@ -28,14 +28,14 @@ export function encodeDirectory(
   let next = encodeDots(view, at, end, offset, plus, slot, inode, slot, table.parent[inode]!);
   const first = table.firstDirent[inode]!;
   const length = table.direntLength[inode]!;
-  const headBytes = (plus ? entryOutBytes : 0) + direntHeadBytes;
+  const headBytes = (plus === undefined ? 0 : entryOutBytes) + direntHeadBytes;
   for (let index = Math.max(0, offset - 2); index < length; index++) {
     const row = first + index;
     const child = table.direntInode[row]!;
     const nameLength = table.direntNameLength[row]!;
     const padded = (headBytes + nameLength + 7) & ~7;
     if (next + padded > end) return next;
-    if (plus) encodeEntry(view, next, table, slot, child);
+    if (plus !== undefined) encodeEntry(view, next, table, slot, child, plus);
     const head = next + headBytes - direntHeadBytes;
     encodeDirentHead(view, head, slot, child, index + 3, nameLength, table.mode[child]! >>> 12);
     const nameEnd = writeDirentName(table, row, bytes, head + direntHeadBytes);
@@ -52,17 +52,17 @@ export function encodeRootDirectory(
   at: number,
   end: number,
   offset: number,
-  plus: boolean,
+  plus: Validity | undefined,
   layers: Iterable<{ readonly slot: number; readonly table: InodeTable }>,
 ): number {
   let next = encodeDots(view, at, end, offset, plus, rootSlot, rootInode, rootSlot, rootInode);
-  const headBytes = (plus ? entryOutBytes : 0) + direntHeadBytes;
+  const headBytes = (plus === undefined ? 0 : entryOutBytes) + direntHeadBytes;
   for (const { slot, table } of layers) {
     if (slot + 2 <= offset) continue;
     const name = String(slot);
     const padded = (headBytes + name.length + 7) & ~7;
     if (next + padded > end) return next;
-    if (plus) encodeEntry(view, next, table, slot, rootInode);
+    if (plus !== undefined) encodeEntry(view, next, table, slot, rootInode, plus);
     const head = next + headBytes - direntHeadBytes;
     encodeDirentHead(view, head, slot, rootInode, slot + 2, name.length, DT_DIR);
     bytes.fill(0, head + direntHeadBytes, next + padded);
@@ -77,20 +77,20 @@ function encodeDots(
   at: number,
   end: number,
   offset: number,
-  plus: boolean,
+  plus: Validity | undefined,
   slot: number,
   inode: number,
   parentSlot: number,
   parentInode: number,
 ): number {
-  const headBytes = (plus ? entryOutBytes : 0) + direntHeadBytes;
+  const headBytes = (plus === undefined ? 0 : entryOutBytes) + direntHeadBytes;
   const padded = headBytes + 8;
   let next = at;
   for (let dot = offset; dot < 2; dot++) {
     if (next + padded > end) return next;
-    if (plus) {
+    if (plus !== undefined) {
       // Only nodeid matters here, and it must be 0; a root entry fills the rest with something sane.
-      encodeRootEntry(view, next, 0);
+      encodeRootEntry(view, next, 0, forever);
       setUint64(view, next, 0);
     }
     const head = next + headBytes - direntHeadBytes;

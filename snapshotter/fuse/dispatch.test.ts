@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { preadDescriptor } from '../syscalls.ts';
+import type { Validity } from './attributes.ts';
 import { Dispatcher, type Miss } from './dispatch.ts';
 import type { Negotiated } from './init.ts';
 import { createPlainLayer, type Entry } from './testing/plain-layer.ts';
@@ -35,7 +36,7 @@ const entries: Entry[] = [
   { path: 'pong', mode: 0o104755, linkTo: 'ping' },
 ];
 
-function setUp(slot = 3, isRecording = false) {
+function setUp(slot = 3, isRecording = false, validity?: Validity) {
   const layer = createPlainLayer(entries, join(directory, `data-${closers.length}`), 4096);
   closers.push(layer.close);
   const input = Buffer.alloc(8192);
@@ -56,7 +57,7 @@ function setUp(slot = 3, isRecording = false) {
       interrupt: (...unique) => seen.interrupts.push(unique),
       negotiated: (negotiated) => seen.negotiated.push(negotiated),
     },
-    { readdirPlus: 'always' },
+    { readdirPlus: 'always', ...(validity === undefined ? {} : { validity }) },
   );
   dispatcher.addLayer({
     slot,
@@ -111,6 +112,20 @@ test('a name that is not there is answered so that the kernel remembers it', () 
   assert.equal(errorOf(reply), 0);
   assert.equal(reply.readBigUInt64LE(16), 0n, 'nodeid 0');
   assert.equal(reply.readBigUInt64LE(32), 1n << 30n, 'entry_valid');
+});
+
+test('names and attributes are valid for as long as they are told to be', () => {
+  const { ask, layer } = setUp(3, false, { attrSec: 7, entrySec: 5 });
+  const inode = layer.inodeOf('etc');
+  const validity = (reply: Buffer, at: number) => [reply.readBigUInt64LE(at + 16), reply.readBigUInt64LE(at + 24)];
+  assert.deepEqual(validity(ask({ opcode: opcode.LOOKUP, body: nameBody('etc') }), 16), [5n, 7n]);
+  assert.equal(ask({ opcode: opcode.LOOKUP, body: nameBody('nowhere') }).readBigUInt64LE(32), 5n);
+  assert.equal(ask({ opcode: opcode.GETATTR, inode }).readBigUInt64LE(16), 7n);
+  const listed = ask({ opcode: opcode.READDIRPLUS, inode, body: readBody(2, 4096) });
+  assert.deepEqual(validity(listed, 16), [5n, 7n]);
+  const root = { slot: 0, inode: 1 };
+  assert.deepEqual(validity(ask({ ...root, opcode: opcode.LOOKUP, body: nameBody('3') }), 16), [5n, 7n]);
+  assert.equal(ask({ ...root, opcode: opcode.GETATTR }).readBigUInt64LE(16), 7n);
 });
 
 test('LOOKUP finds each name of a directory, names that are not ASCII and `.` and `..` included', () => {

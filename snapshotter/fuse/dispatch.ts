@@ -15,6 +15,8 @@ import {
   encodeRootAttrOut,
   encodeRootEntry,
   entryOutBytes,
+  forever,
+  type Validity,
 } from './attributes.ts';
 import { encodeDirectory, encodeRootDirectory } from './directory.ts';
 import { answerInit, type Negotiated, type ReaddirPlus } from './init.ts';
@@ -76,6 +78,7 @@ export interface Miss {
 
 export interface DispatchOptions {
   readonly readdirPlus: ReaddirPlus;
+  readonly validity?: Validity;
 }
 
 const noReply = 0;
@@ -86,7 +89,8 @@ const leastSplicedBytes = 64 * 1024;
 export class Dispatcher {
   readonly #layers = new Map<number, LayerView>();
   readonly #effects: DispatchEffects;
-  readonly #options: DispatchOptions;
+  readonly #readdirPlus: ReaddirPlus;
+  readonly #validity: Validity;
   readonly #input: Buffer;
   readonly #in: DataView;
   readonly #output: Buffer;
@@ -99,7 +103,8 @@ export class Dispatcher {
     this.#output = output;
     this.#out = new DataView(output.buffer, output.byteOffset, output.length);
     this.#effects = effects;
-    this.#options = options;
+    this.#readdirPlus = options.readdirPlus;
+    this.#validity = options.validity ?? forever;
   }
 
   addLayer(layer: LayerView): void {
@@ -124,9 +129,9 @@ export class Dispatcher {
       case opcode.READ:
         return this.#read(slot, inode, length);
       case opcode.READDIR:
-        return this.#readdir(slot, inode, length, false);
+        return this.#readdir(slot, inode, length, undefined);
       case opcode.READDIRPLUS:
-        return this.#readdir(slot, inode, length, true);
+        return this.#readdir(slot, inode, length, this.#validity);
       case opcode.READLINK:
         return this.#readlink(slot, inode);
       case opcode.GETXATTR:
@@ -190,8 +195,8 @@ export class Dispatcher {
     const layer = this.#layers.get(slot);
     if (layer === undefined || !isInode(layer.table, parent)) return this.#fail(errno.ESTALE);
     const inode = this.#findName(layer.table, parent, start, end);
-    if (inode === 0) encodeNegativeEntry(this.#out, replyHeaderBytes);
-    else encodeEntry(this.#out, replyHeaderBytes, layer.table, slot, inode);
+    if (inode === 0) encodeNegativeEntry(this.#out, replyHeaderBytes, this.#validity);
+    else encodeEntry(this.#out, replyHeaderBytes, layer.table, slot, inode, this.#validity);
     return this.#succeed(replyHeaderBytes + entryOutBytes);
   }
 
@@ -208,20 +213,20 @@ export class Dispatcher {
   #lookupLayer(start: number, end: number): number {
     const name = this.#input.toString('latin1', start, end);
     if (name === '.' || name === '..') {
-      encodeRootEntry(this.#out, replyHeaderBytes, this.#layers.size);
+      encodeRootEntry(this.#out, replyHeaderBytes, this.#layers.size, this.#validity);
       return this.#succeed(replyHeaderBytes + entryOutBytes);
     }
     const layer = /^[1-9][0-9]{0,9}$/.test(name) ? this.#layers.get(Number(name)) : undefined;
     if (layer === undefined) return this.#fail(errno.ENOENT);
-    encodeEntry(this.#out, replyHeaderBytes, layer.table, layer.slot, rootInode);
+    encodeEntry(this.#out, replyHeaderBytes, layer.table, layer.slot, rootInode, this.#validity);
     return this.#succeed(replyHeaderBytes + entryOutBytes);
   }
 
   #getattr(slot: number, inode: number): number {
-    if (slot === rootSlot) return this.#succeed(encodeRootAttrOut(this.#out, this.#layers.size));
+    if (slot === rootSlot) return this.#succeed(encodeRootAttrOut(this.#out, this.#layers.size, this.#validity));
     const layer = this.#layers.get(slot);
     if (layer === undefined || !isInode(layer.table, inode)) return this.#fail(errno.ESTALE);
-    return this.#succeed(encodeAttrOut(this.#out, layer.table, slot, inode));
+    return this.#succeed(encodeAttrOut(this.#out, layer.table, slot, inode, this.#validity));
   }
 
   #read(slot: number, inode: number, length: number): number {
@@ -267,7 +272,7 @@ export class Dispatcher {
     this.#effects.firstRead(layer.slot, inode, chunk);
   }
 
-  #readdir(slot: number, inode: number, length: number, plus: boolean): number {
+  #readdir(slot: number, inode: number, length: number, plus: Validity | undefined): number {
     if (length < readIn.end) return this.#fail(errno.EINVAL);
     const offset = getUint64(this.#in, readIn.offset);
     const asked = this.#in.getUint32(readIn.size, true);
@@ -334,7 +339,7 @@ export class Dispatcher {
 
   #init(length: number): number {
     if (length < requestHeaderBytes + 16) return this.#fail(errno.EPROTO);
-    const answer = answerInit(this.#in, this.#out, this.#options.readdirPlus);
+    const answer = answerInit(this.#in, this.#out, this.#readdirPlus);
     if (answer === undefined) return this.#fail(errno.EPROTO);
     if (answer.negotiated !== undefined) this.#effects.negotiated(answer.negotiated);
     return this.#succeed(answer.sizeBytes);

@@ -1,3 +1,4 @@
+import type { Validity } from './attributes.ts';
 import type { Miss } from './dispatch.ts';
 import type { Negotiated, ReaddirPlus } from './init.ts';
 
@@ -8,6 +9,7 @@ export interface WorkerData {
   /** Int32: see `control`. */
   readonly control: SharedArrayBuffer;
   readonly readdirPlus: ReaddirPlus;
+  readonly validity: Validity;
   readonly spliceReplies: boolean;
 }
 

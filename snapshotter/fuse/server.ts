@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { openEvent, signalEvent } from '../syscalls.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
+import { forever, type Validity } from './attributes.ts';
 import {
   abortConnection,
   closeDescriptor,
@@ -28,6 +29,8 @@ export interface FuseOptions {
   /** Threads that answer the kernel from shared memory. Default 1: a second one measured no faster, and costs memory. */
   readonly workers?: number;
   readonly readdirPlus?: ReaddirPlus;
+  /** Default: for good, since layers never change. */
+  readonly validity?: Partial<Validity>;
   /** Processes of other users may use the mount, as containers do. Default true. */
   readonly allowOther?: boolean;
   readonly readaheadKib?: number;
@@ -209,6 +212,7 @@ export class FuseServer {
       fuseFd: this.#fuseFd,
       control: this.#control.buffer as SharedArrayBuffer,
       readdirPlus: this.#options.readdirPlus ?? 'always',
+      validity: { ...forever, ...this.#options.validity },
       spliceReplies: this.#options.spliceReplies ?? true,
     };
     for (let index = 0; index < (this.#options.workers ?? 1); index++)

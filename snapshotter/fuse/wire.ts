@@ -111,9 +111,6 @@ export const errno = {
 export const rootSlot = 0;
 export const rootInode = 1;
 
-/** Layers never change, so the kernel may keep what it learnt: about 34 years, far below the limit of its clock. */
-export const foreverSec = 2 ** 30;
-
 const two32 = 2 ** 32;
 
 /** Two's complement below zero: times before 1970 are negative. */

@@ -26,7 +26,7 @@ const requestBytes = 128 * 1024;
 /** A bound, so that even a lost wake-up, or a process that just exits, waits no longer than this. */
 const pollLimitMs = 1000;
 
-const { fuseFd, wakeFd, control: shared, readdirPlus, spliceReplies } = workerData as WorkerData;
+const { fuseFd, wakeFd, control: shared, readdirPlus, validity, spliceReplies } = workerData as WorkerData;
 const port = parentPort!;
 const state = new Int32Array(shared);
 const input = Buffer.alloc(requestBytes);
@@ -51,7 +51,7 @@ const dispatcher = new Dispatcher(
     interrupt: (uniqueLow, uniqueHigh) => post({ kind: 'interrupt', uniqueLow, uniqueHigh }),
     negotiated: (negotiated) => post({ kind: 'negotiated', negotiated }),
   },
-  { readdirPlus },
+  { readdirPlus, validity },
 );
 
 let drained = 0;
