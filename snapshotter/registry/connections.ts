@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import buildConnector from 'undici/lib/core/connect.js';
 // Not the package's entry: fetch, WebSocket, caches and mocks would cost the daemon 13 MiB of memory.
 import Agent from 'undici/lib/dispatcher/agent.js';
 import { ResponseBody } from './body.ts';
 import { RegistryError, type RegistryErrorFields } from './error.ts';
 import type { Trust } from './host.ts';
+import { OpenSockets } from './open-sockets.ts';
 import { makeProxiedAgent, proxyRefusal } from './proxied-agent.ts';
 import { type ProxyChoice, type ProxyServer, proxyChoice } from './proxy.ts';
 import { tlsOptions } from './tls-options.ts';
@@ -44,6 +46,7 @@ export class Connections {
   readonly #perHost: number;
   readonly #proxyFor: ProxyChoice;
   readonly #agents = new Map<string, Dispatcher>();
+  readonly #sockets = new OpenSockets();
   #closed = false;
 
   constructor(options: { readonly maxConnectionsPerHost: number; readonly env: NodeJS.ProcessEnv }) {
@@ -129,7 +132,9 @@ export class Connections {
     this.#closed = true;
     const agents = [...this.#agents.values()];
     this.#agents.clear();
-    await Promise.all(agents.map((agent) => agent.destroy()));
+    const destroyed = Promise.all(agents.map((agent) => agent.destroy()));
+    this.#sockets.destroy();
+    await destroyed;
   }
 
   #agentFor(trust: Trust, isTls: boolean, proxy: ProxyServer | undefined): Dispatcher {
@@ -145,13 +150,15 @@ export class Connections {
 
   #makeAgent(trust: Trust, isTls: boolean, proxy: ProxyServer | undefined): Dispatcher {
     const limits = { perHost: this.#perHost, idleMs: idleConnectionMs, connectMs: longestConnectMs };
-    if (proxy !== undefined) return makeProxiedAgent(proxy, trust, isTls, limits);
+    if (proxy !== undefined) return makeProxiedAgent(proxy, trust, isTls, limits, this.#sockets);
+    // One HTTP/2 connection's flow-control window (512 KiB here) would cap a far registry at window / RTT.
+    const allowH2 = false;
+    const connect = buildConnector({ allowH2, timeout: longestConnectMs, ...(isTls ? tlsOptions(trust) : {}) });
     return new Agent({
       connections: this.#perHost,
-      // One HTTP/2 connection's flow-control window (512 KiB here) would cap a far registry at window / RTT.
-      allowH2: false,
+      allowH2,
       keepAliveTimeout: idleConnectionMs,
-      connect: { timeout: longestConnectMs, ...(isTls ? tlsOptions(trust) : {}) },
+      connect: this.#sockets.note(connect),
     });
   }
 }

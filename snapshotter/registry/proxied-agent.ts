@@ -1,8 +1,9 @@
-import type { Dispatcher } from 'undici';
+import type { buildConnector, Dispatcher } from 'undici';
 import connect from 'undici/lib/api/api-connect.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
 import ProxyAgent from 'undici/lib/dispatcher/proxy-agent.js';
 import type { Trust } from './host.ts';
+import type { OpenSockets } from './open-sockets.ts';
 import type { ProxyServer } from './proxy.ts';
 import { tlsOptions } from './tls-options.ts';
 
@@ -18,7 +19,12 @@ export function makeProxiedAgent(
   trust: Trust,
   isTls: boolean,
   limits: { readonly perHost: number; readonly idleMs: number; readonly connectMs: number },
+  sockets: OpenSockets,
 ): Dispatcher {
+  const noted = (options: object): object => {
+    const { connect } = options as { readonly connect: buildConnector.connector };
+    return { ...options, connect: sockets.note(connect) };
+  };
   return new ProxyAgent({
     uri: proxy.url.href,
     ...(proxy.authorization === undefined ? {} : { token: proxy.authorization }),
@@ -27,10 +33,10 @@ export function makeProxiedAgent(
     ...(isTls ? { requestTls: tlsOptions(trust) } : {}),
     ...(proxy.url.protocol === 'https:' ? { proxyTls: tlsOptions('verified') } : {}),
     factory: (origin, options) =>
-      new Pool(origin, { ...options, connections: limits.perHost, keepAliveTimeout: limits.idleMs }),
+      new Pool(origin, { ...noted(options), connections: limits.perHost, keepAliveTimeout: limits.idleMs }),
     // `connect` is a method of every dispatcher only where the package's entry has been loaded (see connections.ts).
     clientFactory: (origin, options) =>
-      Object.assign(new Pool(origin, { ...options, headersTimeout: longestTunnelMs }), { connect }),
+      Object.assign(new Pool(origin, { ...noted(options), headersTimeout: longestTunnelMs }), { connect }),
   });
 }
 

@@ -68,6 +68,7 @@ export class Transport {
   readonly #connections: Connections;
   readonly #userAgent: string;
   readonly #onRequest: ((report: RequestReport) => void) | undefined;
+  readonly #closing = new AbortController();
 
   constructor(options: TransportOptions = {}) {
     this.retry = { ...defaultRetryPolicy, ...options.retry };
@@ -122,10 +123,14 @@ export class Transport {
 
   /** Waits before retry number `retry` (from 1), at least as long as the server asked for. */
   async wait(retry: number, signal: AbortSignal, askedMs = 0): Promise<void> {
-    await this.clock.sleep(Math.max(askedMs, backoffMs(this.retry, retry, this.random)), signal);
+    const waitMs = Math.max(askedMs, backoffMs(this.retry, retry, this.random));
+    await this.clock.sleep(waitMs, AbortSignal.any([signal, this.#closing.signal]));
   }
 
+  /** Ends what is under way: requests, and waits for the next. */
   async close(): Promise<void> {
+    const fields = { operation: 'registry request', remedy: '' };
+    this.#closing.abort(new RegistryError('unreachable', 'the client is closed', fields));
     await this.#connections.close();
   }
 
