@@ -6,7 +6,7 @@
  * A cell is: seconds until the last read was served, requests, bytes fetched per byte used.
  */
 import { adaptivePolicy, singlePolicy, type WindowPolicy } from './fetch-window.ts';
-import { recordedTable, recording, replay, type SimulatedLink } from './testing/replay.ts';
+import { readsOfWholeTree, recordedTable, recording, replay, type SimulatedLink } from './testing/replay.ts';
 
 const links: readonly SimulatedLink[] = [
   { rttMs: 5, bandwidthMbps: 1000 },
@@ -29,13 +29,16 @@ const policies: Readonly<Record<string, WindowPolicy>> = {
   'floor 4': { ...adaptivePolicy, floorWindows: 4 },
   'share 0.2': { ...adaptivePolicy, unusedShare: 0.2 },
   'share 0.6': { ...adaptivePolicy, unusedShare: 0.6 },
+  'no sweep': { ...adaptivePolicy, sweepShare: 0 },
+  'sweep 0.3': { ...adaptivePolicy, sweepShare: 0.3 },
 };
 
 if (import.meta.main) printTable();
 
 function printTable(): void {
   const table = recordedTable();
-  for (const [name, reads] of Object.entries(recording.reads)) {
+  const all = { ...recording.reads, 'whole tree': readsOfWholeTree(table) };
+  for (const [name, reads] of Object.entries(all)) {
     const heads = links.map(({ rttMs, bandwidthMbps }) => `${rttMs} ms, ${bandwidthMbps} Mbit/s`.padEnd(20));
     console.log(`\n${name.padEnd(20)}${heads.join('')}`);
     for (const [label, policy] of Object.entries(policies)) {

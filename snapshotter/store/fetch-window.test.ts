@@ -4,7 +4,7 @@ import { adaptivePolicy, createFetchWindow, singlePolicy } from './fetch-window.
 import { createLinkEstimate } from './link-estimate.ts';
 import { indexMembers } from './member-index.ts';
 import { allocatePresence, markUsed } from './presence.ts';
-import { recordedTable, recording, replay } from './testing/replay.ts';
+import { readsOfWholeTree, recordedTable, recording, replay } from './testing/replay.ts';
 import { buildTestTable } from './testing/table.ts';
 
 const link = { rttMs: 30, bandwidthMbps: 200 };
@@ -19,6 +19,29 @@ for (const name of Object.keys(recording.reads)) {
     assert.ok(adaptive.fetchedBytes <= 1.4 * adaptive.usedBytes, `${adaptive.fetchedBytes} for ${adaptive.usedBytes}`);
   });
 }
+
+test('a reader of the whole layer in another order than the blob’s is given more and more', () => {
+  const table = recordedTable();
+  const near = { rttMs: 2.5, bandwidthMbps: 500 };
+  const reads = readsOfWholeTree(table);
+  const swept = replay(table, reads, adaptivePolicy, near);
+  const unswept = replay(table, reads, { ...adaptivePolicy, sweepShare: 0 }, near);
+  assert.ok(swept.requests <= 0.65 * unswept.requests, `${swept.requests} requests, ${unswept.requests} without`);
+  assert.ok(swept.totalMs < unswept.totalMs, `${swept.totalMs} ms, ${unswept.totalMs} without`);
+  assert.ok(swept.fetchedBytes <= 1.01 * swept.usedBytes, `${swept.fetchedBytes} bytes for ${swept.usedBytes}`);
+});
+
+test('sweeping costs who reads a part of the layer hardly any bytes', () => {
+  const table = recordedTable();
+  for (const reads of Object.values(recording.reads)) {
+    const swept = replay(table, reads, adaptivePolicy, link);
+    const unswept = replay(table, reads, { ...adaptivePolicy, sweepShare: 0 }, link);
+    assert.ok(
+      swept.fetchedBytes <= 1.03 * unswept.fetchedBytes,
+      `${swept.fetchedBytes}, ${unswept.fetchedBytes} without`,
+    );
+  }
+});
 
 /** Files of one member of `sizeBytes` each; `directoryOf` groups them. */
 function windowOver(count: number, sizeBytes: number, directoryOf: (file: number) => number) {

@@ -2,12 +2,7 @@ import type { InodeTable } from '../tree/inode-table.ts';
 import type { LinkEstimate } from './link-estimate.ts';
 import { chunksOf, type MemberIndex } from './member-index.ts';
 import { isUsed } from './presence.ts';
-
-/** Members [first, last], to be fetched by one ranged GET. */
-export interface Span {
-  readonly first: number;
-  readonly last: number;
-}
+import { contiguousSpans, mergeGapBytes, type Span } from './spans.ts';
 
 export interface FetchPlan {
   /** What was missed, and what follows it closely enough to come by the same request. */
@@ -32,6 +27,11 @@ export interface WindowPolicy {
   readonly streamWindows: number;
   /** ...up to this. */
   readonly mostWindows: number;
+  /**
+   * While fewer unasked bytes than this share of the used ones, less a window, are without a use, somebody reads all of
+   * the layer, in whatever order: what lies nearest in the blob comes as well, up to that share and `mostWindows`.
+   */
+  readonly sweepShare: number;
 }
 
 /** Chosen by fetch-policy.bench.ts over recorded runs. */
@@ -43,6 +43,7 @@ export const adaptivePolicy: WindowPolicy = {
   neighbourBytes: 48 * 1024,
   streamWindows: 0.25,
   mostWindows: 8,
+  sweepShare: 0.2,
 };
 
 /** One member at a time, as a reader without any foresight would fetch: what the adaptive policy is measured against. */
@@ -54,6 +55,7 @@ export const singlePolicy: WindowPolicy = {
   neighbourBytes: 0,
   streamWindows: 0,
   mostWindows: 0,
+  sweepShare: 0,
 };
 
 export interface FetchWindow {
@@ -63,17 +65,19 @@ export interface FetchWindow {
   accounts(): { readonly usedBytes: number; readonly unusedBytes: number };
 }
 
-/** Present members up to this size are fetched again rather than splitting a request around them. */
-export const mergeGapBytes = 16 * 1024;
 const keptStreams = 64;
 /** Neighbours that lie before the missed member delay it if they come by the same request: only so many do. */
 const mostDelayWindows = 0.05;
+/** Before this much was used beyond what is unused, a program that starts looks like one that reads everything. */
+const sweepOnsetWindows = 1;
+/** A sweep looks for members that are missing no further away than this many times what it may fetch. */
+const sweepReach = 4;
 
 /**
  * How much more than was asked for to fetch on a miss. Fetching less than bandwidth x RTT does not pay, since the
  * request costs its round trip anyway; fetching what nobody reads wastes the link. So a miss brings the rest of its
- * file, its neighbours in the directory, and more and more of what follows while a reader goes on sequentially; all
- * bounded by a budget that only use refills: total bytes stay within (1 + unusedShare) of what was read plus the floor,
+ * file, its neighbours in the directory, more and more of what follows while a reader goes on sequentially, and of what
+ * lies around while nearly all that was fetched unasked is used (tar, whose order is not the blob's); all bounded by a budget that only use refills: total bytes stay within (1 + unusedShare) of what was read plus the floor,
  * however badly the guesses turn out.
  */
 export function createFetchWindow(
@@ -101,12 +105,34 @@ export function createFetchWindow(
     });
   }
 
+  /** What precedes the missed member in its span by more than `mostDelayBytes` comes by a request of its own. */
+  function planOf(members: number[], first: number, mostDelayBytes: number): FetchPlan {
+    const spans = contiguousSpans(
+      table,
+      members.sort((a, b) => a - b),
+    );
+    const at = spans.findIndex((span) => span.first <= first && first <= span.last);
+    const [demand] = spans.splice(at, 1) as [Span];
+    if (table.memberOffset[first]! - table.memberOffset[demand.first]! <= mostDelayBytes) {
+      return { demand, ahead: spans };
+    }
+    const before = { first: demand.first, last: first - 1 };
+    return { demand: { first, last: demand.last }, ahead: [before, ...spans] };
+  }
+
   return {
     plan(first, last, isFree) {
       settleAccounts();
       for (let member = first; member <= last; member++) if (isFree(member)) usedBytes += sizeOf(member);
       const windowBytes = link.windowBytes();
       let budgetBytes = policy.floorWindows * windowBytes + policy.unusedShare * usedBytes - unusedBytes;
+      const taken: number[] = [];
+      const take = (member: number): void => {
+        budgetBytes -= sizeOf(member);
+        unusedBytes += sizeOf(member);
+        unused.push(member);
+        taken.push(member);
+      };
       /** Takes members from `from` on in steps of `step` while they are wanted and bytes allow; returns the last. */
       const reach = (from: number, step: 1 | -1, limitBytes: number, isWanted: (member: number) => boolean): number => {
         let spentBytes = 0;
@@ -121,12 +147,23 @@ export function createFetchWindow(
             continue;
           }
           skippedBytes = 0;
-          budgetBytes -= sizeOf(member);
-          unusedBytes += sizeOf(member);
-          unused.push(member);
+          take(member);
           end = member;
         }
         return end;
+      };
+      /** Takes missing members from `from` on, over what is here between them; returns the bytes that are left of the limit. */
+      const sweep = (from: number, step: 1 | -1, limitBytes: number): number => {
+        let leftBytes = limitBytes;
+        let pathBytes = sweepReach * limitBytes;
+        for (let member = from + step; member >= 0 && member < table.memberCount && pathBytes > 0; member += step) {
+          pathBytes -= sizeOf(member);
+          if (!isFree(member)) continue;
+          if (sizeOf(member) > leftBytes) break;
+          leftBytes -= sizeOf(member);
+          take(member);
+        }
+        return leftBytes;
       };
 
       const inode = inodeOf(last);
@@ -140,12 +177,16 @@ export function createFetchWindow(
       streams.delete(first);
       if (earned !== undefined) end = reach(end, 1, Math.min(earned * windowBytes, budgetBytes), () => true);
       const begin = reach(first, -1, neighbourBytes(), isNeighbour);
+      const sweepBytes = Math.min(
+        policy.sweepShare * usedBytes - unusedBytes - sweepOnsetWindows * windowBytes,
+        policy.mostWindows * windowBytes,
+      );
+      if (sweepBytes > 0) sweep(begin, -1, sweep(end, 1, sweepBytes));
 
       streams.set(end + 1, Math.min(earned === undefined ? policy.streamWindows : 2 * earned, policy.mostWindows));
       if (streams.size > keptStreams) streams.delete(streams.keys().next().value!);
-      const delayBytes = table.memberOffset[first]! - table.memberOffset[begin]!;
-      if (delayBytes <= mostDelayWindows * windowBytes) return { demand: { first: begin, last: end }, ahead: [] };
-      return { demand: { first, last: end }, ahead: [{ first: begin, last: first - 1 }] };
+      for (let member = first; member <= last; member++) taken.push(member);
+      return planOf(taken, first, mostDelayWindows * windowBytes);
     },
     accounts() {
       settleAccounts();

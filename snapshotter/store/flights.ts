@@ -2,11 +2,12 @@ import { performance } from 'node:perf_hooks';
 import type { BlobSource } from '../registry/blob.ts';
 import { StoreError } from './error.ts';
 import { streamMembers } from './fetch-run.ts';
-import { type FetchWindow, mergeGapBytes, type Span } from './fetch-window.ts';
+import type { FetchWindow } from './fetch-window.ts';
 import type { LinkEstimate } from './link-estimate.ts';
 import type { ChunkTarget } from './member-reader.ts';
 import type { FetchMetrics, FetchPriority } from './metrics.ts';
 import { type FetchScheduler, moreUrgent, type Ticket } from './scheduler.ts';
+import { contiguousSpans, type Span } from './spans.ts';
 
 export interface FlightContext {
   readonly target: ChunkTarget;
@@ -68,11 +69,7 @@ export class Flights {
   ): { joined: boolean; done: Promise<void> } {
     if (this.#aborter.signal.aborted) return { joined: false, done: Promise.reject(this.#closedError()) };
     const needed = members.filter((member) => !this.#join(member, priority));
-    for (const span of contiguousSpans(
-      needed,
-      (member) => this.#offsetOf(member),
-      (member) => this.#endOf(member),
-    )) {
+    for (const span of contiguousSpans(this.#context.target.table, needed)) {
       if (priority !== 'demand') {
         this.#start(span, priority);
         continue;
@@ -228,11 +225,7 @@ export class Flights {
   #ownedSpan(run: Run): Span | undefined {
     const owned: number[] = [];
     for (let member = run.first; member <= run.last; member++) if (this.#owner.get(member) === run) owned.push(member);
-    const [head, ...rest] = contiguousSpans(
-      owned,
-      (member) => this.#offsetOf(member),
-      (member) => this.#endOf(member),
-    );
+    const [head, ...rest] = contiguousSpans(this.#context.target.table, owned);
     for (const span of rest) {
       for (let member = span.first; member <= span.last; member++) {
         if (this.#owner.get(member) !== run) continue;
@@ -320,18 +313,3 @@ export class Flights {
 
 /** Bytes that arrived over a link, all layers together: with several streams at once, one stream's rate is not the link's. */
 const arrived = new WeakMap<LinkEstimate, number>();
-
-/** Ascending members as spans, joined across gaps not worth a request of their own. */
-function contiguousSpans(
-  members: readonly number[],
-  offsetOf: (m: number) => number,
-  endOf: (m: number) => number,
-): Span[] {
-  const spans: { first: number; last: number }[] = [];
-  for (const member of members) {
-    const span = spans.at(-1);
-    if (span !== undefined && offsetOf(member) - endOf(span.last) <= mergeGapBytes) span.last = member;
-    else spans.push({ first: member, last: member });
-  }
-  return spans;
-}
