@@ -31,6 +31,7 @@ const libcUmount2 = libc.func('int umount2(const char *target, int flags)');
 export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
+export const MS_REMOUNT = 32;
 export const MS_NOATIME = 1024;
 export const MNT_DETACH = 2;
 

@@ -1,19 +1,25 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { MS_NODEV, MS_RDONLY, mountFilesystem, type SyscallError, unmountFilesystem } from '../syscalls.ts';
+import { MS_NODEV, MS_RDONLY, MS_REMOUNT, mountFilesystem, type SyscallError, unmountFilesystem } from '../syscalls.ts';
 
 export interface ImageMount {
   readonly imagePath: string;
   readonly path: string;
   /** The data file; undefined for a layer without content. */
   readonly device: string | undefined;
+  /** While there are holes: more makes fewer and larger events. */
   readonly readaheadKib: number;
+  /** See `readDirectly`. */
+  readonly isDirect: boolean;
 }
 
 /** A directory for each EROFS superblock that lives, mounted or kept by an overlay, in any mount namespace. */
 const superblocksPath = '/sys/fs/erofs';
 const bdiPath = '/sys/class/bdi';
+const flags = MS_RDONLY | MS_NODEV;
+/** Nobody reads ahead below these mounts. 512 took 1.24 times overlayfs's time over a cold GiB, this 1.14, 2048 1.12. */
+const directReadaheadKib = 1024;
 
 /** One at a time, so that what appears under /sys meanwhile is this mount's. */
 let mounting: Promise<unknown> = Promise.resolve();
@@ -28,14 +34,33 @@ export function mountImage(mount: ImageMount): Promise<readonly string[]> {
   return result;
 }
 
-async function mountOne({ imagePath, path, device, readaheadKib }: ImageMount): Promise<readonly string[]> {
+async function mountOne({ imagePath, path, device, readaheadKib, isDirect }: ImageMount): Promise<readonly string[]> {
   const before = new Set(listSuperblocks());
-  await mountFilesystem(imagePath, path, 'erofs', MS_RDONLY | MS_NODEV, device === undefined ? '' : `device=${device}`);
+  await mountFilesystem(imagePath, path, 'erofs', flags, device === undefined ? '' : `device=${device}`);
   const appeared = listSuperblocks().filter((name) => !before.has(name));
-  // Fewer and larger events. Where /sys cannot be written, 128 KiB stay.
-  if (appeared.length === 1)
-    await writeFile(join(bdiPath, appeared[0]!, 'read_ahead_kb'), String(readaheadKib)).catch(() => {});
+  // More than one: some are other processes', and their settings are theirs.
+  const own = appeared.length === 1 ? appeared : [];
+  if (isDirect) await readDirectly(path, own);
+  else await setReadahead(own, readaheadKib);
   return appeared;
+}
+
+/**
+ * From now on a mount's reads bypass the page cache of its data file, which must have no holes. Then content is in memory
+ * once, not twice, and a read of a cold page does not wait for the block layer's worker thread: inside EROFS's own read
+ * the kernel leaves the data file's request to that (4 KiB random reads: 1.1 times ext4's time, 1.3 to 1.6 without).
+ */
+export async function readDirectly(path: string, superblocks: readonly string[]): Promise<void> {
+  await mountFilesystem('none', path, 'erofs', flags | MS_REMOUNT, 'directio').catch((error: SyscallError) => {
+    // A kernel without this option, or no longer mounted.
+    if (error.code !== 'EINVAL') throw error;
+  });
+  await setReadahead(superblocks, directReadaheadKib);
+}
+
+/** Where /sys cannot be written, 128 KiB stay. */
+async function setReadahead(superblocks: readonly string[], kib: number): Promise<void> {
+  for (const name of superblocks) await writeFile(join(bdiPath, name, 'read_ahead_kb'), String(kib)).catch(() => {});
 }
 
 /** Unmounts; nothing mounted there is as good. Rejects with SyscallError EBUSY where files are open. */

@@ -40,16 +40,17 @@ async function serve(
   const imagePath = await writeImageFile(directory, layer.table);
   const errors: unknown[] = [];
   const asked: { offset: number; sizeBytes: number }[] = [];
-  const server = new ErofsServer(join(directory, 'mnt'), { onError: (error) => errors.push(error) });
+  const onError = (error: unknown) => void errors.push(error);
+  const server = new ErofsServer(join(directory, 'mnt'), { onError, directDelayMs: 0 });
   t.after(async () => {
     await server.close();
     for (const path of listErofsMounts().filter((point) => point.startsWith(directory))) await unmountImage(path, 2);
     layer.close();
     rmSync(directory, { recursive: true, force: true });
   });
-  const add = (slot: number) =>
+  const add = (slot: number, isComplete = false) =>
     server.addLayer(
-      { slot, table: layer.table, present: layer.present, dataFd: layer.dataFd, dataPath, imagePath },
+      { slot, table: layer.table, present: layer.present, dataFd: layer.dataFd, dataPath, imagePath, isComplete },
       {
         async ensure(offset, sizeBytes) {
           asked.push({ offset, sizeBytes });
@@ -126,6 +127,26 @@ test('a complete layer is read without asking', limit, async (t) => {
     await server.removeLayer(7);
     assert.equal(await checksums(root), await expectedChecksums());
   });
+});
+
+test('a layer that became complete under an overlay is soon read past the page cache of its data', limit, async (t) => {
+  const { directory, path, server, layer, errors } = await serve(t);
+  await withOverlay(directory, path, async (root) => {
+    assert.equal(isReadDirectly(path), false);
+    layer.fill();
+    server.releaseGuard(7);
+    while (!isReadDirectly(path)) await delay(10);
+    assert.equal(await checksums(root), await expectedChecksums());
+  });
+  assert.deepEqual(errors, []);
+});
+
+test('a layer mounted when it is complete already is read so from the beginning', limit, async (t) => {
+  const { layer, add } = await serve(t);
+  layer.fill();
+  const path = await add(8, true);
+  assert.equal(isReadDirectly(path), true);
+  assert.equal(await checksums(path), await expectedChecksums());
 });
 
 test('a layer under an overlay is not let go: it stays mounted and its holes are filled', limit, async (t) => {
@@ -210,6 +231,13 @@ test('an image file is written once and written again when it is not of this tre
   await writeImageFile(directory, other.table);
   assert.notDeepEqual(readFileSync(path), first);
 });
+
+function isReadDirectly(path: string): boolean {
+  const line = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .find((mount) => mount.split(' ')[1] === path);
+  return line?.split(' ')[3]?.split(',').includes('directio') ?? false;
+}
 
 async function withOverlay(directory: string, lower: string, use: (root: string) => Promise<void>): Promise<void> {
   const [root, upper, work] = ['root', 'upper', 'work'].map((name) => join(directory, name)) as [

@@ -9,7 +9,7 @@ import { ErofsError } from './error.ts';
 import { encodeResponse, responseSizeBytes } from './events.ts';
 import { markFile, openGroup, unmarkFile } from './fanotify-calls.ts';
 import { control, type EventWorkerData, type MessageFromEventWorker, type MessageToEventWorker } from './message.ts';
-import { isMounted, isSuperblockAlive, mountImage, unmountImage } from './mount.ts';
+import { isMounted, isSuperblockAlive, mountImage, readDirectly, unmountImage } from './mount.ts';
 
 export interface ErofsLayer {
   readonly slot: number;
@@ -20,6 +20,8 @@ export interface ErofsLayer {
   readonly dataPath: string;
   /** The EROFS image of the table (image.ts), whose extra device is the data file. */
   readonly imagePath: string;
+  /** Every byte has been there for long: what filling left in the page cache is no reason to read through it. */
+  readonly isComplete?: boolean;
 }
 
 export interface ErofsReader {
@@ -35,6 +37,8 @@ export interface ErofsServerOptions {
   /** A read whose data does not come within this fails with EIO. Default 300,000. */
   readonly missLimitMs?: number;
   readonly readaheadKib?: number;
+  /** How long a layer is read through the page cache of its data file after it is complete. Default 60,000. */
+  readonly directDelayMs?: number;
 }
 
 interface Mounted {
@@ -46,10 +50,14 @@ interface Mounted {
   /** Names of all superblocks that may still read the data file: overlays keep one alive after its mount is gone. */
   superblocks: readonly string[];
   guarded: boolean;
+  isDirect: boolean;
+  directTimer: NodeJS.Timeout | undefined;
 }
 
 const defaultMissLimitMs = 300_000;
 const defaultReadaheadKib = 512;
+/** A container that starts while its layers fill finds what it reads next in memory. */
+const defaultDirectDelayMs = 60_000;
 const passingUseMs = 1000;
 const passingUseStepMs = 20;
 const releaseGraceMs = 2000;
@@ -115,6 +123,8 @@ export class ErofsServer {
       fills: new AbortController(),
       superblocks: superblocks ?? [],
       guarded: true,
+      isDirect: false,
+      directTimer: undefined,
     };
     this.#mounted.set(layer.slot, mounted);
     this.#post({
@@ -152,6 +162,11 @@ export class ErofsServer {
     if (!mounted?.guarded) return;
     unmarkFile(this.groupFd, mounted.layer.dataPath);
     mounted.guarded = false;
+    if (mounted.isDirect) return;
+    const delayMs = this.#options.directDelayMs ?? defaultDirectDelayMs;
+    mounted.directTimer = setTimeout(() => {
+      readDirectly(mounted.path, mounted.superblocks).catch((error) => this.#report(error));
+    }, delayMs).unref();
   }
 
   /**
@@ -213,7 +228,10 @@ export class ErofsServer {
     await this.#exited;
     // Each answers its reader through the group: a reader left unanswered would go on with zeros once it closes.
     await Promise.race([Promise.allSettled(this.#fills), delay(releaseGraceMs, undefined, { ref: false })]);
-    for (const { fills } of this.#mounted.values()) fills.abort();
+    for (const { fills, directTimer } of this.#mounted.values()) {
+      fills.abort();
+      clearTimeout(directTimer);
+    }
     await Promise.allSettled(this.#fills);
     closeSync(this.#wakeFd);
     closeSync(this.groupFd);
@@ -223,13 +241,16 @@ export class ErofsServer {
     const { imagePath, dataPath, table } = mounted.layer;
     const device = table.dataSizeBytes > 0 ? dataPath : undefined;
     const readaheadKib = this.#options.readaheadKib ?? defaultReadaheadKib;
-    const superblocks = await mountImage({ imagePath, path: mounted.path, device, readaheadKib });
+    mounted.isDirect = mounted.layer.isComplete === true;
+    const { path, isDirect } = mounted;
+    const superblocks = await mountImage({ imagePath, path, device, readaheadKib, isDirect });
     mounted.superblocks = [...mounted.superblocks, ...superblocks];
   }
 
   async #forget(mounted: Mounted): Promise<void> {
     const { slot } = mounted.layer;
     mounted.fills.abort();
+    clearTimeout(mounted.directTimer);
     try {
       this.releaseGuard(slot);
     } catch {

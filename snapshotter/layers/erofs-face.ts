@@ -13,7 +13,7 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = { next: 1,
       const { table, present, dataFd, dataPath } = store;
       const imagePath = await writeImageFile(store.directory, table);
       const path = await server.addLayer(
-        { slot, table, present, dataFd, dataPath, imagePath },
+        { slot, table, present, dataFd, dataPath, imagePath, isComplete: store.complete },
         reader,
         left?.superblocks,
       );

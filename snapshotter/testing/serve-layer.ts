@@ -43,7 +43,7 @@ async function showByFuse(shown: PlainLayer, name: string, options: FuseOptions)
   return server.addLayer({ slot, table: shown.table, present: shown.present, dataFd: shown.dataFd }, reader);
 }
 
-/** Complete, and so out of the guard's reach, as the daemon leaves a layer that was filled. */
+/** Complete, and so out of the guard's reach and read directly, as the daemon mounts a layer that was filled. */
 async function showByErofs(shown: PlainLayer, name: string): Promise<string> {
   const imagePath = join(request.directory, `${name}.image`);
   const image = openSync(imagePath, 'w');
@@ -52,7 +52,7 @@ async function showByErofs(shown: PlainLayer, name: string): Promise<string> {
   const server = new ErofsServer(join(request.directory, name), { onError });
   closers.push(() => server.close());
   const { table, present, dataFd } = shown;
-  const path = await server.addLayer({ slot, table, present, dataFd, dataPath, imagePath }, reader);
+  const path = await server.addLayer({ slot, table, present, dataFd, dataPath, imagePath, isComplete: true }, reader);
   server.releaseGuard(slot);
   return path;
 }
