@@ -14,7 +14,8 @@ export interface Sample {
 
 /**
  * Times a row on every view, once a round each, in another order every round, so that whatever else the machine does hits
- * all alike. Warm: after one run that is not counted. Cold: caches dropped before each.
+ * all alike. Warm: each right after a run that is not counted, for the page cache may be taken back while the others have
+ * their turn (a virtual machine's host does so with DAMON, and "warm" reads came from the disk). Cold: caches dropped before.
  */
 export async function measureRow(
   row: Row,
@@ -23,14 +24,11 @@ export async function measureRow(
   { rounds, random }: { readonly rounds: number; readonly random: Random },
   signal: AbortSignal,
 ): Promise<Sample[]> {
-  if (condition === 'warm') for (const view of views) await row.run(view.root, signal);
   const samples: Sample[] = [];
   for (let round = 1; round <= rounds; round++) {
     const bench = new Bench({ name: row.key, iterations: 1, time: 0, warmup: false, throws: true, signal });
-    const beforeEach = async () => {
-      if (condition === 'cold') await dropCaches(signal);
-    };
     for (const { backend, root } of shuffle(views, random)) {
+      const beforeEach = () => (condition === 'cold' ? dropCaches(signal) : row.run(root, signal));
       bench.add(backend, () => row.run(root, signal), { async: true, beforeEach });
     }
     await bench.run();
