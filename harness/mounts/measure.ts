@@ -9,6 +9,7 @@ export interface Sample {
   readonly condition: Condition;
   readonly backend: string;
   readonly round: number;
+  /** Of one run. */
   readonly durationMs: number;
 }
 
@@ -24,18 +25,22 @@ export async function measureRow(
   { rounds, random }: { readonly rounds: number; readonly random: Random },
   signal: AbortSignal,
 ): Promise<Sample[]> {
+  const runs = condition === 'warm' ? (row.warmRuns ?? 1) : 1;
   const samples: Sample[] = [];
   for (let round = 1; round <= rounds; round++) {
     const bench = new Bench({ name: row.key, iterations: 1, time: 0, warmup: false, throws: true, signal });
     for (const { backend, root } of shuffle(views, random)) {
       const beforeEach = () => (condition === 'cold' ? dropCaches(signal) : row.run(root, signal));
-      bench.add(backend, () => row.run(root, signal), { async: true, beforeEach });
+      const runAll = async () => {
+        for (let run = 0; run < runs; run++) await row.run(root, signal);
+      };
+      bench.add(backend, runAll, { async: true, beforeEach });
     }
     await bench.run();
     signal.throwIfAborted();
     for (const { name, result } of bench.tasks) {
       if (result.state !== 'completed') continue;
-      samples.push({ row: row.key, condition, backend: name, round, durationMs: result.latency.mean });
+      samples.push({ row: row.key, condition, backend: name, round, durationMs: result.latency.mean / runs });
     }
   }
   return samples;
