@@ -53,13 +53,21 @@ function mountsChart(summary: readonly MountsDatum[]): Chart {
     field: 'backend',
     type: 'nominal' as const,
     scale: { domain: backends, range: ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9'] },
-    legend: { title: null, orient: 'top' as const, direction: 'horizontal' as const, symbolType: 'circle', offset: 14 },
+    legend: {
+      title: null,
+      orient: 'top' as const,
+      direction: 'horizontal' as const,
+      symbolType: 'circle',
+      symbolOpacity: 1,
+      labelExpr: 'upper(datum.label)',
+      offset: 14,
+    },
   };
   const reach = values.flatMap(({ ratio, target }) => [ratio, target ?? ratio, 1]);
   const x = {
     type: 'quantitative' as const,
     scale: { type: 'log' as const, domain: [Math.min(...reach) / 1.1, Math.max(...reach) * 1.1], nice: false },
-    axis: { title: 'times overlayfs on unpacked files (log)', values: logTicks([1, 1.5, 2, 3, 5]), format: '~g' },
+    axis: { title: 'times overlayfs on unpacked files (log)', values: logTicks([1, 1.5, 2, 3, 5, 7]), format: '~g' },
   };
   const plots = Object.keys(conditionTitles).flatMap((condition) => {
     const own = values.filter((datum) => datum.condition === condition);
@@ -82,7 +90,7 @@ function mountsChart(summary: readonly MountsDatum[]): Chart {
           { mark: { type: 'rule' as const, color: quietInk, strokeDash: [3, 3] }, encoding: { x: { datum: 1 } } },
           {
             transform: [{ filter: 'isValid(datum.target)' }],
-            mark: { type: 'tick' as const, thickness: 2, size: 10 },
+            mark: { type: 'tick' as const, thickness: 2, size: 10, opacity: 1 },
             encoding: { x: { ...x, field: 'target' }, y, yOffset, color },
           },
           {
@@ -97,7 +105,7 @@ function mountsChart(summary: readonly MountsDatum[]): Chart {
   return {
     name: 'mounts',
     title: 'What a lazy mount costs',
-    subtitle: 'read through an overlay as a container does; dots: medians, ticks: the most it may be',
+    subtitle: 'read through an overlay as a container does; dots: medians of the ratios, bars: limits',
     caption: 'Reproduce: npm ci && npm run bench:mounts',
     description: 'Times of reading a tree through EROFS and FUSE, as multiples of overlayfs on unpacked files',
     spec,
