@@ -77,8 +77,9 @@ const sweepReach = 4;
  * How much more than was asked for to fetch on a miss. Fetching less than bandwidth x RTT does not pay, since the
  * request costs its round trip anyway; fetching what nobody reads wastes the link. So a miss brings the rest of its
  * file, its neighbours in the directory, more and more of what follows while a reader goes on sequentially, and of what
- * lies around while nearly all that was fetched unasked is used (tar, whose order is not the blob's); all bounded by a budget that only use refills: total bytes stay within (1 + unusedShare) of what was read plus the floor,
- * however badly the guesses turn out.
+ * lies around while nearly all that was fetched unasked is used (tar, whose order is not the blob's). All of it is bounded
+ * by a budget that only use refills: total bytes stay within (1 + unusedShare) of what was read plus the floor, however
+ * badly the guesses turn out.
  */
 export function createFetchWindow(
   table: InodeTable,
