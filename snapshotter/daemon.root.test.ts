@@ -37,6 +37,15 @@ async function runMain(...args: string[]) {
   );
 }
 
+test('a daemon that is told twice to stop stops once', limit, async (t) => {
+  const directory = scratch(t);
+  const daemon = await startDaemon(directory, { config: fuse });
+  const stopped = [daemon.stop('SIGTERM'), daemon.stop('SIGTERM'), daemon.stop('SIGINT')];
+  assert.deepEqual(await Promise.all(stopped), [0, 0, 0]);
+  assert.deepEqual(mountsBelow(directory), []);
+  assert.equal(daemon.log().match(/"msg":"stopped"/g)?.length, 1);
+});
+
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   test(`${signal} unmounts everything, exits 0 and keeps the snapshots`, limit, async (t) => {
     const directory = scratch(t);

@@ -1,79 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { preadDescriptor } from '../syscalls.ts';
-import type { Validity } from './attributes.ts';
-import { Dispatcher, type Miss } from './dispatch.ts';
-import type { Negotiated } from './init.ts';
-import { createPlainLayer, type Entry } from './testing/plain-layer.ts';
+import { test } from 'node:test';
+import { Dispatcher } from './dispatch.ts';
+import { errorOf, setUp } from './testing/dispatch-bench.ts';
 import { nameBody, type RequestFields, readBody, writeRequest, xattrBody } from './testing/request.ts';
 import { errno, opcode } from './wire.ts';
-
-const directory = mkdtempSync(join(tmpdir(), 'fuse-dispatch-'));
-const closers: (() => void)[] = [];
-after(() => {
-  for (const close of closers) close();
-  rmSync(directory, { recursive: true });
-});
-
-const entries: Entry[] = [
-  { path: '', mode: 0o040755, mtimeSec: 5 },
-  { path: 'bin', mode: 0o120777, target: 'usr/bin' },
-  { path: 'etc', mode: 0o040750, uid: 7, gid: 8, xattrs: { 'trusted.overlay.opaque': Buffer.from('y') } },
-  { path: 'etc/passwd', mode: 0o100644, content: Buffer.from('root:x:0:0\n'), mtimeSec: -1, mtimeNsec: 999 },
-  { path: 'etc/shadow', mode: 0o100600, content: Buffer.alloc(10000, 's') },
-  { path: 'etc/\u00e9t\u00e9', mode: 0o100644 },
-  { path: 'gone', mode: 0o020000, rdev: 0 },
-  { path: 'null', mode: 0o020666, rdev: 0x103 },
-  {
-    path: 'ping',
-    mode: 0o104755,
-    content: Buffer.from('elf'),
-    xattrs: { 'security.capability': Buffer.from('0100000200200000', 'hex'), 'user.empty': Buffer.alloc(0) },
-  },
-  { path: 'pong', mode: 0o104755, linkTo: 'ping' },
-];
-
-function setUp(slot = 3, isRecording = false, validity?: Validity) {
-  const layer = createPlainLayer(entries, join(directory, `data-${closers.length}`), 4096);
-  closers.push(layer.close);
-  const input = Buffer.alloc(8192);
-  const output = Buffer.alloc(16 + 65536);
-  const seen = {
-    misses: [] as Miss[],
-    firstReads: [] as number[][],
-    interrupts: [] as number[][],
-    negotiated: [] as Negotiated[],
-  };
-  const dispatcher = new Dispatcher(
-    input,
-    output,
-    {
-      pread: (fd, reply, sizeBytes, offset) => preadDescriptor(fd, reply.subarray(16), sizeBytes, offset),
-      miss: (miss) => seen.misses.push(miss),
-      firstRead: (...read) => seen.firstReads.push(read),
-      interrupt: (...unique) => seen.interrupts.push(unique),
-      negotiated: (negotiated) => seen.negotiated.push(negotiated),
-    },
-    { readdirPlus: 'always', ...(validity === undefined ? {} : { validity }) },
-  );
-  dispatcher.addLayer({
-    slot,
-    table: layer.table,
-    present: layer.bits,
-    dataFd: layer.dataFd,
-    seen: isRecording ? new Int32Array(8) : undefined,
-  });
-  const ask = (fields: RequestFields): Buffer => {
-    const length = dispatcher.handle(writeRequest(input, { slot, ...fields }));
-    return Buffer.from(output.subarray(0, length));
-  };
-  return { layer, dispatcher, ask, seen, input, output, slot };
-}
-
-const errorOf = (reply: Buffer) => Math.abs(reply.readInt32LE(4));
 
 test('LOOKUP answers an entry byte for byte', () => {
   const { ask, layer } = setUp();
@@ -276,69 +206,6 @@ test('the first read of each file is reported once, with its chunk', () => {
     [slot, shadow, layer.table.firstChunk[shadow]! + 2],
     [slot, passwd, layer.table.firstChunk[passwd]!],
   ]);
-});
-
-function namesOf(reply: Buffer, plus: boolean): { name: string; inode: number; next: number; nodeid: number }[] {
-  const listed = [];
-  for (let at = 16; at < reply.length; ) {
-    const head = at + (plus ? 128 : 0);
-    const length = reply.readUInt32LE(head + 16);
-    listed.push({
-      name: reply.toString('utf8', head + 24, head + 24 + length),
-      inode: reply.readUInt32LE(head),
-      next: reply.readUInt32LE(head + 8),
-      nodeid: plus ? reply.readUInt32LE(at) : -1,
-    });
-    at = head + ((24 + length + 7) & ~7);
-  }
-  return listed;
-}
-
-for (const plus of [false, true])
-  test(`READDIR${plus ? 'PLUS' : ''} lists a directory piece by piece, each name once`, () => {
-    const { ask, layer } = setUp();
-    const code = plus ? opcode.READDIRPLUS : opcode.READDIR;
-    const names: string[] = [];
-    for (let offset = 0; ; ) {
-      const listed = namesOf(ask({ opcode: code, body: readBody(offset, plus ? 330 : 70) }), plus);
-      if (listed.length === 0) break;
-      assert.ok(listed.length <= 2);
-      for (const { name, inode, nodeid } of listed) {
-        names.push(name);
-        if (name === '.' || name === '..') assert.ok(!plus || nodeid === 0);
-        else {
-          assert.equal(inode, layer.inodeOf(name));
-          if (plus) assert.equal(nodeid, inode);
-        }
-      }
-      offset = listed.at(-1)!.next;
-    }
-    assert.deepEqual(names, ['.', '..', 'bin', 'etc', 'gone', 'null', 'ping', 'pong']);
-  });
-
-test('the root lists its layers in order of their slots, and goes on where it was', () => {
-  const { ask, dispatcher, layer } = setUp(30);
-  for (const slot of [4, 100])
-    dispatcher.addLayer({ slot, table: layer.table, present: layer.bits, dataFd: layer.dataFd, seen: undefined });
-  const first = namesOf(ask({ opcode: opcode.READDIR, slot: 0, body: readBody(0, 4096) }), false);
-  assert.deepEqual(
-    first.map(({ name }) => name),
-    ['.', '..', '4', '30', '100'],
-  );
-  dispatcher.removeLayer(4);
-  const rest = namesOf(ask({ opcode: opcode.READDIR, slot: 0, body: readBody(first[2]!.next, 4096) }), false);
-  assert.deepEqual(
-    rest.map(({ name }) => name),
-    ['30', '100'],
-  );
-});
-
-test('READDIR of a file and READLINK of a directory are refused', () => {
-  const { ask, layer } = setUp();
-  const passwd = layer.inodeOf('etc/passwd');
-  assert.equal(errorOf(ask({ opcode: opcode.READDIR, inode: passwd, body: readBody(0, 4096) })), errno.ENOTDIR);
-  assert.equal(errorOf(ask({ opcode: opcode.READLINK })), errno.EINVAL);
-  assert.equal(ask({ opcode: opcode.READLINK, inode: layer.inodeOf('bin') }).toString('utf8', 16), 'usr/bin');
 });
 
 test('extended attributes: value, size, too small a buffer, absent, and the list', () => {

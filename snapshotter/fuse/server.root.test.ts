@@ -57,6 +57,19 @@ test('names come and go: a listed root shows a layer that is added and loses one
   await assert.rejects(server.addLayer({ slot: 5000, ...fields }, { ensure: async () => {} }), { code: 'slot-used' });
 });
 
+test('two hundred layers at once are shown, read and removed', limit, async () => {
+  const { server, layer } = await serve([directoryEntry, { path: 'here', mode: 0o100644, content: Buffer.from('x') }]);
+  layer.fill();
+  const fields = { table: layer.table, present: layer.present, dataFd: layer.dataFd };
+  const slots = Array.from({ length: 200 }, (_, index) => 6000 + index);
+  const paths: string[] = [];
+  for (const slot of slots) paths.push(await server.addLayer({ slot, ...fields }, { ensure: async () => {} }));
+  const files = paths.map((path) => join(path, 'here'));
+  assert.equal(await output('cat', ...files), 'x'.repeat(200));
+  await Promise.all(slots.map((slot) => server.removeLayer(slot)));
+  assert.equal((await execa('stat', [files[199]!], { reject: false })).exitCode, 1);
+});
+
 test('overlayfs sees whiteouts, opaque directories and file capabilities, and copies up', limit, async () => {
   const opaque = { 'trusted.overlay.opaque': Buffer.from('y') };
   const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex');

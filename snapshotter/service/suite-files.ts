@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chownSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Change, checkLayers, type SuiteCase, type SuiteContext } from './testing/suite-context.ts';
@@ -97,6 +98,26 @@ export const fileCases: readonly SuiteCase[] = [
           renameSync(join(root, 'somefiles/f1-overwrite'), join(root, 'somefiles/f1'));
           renameSync(join(root, 'somefiles/f2'), join(root, 'somefiles/f3'));
         },
+      ]),
+  },
+  {
+    title: 'directories move: one of this layer by a rename, one of a lower layer as mv does it',
+    run: (context) =>
+      checkLayers(context, [
+        (root) => {
+          mkdirSync(join(root, 'dir1/deep'), { recursive: true, mode: 0o700 });
+          writeFileSync(join(root, 'dir1/deep/f1'), 'from below');
+        },
+        (root) => {
+          mkdirSync(join(root, 'new'), { mode: 0o750 });
+          writeFileSync(join(root, 'new/f2'), 'from here');
+          renameSync(join(root, 'new'), join(root, 'newer'));
+          // Without redirect_dir overlayfs answers EXDEV, and mv copies and deletes.
+          execFileSync('mv', [join(root, 'dir1'), join(root, 'dir2')]);
+          mkdirSync(join(root, 'dir1'), { mode: 0o700 });
+          writeFileSync(join(root, 'dir1/f3'), 'not what was here');
+        },
+        (root) => renameSync(join(root, 'dir2/deep/f1'), join(root, 'dir1/f1')),
       ]),
   },
   { title: '128 layers are mounted at once', run: check128Layers },
