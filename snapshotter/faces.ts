@@ -130,8 +130,9 @@ function guard(
   const watch = async (): Promise<void> => {
     const keeper = await keeping;
     if (keeper === undefined) return;
-    book.onSave = () => keeper.guard([...book.slots.values()].flatMap((record) => record.superblocks ?? []));
-    book.onSave();
+    const guardAll = (): void => keeper.guard([...book.slots.values()].flatMap((record) => record.superblocks ?? []));
+    book.onChange = (added) => (added === undefined ? guardAll() : keeper.guardMore(added.superblocks ?? []));
+    guardAll();
     log.info({ keeper: keeper.pid }, 'mounts outlive this process');
     await keeper.gone;
     if (ending !== undefined) return;
@@ -152,7 +153,6 @@ function guard(
           await keeper?.dismiss();
           return;
         }
-        book.save();
         keeper?.release();
         log.error({ root, graceMs: keeperGraceMs }, 'mounts in use were left; what they lack cannot be read soon');
       })();
@@ -165,7 +165,6 @@ function guard(
           await face.close();
           return;
         }
-        book.save();
         await face.release?.();
         keeper.release();
       })();

@@ -73,7 +73,7 @@ function padded(bytes: Buffer): Buffer {
 
 function* encodeInodes(table: InodeTable, xattrs: XattrPlan, placement: Placement): Generator<Buffer> {
   const { nid } = placement;
-  let piece = Buffer.alloc(pieceBytes);
+  let piece = Buffer.alloc(Math.min(pieceBytes, alignUp(placement.metaBytes, BLOCK_BYTES)));
   let pieceStart = 0;
   for (let inode = 1; inode <= table.inodeCount; inode++) {
     const start = nid[inode]! * SLOT_BYTES;

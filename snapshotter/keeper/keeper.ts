@@ -45,6 +45,11 @@ export class Keeper {
     this.#tell({ kind: 'superblocks', names: superblocks });
   }
 
+  /** These besides the others. */
+  guardMore(superblocks: readonly string[]): void {
+    if (superblocks.length > 0) this.#tell({ kind: 'more-superblocks', names: superblocks });
+  }
+
   #tell(message: ToKeeper): void {
     this.#socket.write(`${JSON.stringify(message)}\n`);
   }

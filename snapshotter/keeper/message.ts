@@ -8,10 +8,10 @@ export type FromKeeper = {
 
 /**
  * `dismiss`: nothing is mounted any more, leave. Anything else that ends the connection counts as the daemon's death.
- * `superblocks`: all EROFS superblocks that are to be guarded, each time they change.
+ * `superblocks`: all EROFS superblocks that are to be guarded; `more-superblocks`: some besides.
  */
 export type ToKeeper =
   | { readonly kind: 'dismiss' }
-  | { readonly kind: 'superblocks'; readonly names: readonly string[] };
+  | { readonly kind: 'superblocks' | 'more-superblocks'; readonly names: readonly string[] };
 
 export const socketName = 'keeper.sock';

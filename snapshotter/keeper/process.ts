@@ -64,6 +64,9 @@ function heed(message: ToKeeper): void {
       break;
     case 'superblocks':
       superblocks = message.names;
+      break;
+    case 'more-superblocks':
+      superblocks = [...superblocks, ...message.names];
   }
 }
 

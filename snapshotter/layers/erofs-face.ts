@@ -1,15 +1,16 @@
 import { writeImageFile } from '../erofs/image-file.ts';
 import type { ErofsServer } from '../erofs/server.ts';
 import type { Face, SlotBook } from './face.ts';
+import { memorySlotBook } from './slot-book.ts';
 
 /** An EROFS mount a layer, its image beside the layer's data. The slot is the name of the mount's directory. */
-export function createErofsFace(server: ErofsServer, book: SlotBook = { next: 1, slots: new Map(), save() {} }): Face {
+export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlotBook()): Face {
   return {
     kind: 'erofs',
     async attach(store, reader) {
       const { digest } = store.meta;
       const left = book.slots.get(digest);
-      const slot = left?.slot ?? book.next++;
+      const slot = left?.slot ?? book.take();
       const { table, present, dataFd, dataPath } = store;
       const imagePath = await writeImageFile(store.directory, table);
       const path = await server.addLayer(
@@ -17,8 +18,7 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = { next: 1,
         reader,
         left?.superblocks,
       );
-      book.slots.set(digest, { slot, superblocks: server.superblocks(slot) });
-      book.save();
+      book.set(digest, { slot, superblocks: server.superblocks(slot) });
       return path;
     },
     async detach(store) {
@@ -27,14 +27,12 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = { next: 1,
       if (slot === undefined) return;
       try {
         await server.removeLayer(slot);
-        book.slots.delete(digest);
       } catch (error) {
         // It was mounted again: another superblock.
-        book.slots.set(digest, { slot, superblocks: server.superblocks(slot) });
+        book.set(digest, { slot, superblocks: server.superblocks(slot) });
         throw error;
-      } finally {
-        book.save();
       }
+      book.delete(digest);
     },
     completed(store) {
       const slot = book.slots.get(store.meta.digest)?.slot;

@@ -31,9 +31,11 @@ export interface SlotRecord {
   readonly superblocks?: readonly string[];
 }
 
-/** Slots by digest; `save` is called before a new one is used. */
+/** Slots by digest. A change is stored before the method returns. */
 export interface SlotBook {
-  next: number;
-  readonly slots: Map<string, SlotRecord>;
-  save(): void;
+  readonly slots: ReadonlyMap<string, SlotRecord>;
+  /** A slot that was never used. */
+  take(): number;
+  set(digest: string, record: SlotRecord): void;
+  delete(digest: string): void;
 }

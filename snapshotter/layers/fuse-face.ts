@@ -1,18 +1,18 @@
 import type { FuseServer } from '../fuse/server.ts';
 import type { Face, SlotBook } from './face.ts';
+import { memorySlotBook } from './slot-book.ts';
 
 /**
  * One FUSE connection as a face. Slots count up and are not used twice, because the kernel may still hold nodes of a
  * removed layer. The book names the slot a layer had on a connection that was taken over.
  */
-export function createFuseFace(server: FuseServer, book: SlotBook = { next: 1, slots: new Map(), save() {} }): Face {
+export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBook()): Face {
   return {
     kind: 'fuse',
     async attach(store, reader) {
       const { digest } = store.meta;
-      const slot = book.slots.get(digest)?.slot ?? book.next++;
-      book.slots.set(digest, { slot });
-      book.save();
+      const slot = book.slots.get(digest)?.slot ?? book.take();
+      book.set(digest, { slot });
       const { table, present, dataFd } = store;
       return server.addLayer({ slot, table, present, dataFd }, reader);
     },
@@ -21,8 +21,7 @@ export function createFuseFace(server: FuseServer, book: SlotBook = { next: 1, s
       const record = book.slots.get(digest);
       if (record === undefined) return;
       await server.removeLayer(record.slot);
-      book.slots.delete(digest);
-      book.save();
+      book.delete(digest);
     },
     resume: () => server.resume(),
     release: () => server.release(),

@@ -77,10 +77,12 @@ type StreamHandler = (request: unknown, call: CallContext) => Iterable<unknown>;
 function serveUnary(method: string, handler: UnaryHandler, observe: CallObserver) {
   return async (call: ServerUnaryCall<unknown, unknown>, done: sendUnaryData<unknown>) => {
     const startedMs = performance.now();
+    const { signal, release } = watchCall(call);
     observe.started(method);
     try {
       if (call.request instanceof RequestError) throw call.request;
-      const response = await handler(call.request, { signal: signalOf(call) });
+      const response = await handler(call.request, { signal });
+      release();
       observe.finished(method, performance.now() - startedMs, undefined);
       done(null, response);
     } catch (error) {
@@ -96,7 +98,7 @@ function serveStream(method: string, handler: StreamHandler, observe: CallObserv
     observe.started(method);
     try {
       if (call.request instanceof RequestError) throw call.request;
-      for (const message of handler(call.request, { signal: signalOf(call) })) {
+      for (const message of handler(call.request, { signal: watchCall(call).signal })) {
         if (!call.write(message))
           await new Promise((resolve) => call.once('drain', resolve).once('cancelled', resolve));
         if (call.cancelled) break;
@@ -110,11 +112,17 @@ function serveStream(method: string, handler: StreamHandler, observe: CallObserv
   };
 }
 
-function signalOf(call: { on(event: 'cancelled', listener: () => void): unknown; cancelled: boolean }): AbortSignal {
+/** Aborted when the caller gives up; not after `release`, when it has its answer and only the stream closes. */
+function watchCall(call: {
+  on(event: 'cancelled', listener: () => void): unknown;
+  off(event: 'cancelled', listener: () => void): unknown;
+  cancelled: boolean;
+}): { readonly signal: AbortSignal; release(): void } {
   const controller = new AbortController();
-  if (call.cancelled) controller.abort();
-  else call.on('cancelled', () => controller.abort());
-  return controller.signal;
+  const abort = (): void => controller.abort();
+  if (call.cancelled) abort();
+  else call.on('cancelled', abort);
+  return { signal: controller.signal, release: () => void call.off('cancelled', abort) };
 }
 
 /**

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { openSlotBook, readSlotBook } from './slot-book.ts';
+
+function bookFile(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'slot-book-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return join(directory, 'face.json');
+}
+
+test('a book that was left behind says what is mounted, and gives no slot a second time', (t) => {
+  const file = bookFile(t);
+  const book = openSlotBook(file, { kind: 'test' });
+  const heard: unknown[] = [];
+  book.onChange = (added) => heard.push(added);
+  assert.deepEqual([book.take(), book.take(), book.take()], [1, 2, 3]);
+  book.set('a', { slot: 1, superblocks: ['erofs,1'] });
+  book.set('b', { slot: 2 });
+  book.set('c', { slot: 3 });
+  book.set('a', { slot: 1, superblocks: ['erofs,1', 'erofs,9'] });
+  book.delete('c');
+  assert.deepEqual(heard.at(-2), { slot: 1, superblocks: ['erofs,1', 'erofs,9'] });
+  assert.deepEqual([heard.length, heard.at(-1)], [5, undefined]);
+  // Killed while it wrote a line.
+  appendFileSync(file, '{"digest":"d","sl');
+  for (let restart = 0; restart < 2; restart++) {
+    const next = readSlotBook<{ kind: string }>(file)!;
+    assert.equal(next.facts.kind, 'test');
+    assert.deepEqual(
+      [...next.slots],
+      [
+        ['a', { slot: 1, superblocks: ['erofs,1', 'erofs,9'] }],
+        ['b', { slot: 2 }],
+      ],
+    );
+    assert.equal(next.take(), 4);
+  }
+  book.remove();
+  assert.equal(readSlotBook(file), undefined);
+});
+
+test('the file does not grow with what was once in it', (t) => {
+  const file = bookFile(t);
+  const book = openSlotBook(file, {});
+  for (let round = 0; round < 3000; round++) {
+    book.set(`layer ${round}`, { slot: book.take() });
+    if (round !== 7) book.delete(`layer ${round}`);
+  }
+  assert.ok(readFileSync(file, 'utf8').split('\n').length < 1100);
+  const next = readSlotBook(file)!;
+  assert.deepEqual([...next.slots.keys()], ['layer 7']);
+  assert.equal(next.take(), 3001);
+});
+
+test('a file of another version, and one that is none, are left to nobody', (t) => {
+  const file = bookFile(t);
+  for (const text of ['', '{"version":1,"facts":{},"next":1,"slots":[]}', 'noise\n']) {
+    writeFileSync(file, text);
+    assert.equal(readSlotBook(file), undefined);
+  }
+});
