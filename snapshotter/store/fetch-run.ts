@@ -4,7 +4,7 @@ import { type ChunkTarget, isCollected, storeMember } from './member-reader.ts';
 import { MemberStream } from './member-stream.ts';
 
 export interface RunProgress {
-  /** Whether this run is (still) the one to store the member; asked when its first byte arrives. */
+  /** Whether this run is (still) the one to store the member; asked whenever bytes of it arrive. */
   wants(member: number): boolean;
   /** The member was stored, or, with an error, was refused. */
   settled(member: number, error?: StoreError): void;
@@ -49,6 +49,11 @@ export async function streamMembers(
           continue;
         }
         const size = Math.min(memberEnd - position, bytes.length - at);
+        if (sink !== undefined && !progress.wants(member)) {
+          // Taken over by another run: two that write one chunk could each verify what the other has overwritten.
+          sink.close();
+          sink = undefined;
+        }
         sink?.write(bytes.subarray(at, at + size));
         at += size;
         position += size;

@@ -239,12 +239,8 @@ export class Flights {
 
   #settle(member: number, run: Run, error: StoreError | undefined): void {
     if (error !== undefined) this.#context.metrics.chunkRejected();
-    if (this.#owner.get(member) === run) {
-      this.#owner.delete(member);
-      run.owned--;
-    } else if (error !== undefined) {
-      return; // A more urgent run took the member over and will say how it ended.
-    }
+    this.#owner.delete(member);
+    run.owned--;
     this.#notify(member, error);
   }
 
