@@ -19,7 +19,8 @@ export interface InflateOptions {
   readonly toEnd?: boolean;
 }
 
-const TAIL_LIMIT_BYTES = 16 << 20;
+/** More than the tar headers of any honest archive. */
+export const TAIL_LIMIT_BYTES = 16 << 20;
 
 const inflaters: { [kind in Compression]?: Inflater } = {};
 let scratch: Buffer | undefined;

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { FormatError } from '../estargz/error.ts';
 import { type Compression, Inflater } from '../estargz/inflater.ts';
+import { TAIL_LIMIT_BYTES } from '../estargz/member.ts';
 import type { StoreError } from './error.ts';
 import { chunksOf, inflatedSizeBytes } from './member-index.ts';
 import { badMember, type ChunkTarget, writeData, wrongDigest } from './member-reader.ts';
@@ -23,8 +24,8 @@ export class MemberStream {
   readonly #member: number;
   readonly #chunks: readonly number[];
   readonly #neededBytes: number;
-  /** Without a digest, inflate on to the member's CRC. */
-  readonly #toEnd: boolean;
+  /** How far to inflate: without a digest on to the member's CRC, as far as that is within reason. */
+  readonly #endBytes: number;
   #inflater: Inflater | undefined;
   #cursor = 0;
   #position = 0;
@@ -38,7 +39,8 @@ export class MemberStream {
     this.#member = member;
     this.#neededBytes = inflatedSizeBytes(table, index, member);
     this.#chunks = [...chunksOf(index, member)].sort((a, b) => table.chunkInnerOffset[a]! - table.chunkInnerOffset[b]!);
-    this.#toEnd = this.#chunks.some((chunk) => table.chunkHasDigest[chunk] !== 1);
+    const toEnd = this.#chunks.some((chunk) => table.chunkHasDigest[chunk] !== 1);
+    this.#endBytes = this.#neededBytes + (toEnd ? TAIL_LIMIT_BYTES : 0);
     this.#inflater = idle[compression].pop() ?? new Inflater(compression);
     this.#inflater.reset();
   }
@@ -52,7 +54,7 @@ export class MemberStream {
     try {
       // The output may be full with more to come out of bytes already taken in: go on until it is not.
       for (let full = true; consumed < compressed.length || full; ) {
-        if (this.#cursor === this.#chunks.length && !this.#toEnd) return;
+        if (this.#cursor === this.#chunks.length && this.#position >= this.#endBytes) return;
         inflater.inflate(compressed, consumed, compressed.length, piece, 0, pieceBytes);
         const produced = pieceBytes - inflater.outputLeft;
         const nextConsumed = compressed.length - inflater.inputLeft;
@@ -63,6 +65,8 @@ export class MemberStream {
       }
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
+      // Not for another member: after damaged bytes a zstd stream of Node's stays unusable, whatever reset() is called.
+      this.#inflater = undefined;
       this.#rejected = badMember(this.#target, this.#member, error);
     }
   }
