@@ -196,4 +196,22 @@ describe('a client of a registry that wants to know who asks', () => {
       assert.equal((await second).bytes.length, 10);
     });
   });
+
+  it('survives the refusal of a token when everybody who wanted it has gone', limit, async () => {
+    let nowMs = Date.now();
+    let credential = alice;
+    const keychain: Keychain = { name: 'changing', lookup: async () => [credential] };
+    const options = { keychains: [keychain], clock: { now: () => nowMs, sleep: async () => {} } };
+    await withProxy(stored, { auth: tokenAuth }, options, async ({ client, reference, reports }) => {
+      const source = client.blob(reference, stored.digest);
+      await source.fetchSuffix(10, signal);
+      nowMs += 3_600_000;
+      credential = mallory;
+      await assert.rejects(source.fetchSuffix(10, AbortSignal.abort(new Error('gone'))), /gone/);
+      // A rejection that nobody handles would end the process, and fails the test.
+      const refused = () => reports.filter(({ kind, status }) => kind === 'token' && status === 401).length;
+      while (refused() < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    });
+  });
 });

@@ -210,6 +210,8 @@ function readyHeader(credential: Credential, method: Method): string | undefined
 }
 
 async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Its failure is heard, though the only caller may have given up already.
+  promise.catch(() => {});
   signal.throwIfAborted();
   let onAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
