@@ -6,7 +6,7 @@ import { takeTurns } from '../tree/steps.ts';
 import { writeInSteps } from './image.ts';
 
 /** Raised when the same table is to give another image. */
-const writerVersion = 1;
+const writerVersion = 2;
 export const imageFileName = 'image.erofs';
 /** Of the superblock's uuid (erofs_fs.h: the superblock lies at 1024). */
 const uuidOffset = 1024 + 48;

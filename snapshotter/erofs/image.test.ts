@@ -29,12 +29,12 @@ describe('EROFS image', { timeout: 120_000 }, () => {
     const image = Buffer.concat([...encodeErofsImage(buildTree([]).table)].map((piece) => Buffer.from(piece)));
     assert.equal(image.length, 8192);
     assert.equal(image.toString('hex', 1024, 1028), 'e2e1f5e0');
-    assert.equal(image.readUInt16LE(1024 + 14), 0);
+    assert.equal(image.readUInt16LE(1024 + 14), 1);
     // Extended, inline; directory 0755; 12 bytes a record and three of names; its own nid twice.
-    assert.equal(image.toString('hex', 4096, 4112), '05000000ed4100001b00000000000000');
+    assert.equal(image.toString('hex', 4096 + 32, 4112 + 32), '05000000ed4100001b00000000000000');
     assert.equal(
-      image.toString('hex', 4160, 4187),
-      '0000000000000000' + '18000200' + '0000000000000000' + '19000200' + '2e2e2e',
+      image.toString('hex', 4160 + 32, 4187 + 32),
+      '0100000000000000' + '18000200' + '0100000000000000' + '19000200' + '2e2e2e',
     );
   });
 
@@ -55,7 +55,7 @@ describe('EROFS image', { timeout: 120_000 }, () => {
     );
   });
 
-  test('fsck.erofs accepts the image of any tree', () => {
+  test('fsck.erofs and dump.erofs accept the image of any tree', () => {
     fc.assert(
       fc.property(
         treeArbitrary(fc.constantFrom(0, 1, 4096, 4097, 100_000)),
@@ -64,7 +64,12 @@ describe('EROFS image', { timeout: 120_000 }, () => {
         (tree, links, stream) => {
           const { entries, tocOffset } = encodeTree(tree, links, (count) => stream.next().value! % count);
           const { table } = buildInodeTable(encodeToc(entries), { tocOffset, opaqueXattr: 'trusted' });
-          withImage(table, (files) => runFsck(table, files));
+          withImage(table, (files) => {
+            runFsck(table, files);
+            const dump = dumpSuperblock(table, files);
+            assert.equal(dump.get('Filesystem inode count'), String(table.inodeCount));
+            assert.equal(dump.get('Filesystem blocks'), String((files.sizeBytes + table.dataSizeBytes) / 4096));
+          });
         },
       ),
       { numRuns: 30 },

@@ -35,7 +35,10 @@ export function isSymlink(table: InodeTable, inode: number): boolean {
   return (table.mode[inode]! & typeMask) === symlinkBits;
 }
 
-/** Inodes in the order of the table, the root first: its nid has only 16 bits in the superblock. */
+/**
+ * Inodes in the order of the table, the root first: its nid has only 16 bits in the superblock. It is not 0, because a nid
+ * is also the st_ino, and readdir(3) leaves out entries of inode 0: `.` of the root, and `..` in each directory below it.
+ */
 export function placeInodes(table: InodeTable, xattrs: XattrPlan): Placement {
   const rows = table.inodeCount + 1;
   const placement = {
@@ -46,7 +49,7 @@ export function placeInodes(table: InodeTable, xattrs: XattrPlan): Placement {
     ownBlocks: new Uint32Array(rows),
     inlineBytes: new Uint16Array(rows),
   };
-  let at = 0;
+  let at = SLOT_BYTES;
   for (let inode = 1; inode <= table.inodeCount; inode++) {
     const xattrBytes = xattrs.bytesOf(inode);
     placement.xattrBytes[inode] = xattrBytes;

@@ -25,18 +25,21 @@ const prefixes = [
 ].map((prefix) => ({ ...prefix, bytes: Buffer.from(prefix.text) }));
 const valueLimitBytes = 0xffff;
 const sharedCountLimit = 255;
+/** The inode says in 16 bits how many units of 4 bytes lie behind it, the header counting as one. */
+const ownLimitBytes = XATTR_HEADER_BYTES + 4 * (0xffff - 1);
 const notShared = 0xffffffff;
 const unknownPrefix = 0xff;
 
 /**
- * An attribute that comes more than once is written once, in the shared area. Attributes outside the five namespaces are
- * left out: no file system of Linux takes them, so an unpacked layer has none either.
+ * An attribute that comes more than once is written once, in the shared area; so are those of an inode that has too many
+ * for the room behind it. Attributes outside the five namespaces are left out: no file system of Linux takes them, so an
+ * unpacked layer has none either.
  */
 export function planXattrs(table: InodeTable): XattrPlan {
   const prefixOf = new Uint8Array(table.xattrCount);
   const sharedId = new Uint32Array(table.xattrCount).fill(notShared);
   for (let row = 0; row < table.xattrCount; row++) prefixOf[row] = findPrefix(table, row);
-  const shared = shareRepeated(table, prefixOf, sharedId);
+  const shared = planShared(table, prefixOf, sharedId);
 
   const forEachRow = (inode: number, visit: (row: number, isShared: boolean) => void): void => {
     const first = table.firstXattr[inode]!;
@@ -87,28 +90,41 @@ function findPrefix(table: InodeTable, row: number): number {
   return unknownPrefix;
 }
 
-/** Notes the id of each attribute that comes more than once, and makes the area that holds them. */
-function shareRepeated(table: InodeTable, prefixOf: Uint8Array, sharedId: Uint32Array): Buffer {
+/** Notes the ids of the attributes that go to the shared area, and makes that. */
+function planShared(table: InodeTable, prefixOf: Uint8Array, sharedId: Uint32Array): Buffer {
+  const sharedRows: number[] = [];
+  let areaBytes = 0;
+  const canBeWritten = (row: number): boolean =>
+    prefixOf[row] !== unknownPrefix && table.xattrValueLength[row]! <= valueLimitBytes;
+  const share = (row: number): void => {
+    sharedId[row] = areaBytes / 4;
+    sharedRows.push(row);
+    areaBytes += entryBytes(table, prefixOf, row);
+  };
   const firstRow = new Map<string, number>();
-  const repeated: number[] = [];
-  let bytes = 0;
   for (let row = 0; row < table.xattrCount; row++) {
-    if (prefixOf[row] === unknownPrefix || table.xattrValueLength[row]! > valueLimitBytes) continue;
+    if (!canBeWritten(row)) continue;
     const key = `${text(table, table.xattrNameOffset[row]!, table.xattrNameLength[row]!)}\0${text(table, table.xattrValueOffset[row]!, table.xattrValueLength[row]!)}`;
     const first = firstRow.get(key);
     if (first === undefined) {
       firstRow.set(key, row);
       continue;
     }
-    if (sharedId[first] === notShared) {
-      sharedId[first] = bytes / 4;
-      repeated.push(first);
-      bytes += entryBytes(table, prefixOf, first);
-    }
+    if (sharedId[first] === notShared) share(first);
     sharedId[row] = sharedId[first]!;
   }
-  const area = Buffer.alloc(bytes);
-  for (const row of repeated) encodeEntry(table, prefixOf, row, area, sharedId[row]! * 4);
+  for (let inode = 1; inode <= table.inodeCount; inode++) {
+    let ownBytes = XATTR_HEADER_BYTES;
+    const first = table.firstXattr[inode]!;
+    for (let row = first; row < first + table.xattrLength[inode]!; row++) {
+      if (!canBeWritten(row)) continue;
+      const bytes = entryBytes(table, prefixOf, row);
+      if (sharedId[row] === notShared && ownBytes + bytes > ownLimitBytes - 4 * sharedCountLimit) share(row);
+      ownBytes += sharedId[row] === notShared ? bytes : 4;
+    }
+  }
+  const area = Buffer.alloc(areaBytes);
+  for (const row of sharedRows) encodeEntry(table, prefixOf, row, area, sharedId[row]! * 4);
   return area;
 }
 

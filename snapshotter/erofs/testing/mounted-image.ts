@@ -1,12 +1,20 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MS_RDONLY, mountFilesystem, unmountFilesystem } from '../../syscalls.ts';
 import type { InodeTable } from '../../tree/inode-table.ts';
 import { writeErofsImage } from '../image.ts';
-
-/** Why images cannot be checked here; false if they can. */
 
 export interface ImageFiles {
   readonly directory: string;
@@ -59,11 +67,12 @@ function runTool(name: string, args: readonly string[]): { stdout: string; stder
   return spawnSync(name, args, { encoding: 'utf8', timeout: 30_000 });
 }
 
-/** Runs `use` with the image mounted, contents written first; always unmounts and removes. */
+/** Runs `use` with the image mounted, contents written first and the image changed by `damage`; always unmounts and removes. */
 export async function withMountedImage(
   table: InodeTable,
   contents: ReadonlyMap<number, Uint8Array>,
   use: (root: string, files: ImageFiles) => void | Promise<void>,
+  damage?: (image: Buffer) => void,
 ): Promise<void> {
   const files = makeImage(table);
   const root = join(files.directory, 'mnt');
@@ -72,6 +81,11 @@ export async function withMountedImage(
     const data = openSync(files.dataPath, 'r+');
     for (const [offset, bytes] of contents) writeSync(data, bytes, 0, bytes.length, offset);
     closeSync(data);
+    if (damage !== undefined) {
+      const image = readFileSync(files.imagePath);
+      damage(image);
+      writeFileSync(files.imagePath, image);
+    }
     mkdirSync(root);
     const options = table.dataSizeBytes > 0 ? `device=${files.dataPath}` : '';
     await mountFilesystem(files.imagePath, root, 'erofs', MS_RDONLY, options);
