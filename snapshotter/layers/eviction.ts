@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
+import { renameSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, isDigest } from '../registry/digest.ts';
-import { temporaryPrefix } from '../store/layer-directory.ts';
+import { layerDirectory, temporaryPrefix } from '../store/layer-directory.ts';
 
 /** Removes what a crash left half made in a layer root: directories that were never renamed into place. */
 export async function reclaimLeaks(root: string): Promise<string[]> {
@@ -25,9 +27,11 @@ export async function evictLayers(
   const evicted: Digest[] = [];
   for (const layer of layers.sort((a, b) => a.usedMs - b.usedMs)) {
     if (totalBytes <= limitBytes) break;
-    // Asked as late as can be: a mount may have begun while earlier ones were deleted.
+    // Asked as late as can be, and then taken away at once: a mount that begins while it is deleted makes a new store.
     if (isHeld(layer.digest)) continue;
-    await rm(join(root, layer.digest.slice('sha256:'.length)), { recursive: true, force: true });
+    const doomed = join(root, `${temporaryPrefix}${randomUUID()}`);
+    renameSync(layerDirectory(root, layer.digest), doomed);
+    await rm(doomed, { recursive: true, force: true });
     totalBytes -= layer.diskBytes;
     evicted.push(layer.digest);
   }

@@ -38,10 +38,13 @@ const probeBytes = 64;
 export class LayerSources {
   readonly #options: LayerSourcesOptions;
   readonly #resolved: ResolvedLayers;
+  readonly #onGrowth: () => void;
   readonly #aborter = new AbortController();
 
-  constructor(options: LayerSourcesOptions) {
+  /** `onGrowth`: a store has come to take more of the disk. */
+  constructor(options: LayerSourcesOptions, onGrowth: () => void) {
     this.#options = options;
+    this.#onGrowth = onGrowth;
     this.#resolved = createResolvedLayers(options.config.resolveTtlMs);
   }
 
@@ -166,6 +169,7 @@ export class LayerSources {
       link: scheduler.link(parseReference(request.reference).registry),
       metrics: metrics ?? noFetchMetrics,
       policy: config.adaptiveFetch ? adaptivePolicy : singlePolicy,
+      onCheckpoint: this.#onGrowth,
     };
   }
 }

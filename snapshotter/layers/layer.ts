@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { LayerStore } from '../store/layer-store.ts';
 import { pathOf, ROOT_INODE } from '../tree/lookup.ts';
 import type { AccessRecord } from './access-record.ts';
+import { isDiskFull } from './error.ts';
 import type { Face, LayerReader } from './face.ts';
 
 export interface LayerOptions {
@@ -11,6 +12,8 @@ export interface LayerOptions {
   readonly noBackgroundFetch: boolean;
   /** A prefetch or background fetch failed; reads go on to fetch for themselves. */
   onFetchError(phase: 'prefetch' | 'background', error: unknown): void;
+  /** The disk is full: deletes what can be spared. */
+  makeRoom(): Promise<void>;
   onComplete(): void;
 }
 
@@ -35,7 +38,7 @@ export class Layer {
     const state: { layer?: Layer } = {};
     const path = await options.face.attach(
       store,
-      readerOf(store, options.record, (failing) => {
+      readerOf(store, options, (failing) => {
         if (state.layer !== undefined) state.layer.failing = failing;
       }),
     );
@@ -87,13 +90,18 @@ export class Layer {
 
 function readerOf(
   store: LayerStore,
-  record: AccessRecord | undefined,
+  { record, makeRoom }: LayerOptions,
   setFailing: (failing: boolean) => void,
 ): LayerReader {
   const reader: LayerReader = {
     async ensure(dataOffset, sizeBytes, signal) {
       try {
-        await store.ensure(dataOffset, sizeBytes, 'demand', signal);
+        const ensure = (): Promise<void> => store.ensure(dataOffset, sizeBytes, 'demand', signal);
+        await ensure().catch(async (error) => {
+          if (!isDiskFull(error)) throw error;
+          await makeRoom();
+          await ensure();
+        });
         setFailing(false);
       } catch (error) {
         if (!signal.aborted) setFailing(true);

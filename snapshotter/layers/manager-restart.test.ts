@@ -44,6 +44,39 @@ test('a layer still in use by somebody stays mounted', limit, async (t) => {
   face.busy = false;
   await layers.mount(requestFor(blob), signal);
   assert.equal(face.attached.size, 1);
+  assert.notEqual(layers.mounted(blob.digest), undefined);
+});
+
+test('a layer that was in use is unmounted once it is let go of', limit, async (t) => {
+  const blob = buildTestBlob(testFiles(3, 100));
+  const { manager, face, logged } = await openBench(t, testRegistry([blob]));
+  const layers = manager({ resolveTtlMs: 20 });
+  await layers.mount(requestFor(blob), signal);
+  layers.acquire(blob.digest);
+  face.busy = true;
+  layers.release(blob.digest);
+  await until(() => logged.includes('layer stays mounted'));
+  assert.notEqual(layers.mounted(blob.digest), undefined);
+  face.busy = false;
+  await until(() => layers.mounted(blob.digest) === undefined && face.attached.size === 0);
+});
+
+test('the content of a layer that snapshots stand on is kept though it cannot be mounted', limit, async (t) => {
+  const blob = buildTestBlob(testFiles(3, 100));
+  const other = buildTestBlob(testFiles(3, 100, 7));
+  const { manager, face, root, logged } = await openBench(t, testRegistry([blob, other]));
+  const before = manager();
+  await before.mount(requestFor(blob), signal);
+  await before.close();
+  const layers = manager({ cacheLimitBytes: 0 });
+  face.refuses = blob.digest;
+  assert.equal((await layers.restore([requestFor(blob)], signal)).length, 1);
+  layers.acquire(blob.digest);
+  await layers.mount(requestFor(other), signal);
+  layers.acquire(other.digest);
+  layers.release(other.digest);
+  await until(() => logged.includes('unused layers deleted'));
+  assert.deepEqual(readdirSync(root), [digestHex(blob.digest)]);
 });
 
 test('after a restart layers come back without the registry, holes fail until it returns', limit, async (t) => {

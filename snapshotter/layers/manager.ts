@@ -2,7 +2,7 @@ import { setTimeout as delay, setImmediate as yieldTurn } from 'node:timers/prom
 import type { Digest } from '../registry/digest.ts';
 import type { LayerStore } from '../store/layer-store.ts';
 import { type AccessRecord, createAccessRecord } from './access-record.ts';
-import { asLayerError, LayerError } from './error.ts';
+import { asLayerError, isDiskFull, LayerError } from './error.ts';
 import { evictLayers, reclaimLeaks } from './eviction.ts';
 import type { Face } from './face.ts';
 import { Layer } from './layer.ts';
@@ -15,6 +15,9 @@ export interface LayerManagerOptions extends LayerSourcesOptions {
 
 /** How long a layer that its request refused is kept, for others who may have it in hand. */
 const refusedTtlMs = 1000;
+
+/** How soon a layer that was in use when it should have been unmounted is tried again, at the earliest. */
+const leastBusyTtlMs = 1000;
 
 /** Time enough for an answer to be on its way. */
 const answerMs = 2;
@@ -33,12 +36,14 @@ export class LayerManager {
   /** Images whose layers are being mounted ahead of their requests. */
   readonly #ahead = new Set<string>();
   #evicting: Promise<void> = Promise.resolve();
+  #isEvictionDue = false;
+  #makingRoom: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: LayerManagerOptions) {
     this.#options = options;
     const { config, log } = options;
-    this.#sources = new LayerSources(options);
+    this.#sources = new LayerSources(options, () => this.#evict());
     if (config.recordAccesses !== undefined) {
       const file = config.recordAccesses;
       this.#record = createAccessRecord(file, (error) =>
@@ -182,7 +187,11 @@ export class LayerManager {
       await this.#unmounting.get(digest);
       const stayed = this.#layers.get(digest);
       if (stayed !== undefined) return stayed;
-      store = await open();
+      store = await open().catch(async (error) => {
+        if (!isDiskFull(error)) throw error;
+        await this.#makeRoom();
+        return await open();
+      });
       this.#assertOpen(digest);
       scheduler.noteActivity();
       const layer = await Layer.attach(store, {
@@ -192,6 +201,7 @@ export class LayerManager {
         noBackgroundFetch: config.noBackgroundFetch,
         onFetchError: (phase, error) => log.warn({ digest, phase, error: String(error) }, 'fetching ahead failed'),
         onComplete: () => log.info({ digest }, 'layer complete'),
+        makeRoom: () => this.#makeRoom(),
       });
       this.#layers.set(digest, layer);
       this.#watchIdle(digest, layer);
@@ -282,9 +292,12 @@ export class LayerManager {
     const done = layer
       .close()
       .catch((error) => {
-        // In use by something that is no snapshot of ours: it goes on being served.
-        this.#options.log.warn({ digest, error: String(error) }, 'layer stays mounted');
-        if (this.#closing === undefined) this.#layers.set(digest, layer);
+        // In use by something that is no snapshot of ours: it goes on being served, until that lets go of it.
+        const { log, config } = this.#options;
+        log.warn({ digest, error: String(error) }, 'layer stays mounted');
+        if (this.#closing !== undefined) return;
+        this.#layers.set(digest, layer);
+        this.#watchIdle(digest, layer, Math.max(config.resolveTtlMs, leastBusyTtlMs));
       })
       .finally(() => {
         this.#unmounting.delete(digest);
@@ -293,16 +306,37 @@ export class LayerManager {
     this.#unmounting.set(digest, done);
   }
 
+  /** Whenever the stores may have outgrown the limit; what is under way and has not begun to look does for this one too. */
   #evict(): void {
-    const { root, config, log } = this.#options;
+    if (this.#isEvictionDue) return;
+    this.#isEvictionDue = true;
+    this.#evicting = this.#evicting.then(() => {
+      this.#isEvictionDue = false;
+      return this.#evictDownTo(this.#options.config.cacheLimitBytes);
+    });
+  }
+
+  /** The disk is full: whatever nobody uses goes. */
+  #makeRoom(): Promise<void> {
+    this.#makingRoom ??= this.#evicting.then(() => {
+      this.#makingRoom = undefined;
+      return this.#evictDownTo(0);
+    });
+    this.#evicting = this.#makingRoom;
+    return this.#makingRoom;
+  }
+
+  async #evictDownTo(limitBytes: number): Promise<void> {
+    const { root, log } = this.#options;
+    // Those that snapshots stand on, mounted or not: without the registry nothing else could bring them back.
     const isHeld = (digest: Digest): boolean =>
-      this.#layers.has(digest) || this.#mounting.has(digest) || this.#unmounting.has(digest);
-    this.#evicting = this.#evicting
-      .then(() => evictLayers(root, config.cacheLimitBytes, isHeld))
-      .then((evicted) => {
-        if (evicted.length > 0) log.info({ layers: evicted.length }, 'unused layers deleted');
-      })
-      .catch((error) => log.warn({ error: String(error) }, 'unused layers not deleted'));
+      [this.#layers, this.#mounting, this.#unmounting, this.#holders].some((those) => those.has(digest));
+    try {
+      const evicted = await evictLayers(root, limitBytes, isHeld);
+      if (evicted.length > 0) log.info({ layers: evicted.length }, 'unused layers deleted');
+    } catch (error) {
+      log.warn({ error: String(error) }, 'unused layers not deleted');
+    }
   }
 
   #assertOpen(digest: Digest): void {

@@ -33,6 +33,8 @@ export interface StoreContext {
   readonly policy?: WindowPolicy;
   /** After this long without a new chunk, and after 30 s at most, what was stored is made to survive a power loss. */
   readonly checkpointMs?: number;
+  /** Called then, with more on disk than before. */
+  readonly onCheckpoint?: () => void;
 }
 
 export interface NewLayer {
@@ -68,6 +70,7 @@ export class LayerStore {
   readonly #window: FetchWindow;
   readonly #metrics: FetchMetrics;
   readonly #checkpointMs: number;
+  readonly #onCheckpoint: () => void;
   #presentChunks = 0;
   #onComplete: (() => void)[] = [];
   #checkpointTimer: NodeJS.Timeout | undefined;
@@ -124,6 +127,7 @@ export class LayerStore {
     this.#index = index;
     this.#metrics = context.metrics ?? noFetchMetrics;
     this.#checkpointMs = context.checkpointMs ?? 5000;
+    this.#onCheckpoint = context.onCheckpoint ?? (() => {});
     this.present = allocatePresence(table.chunkCount);
     this.#bits = new Int32Array(this.present);
     this.dataPath = join(directory, 'data');
@@ -305,6 +309,7 @@ export class LayerStore {
       this.#checkpointTimer = undefined;
       this.#unsyncedSinceMs = undefined;
       this.#checkpointing = this.#checkpointing.then(() => this.#file.checkpoint(this.dataFd)).catch(() => {});
+      this.#onCheckpoint();
     }, this.#checkpointMs).unref();
   }
 }

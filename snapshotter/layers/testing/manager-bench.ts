@@ -21,6 +21,8 @@ export const signal = new AbortController().signal;
 export interface TestFace extends Face {
   readonly attached: Map<Digest, { store: LayerStore; reader: LayerReader }>;
   busy: boolean;
+  /** A layer that cannot be attached. */
+  refuses: Digest | undefined;
 }
 
 export function testFace(): TestFace {
@@ -28,7 +30,9 @@ export function testFace(): TestFace {
     kind: 'fuse',
     attached: new Map(),
     busy: false,
+    refuses: undefined,
     async attach(store, reader) {
+      if (face.refuses === store.meta.digest) throw new Error('EINVAL');
       face.attached.set(store.meta.digest, { store, reader });
       return `/layers/${digestHex(store.meta.digest)}`;
     },
@@ -48,8 +52,9 @@ export interface ManagerBench {
   manager(config?: Partial<LayerConfig>): LayerManager;
 }
 
-export async function openBench(t: TestContext, registry: TestRegistry): Promise<ManagerBench> {
-  const root = await mkdtemp(join(tmpdir(), 'layers-'));
+/** `ownRoot`: where layers go, the caller's to delete. */
+export async function openBench(t: TestContext, registry: TestRegistry, ownRoot?: string): Promise<ManagerBench> {
+  const root = ownRoot ?? (await mkdtemp(join(tmpdir(), 'layers-')));
   const managers: LayerManager[] = [];
   const face = testFace();
   const logged: string[] = [];
@@ -57,7 +62,7 @@ export async function openBench(t: TestContext, registry: TestRegistry): Promise
   t.after(async () => {
     for (const manager of managers) await manager.close();
     scheduler.close();
-    await rm(root, { recursive: true, force: true });
+    if (ownRoot === undefined) await rm(root, { recursive: true, force: true });
   });
   return {
     root,

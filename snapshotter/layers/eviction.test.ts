@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { existsSync, ftruncateSync, openSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type Digest, digestHex, digestOf } from '../registry/digest.ts';
+import { buildTestBlob } from '../store/testing/blob.ts';
+import { evictLayers, reclaimLeaks } from './eviction.ts';
+import { limit, openBench, signal, until } from './testing/manager-bench.ts';
+import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
+
+const none = (): boolean => false;
+const mib = 1024 * 1024;
+
+/** Layer directories with that much on disk each, the first the longest unused. */
+async function makeLayers(t: TestContext, ...dataBytes: number[]): Promise<{ root: string; digests: Digest[] }> {
+  const root = await mkdtemp(join(tmpdir(), 'eviction-'));
+  t.after(() => rm(root, { recursive: true, force: true }));
+  const digests = dataBytes.map((_, at) => digestOf(`layer ${at}`));
+  for (const [at, digest] of digests.entries()) {
+    const directory = join(root, digestHex(digest));
+    await mkdir(directory);
+    writeFileSync(join(directory, 'data'), Buffer.alloc(dataBytes[at]!, 'content'));
+    writeFileSync(join(directory, 'meta.json'), '{}');
+    utimesSync(join(directory, 'meta.json'), 1000 + at, 1000 + at);
+  }
+  return { root, digests };
+}
+
+test('layers go longest unused first, no more of them than it takes', limit, async (t) => {
+  const { root, digests } = await makeLayers(t, mib, mib, mib, mib);
+  assert.deepEqual(await evictLayers(root, 2.5 * mib, none), digests.slice(0, 2));
+  assert.deepEqual(readdirSync(root).sort(), digests.slice(2).map(digestHex).sort());
+});
+
+test('what counts is the disk that a layer takes, not how long its sparse file is', limit, async (t) => {
+  const { root, digests } = await makeLayers(t, mib, mib);
+  for (const digest of digests) ftruncateSync(openSync(join(root, digestHex(digest), 'data'), 'r+'), 1024 * mib);
+  assert.deepEqual(await evictLayers(root, 3 * mib, none), []);
+});
+
+test('a layer that is held stays, though it alone is larger than the limit', limit, async (t) => {
+  const { root, digests } = await makeLayers(t, mib, 4 * mib, mib);
+  assert.deepEqual(await evictLayers(root, 2 * mib, (digest) => digest === digests[1]), [digests[0], digests[2]]);
+  assert.deepEqual(await evictLayers(root, 2 * mib, none), [digests[1]]);
+});
+
+test('a store made anew while its predecessor is deleted is left alone', limit, async (t) => {
+  const { root, digests } = await makeLayers(t, 64 * mib);
+  const directory = join(root, digestHex(digests[0]!));
+  const evicting = evictLayers(root, 0, none);
+  await until(() => !existsSync(directory));
+  await mkdir(directory);
+  writeFileSync(join(directory, 'meta.json'), 'new');
+  await evicting;
+  assert.deepEqual(readdirSync(directory), ['meta.json']);
+});
+
+test('what a crash left half deleted or half made is removed at the next start', limit, async (t) => {
+  const { root, digests } = await makeLayers(t, mib);
+  await mkdir(join(root, '.new-x/y'), { recursive: true });
+  assert.deepEqual(await reclaimLeaks(root), ['.new-x']);
+  assert.deepEqual(readdirSync(root), [digestHex(digests[0]!)]);
+});
+
+test('a mounted layer that grows past the limit makes unused ones go', limit, async (t) => {
+  const [unused, growing] = [1, 2].map((seed) => buildTestBlob(testFiles(10, 50_000, seed * 50))) as [
+    ReturnType<typeof buildTestBlob>,
+    ReturnType<typeof buildTestBlob>,
+  ];
+  const { manager, root, logged } = await openBench(t, testRegistry([unused, growing]));
+  const layers = manager({ cacheLimitBytes: 800_000, noBackgroundFetch: false });
+  const isComplete = (digest: Digest) => layers.debugLayers().some((one) => one.digest === digest && one.complete);
+  await layers.mount(requestFor(unused), signal);
+  layers.acquire(unused.digest);
+  await until(() => isComplete(unused.digest));
+  layers.release(unused.digest);
+  await layers.mount(requestFor(growing), signal);
+  layers.acquire(growing.digest);
+  await until(() => isComplete(growing.digest));
+  await until(() => logged.includes('unused layers deleted'));
+  assert.deepEqual(readdirSync(root), [digestHex(growing.digest)]);
+});

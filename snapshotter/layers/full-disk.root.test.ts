@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { digestHex } from '../registry/digest.ts';
+import { buildTestBlob } from '../store/testing/blob.ts';
+import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
+import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
+
+/** A directory on a disk of its own, of so many bytes. */
+function makeDisk(t: TestContext, sizeBytes: number): string {
+  const root = mkdtempSync(join(tmpdir(), 'full-disk-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'layers', root]);
+  t.after(() => {
+    // Lazily: the stores there are closed only later.
+    execFileSync('umount', ['--lazy', root]);
+    rmdirSync(root);
+  });
+  return root;
+}
+
+function fill(root: string): void {
+  assert.throws(() => writeFileSync(join(root, 'ballast'), Buffer.alloc(2_000_000)), { code: 'ENOSPC' });
+}
+
+const files = testFiles(20, 50_000);
+
+test('mounts and reads that meet a full disk succeed once unused layers have made room', limit, async (t) => {
+  const unused = buildTestBlob(testFiles(10, 50_000, 100));
+  const alsoUnused = buildTestBlob(testFiles(10, 50_000, 200));
+  const wanted = buildTestBlob(files);
+  const root = makeDisk(t, 1_600_000);
+  const { manager, face } = await openBench(t, testRegistry([unused, alsoUnused, wanted]), root);
+  const keepInCache = async (blob: typeof unused): Promise<void> => {
+    const before = manager({ prefetchSizeBytes: 10_000_000 });
+    await before.mount(requestFor(blob), signal);
+    await until(() => before.debugLayers()[0]!.complete === true);
+    await before.close();
+  };
+  await keepInCache(unused);
+  fill(root);
+  const layers = manager();
+  await layers.mount(requestFor(wanted), signal);
+  rmSync(join(root, 'ballast'));
+  await keepInCache(alsoUnused);
+  layers.acquire(wanted.digest);
+  for (const file of files) assert.ok((await readThrough(face, wanted.digest, file)).equals(file.content), file.name);
+  assert.deepEqual(readdirSync(root), [digestHex(wanted.digest)]);
+});
+
+test('with nothing to spare reads fail, keep what is there, and go on when there is room', limit, async (t) => {
+  const blob = buildTestBlob(files);
+  const other = buildTestBlob(testFiles(2000, 10));
+  const root = makeDisk(t, 1_600_000);
+  const { manager, face } = await openBench(t, testRegistry([blob, other]), root);
+  const layers = manager();
+  await layers.mount(requestFor(blob), signal);
+  layers.acquire(blob.digest);
+  assert.ok((await readThrough(face, blob.digest, files[0]!)).equals(files[0]!.content));
+  fill(root);
+  await assert.rejects(readThrough(face, blob.digest, files[19]!), { code: 'disk' });
+  assert.ok((await readThrough(face, blob.digest, files[0]!)).equals(files[0]!.content));
+  await assert.rejects(layers.mount(requestFor(other), signal), refusedFor('disk'));
+  rmSync(join(root, 'ballast'));
+  assert.ok((await readThrough(face, blob.digest, files[19]!)).equals(files[19]!.content));
+});
