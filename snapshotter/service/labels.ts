@@ -1,5 +1,6 @@
 import type { LayerRequest } from '../layers/layer-request.ts';
 import { type Digest, isDigest } from '../registry/digest.ts';
+import { parseReference } from '../registry/reference.ts';
 import type { Labels } from '../snapshots/record.ts';
 
 const stargzPrefix = 'containerd.io/snapshot/remote/stargz.';
@@ -23,9 +24,8 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
   if (source === undefined || typeof source === 'string') return source;
   const tocDigest = labels[tocDigestLabel];
   if (tocDigest !== undefined && !isDigest(tocDigest)) return `label ${tocDigestLabel} is not a sha256 digest`;
-  const prefetch = labels[`${stargzPrefix}prefetch`];
-  if (prefetch !== undefined && !/^\d{1,15}$/.test(prefetch))
-    return `label ${stargzPrefix}prefetch is not a size in bytes`;
+  // As in the reference: what is no size is as if it were not there.
+  const prefetch = /^\d{1,15}$/.exec(labels[`${stargzPrefix}prefetch`] ?? '')?.[0];
   const urls = labels[urlsLabel]?.split(',').filter((url) => url !== '') ?? [];
   return {
     ...source,
@@ -41,6 +41,11 @@ function readSource(labels: Labels, referenceLabel: string, digestLabel: string,
   const [reference, digest] = [labels[referenceLabel], labels[digestLabel]];
   if (reference === undefined || digest === undefined) return undefined;
   if (!isDigest(digest)) return `label ${digestLabel} is not a sha256 digest`;
+  try {
+    parseReference(reference);
+  } catch (error) {
+    return `label ${referenceLabel}: ${(error as Error).message}`;
+  }
   // The list is cut to fit a label, so its last entry may be half a digest.
   const siblings = (labels[layersLabel] ?? '').split(',').filter(isDigest) as Digest[];
   return { reference, digest, siblings };

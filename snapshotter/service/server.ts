@@ -59,7 +59,11 @@ export function addService<Name extends keyof Services>(
       : serveUnary(method, handler as UnaryHandler, observe);
     const requestDeserialize = (bytes: Buffer): unknown => {
       try {
-        return definition.requestDeserialize(bytes);
+        // protobufjs takes a text that ends beyond the message as far as it goes, but only of a Buffer.
+        definition.requestDeserialize(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length) as Buffer);
+        const request = definition.requestDeserialize(bytes);
+        if (hasBrokenText(request, bytes)) throw new Error('a text in it is not UTF-8');
+        return request;
       } catch (error) {
         return new RequestError(`${method}: the request is not a valid message: ${(error as Error).message}`);
       }
@@ -69,6 +73,16 @@ export function addService<Name extends keyof Services>(
     return [method, { ...definition, requestDeserialize }];
   });
   server.addService(Object.fromEntries(definitions), implementation);
+}
+
+/**
+ * Whether a text was not UTF-8: its bad bytes have become U+FFFD, and two keys may have become one. A text that had that
+ * character from the start stands in the request as it is.
+ */
+function hasBrokenText(value: unknown, bytes: Buffer): boolean {
+  if (typeof value === 'string') return value.includes('\ufffd') && !bytes.includes(value);
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([name, inner]) => hasBrokenText(name, bytes) || hasBrokenText(inner, bytes));
 }
 
 type UnaryHandler = (request: unknown, call: CallContext) => Promise<unknown>;

@@ -184,6 +184,7 @@ test('what cannot be mounted is left to an ordinary pull, counted and logged wit
   await prepare('k1', { 'containerd.io/snapshot.ref': 'c1' });
   await prepare('k2', criLabels('c2', 'sha256:short' as Digest));
   await prepare('k3', criLabels('c3', digest('a'), { 'containerd.io/snapshot/stargz/toc.digest': 'nonsense' }));
+  await prepare('k0', criLabels('c0', digest('a'), { 'containerd.io/snapshot/cri.image-ref': 'NOT A REFERENCE' }));
   layers.failure = new LayerError('not-lazy', digest('a'), 'an ordinary layer\nwith two lines');
   await prepare('k4', criLabels('c4', digest('a')));
   layers.failure = new Error('a defect');
@@ -191,13 +192,13 @@ test('what cannot be mounted is left to an ordinary pull, counted and logged wit
   layers.failure = undefined;
   layers.gate = new Promise(() => {});
   await prepare('k6', criLabels('c6', digest('a')));
-  assert.deepEqual(fallbacks, ['no-labels', 'bad-labels', 'bad-labels', 'not-lazy', 'internal', 'timeout']);
+  assert.deepEqual(fallbacks, ['no-labels', ...Array(3).fill('bad-labels'), 'not-lazy', 'internal', 'timeout']);
   const logged = lines.filter((entry) => entry.level === 'warn');
   assert.deepEqual(
     logged.map((entry) => entry.fields.reason),
     fallbacks,
   );
-  assert.ok(!String(logged[3]!.fields.error).includes('\n'));
+  assert.ok(!String(logged[4]!.fields.error).includes('\n'));
   assert.equal(layers.holders.get(digest('a')) ?? 0, 0);
 });
 
@@ -238,38 +239,73 @@ test('a caller that gives up while its layer is mounted leaves nothing behind', 
 test('malformed requests get INVALID_ARGUMENT and one line', limit, async (t) => {
   const { client, address } = await serve(t);
   const long = { l: 'x'.repeat(5000) };
-  const calls: Promise<unknown>[] = [
-    client.prepare({ key: '' }),
-    client.prepare({ key: 'a\0b' }),
-    client.prepare({ key: 'a', labels: long }),
-    client.view({ key: '' }),
-    client.mounts({}),
-    client.commit({ name: 'n', key: '' }),
-    client.remove({}),
-    client.stat({}),
-    client.update({}),
-    client.update({ info: { name: '' } }),
-    client.usage({}),
-    client
-      .list({ filters: ['name=='] })
-      [Symbol.asyncIterator]()
-      .next(),
+  await client.prepare({ key: 'there' });
+  const calls: (() => Promise<unknown>)[] = [
+    () => client.prepare({ key: '' }),
+    () => client.prepare({ key: 'a\0b' }),
+    () => client.prepare({ key: 'a', labels: long }),
+    () => client.view({ key: '' }),
+    () => client.mounts({}),
+    () => client.commit({ name: 'n', key: '' }),
+    () => client.remove({}),
+    () => client.stat({}),
+    () => client.update({}),
+    () => client.update({ info: { name: '' } }),
+    () => client.update({ info: { name: 'there' }, updateMask: { paths: ['name'] } }),
+    () => client.commit({ name: '', key: 'there' }),
+    () => client.commit({ name: 'a\0b', key: 'there' }),
+    () => client.commit({ name: 'n', key: 'there', labels: long }),
+    () => client.update({ info: { name: 'there', labels: long } }),
+    () => client.prepare({ key: 'a', parent: 'there' }),
+    () => client.usage({}),
+    () =>
+      client
+        .list({ filters: ['name=='] })
+        [Symbol.asyncIterator]()
+        .next(),
   ];
   for (const call of calls) {
-    await assert.rejects(call, (error) => {
+    await assert.rejects(call(), (error) => {
       assert.ok(error instanceof RpcError && error.code === 'INVALID_ARGUMENT', String(error));
       return !error.details.includes('\n');
     });
   }
   const raw = new Client(`unix:${address}`, credentials.createInsecure());
   t.after(() => raw.close());
-  for (const method of ['Prepare', 'Stat', 'Cleanup']) {
-    const path = `/containerd.services.snapshots.v1.Snapshots/${method}`;
-    const code = await new Promise((resolve) => {
+  const send = (method: string, hex: string) =>
+    new Promise((resolve) => {
+      const path = `/containerd.services.snapshots.v1.Snapshots/${method}`;
       const bytes = (value: Buffer) => value;
-      raw.makeUnaryRequest(path, bytes, bytes, Buffer.from('12ff', 'hex'), (error) => resolve(error?.code));
+      raw.makeUnaryRequest(path, bytes, bytes, Buffer.from(hex, 'hex'), (error) => resolve(error?.code ?? 0));
     });
-    assert.equal(code, 3, method);
+  for (const [method, hex] of [
+    // A length that never ends; a key and a label that end beyond the message; a number for a key; a group.
+    ...['Prepare', 'Stat', 'Cleanup'].map((method) => [method, '12ff'] as const),
+    ['Prepare', '120561'],
+    ['Prepare', '120161' + '22050a016c1205'],
+    ['Stat', '1005'],
+    ['Stat', '13'],
+    // A key, a label's name and its value that are not UTF-8.
+    ['Prepare', '1201ff'],
+    ['Prepare', '120161' + '22060a01ff120176'],
+    ['Prepare', '120161' + '22060a016c1201ff'],
+    ['List', '1201ff'],
+  ] as const) {
+    assert.equal(await send(method, hex), 3, `${method} ${hex}`);
+  }
+  // U+FFFD itself is a character like others.
+  assert.equal(await send('Prepare', '1203efbfbd'), 0);
+  assert.deepEqual((await client.stat({ key: '\ufffd' })).info?.name, '\ufffd');
+});
+
+test('labels named like what every object has are labels, where a mask names them too', limit, async (t) => {
+  const { client } = await serve(t);
+  const names = ['constructor', 'toString', '__proto__'];
+  await client.prepare({ key: 'a', labels: { kept: '1', constructor: 'x' } as never });
+  for (const name of names) {
+    const { info } = await client.update({ info: { name: 'a' }, updateMask: { paths: [`labels.${name}`] } });
+    assert.deepEqual(info?.labels.kept, '1');
+    assert.ok(!Object.hasOwn(info!.labels, name), name);
   }
 });
 

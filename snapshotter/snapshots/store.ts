@@ -126,7 +126,7 @@ export class SnapshotStore {
         if (path === 'labels') next = labels;
         else if (path.startsWith('labels.')) {
           const key = path.slice('labels.'.length);
-          next = { ...next, [key]: labels[key] ?? '' };
+          next = { ...next, [key]: Object.hasOwn(labels, key) ? labels[key]! : '' };
         } else {
           throw new SnapshotError('invalid-argument', name, `update of ${name}: cannot change ${path}, only labels`);
         }
