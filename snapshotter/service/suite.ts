@@ -150,6 +150,7 @@ async function checkUpdate(context: SuiteContext): Promise<void> {
     assert.deepEqual([before.name, before.kind, before.parent], [name, kind, parent]);
 
     const update = async (labels: Record<string, string>, paths: string[]) => {
+      const calledMs = Date.now();
       const { info } = await client.update({
         snapshotter,
         info: { name, parent: `${prefix}doesnotexist`, labels: { ...rooted, ...labels } },
@@ -157,6 +158,9 @@ async function checkUpdate(context: SuiteContext): Promise<void> {
       });
       assert.ok(info);
       assert.deepEqual([info.createdAt, info.kind, info.parent], [before.createdAt, kind, parent]);
+      const updatedMs = dateOf(info.updatedAt)!.getTime();
+      assert.ok(updatedMs >= calledMs && updatedMs <= Date.now(), `${name}: updated at ${updatedMs}`);
+      assert.deepEqual(await stat(context, name), info);
       const { 'containerd.io/gc.root': _, ...rest } = info.labels;
       return rest;
     };
@@ -167,8 +171,6 @@ async function checkUpdate(context: SuiteContext): Promise<void> {
     });
     assert.deepEqual(await update({ l4: 'v4' }, ['labels']), { l4: 'v4' });
     await rejects(update({}, ['parent']), 'INVALID_ARGUMENT');
-    const { updatedAt } = await stat(context, name);
-    assert.ok(dateOf(updatedAt)!.getTime() >= createdMs);
   }
 }
 
@@ -217,6 +219,9 @@ async function checkWalk(context: SuiteContext): Promise<void> {
     [['p-wl', 'a-wl', 'v-wl', 'a-np-wl'], [`labels.l,${tagged}`]],
     [['a-wl', 'a-np-wl'], [`labels.l==2,${tagged}`]],
     [['v-wl'], [`labels.l~="^[3-9]$",${tagged}`]],
+    // What is absent is compared as if it were empty.
+    [['a-np', 'p', 'a', 'v'], [`labels.l~="^$",${tagged}`]],
+    [['p-wl', 'a-wl', 'v-wl', 'a-np-wl'], [`labels.l!="",${tagged}`]],
     [[], [`name==${p}nobody`]],
   ];
   for (const [names, filters] of expected) {

@@ -55,10 +55,11 @@ function matches(selector: Selector, info: Info): boolean {
       return value !== undefined;
     case '==':
       return value === selector.value;
+    // What is absent is compared as if it were empty.
     case '!=':
-      return value !== selector.value;
+      return (value ?? '') !== selector.value;
     case '~=':
-      return value !== undefined && selector.pattern!.test(value);
+      return selector.pattern!.test(value ?? '');
   }
 }
 

@@ -27,19 +27,20 @@ export type Change = (root: string) => void;
 /** containerd's garbage collector takes what nothing refers to; this label keeps a snapshot. */
 export const rooted = { 'containerd.io/gc.root': '2024-01-01T00:00:00Z' };
 
-/** Applies changes one layer at a time; every `viewEvery`th layer, and the last, must show them all. */
+/** Applies changes one layer at a time; a view of every `viewEvery`th, and of the last, and a snapshot on it show them all. */
 export async function checkLayers(context: SuiteContext, changes: readonly Change[], viewEvery = 1): Promise<void> {
   const { client, snapshotter, work, prefix } = context;
   let parent = '';
   for (const [index, change] of changes.entries()) {
     parent = await addLayer(context, parent, `layer-${index}`, change);
     if (index % viewEvery !== 0 && index !== changes.length - 1) continue;
-    const key = `${prefix}view-${index}`;
-    const { mounts } = await client.view({ snapshotter, key, parent, labels: rooted });
-    await whileMounted(mounts, join(work, 'm'), (root) => {
-      assert.deepEqual(describeTree(root), flatten(work, changes.slice(0, index + 1)));
-    });
-    await client.remove({ snapshotter, key });
+    const expected = flatten(work, changes.slice(0, index + 1));
+    for (const method of ['view', 'prepare'] as const) {
+      const key = `${prefix}${method}-${index}`;
+      const { mounts } = await client[method]({ snapshotter, key, parent, labels: rooted });
+      await whileMounted(mounts, join(work, 'm'), (root) => assert.deepEqual(describeTree(root), expected));
+      await client.remove({ snapshotter, key });
+    }
   }
 }
 
