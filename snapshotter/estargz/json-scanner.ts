@@ -91,8 +91,13 @@ export class JsonScanner {
     if (count === 0) this.#sourceEnded = true;
   }
 
+  /** Bytes of the JSON that were read. */
+  get position(): number {
+    return this.#passed + this.#at;
+  }
+
   error(problem: string): FormatError {
-    return new FormatError('json', `TOC JSON: byte ${this.#passed + this.#at}: ${problem}`);
+    return new FormatError('json', `TOC JSON: byte ${this.position}: ${problem}`);
   }
 
   /** The next byte that is not white space, left unread. */

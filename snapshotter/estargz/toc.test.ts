@@ -5,7 +5,16 @@ import fc from 'fast-check';
 import { digestOf } from '../registry/digest.ts';
 import { FormatError, type FormatErrorCode } from './error.ts';
 import type { Footer } from './footer.ts';
-import { type ByteSource, readTocMember, scanToc, sliceText, type TocEntry, TocReader } from './toc.ts';
+import {
+  type ByteSource,
+  readTocMember,
+  scanToc,
+  scanTocInSteps,
+  sliceText,
+  TOC_ENTRY_LIMIT,
+  type TocEntry,
+  TocReader,
+} from './toc.ts';
 
 function isRefused(code: FormatErrorCode, message?: RegExp): (error: unknown) => boolean {
   return (error) =>
@@ -244,11 +253,30 @@ describe('TOC scanner', { timeout: 60_000 }, () => {
       },
     };
     let count = 0;
-    assert.throws(
-      () => scanToc(endless, () => count++, { entryLimit: 1_000_000 }),
-      isRefused('limit', /1000000 entries/),
-    );
-    assert.equal(count, 1_000_000);
+    assert.throws(() => scanToc(endless, () => count++), isRefused('limit', /2097152 entries/));
+    assert.equal(count, TOC_ENTRY_LIMIT);
+  });
+
+  test('others have turns in the middle of JSON that is long without having many entries', () => {
+    const values = `"x":[${'[],'.repeat(10_000)}1]`;
+    for (const json of [
+      `{${'"x":1,'.repeat(500_000)}"entries":[]}`,
+      `{${Array(100).fill(values).join()},"entries":[]}`,
+      `{"entries":[${Array(100).fill(`{"type":"dir",${values}}`).join()}]}`,
+    ]) {
+      let readBytes = 0;
+      const bytes = Buffer.from(json);
+      const source: ByteSource = {
+        read(into, at) {
+          const count = bytes.copy(into, at, readBytes);
+          readBytes += count;
+          return count;
+        },
+      };
+      let steps = 0;
+      for (const _ of scanTocInSteps(source, () => {})) steps++;
+      assert.ok(steps > bytes.length / 150_000, `${steps} steps for ${bytes.length} bytes`);
+    }
   });
 
   test('a single value that outgrows the window is refused', () => {

@@ -49,8 +49,8 @@ export interface ScanOptions {
 
 export const TOC_ENTRY_LIMIT = 1 << 21;
 
-/** A millisecond of work or so. */
-const entriesPerStep = 256;
+/** A millisecond of work or so. Bytes, not entries: whoever means harm writes few of these and long ones. */
+const stepBytes = 64 << 10;
 
 /** More than any file system of Linux lists for one inode within XATTR_LIST_MAX. */
 const xattrLimit = 128;
@@ -68,7 +68,7 @@ export function scanToc(
   for (const _ of scanTocInSteps(json, visit, options));
 }
 
-/** The same in steps of some entries each. */
+/** The same in steps. */
 export function* scanTocInSteps(
   json: Uint8Array | ByteSource,
   visit: (entry: TocEntry) => void,
@@ -79,6 +79,12 @@ export function* scanTocInSteps(
   const entry = emptyEntry();
   const key = emptySlice();
   let hasEntries = false;
+  let stepEnd = stepBytes;
+  const isStepDone = (): boolean => {
+    if (scanner.position < stepEnd) return false;
+    stepEnd = scanner.position + stepBytes;
+    return true;
+  };
 
   const readKey = (): void => {
     scanner.string(key);
@@ -96,6 +102,7 @@ export function* scanTocInSteps(
   scanner.whole(() => scanner.expect(0x7b));
   if (scanner.whole(() => scanner.accept(0x7d))) throw scanner.error('no entries');
   do {
+    if (isStepDone()) yield;
     if (scanner.whole(readMember) === 'other') continue;
     if (hasEntries) throw scanner.error('two lists of entries');
     hasEntries = true;
@@ -109,7 +116,7 @@ export function* scanTocInSteps(
       scanner.whole(readEntry);
       entry.index = index++;
       visit(entry);
-      if (index % entriesPerStep === 0) yield;
+      if (isStepDone()) yield;
     } while (scanner.whole(() => scanner.accept(0x2c)));
     scanner.whole(() => scanner.expect(0x5d));
   } while (scanner.whole(() => scanner.accept(0x2c)));
