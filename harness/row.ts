@@ -1,43 +1,59 @@
-/**
- * A row of samples.csv: one cell, measured or failed. Units stand in the names. `undefined` is "not measured" and becomes
- * an empty cell, never 0.
- */
-export interface Row {
+export interface RowIdentity {
   readonly runId: string;
   readonly sample: number;
   readonly order: number;
   readonly workload: string;
-  /** The reference that was pulled. */
-  readonly image: string | undefined;
   readonly mode: string;
-  readonly snapshotter: string | undefined;
+  readonly rttMs: number;
+  /** Megabits a second; undefined is an unlimited link. */
+  readonly bandwidthMbps: number | undefined;
+  /** RFC 3339, UTC; for people. Intervals come from the monotonic clock. */
+  readonly startedAt: string;
+}
+
+/** What a cell leaves behind whether it succeeded or not. Missing is "not measured". */
+export interface Observations {
+  /** The reference that was pulled. */
+  readonly image?: string | undefined;
+  readonly snapshotter?: string | undefined;
   /** What served the layers: overlayfs, fuse, erofs. */
-  readonly mount: string | undefined;
+  readonly mount?: string | undefined;
+  /** Registry to client, over the link, from the start of the pull to readiness. */
+  readonly wireBytes?: number | undefined;
+  readonly wireRequests?: number | undefined;
+  readonly layers?: number | undefined;
+  readonly lazyLayers?: number | undefined;
+  /** Compressed: the sum of the layers' sizes in the manifest that was pulled. */
+  readonly imageBytes?: number | undefined;
+  readonly daemonRssPeakKib?: number | undefined;
+  /** Of the small process beside the daemon that holds its descriptors. */
+  readonly keeperRssPeakKib?: number | undefined;
+  readonly daemonCpuMs?: number | undefined;
+  readonly containerdCpuMs?: number | undefined;
+  /** What was odd about a cell that counts all the same. */
+  readonly warnings?: readonly string[] | undefined;
+}
+
+/** A cell's result. A failure has no durations: a timeout or an unproven pull must never be read as a number. */
+export type Outcome = Observations &
+  (
+    | { readonly ok: true; readonly pullMs: number; readonly createMs: number; readonly runMs: number }
+    | { readonly ok: false; readonly error: string }
+  );
+
+/**
+ * A row of samples.csv: one cell, measured or failed. Units stand in the names. `undefined` is "not measured" and becomes
+ * an empty cell, never 0.
+ */
+export interface Row extends RowIdentity, Omit<Observations, 'warnings'> {
+  readonly ok: boolean;
+  readonly error: string | undefined;
   readonly pullMs: number | undefined;
   readonly createMs: number | undefined;
   readonly runMs: number | undefined;
   /** The sum of the three phases; only where all three were measured. */
   readonly totalMs: number | undefined;
-  /** Registry to client, over the link, from the start of the pull to readiness. */
-  readonly wireBytes: number | undefined;
-  readonly wireRequests: number | undefined;
-  readonly layers: number | undefined;
-  readonly lazyLayers: number | undefined;
-  readonly daemonRssPeakKib: number | undefined;
-  /** Of the small process beside the daemon that holds its descriptors. */
-  readonly keeperRssPeakKib: number | undefined;
-  readonly daemonCpuMs: number | undefined;
-  readonly ok: boolean;
-  readonly error: string | undefined;
-  /** Compressed: the sum of the layers' sizes in the manifest that was pulled. */
-  readonly imageBytes: number | undefined;
-  readonly rttMs: number;
-  /** Megabits a second; undefined is an unlimited link. */
-  readonly bandwidthMbps: number | undefined;
-  readonly containerdCpuMs: number | undefined;
-  /** RFC 3339, UTC; for people. Intervals come from the monotonic clock. */
-  readonly startedAt: string;
-  /** What was odd about a cell that counts all the same, separated by "; ". */
+  /** Separated by "; ". */
   readonly warnings: string | undefined;
 }
 
@@ -81,64 +97,15 @@ export const columns: readonly Column[] = [
   { key: 'warnings', name: 'warnings', type: 'text' },
 ];
 
-/** What a cell leaves behind whether it succeeded or not. */
-export interface Observations {
-  readonly image?: string | undefined;
-  readonly snapshotter?: string | undefined;
-  readonly mount?: string | undefined;
-  readonly wireBytes?: number | undefined;
-  readonly wireRequests?: number | undefined;
-  readonly layers?: number | undefined;
-  readonly lazyLayers?: number | undefined;
-  readonly imageBytes?: number | undefined;
-  readonly daemonRssPeakKib?: number | undefined;
-  readonly keeperRssPeakKib?: number | undefined;
-  readonly daemonCpuMs?: number | undefined;
-  readonly containerdCpuMs?: number | undefined;
-  readonly warnings?: readonly string[] | undefined;
-}
-
-/** A cell's result. A failure has no durations: a timeout or an unproven pull must never be read as a number. */
-export type Outcome = Observations &
-  (
-    | { readonly ok: true; readonly pullMs: number; readonly createMs: number; readonly runMs: number }
-    | { readonly ok: false; readonly error: string }
-  );
-
-export interface RowIdentity {
-  readonly runId: string;
-  readonly sample: number;
-  readonly order: number;
-  readonly workload: string;
-  readonly mode: string;
-  readonly rttMs: number;
-  readonly bandwidthMbps: number | undefined;
-  readonly startedAt: string;
-}
-
 export function buildRow(identity: RowIdentity, outcome: Outcome): Row {
-  const { ok } = outcome;
+  const { warnings, ...observed } = outcome;
   return {
     ...identity,
-    image: outcome.image,
-    snapshotter: outcome.snapshotter,
-    mount: outcome.mount,
-    pullMs: ok ? outcome.pullMs : undefined,
-    createMs: ok ? outcome.createMs : undefined,
-    runMs: ok ? outcome.runMs : undefined,
-    totalMs: ok ? outcome.pullMs + outcome.createMs + outcome.runMs : undefined,
-    wireBytes: outcome.wireBytes,
-    wireRequests: outcome.wireRequests,
-    layers: outcome.layers,
-    lazyLayers: outcome.lazyLayers,
-    daemonRssPeakKib: outcome.daemonRssPeakKib,
-    keeperRssPeakKib: outcome.keeperRssPeakKib,
-    daemonCpuMs: outcome.daemonCpuMs,
-    ok,
-    error: ok ? undefined : oneLine(outcome.error),
-    imageBytes: outcome.imageBytes,
-    containerdCpuMs: outcome.containerdCpuMs,
-    warnings: outcome.warnings?.length ? outcome.warnings.map(oneLine).join('; ') : undefined,
+    ...{ pullMs: undefined, createMs: undefined, runMs: undefined },
+    ...observed,
+    totalMs: outcome.ok ? outcome.pullMs + outcome.createMs + outcome.runMs : undefined,
+    error: outcome.ok ? undefined : oneLine(outcome.error),
+    warnings: warnings?.length ? warnings.map(oneLine).join('; ') : undefined,
   };
 }
 

@@ -204,6 +204,12 @@ test('of an index linux/amd64 is taken, or the platform asked for, or all of the
     code: 'unsupported-image',
     message: /no linux\/s390x image, only linux\/arm64, linux\/amd64.*--platform/,
   });
+  const accesses = [{ layer: digestOf(Buffer.from('another layer')), path: 'a' }];
+  const recordedOn = reference('six/src:1');
+  await assert.rejects(
+    convert('six/src:1', 'six/out:none', { allPlatforms: true, platform: s390x, accesses, recordedOn }),
+    { code: 'unsupported-image', message: /six\/src:1 has no linux\/s390x image/ },
+  );
 });
 
 test('the same layer twice in an image is converted once', { timeout: 60_000 }, async () => {

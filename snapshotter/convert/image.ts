@@ -85,21 +85,8 @@ async function convertManifestOrIndex(conversion: Conversion): Promise<Converted
   const { client, source, target, options } = conversion;
   const fetched = await client.fetchManifest(source, options.signal);
   const parsed = parseManifest(fetched.bytes, fetched.mediaType);
-  if (parsed.kind === 'manifest') return convertManifest(conversion, parsed.manifest, target);
-  if (options.allPlatforms === true) return convertIndex(conversion, parsed.index);
-  const platform = options.platform ?? defaultPlatform;
-  const picked = pickPlatform(parsed.index, platform);
-  if (picked === undefined) {
-    const has = parsed.index.manifests.flatMap((one) =>
-      one.platform === undefined ? [] : [platformName(one.platform)],
-    );
-    throw new ConvertError(
-      'unsupported-image',
-      `cannot convert ${formatReference(source)}: it has no ${platformName(platform)} image, only ${has.join(', ')}; ` +
-        'choose one with --platform or take --all-platforms',
-    );
-  }
-  return convertManifest(conversion, await fetchImageManifest(conversion, picked), target);
+  if (parsed.kind === 'index' && options.allPlatforms === true) return convertIndex(conversion, parsed.index);
+  return convertManifest(conversion, await chooseManifest(conversion, source, parsed), target);
 }
 
 async function convertIndex(conversion: Conversion, index: ImageIndex): Promise<ConvertedImage> {
@@ -196,22 +183,35 @@ function describeLayer(layer: PushedLayer, original: Descriptor): Descriptor {
 }
 
 async function prioritizedPaths(conversion: Conversion, manifest: ImageManifest): Promise<string[][]> {
-  const { client, cache, options } = conversion;
+  const { cache, options } = conversion;
   const source = manifest.layers.map(({ digest }) => digest);
   if (options.accesses === undefined || options.accesses.length === 0) return source.map(() => []);
-  let recordedOn: Digest[] | undefined;
-  if (options.recordedOn !== undefined) {
-    const fetched = await client.fetchManifest(options.recordedOn, options.signal);
-    const parsed = parseManifest(fetched.bytes, fetched.mediaType);
-    const picked =
-      parsed.kind === 'index' ? pickPlatform(parsed.index, options.platform ?? defaultPlatform) : undefined;
-    const recorded =
-      parsed.kind === 'manifest'
-        ? parsed.manifest
-        : picked && (await fetchImageManifest({ ...conversion, source: options.recordedOn }, picked));
-    recordedOn = recorded?.layers.map(({ digest }) => digest);
-  }
+  const recordedOn = options.recordedOn && (await layersOf(conversion, options.recordedOn));
   return assignAccesses(options.accesses, { source, recordedOn, originOf: (digest) => cache.originOf(digest) });
+}
+
+async function layersOf(conversion: Conversion, image: Reference): Promise<Digest[]> {
+  const fetched = await conversion.client.fetchManifest(image, conversion.options.signal);
+  const manifest = await chooseManifest(conversion, image, parseManifest(fetched.bytes, fetched.mediaType));
+  return manifest.layers.map(({ digest }) => digest);
+}
+
+/** The manifest itself, or the index's for the platform asked for. */
+async function chooseManifest(
+  { client, options }: Pick<Conversion, 'client' | 'options'>,
+  image: Reference,
+  parsed: ReturnType<typeof parseManifest>,
+): Promise<ImageManifest> {
+  if (parsed.kind === 'manifest') return parsed.manifest;
+  const platform = options.platform ?? defaultPlatform;
+  const picked = pickPlatform(parsed.index, platform);
+  if (picked !== undefined) return fetchImageManifest({ client, source: image, options }, picked);
+  const has = parsed.index.manifests.flatMap((one) => (one.platform === undefined ? [] : [platformName(one.platform)]));
+  throw new ConvertError(
+    'unsupported-image',
+    `${formatReference(image)} has no ${platformName(platform)} image, only ${has.join(', ')}; ` +
+      'choose one with --platform or take --all-platforms',
+  );
 }
 
 async function fetchImageManifest(
