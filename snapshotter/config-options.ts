@@ -2,12 +2,20 @@
 
 export type Option =
   | { readonly kind: 'flag'; readonly default: boolean }
-  | { readonly kind: 'count'; readonly default: number; readonly min: number; readonly max?: number }
+  | {
+      readonly kind: 'count';
+      readonly default: number;
+      readonly min: number;
+      readonly max?: number;
+      readonly zeroIsDefault?: boolean;
+    }
+  /** '' is the default. */
   | { readonly kind: 'text'; readonly default: string }
+  | { readonly kind: 'listen-address'; readonly default: string }
   | { readonly kind: 'required-text' }
   | { readonly kind: 'choice'; readonly default: string; readonly choices: readonly string[] }
   | { readonly kind: 'headers' }
-  | { readonly kind: 'no-effect'; readonly why: string }
+  | { readonly kind: 'no-effect'; readonly type: 'flag' | 'integer' | 'text' | 'table'; readonly why: string }
   | { readonly kind: 'by-name'; readonly section: Section }
   | { readonly kind: 'list'; readonly section: Section };
 
@@ -21,58 +29,67 @@ const count = (value: number, min = 0, max?: number) =>
   ({ kind: 'count', default: value, min, ...(max === undefined ? {} : { max }) }) as const;
 const choice = <const Choices extends readonly string[]>(...choices: Choices) =>
   ({ kind: 'choice', default: choices[0] as Choices[number], choices }) as const;
-const noEffect = (why: string) => ({ kind: 'no-effect', why }) as const;
+/** As the Go daemon reads its numbers: 0 is the default. */
+const setting = (value: number, max = 2 ** 31, min = 0) =>
+  ({ kind: 'count', default: value, min, max, zeroIsDefault: true }) as const;
+const noEffect = (type: 'flag' | 'integer' | 'text' | 'table', why: string) =>
+  ({ kind: 'no-effect', type, why }) as const;
+
+/** A timer of Node's that is to wait for 2^31 ms or longer fires at once. */
+const longestSec = 2_000_000;
+const longestMsec = 2_000_000_000;
 
 const oneStore = 'layers have one store on disk, shared by all mounts';
 
 export const sections = {
   /** host:port for /metrics and /debug/layers; '' for none. */
-  metrics_address: text(''),
+  metrics_address: { kind: 'listen-address', default: '' },
   no_prometheus: flag(false),
-  debug_address: noEffect('/debug/layers is served at metrics_address'),
+  debug_address: noEffect('text', '/debug/layers is served at metrics_address'),
   noprefetch: flag(false),
   /** Bytes to prefetch of a layer without landmark. */
   prefetch_size: count(0),
-  prefetch_timeout_sec: noEffect('a prefetch never holds a container back'),
+  prefetch_timeout_sec: noEffect('integer', 'a prefetch never holds a container back'),
   no_background_fetch: flag(false),
   allow_no_verification: flag(false),
   disable_verification: flag(false),
   /** Background fetches at a time. */
-  max_concurrency: count(2, 1, 64),
+  max_concurrency: setting(2),
   debug: flag(false),
   /** How long a resolved layer that nobody mounted is kept. */
-  resolve_result_entry_ttl_sec: count(120),
+  resolve_result_entry_ttl_sec: setting(120, longestSec),
   /** A file to which the first read of every file is appended, as convert's --accesses wants it; '' for none. */
   record_accesses: text(''),
-  http_cache_type: noEffect(oneStore),
-  http_cache_chunk_ttl_sec: noEffect(oneStore),
-  filesystem_cache_type: noEffect(oneStore),
-  resolve_result_entry: noEffect('deprecated; see resolve_result_entry_ttl_sec'),
-  prefetch_async_size: noEffect('a prefetch never holds a container back'),
-  log_file_access: noEffect('see record_accesses'),
-  metadata_store: noEffect('the TOC is always kept on disk'),
-  ipfs: noEffect('IPFS is not supported'),
+  http_cache_type: noEffect('text', oneStore),
+  http_cache_chunk_ttl_sec: noEffect('integer', oneStore),
+  filesystem_cache_type: noEffect('text', oneStore),
+  resolve_result_entry: noEffect('integer', 'deprecated; see resolve_result_entry_ttl_sec'),
+  prefetch_async_size: noEffect('integer', 'a prefetch never holds a container back'),
+  log_file_access: noEffect('flag', 'see record_accesses'),
+  metadata_store: noEffect('text', 'the TOC is always kept on disk'),
+  ipfs: noEffect('flag', 'IPFS is not supported'),
 
   blob: {
     /** How long a read may wait for content before it fails with EIO. */
-    fetching_timeout_sec: count(300, 1),
-    max_retries: count(5, 0, 100),
-    min_wait_msec: count(30, 1),
-    max_wait_msec: count(300_000, 1),
-    valid_interval: noEffect('a layer is checked when a read of it has failed'),
-    check_always: noEffect('a layer is checked when a read of it has failed'),
+    fetching_timeout_sec: setting(300, longestSec),
+    /** Negative: none. */
+    max_retries: setting(5, 1000, -1),
+    min_wait_msec: setting(30, longestMsec),
+    max_wait_msec: setting(300_000, longestMsec),
+    valid_interval: noEffect('integer', 'a layer is checked when a read of it has failed'),
+    check_always: noEffect('flag', 'a layer is checked when a read of it has failed'),
     // Not even a least size: unasked bytes are bounded by what readers use, and a floor would break that bound.
-    chunk_size: noEffect('requests are sized by the measured link'),
-    prefetch_chunk_size: noEffect('requests are sized by the measured link'),
-    force_single_range_mode: noEffect('a request never asks for more than one range'),
+    chunk_size: noEffect('integer', 'requests are sized by the measured link'),
+    prefetch_chunk_size: noEffect('integer', 'requests are sized by the measured link'),
+    force_single_range_mode: noEffect('flag', 'a request never asks for more than one range'),
   },
 
   directory_cache: {
-    max_lru_cache_entry: noEffect(oneStore),
-    max_cache_fds: noEffect(oneStore),
-    sync_add: noEffect(oneStore),
-    direct: noEffect(oneStore),
-    fadv_dontneed: noEffect(oneStore),
+    max_lru_cache_entry: noEffect('integer', oneStore),
+    max_cache_fds: noEffect('integer', oneStore),
+    sync_add: noEffect('flag', oneStore),
+    direct: noEffect('flag', oneStore),
+    fadv_dontneed: noEffect('flag', oneStore),
   },
 
   /** Ours: the store of fetched layers. */
@@ -87,9 +104,9 @@ export const sections = {
     /** Seconds for which the kernel keeps what it learnt, through FUSE; 0: for good, since a layer never changes. */
     attr_timeout: count(0, 0, 2 ** 30),
     entry_timeout: count(0, 0, 2 ** 30),
-    passthrough: noEffect('reads of complete files go through the daemon'),
-    merge_buffer_size: noEffect('files are stored whole, nothing is merged'),
-    merge_worker_count: noEffect('files are stored whole, nothing is merged'),
+    passthrough: noEffect('flag', 'reads of complete files go through the daemon'),
+    merge_buffer_size: noEffect('integer', 'files are stored whole, nothing is merged'),
+    merge_worker_count: noEffect('integer', 'files are stored whole, nothing is merged'),
   },
 
   /** Ours: which face of the layer store mounts go through. */
@@ -99,7 +116,7 @@ export const sections = {
 
   resolver: {
     /** Longest wait for an answer, and between two pieces of one, of any registry; 0: 30; negative: no limit. */
-    request_timeout_sec: count(30, -1),
+    request_timeout_sec: count(30, -1, longestSec),
     host: {
       kind: 'by-name',
       section: {
@@ -109,7 +126,7 @@ export const sections = {
             host: { kind: 'required-text' },
             insecure: flag(false),
             /** 0: that of [resolver]; negative: no limit. */
-            request_timeout_sec: count(0, -1),
+            request_timeout_sec: count(0, -1, longestSec),
             header: { kind: 'headers' },
           },
         },
@@ -133,16 +150,18 @@ export const sections = {
   snapshotter: {
     /** Start although a layer cannot be mounted again; its images answer UNAVAILABLE. */
     allow_invalid_mounts_on_restart: flag(false),
+    /** The same here: what cannot be mounted at the start is mounted when it is used. */
+    lazy_restore_on_restart: flag(false),
   },
 
-  fuse_manager: noEffect('the FUSE connection belongs to the daemon'),
+  fuse_manager: noEffect('table', 'the FUSE connection belongs to the daemon'),
 } as const satisfies Section;
 
 type ValueOf<T> = T extends { readonly kind: 'flag' }
   ? boolean
   : T extends { readonly kind: 'count' }
     ? number
-    : T extends { readonly kind: 'text' | 'required-text' }
+    : T extends { readonly kind: 'text' | 'required-text' | 'listen-address' }
       ? string
       : T extends { readonly kind: 'choice'; readonly choices: readonly (infer Choice)[] }
         ? Choice

@@ -51,12 +51,103 @@ test('unknown keys and options without effect warn by their full name', () => {
   assert.match(warnings.join('\n'), /c\.toml: directory_cache\.direct has no effect/);
 });
 
+/** config.toml as containerd-stargz-grpc v0.18 knows it, every key of it. */
+const everyKey = `
+metrics_address = ":8234"
+no_prometheus = false
+debug_address = "/run/debug.sock"
+ipfs = false
+metadata_store = "db"
+http_cache_type = "memory"
+http_cache_chunk_ttl_sec = 0
+filesystem_cache_type = ""
+resolve_result_entry_ttl_sec = 0
+resolve_result_entry = 30
+prefetch_size = 0
+prefetch_timeout_sec = 10
+prefetch_async_size = 0
+noprefetch = false
+no_background_fetch = false
+debug = false
+allow_no_verification = false
+disable_verification = false
+max_concurrency = 0
+log_file_access = false
+[blob]
+valid_interval = 60
+check_always = false
+chunk_size = 50000
+prefetch_chunk_size = 0
+fetching_timeout_sec = 0
+force_single_range_mode = false
+max_retries = 0
+min_wait_msec = 0
+max_wait_msec = 0
+[directory_cache]
+max_lru_cache_entry = 10
+max_cache_fds = 10
+sync_add = false
+direct = true
+fadv_dontneed = false
+[fuse]
+attr_timeout = 0
+entry_timeout = 0
+passthrough = false
+merge_buffer_size = 419430400
+merge_worker_count = 10
+[resolver]
+request_timeout_sec = 0
+[[resolver.host."docker.io".mirrors]]
+host = "mirror"
+insecure = false
+request_timeout_sec = 0
+[resolver.host."docker.io".mirrors.header]
+x = ["y"]
+[kubeconfig_keychain]
+enable_keychain = false
+kubeconfig_path = ""
+[cri_keychain]
+enable_keychain = false
+image_service_path = ""
+listen_path = ""
+[snapshotter]
+allow_invalid_mounts_on_restart = false
+lazy_restore_on_restart = false
+[fuse_manager]
+enable = false
+address = ""
+path = ""
+`;
+
+test('every key of the Go daemon is known, and 0 or nothing means the default where it does there', () => {
+  const { config, warnings } = parseConfig(everyKey, 'c.toml');
+  assert.deepEqual(
+    warnings.filter((warning) => !warning.includes('has no effect in this daemon: ')),
+    [],
+  );
+  const defaults = parseConfig('', 'c.toml').config;
+  assert.deepEqual(config.blob, defaults.blob);
+  assert.deepEqual(config.cri_keychain, defaults.cri_keychain);
+  for (const name of ['max_concurrency', 'resolve_result_entry_ttl_sec'] as const) {
+    assert.equal(config[name], defaults[name]);
+  }
+  assert.equal(parseConfig('[blob]\nmax_retries = -1', 'c.toml').config.blob.max_retries, -1);
+});
+
 const refused: [string, RegExp][] = [
   ['noprefetch = "yes"', /^c\.toml: noprefetch: expected true or false, found "yes"$/],
-  ['max_concurrency = 0', /max_concurrency: expected an integer from 1 to 64, found 0/],
+  ['max_concurrency = -1', /max_concurrency: expected an integer from 0 to \d+, found -1/],
+  ['[blob]\nfetching_timeout_sec = 3000000', /blob\.fetching_timeout_sec: expected an integer from 0 to 2000000/],
+  ['[blob]\nchunk_size = "50k"', /blob\.chunk_size: expected an integer, found "50k"/],
+  ['ipfs = 1', /ipfs: expected true or false, found 1/],
+  ['metadata_store = false', /metadata_store: expected a string, found false/],
+  ['fuse_manager = true', /fuse_manager: expected a table, found true/],
   ['prefetch_size = 1.5', /prefetch_size: expected an integer of at least 0, found 1.5/],
   ['prefetch_size = -1', /prefetch_size: expected an integer of at least 0/],
-  ['metrics_address = 8234', /metrics_address: expected a string, found 8234/],
+  ['metrics_address = 8234', /metrics_address: expected host:port, found 8234/],
+  ['metrics_address = "8234"', /^c\.toml: metrics_address: expected host:port, found "8234"/],
+  ['metrics_address = "::1:8234"', /metrics_address: expected host:port/],
+  ['metrics_address = "localhost:70000"', /metrics_address: expected host:port/],
   ['blob = 3', /blob: expected a table, found 3/],
   ['[mount]\nbackend = "nfs"', /mount\.backend: expected one of "auto", "erofs", "fuse", found "nfs"/],
   ['[resolver.host."h"]\nmirrors = "x"', /resolver\.host\."h"\.mirrors: expected a list of tables/],

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
 import { type Config, type Option, type Section, sections } from './config-options.ts';
+import { parseListenAddress } from './listen-address.ts';
 
 export type { Config } from './config-options.ts';
 
@@ -89,6 +90,7 @@ function readOption(option: Option, value: unknown, place: Place): unknown {
     case 'count': {
       const max = option.max ?? Number.MAX_SAFE_INTEGER;
       if (value === undefined) return option.default;
+      if (value === 0 && option.zeroIsDefault === true) return option.default;
       if (!Number.isSafeInteger(value) || (value as number) < option.min || (value as number) > max) {
         throw unexpected(
           place,
@@ -101,6 +103,11 @@ function readOption(option: Option, value: unknown, place: Place): unknown {
     case 'text':
       if (value === undefined) return option.default;
       if (typeof value !== 'string') throw unexpected(place, value, 'a string');
+      return value === '' ? option.default : value;
+    case 'listen-address':
+      if (value === undefined) return option.default;
+      if (typeof value !== 'string' || (value !== '' && parseListenAddress(value) === undefined))
+        throw unexpected(place, value, 'host:port');
       return value;
     case 'choice':
       if (value === undefined) return option.default;
@@ -109,6 +116,7 @@ function readOption(option: Option, value: unknown, place: Place): unknown {
       }
       return value;
     case 'no-effect':
+      if (value !== undefined && !hasType(value, option.type)) throw unexpected(place, value, typeNames[option.type]);
       if (value !== undefined)
         place.warnings.push(`${place.file}: ${place.path} has no effect in this daemon: ${option.why}`);
       return undefined;
@@ -134,6 +142,21 @@ function readOption(option: Option, value: unknown, place: Place): unknown {
   }
 }
 
+const typeNames = { flag: 'true or false', integer: 'an integer', text: 'a string', table: 'a table' } as const;
+
+function hasType(value: unknown, type: keyof typeof typeNames): boolean {
+  switch (type) {
+    case 'flag':
+      return typeof value === 'boolean';
+    case 'integer':
+      return Number.isSafeInteger(value);
+    case 'text':
+      return typeof value === 'string';
+    case 'table':
+      return isTable(value);
+  }
+}
+
 function readHeaders(value: unknown, place: Place): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const [name, text] of Object.entries(requireTable(value ?? {}, place))) {
@@ -147,10 +170,12 @@ function readHeaders(value: unknown, place: Place): Record<string, string> {
 }
 
 function requireTable(value: unknown, place: Place): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)) {
-    return value as Record<string, unknown>;
-  }
+  if (isTable(value)) return value;
   throw unexpected(place, value, 'a table');
+}
+
+function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
 function unexpected(place: Place, value: unknown, expected: string): ConfigError {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseFlags, usage } from './flags.ts';
 
@@ -15,16 +16,33 @@ test('without flags the places are those of containerd-stargz-grpc', () => {
 test('one dash and two dashes mean the same, with "=" or a space', () => {
   const expected = { address: '/a', config: 'c', isDefaultConfig: false, root: '/r', logLevel: 'fatal' };
   assert.deepEqual(parseFlags(['-address', '/a', '--config=c', '-root=/r', '--log-level', 'panic']), expected);
-  assert.equal(parseFlags(['-version']), 'version');
-  assert.equal(parseFlags(['--help']), 'help');
+  for (const version of ['-version', '--version', '-version=true']) assert.equal(parseFlags([version]), 'version');
+  for (const help of ['-h', '-help', '--help']) assert.equal(parseFlags([help]), 'help');
   for (const name of ['--address', '--config', '--root', '--log-level', '--version']) assert.ok(usage.includes(name));
+});
+
+test('levels may be written as logrus reads them', () => {
+  const levelOf = (text: string) => (parseFlags(['--log-level', text]) as { logLevel: string }).logLevel;
+  assert.deepEqual(['WARNING', 'Info', 'panic', 'trace'].map(levelOf), ['warn', 'info', 'fatal', 'trace']);
+});
+
+test('relative paths are taken from the working directory, for containerd has another', () => {
+  const { address, root } = parseFlags(['--address', 'a.sock', '--root', '../r']) as { address: string; root: string };
+  assert.deepEqual([address, root], [join(process.cwd(), 'a.sock'), join(process.cwd(), '../r')]);
+});
+
+test('the default configuration may be absent also where it was named', () => {
+  const { config, isDefaultConfig } = parseFlags(['--config', '/etc/containerd-stargz-grpc/config.toml']) as never;
+  assert.deepEqual([config, isDefaultConfig], ['/etc/containerd-stargz-grpc/config.toml', true]);
 });
 
 for (const [args, message] of [
   [['--nosuch'], /nosuch/],
   [['--log-level', 'loud'], /--log-level: expected one of trace,.*found "loud"/],
-  [['--address', 'here.sock'], /--address: expected an absolute path/],
-  [['--root', 'there'], /--root: expected an absolute path/],
+  [['--address', ''], /--address: expected a path/],
+  [['--root='], /--root: expected a path/],
+  [['--config='], /--config: expected a path/],
+  [['--version=perhaps'], /--version/],
   [['--address', `/${'x'.repeat(107)}`], /at most 107 bytes/],
   [['stray'], /stray/],
 ] as const) {

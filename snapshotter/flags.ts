@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type LogLevel, logLevels } from './log.ts';
 
@@ -5,7 +6,7 @@ import { type LogLevel, logLevels } from './log.ts';
 export interface Flags {
   readonly address: string;
   readonly config: string;
-  /** The user named no configuration: the default one may be absent. */
+  /** It is the default one, which may be absent. */
   readonly isDefaultConfig: boolean;
   readonly root: string;
   readonly logLevel: LogLevel;
@@ -17,6 +18,9 @@ const defaults = {
   root: '/var/lib/containerd-stargz-grpc',
   'log-level': 'info',
 };
+
+/** Names that logrus knows beside ours. */
+const logrusLevels: Readonly<Record<string, LogLevel>> = { panic: 'fatal', warning: 'warn' };
 
 export const usage = `usage: containerd-stargz-grpc [options]
 
@@ -30,29 +34,34 @@ export const usage = `usage: containerd-stargz-grpc [options]
 
 /** Throws Error with one line for the user. */
 export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' {
-  // Go's flag package takes one dash or two.
-  const normalized = args.map((arg) => (/^-[a-z][a-z-]+/.test(arg) ? `-${arg}` : arg));
+  // Go's flag package takes one dash or two, and a value for what is either on or off.
+  const normalized = args.map((arg) =>
+    arg.replace(/^-(?=[a-z][a-z-])/, '--').replace(/^(--(?:version|help))=(?:true|1)$/, '$1'),
+  );
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
-  const options = { address: text, config: text, root: text, 'log-level': text, version: flag, help: flag } as const;
+  const help = { type: 'boolean', short: 'h' } as const;
+  const options = { address: text, config: text, root: text, 'log-level': text, version: flag, help } as const;
   const { values } = parseArgs({ args: normalized, options, allowPositionals: false });
   if (values.help === true) return 'help';
   if (values.version === true) return 'version';
   const read = { ...defaults, ...values };
-  const level = read['log-level'] === 'panic' ? 'fatal' : read['log-level'];
+  const wanted = read['log-level'].toLowerCase();
+  const level = logrusLevels[wanted] ?? wanted;
   if (!logLevels.includes(level as LogLevel)) {
-    throw new Error(`--log-level: expected one of ${logLevels.join(', ')}, found "${level}"`);
+    throw new Error(`--log-level: expected one of ${logLevels.join(', ')}, found "${read['log-level']}"`);
   }
-  for (const name of ['address', 'root'] as const) {
-    if (!read[name].startsWith('/')) throw new Error(`--${name}: expected an absolute path, found "${read[name]}"`);
+  for (const name of ['address', 'config', 'root'] as const) {
+    if (read[name] === '') throw new Error(`--${name}: expected a path, found nothing`);
   }
-  if (Buffer.byteLength(read.address) > 107)
-    throw new Error(`--address: a socket path has at most 107 bytes: ${read.address}`);
+  // containerd, which mounts what lies below the root, has another working directory.
+  const [address, root] = [resolve(read.address), resolve(read.root)];
+  if (Buffer.byteLength(address) > 107) throw new Error(`--address: a socket path has at most 107 bytes: ${address}`);
   return {
-    address: read.address,
+    address,
     config: read.config,
-    isDefaultConfig: values.config === undefined,
-    root: read.root,
+    isDefaultConfig: read.config === defaults.config,
+    root,
     logLevel: level as LogLevel,
   };
 }

@@ -32,7 +32,7 @@ async function startStallingRegistry(t: TestContext): Promise<string> {
 
 /** The daemon's client with this [resolver]. */
 async function openClient(t: TestContext, resolver: string): Promise<RegistryClient> {
-  const { config } = parseConfig(`[blob]\nmax_retries = 0\n[resolver]\n${resolver}`, 'c.toml');
+  const { config } = parseConfig(`[blob]\nmax_retries = -1\n[resolver]\n${resolver}`, 'c.toml');
   const { client } = await openRegistry(config, noLog);
   t.after(() => client.close());
   return client;

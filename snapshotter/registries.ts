@@ -29,7 +29,7 @@ export async function openRegistry(config: Config, log: Log): Promise<OpenedRegi
     hosts: hostOptions(config),
     requestTimeoutMs: timeoutMs(config.resolver.request_timeout_sec) ?? defaultRequestTimeoutMs,
     retry: {
-      maxRetries: config.blob.max_retries,
+      maxRetries: Math.max(0, config.blob.max_retries),
       minWaitMs: config.blob.min_wait_msec,
       maxWaitMs: config.blob.max_wait_msec,
     },
