@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { openClient } from './api/client.ts';
 import { mountsBelow, unmount } from './service/testing/mounts.ts';
 import { startDaemon } from './service/testing/process.ts';
+import { openNotifySocket } from './testing/notify-socket.ts';
 
 const run = promisify(execFile);
 const limit = { timeout: 60_000 };
@@ -111,6 +112,7 @@ test('bad flags and configurations get one line and exit status 1', limit, async
     [[...root, '--log-level', 'loud'], /--log-level: expected one of/],
     [[...root, '--config', join(directory, 'absent.toml')], /absent\.toml: cannot be read/],
     [[...root, '--config', config], /config\.toml: blob\.max_retries: expected an integer/],
+    [['--root', join(config, 'below-a-file')], /--root: ENOTDIR.*choose another/],
   ] as const) {
     const { code, stderr } = await runMain(...args);
     assert.equal(code, 1, stderr);
@@ -136,6 +138,39 @@ test(
       assert.equal(await daemon.stop('SIGTERM'), 0);
       assert.deepEqual(mountsBelow(directory), []);
       assert.ok(!existsSync(join(directory, 'root/keeper.sock')), 'a keeper with nothing to keep stayed');
+    }
+  },
+);
+
+test('systemd is told that the daemon is ready when it serves, and when it stops', limit, async (t) => {
+  const directory = scratch(t);
+  const [notify, socket] = [join(directory, 'notify'), join(directory, 's.sock')];
+  const received = await openNotifySocket(t, notify, 2, socket);
+  const daemon = await startDaemon(directory, { config: fuse, socket, env: { NOTIFY_SOCKET: notify } });
+  assert.equal(await daemon.stop('SIGTERM'), 0);
+  const [ready, stopping] = await received();
+  assert.equal(ready, 'READY=1 and serving');
+  assert.match(stopping ?? '', /^STOPPING=1/);
+});
+
+test(
+  'the CRI image service is served on the socket that listen_path names, also where that is the own one',
+  limit,
+  async (t) => {
+    for (const name of ['s.sock', '../cri.sock', 'cri.sock', '']) {
+      const directory = join(scratch(t), 'd');
+      const socket = join(directory, 's.sock');
+      const path = name === '' ? '' : `${directory}/${name}`;
+      const config = `${fuse}[cri_keychain]\nenable_keychain = true\nimage_service_path = "/nobody"\nlisten_path = "${path}"\n`;
+      const daemon = await startDaemon(directory, { config, socket });
+      const images = openClient('runtime.v1.ImageService', path === '' ? socket : path);
+      try {
+        // It got as far as containerd, which is not there.
+        await assert.rejects(images.listImages({}), { code: 'UNAVAILABLE', message: /nobody/ });
+      } finally {
+        images.close();
+        assert.equal(await daemon.stop(), 0);
+      }
     }
   },
 );
@@ -169,6 +204,7 @@ test('metrics and layers are served where metrics_address says', limit, async (t
   assert.match(body, /^stargz_fallbacks_total\{reason="no-labels"\} 1$/m);
   assert.match(body, /^stargz_grpc_call_seconds_count\{method="Prepare",code="OK"\} 1$/m);
   assert.match(body, /^stargz_grpc_calls_in_flight\{method="Prepare"\} 0$/m);
+  assert.match(body, /^stargz_layers_mounted 0$/m);
   assert.deepEqual(JSON.parse((await get('/debug/layers')).body), []);
   assert.equal((await get('/')).status, 404);
   assert.match(daemon.log(), /nosuch is not an option/);

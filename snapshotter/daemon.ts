@@ -1,5 +1,5 @@
 import { flushCompileCache } from 'node:module';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { Config } from './config.ts';
 import { openFace } from './faces.ts';
@@ -89,7 +89,8 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
 
   const lazy = new LazyLayers({ store, layers, log, metrics: metrics ?? noMetrics, mountTimeoutMs: 60_000 });
   const lost = await lazy.restore(signal);
-  if (lost.length > 0 && !config.snapshotter.allow_invalid_mounts_on_restart) {
+  const { allow_invalid_mounts_on_restart: mayLack, lazy_restore_on_restart: mayWait } = config.snapshotter;
+  if (lost.length > 0 && !mayLack && !mayWait) {
     throw new Error(
       `${lost.length} lazy layers of earlier snapshots cannot be mounted again, the first is ${lost[0]}; make their registry ` +
         'reachable, or set allow_invalid_mounts_on_restart in [snapshotter]',
@@ -106,14 +107,14 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
     const { image_service_path: backend, listen_path: ownPath } = config.cri_keychain;
     const proxy = new CriProxy(backend, criKeychain, log);
     opened.defer(() => proxy.close());
-    const criServer = ownPath === '' ? server : createServer();
+    const criServer = ownPath === '' || resolve(ownPath) === address ? server : createServer();
     proxy.register(criServer);
     if (criServer !== server) {
       opened.defer(() => stopServer(criServer, stopGraceMs));
       await listenOnSocket(criServer, ownPath);
     }
   }
-  const metricsPort = await metrics?.listen(config.metrics_address, () => layers.debugLayers());
+  const metricsPort = await metrics?.listen(config.metrics_address, layers);
   await listenOnSocket(server, address);
   // Not at once: what is compiled by then includes the path of a mount, which the next start has ready then.
   const flushing = setTimeout(flushCompileCache, compileCacheDelayMs).unref();

@@ -5,18 +5,23 @@ import { relaunchSmall } from './relaunch.ts';
 
 const flags = readFlags();
 if (process.getuid?.() !== 0) fail('it mounts file systems, so it must run as root; use sudo');
-relaunchSmall(flags.root);
+try {
+  relaunchSmall(flags.root);
+} catch (error) {
+  fail(`--root: ${(error as Error).message}; choose another`);
+}
 
 // Behind the relaunch: the first process needs none of it.
-const [{ loadConfig }, { openLog }, { startDaemon }] = await Promise.all([
+const [{ loadConfig }, { openLog }, { startDaemon }, { notifySystemd }] = await Promise.all([
   import('./config.ts'),
   import('./log.ts'),
   import('./daemon.ts'),
+  import('./systemd.ts'),
 ]);
 
 try {
   const { config, warnings } = loadConfig(flags.config, flags.isDefaultConfig);
-  const log = openLog(config.debug ? 'debug' : flags.logLevel);
+  const log = openLog(config.debug && flags.logLevel !== 'trace' ? 'debug' : flags.logLevel);
   for (const warning of warnings) log.warn({}, warning);
 
   const starting = new AbortController();
@@ -30,7 +35,9 @@ try {
   });
   const daemon = await startDaemon({ address: flags.address, root: flags.root, config, log }, starting.signal);
 
+  notifySystemd('READY=1');
   const name = await signalled;
+  notifySystemd('STOPPING=1');
   log.info({ signal: name }, 'stopping');
   // Something that will not end must not keep the service manager waiting.
   setTimeout(() => fail('it did not stop within 30 s'), 30_000).unref();

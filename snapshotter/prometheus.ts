@@ -1,13 +1,18 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { parseListenAddress } from './listen-address.ts';
 import type { DaemonMetrics } from './metrics.ts';
 
-/** `host:port` -> what `listen` takes. Throws with the option's name. */
-export function parseListenAddress(address: string): { host: string; port: number } {
-  const found = /^(?:\[([0-9a-fA-F:]+)\]|([^:]*)):(\d{1,5})$/.exec(address.replace(/^tcp:\/\//, ''));
-  const port = Number(found?.[3] ?? -1);
-  if (found === null || port > 65_535) throw new Error(`metrics_address: expected host:port, found "${address}"`);
-  return { host: found[1] ?? (found[2] === '' ? '0.0.0.0' : found[2]!), port };
+/** What of the layers is shown. */
+export interface ObservedLayers {
+  readonly mountedCount: number;
+  debugLayers(): unknown;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type?: string;
+  readonly body?: string;
 }
 
 /** The series of the daemon, in a registry of their own. */
@@ -69,28 +74,51 @@ export class Prometheus implements DaemonMetrics {
   }
 
   /** Serves /metrics and /debug/layers. Returns the port (the configured one, or the one the system chose for 0). */
-  async listen(address: string, describeLayers: () => unknown): Promise<number> {
-    const { host, port } = parseListenAddress(address);
-    const server = createServer(async (request, response) => {
-      const path = request.url?.split('?')[0];
-      if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405).end();
-      else if (path === '/metrics') {
-        response.writeHead(200, { 'content-type': this.registry.contentType }).end(await this.registry.metrics());
-      } else if (path === '/debug/layers') {
-        response
-          .writeHead(200, { 'content-type': 'application/json' })
-          .end(`${JSON.stringify(describeLayers(), undefined, 2)}\n`);
-      } else response.writeHead(404).end('this serves /metrics and /debug/layers\n');
+  async listen(address: string, layers: ObservedLayers): Promise<number> {
+    const found = parseListenAddress(address);
+    if (found === undefined) throw new Error(`metrics_address: expected host:port, found "${address}"`);
+    new Gauge({
+      name: 'stargz_layers_mounted',
+      help: 'Layers mounted now',
+      registers: [this.registry],
+      collect() {
+        this.set(layers.mountedCount);
+      },
+    });
+    const server = createServer((request, response) => {
+      void this.#answer(request, layers).then(({ status, type = 'text/plain', body = '' }) =>
+        response.writeHead(status, { 'content-type': type }).end(body),
+      );
     });
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) =>
+      // Kept: an error of accept(2) later on must not end the daemon.
+      server.on('error', (error) =>
         reject(new Error(`metrics_address ${address}: ${error.message}`, { cause: error })),
       );
-      server.listen(port, host, resolve);
+      server.listen(found.port, found.host, resolve);
     });
     const bound = server.address();
-    return typeof bound === 'object' && bound !== null ? bound.port : port;
+    return typeof bound === 'object' && bound !== null ? bound.port : found.port;
+  }
+
+  /** Never rejects: whoever looks on must not end the daemon. */
+  async #answer({ method, url }: IncomingMessage, layers: ObservedLayers): Promise<Answer> {
+    if (method !== 'GET' && method !== 'HEAD') return { status: 405 };
+    try {
+      switch (url?.split('?')[0]) {
+        case '/metrics':
+          return { status: 200, type: this.registry.contentType, body: await this.registry.metrics() };
+        case '/debug/layers': {
+          const body = `${JSON.stringify(layers.debugLayers(), undefined, 2)}\n`;
+          return { status: 200, type: 'application/json', body };
+        }
+        default:
+          return { status: 404, body: 'this serves /metrics and /debug/layers\n' };
+      }
+    } catch (error) {
+      return { status: 500, body: `${(error as Error).message}\n` };
+    }
   }
 
   close(): void {
