@@ -13,6 +13,12 @@ interface Location {
   readonly expiresAtMs: number;
 }
 
+export interface LocatedResponse {
+  readonly response: HttpResponse;
+  /** The mirror, the registry or the host of a URL; for `avoid`. */
+  readonly server: string;
+}
+
 /** A URL is taken for expired this long before its end: the request still has to travel. */
 const expiryMarginMs = 1000;
 const mostResolutions = 2;
@@ -27,8 +33,8 @@ export class BlobLocator {
   readonly #locations = new Map<string, Location>();
   /** The server that answered last: ranges of one blob do not wander between servers. */
   #preferred: string | undefined;
-  /** The server whose body broke off without progress: asked last, should there be another. */
-  #avoided: string | undefined;
+  /** Servers whose answers were of no use: asked last. */
+  readonly #avoided = new Set<string>();
 
   constructor(sender: Sender, reference: Reference, digest: Digest, urls: readonly string[], operation: string) {
     this.#sender = sender;
@@ -38,8 +44,8 @@ export class BlobLocator {
     this.#operation = operation;
   }
 
-  /** 200, 206, 416, or a suffix range's 400 or 501; any other status has become an error. */
-  async request(range: string | undefined, signal: AbortSignal): Promise<HttpResponse> {
+  /** 200, 206, 416, or a suffix range's 400 or 501, and who answered; any other status has become an error. */
+  async request(range: string | undefined, signal: AbortSignal): Promise<LocatedResponse> {
     const request: RegistryRequest = {
       reference: this.#reference,
       method: 'GET',
@@ -53,25 +59,30 @@ export class BlobLocator {
     };
     return await this.#sender.firstOf(this.#order(), this.#operation, signal, async (candidate, isLast) => {
       const response = await this.#ask(candidate, { ...request, ...retriesBefore(isLast) });
-      this.#preferred = candidate.endpoint.authority;
-      return response;
+      const server = candidate.endpoint.authority;
+      this.#preferred = server;
+      return { response, server };
     });
   }
 
-  /** The body of the last answer was of no use. */
-  avoidLast(): void {
-    this.#avoided = this.#preferred;
-    this.#preferred = undefined;
+  /** What this server answered was of no use. False when that goes for all of them: then it is every server's turn again. */
+  avoid(server: string): boolean {
+    if (this.#preferred === server) this.#preferred = undefined;
+    this.#avoided.add(server);
+    if (this.#candidates().some(({ endpoint }) => !this.#avoided.has(endpoint.authority))) return true;
+    this.#avoided.clear();
+    return false;
+  }
+
+  #candidates(): Candidate[] {
+    const ofUrls = this.#urls.map((url) => ({ endpoint: this.#sender.endpointOf(url.host), url }));
+    return [...this.#sender.pullOrder(this.#reference), ...ofUrls];
   }
 
   #order(): Candidate[] {
-    const candidates: Candidate[] = this.#sender.pullOrder(this.#reference);
-    for (const url of this.#urls) candidates.push({ endpoint: this.#sender.endpointOf(url.host), url });
-    const index = candidates.findIndex(({ endpoint }) => endpoint.authority === this.#preferred);
-    if (index > 0) candidates.unshift(...candidates.splice(index, 1));
-    const last = candidates.findIndex(({ endpoint }) => endpoint.authority === this.#avoided);
-    if (last >= 0 && this.#avoided !== this.#preferred) candidates.push(...candidates.splice(last, 1));
-    return candidates;
+    const rank = ({ endpoint }: Candidate): number =>
+      endpoint.authority === this.#preferred ? 0 : this.#avoided.has(endpoint.authority) ? 2 : 1;
+    return this.#candidates().sort((one, other) => rank(one) - rank(other));
   }
 
   async #ask({ endpoint, url }: Candidate, request: RegistryRequest): Promise<HttpResponse> {

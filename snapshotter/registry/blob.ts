@@ -1,6 +1,5 @@
-import { BlobLocator } from './blob-locator.ts';
+import { BlobLocator, type LocatedResponse } from './blob-locator.ts';
 import { openRange, type RangeStream, type SatisfiedRange } from './blob-range.ts';
-import type { HttpResponse } from './connections.ts';
 import { parseContentRange, parseUnsatisfiedRange } from './content-range.ts';
 import { type Digest, digester } from './digest.ts';
 import { RegistryError } from './error.ts';
@@ -27,6 +26,12 @@ export interface BlobSuffix {
   readonly blobSizeBytes: number;
 }
 
+/** An answer under way, and who gives it. */
+interface ServedRange {
+  readonly stream: SatisfiedRange;
+  readonly server: string;
+}
+
 /** Progress that makes up for a failure: a server may break off every body and still be read to the end. */
 const progressBytes = 64 * 1024;
 /** A whole blob in answer to a suffix is read if at most this much of it is not wanted. */
@@ -49,7 +54,7 @@ export class RegistryBlob implements BlobSource {
   async fetchSuffix(lengthBytes: number, signal: AbortSignal): Promise<BlobSuffix> {
     checkLength(lengthBytes);
     if (this.#sizeBytes !== undefined) return await this.#collectTail(lengthBytes, this.#sizeBytes, signal);
-    const { response, stream } = await this.#ask({ suffixBytes: lengthBytes }, signal);
+    const { response, stream, server } = await this.#ask({ suffixBytes: lengthBytes }, signal);
     switch (stream.kind) {
       case 'unsatisfied':
         // Some servers refuse a suffix longer than the blob, some any suffix (Azure): the size makes it a plain range.
@@ -65,12 +70,12 @@ export class RegistryBlob implements BlobSource {
           return await this.#collectTail(lengthBytes, total, signal);
         }
         const offset = Math.max(0, total - lengthBytes);
-        return { bytes: await this.#collect(offset, total, signal, stream), offset, blobSizeBytes: total };
+        return { bytes: await this.#collect(offset, total, signal, { stream, server }), offset, blobSizeBytes: total };
       }
       case 'part': {
         const blobSizeBytes = stream.totalBytes ?? stream.end;
         this.#sizeBytes = blobSizeBytes;
-        const bytes = await this.#collect(stream.start, blobSizeBytes, signal, stream);
+        const bytes = await this.#collect(stream.start, blobSizeBytes, signal, { stream, server });
         return { bytes, offset: stream.start, blobSizeBytes };
       }
     }
@@ -85,10 +90,10 @@ export class RegistryBlob implements BlobSource {
   async *fetchWhole(signal: AbortSignal): AsyncGenerator<Buffer> {
     const hash = digester();
     let position = 0;
-    const { response, stream: first } = await this.#ask('whole', signal);
-    if (first.kind === 'unsatisfied') throw this.#badRange('HTTP 416 to a request for the whole', response.status);
-    const total = first.totalBytes;
-    const chunks = total === undefined ? first.chunks(0, undefined) : this.#read(0, total, signal, first);
+    const { response, stream, server } = await this.#ask('whole', signal);
+    if (stream.kind === 'unsatisfied') throw this.#badRange('HTTP 416 to a request for the whole', response.status);
+    const total = stream.totalBytes;
+    const chunks = total === undefined ? stream.chunks(0, undefined) : this.#read(0, total, signal, { stream, server });
     for await (const chunk of chunks) {
       hash.update(chunk);
       position += chunk.length;
@@ -100,23 +105,23 @@ export class RegistryBlob implements BlobSource {
     throw new RegistryError('digest-mismatch', detail, { operation: this.#operation, host: response.url.host });
   }
 
-  /** [start, end) over as many requests as it takes. `stream`: a response that already has its beginning. */
+  /** [start, end) over as many requests as it takes. `begun`: a response that already has its beginning. */
   async *#read(
     start: number,
     end: number,
     signal: AbortSignal,
-    stream: SatisfiedRange | undefined,
+    begun: ServedRange | undefined,
   ): AsyncGenerator<Buffer> {
     const maxFailures = this.#sender.transport.retry.maxRetries;
     let position = start;
     let failures = 0;
     let sinceFailureBytes = 0;
-    let current = stream;
+    let current = begun;
     while (position < end) {
       // Has had its own retries: what fails here has failed.
-      current ??= await this.#open(position, end, signal);
+      const { stream, server } = current ?? (await this.#open(position, end, signal));
       try {
-        for await (const chunk of current.chunks(position, end)) {
+        for await (const chunk of stream.chunks(position, end)) {
           position += chunk.length;
           sinceFailureBytes += chunk.length;
           yield chunk;
@@ -126,10 +131,11 @@ export class RegistryBlob implements BlobSource {
       } catch (error) {
         signal.throwIfAborted();
         if (position === end && isRetryableError(error)) return;
-        if (sinceFailureBytes >= progressBytes) failures = 0;
-        else this.#locator.avoidLast();
+        const hasProgressed = sinceFailureBytes >= progressBytes;
+        if (hasProgressed) failures = 0;
+        const isOtherThere = (!hasProgressed || !isRetryableError(error)) && this.#locator.avoid(server);
         failures++;
-        if (failures > maxFailures || !isRetryableError(error)) throw error;
+        if (!isOtherThere && (failures > maxFailures || !isRetryableError(error))) throw error;
         sinceFailureBytes = 0;
         current = undefined;
       }
@@ -138,35 +144,39 @@ export class RegistryBlob implements BlobSource {
     }
   }
 
-  async #open(start: number, end: number, signal: AbortSignal): Promise<SatisfiedRange> {
-    const { response, stream } = await this.#ask({ start, end }, signal);
-    if (stream.kind === 'unsatisfied') {
-      await response.body.drain();
-      this.#sizeBytes ??= stream.totalBytes;
-      throw this.#badRange(`there are no bytes ${start} to ${end}`, response.status);
+  /** The beginning of a range, from the first server that does not say that there is no such range. */
+  async #open(start: number, end: number, signal: AbortSignal): Promise<ServedRange> {
+    for (;;) {
+      const { response, stream, server } = await this.#ask({ start, end }, signal);
+      if (stream.kind !== 'unsatisfied' && (stream.totalBytes ?? end) >= end) {
+        this.#sizeBytes ??= stream.totalBytes;
+        return { stream, server };
+      }
+      if (stream.kind === 'unsatisfied') await response.body.drain();
+      else response.body.destroy();
+      if (this.#locator.avoid(server)) continue;
+      const detail =
+        stream.totalBytes === undefined
+          ? `there are no bytes ${start} to ${end}`
+          : `bytes ${start} to ${end} are beyond its size of ${stream.totalBytes}`;
+      throw this.#badRange(detail, response.status);
     }
-    this.#sizeBytes ??= stream.totalBytes;
-    if (stream.totalBytes !== undefined && stream.totalBytes < end) {
-      response.body.destroy();
-      throw this.#badRange(`bytes ${start} to ${end} are beyond its size of ${stream.totalBytes}`, response.status);
-    }
-    return stream;
   }
 
-  /** One request, its answer's head read; repeated if the body breaks off before a multipart has told its range. */
+  /** One request, its answer's head read; repeated if that makes no sense or breaks off in the middle of a multipart's. */
   async #ask(
     wanted: { readonly suffixBytes: number } | { readonly start: number; readonly end: number } | 'whole',
     signal: AbortSignal,
-  ): Promise<{ readonly response: HttpResponse; readonly stream: RangeStream }> {
+  ): Promise<LocatedResponse & { readonly stream: RangeStream }> {
     const { transport } = this.#sender;
     for (let attempt = 1; ; attempt++) {
-      const response = await this.#locator.request(wanted === 'whole' ? undefined : rangeHeader(wanted), signal);
+      const located = await this.#locator.request(wanted === 'whole' ? undefined : rangeHeader(wanted), signal);
       try {
         const range = wanted === 'whole' ? { start: 0, end: undefined } : wanted;
-        return { response, stream: await openRange(response, range, this.#operation) };
+        return { ...located, stream: await openRange(located.response, range, this.#operation) };
       } catch (error) {
         signal.throwIfAborted();
-        this.#locator.avoidLast();
+        if (this.#locator.avoid(located.server)) continue;
         if (attempt > transport.retry.maxRetries || !isRetryableError(error)) throw error;
       }
       await transport.wait(attempt, signal);
@@ -178,10 +188,10 @@ export class RegistryBlob implements BlobSource {
     return { bytes: await this.#collect(offset, blobSizeBytes, signal, undefined), offset, blobSizeBytes };
   }
 
-  async #collect(start: number, end: number, signal: AbortSignal, stream: SatisfiedRange | undefined): Promise<Buffer> {
+  async #collect(start: number, end: number, signal: AbortSignal, begun: ServedRange | undefined): Promise<Buffer> {
     if (end === start) return Buffer.alloc(0);
     const chunks: Buffer[] = [];
-    for await (const chunk of this.#read(start, end, signal, stream)) chunks.push(chunk);
+    for await (const chunk of this.#read(start, end, signal, begun)) chunks.push(chunk);
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, end - start);
   }
 
@@ -202,7 +212,7 @@ export class RegistryBlob implements BlobSource {
   }
 
   async #findSize(signal: AbortSignal): Promise<number> {
-    const response = await this.#locator.request('bytes=0-0', signal);
+    const { response } = await this.#locator.request('bytes=0-0', signal);
     await response.body.drain();
     const total =
       response.status === 200

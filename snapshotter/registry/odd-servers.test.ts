@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { createServer, type ServerResponse } from 'node:http';
+import { createServer as createRawServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import type { BlobSource } from './blob.ts';
+import { RegistryClient } from './client.ts';
+import { digestOf } from './digest.ts';
+import { parseReference } from './reference.ts';
+import { collect, limit, pseudoRandom, recordingClock } from './testing/fixture.ts';
+
+const signal = new AbortController().signal;
+const content = pseudoRandom(1_000_000);
+const digest = digestOf(content);
+
+/** Answers the range [start, end). */
+type Answer = (response: ServerResponse, start: number, end: number) => void;
+
+const honest: Answer = (response, start, end) => {
+  response.writeHead(206, { 'content-range': `bytes ${start}-${end - 1}/${content.length}` });
+  response.end(content.subarray(start, end));
+};
+
+async function startServer(t: TestContext, answer: Answer): Promise<string> {
+  const server = createServer(({ headers }, response) => {
+    const [, first, last] = /^bytes=(\d*)-(\d+)$/.exec(headers.range ?? '')!;
+    if (first === '') answer(response, content.length - Number(last), content.length);
+    else answer(response, Number(first), Number(last) + 1);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return hostOf(server.address());
+}
+
+/** A server of HTTP/1.0, which ends each body with the connection; `bodyOf` gets the number of the request, from 1. */
+async function startOldServer(
+  t: TestContext,
+  head: (start: number, end: number) => string,
+  bodyOf: (request: number, start: number, end: number) => Buffer,
+): Promise<string> {
+  let requests = 0;
+  const server = createRawServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', (bytes) => {
+      const [, first, last] = /range: bytes=(\d*)-(\d+)/i.exec(bytes.toString('latin1'))!;
+      const start = first === '' ? content.length - Number(last) : Number(first);
+      const end = first === '' ? content.length : Number(last) + 1;
+      socket.write(`HTTP/1.0 ${head(start, end)}\r\n\r\n`);
+      socket.end(bodyOf(++requests, start, end));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => void server.close());
+  return hostOf(server.address());
+}
+
+function hostOf(address: unknown): string {
+  return `127.0.0.1:${(address as { port: number }).port}`;
+}
+
+function openBlob(t: TestContext, host: string, mirrors: readonly string[] = []): BlobSource {
+  const hosts = { [host]: { mirrors: mirrors.map((mirror) => ({ host: mirror })) } };
+  const client = new RegistryClient({ hosts, clock: recordingClock(), retry: { maxRetries: 3 } });
+  t.after(() => client.close());
+  return client.blob(parseReference(`${host}/team/image`), digest);
+}
+
+async function readsWhatThereIs(source: BlobSource): Promise<void> {
+  for (const [start, end] of [
+    [100, 200],
+    [5, 900_000],
+  ] as const) {
+    assert.ok((await collect(source.fetchRange(start, end, signal))).equals(content.subarray(start, end)));
+  }
+  const suffix = await source.fetchSuffix(1000, signal);
+  assert.ok(suffix.bytes.equals(content.subarray(-1000)));
+  assert.equal(suffix.blobSizeBytes, content.length);
+}
+
+const liars: Readonly<Record<string, Answer>> = {
+  'says that there are no such bytes': (response) =>
+    void response.writeHead(416, { 'content-range': 'bytes */50' }).end(),
+  'has only the beginning': (response, start, end) => {
+    response.writeHead(206, { 'content-range': `bytes ${start}-${end - 2}/${end - 1}` });
+    response.end(content.subarray(start, end - 1));
+  },
+  'sends another range': (response, start, end) => {
+    response.writeHead(206, { 'content-range': `bytes ${start - 1}-${end - 2}/${content.length}` });
+    response.end(content.subarray(start - 1, end - 1));
+  },
+  'does not say what it sends': (response, start, end) =>
+    void response.writeHead(206).end(content.subarray(start, end)),
+  'sends more than it says': (response, start, end) => {
+    response.writeHead(206, { 'content-range': `bytes ${start}-${end - 1}/${content.length}` });
+    response.end(Buffer.concat([content.subarray(start, end), content]));
+  },
+  'breaks off': (response, start, end) => {
+    response.writeHead(206, {
+      'content-range': `bytes ${start}-${end - 1}/${content.length}`,
+      'content-length': end - start,
+    });
+    response.write(content.subarray(start, start + 5), () => response.destroy());
+  },
+};
+
+for (const [what, answer] of Object.entries(liars)) {
+  test(`behind two mirrors of which each ${what} the registry itself is asked`, limit, async (t) => {
+    const mirrors = [await startServer(t, answer), await startServer(t, answer)];
+    const host = await startServer(t, honest);
+    await readsWhatThereIs(openBlob(t, host, mirrors));
+  });
+
+  test(`a registry that ${what} is given up after the retries that it is allowed`, limit, async (t) => {
+    let requests = 0;
+    const counted: Answer = (...args) => {
+      requests++;
+      answer(...args);
+    };
+    const source = openBlob(t, await startServer(t, counted), [await startServer(t, counted)]);
+    await assert.rejects(collect(source.fetchRange(100, 200, signal)), { name: 'RegistryError' });
+    assert.ok(requests <= 6, `${requests} requests`);
+  });
+}
+
+test('bodies that only the end of the connection ends are read whole', limit, async (t) => {
+  const range = (start: number, end: number) =>
+    `206 Partial Content\r\nContent-Range: bytes ${start}-${end - 1}/${content.length}`;
+  const ranges = await startOldServer(t, range, (_, start, end) => content.subarray(start, end));
+  await readsWhatThereIs(openBlob(t, ranges));
+  const wholes = await startOldServer(
+    t,
+    () => '200 OK',
+    () => content,
+  );
+  await readsWhatThereIs(openBlob(t, wholes));
+});
+
+test('where one of them ends too early it is read on', limit, async (t) => {
+  const range = (start: number, end: number) =>
+    `206 Partial Content\r\nContent-Range: bytes ${start}-${end - 1}/${content.length}`;
+  const cut = await startOldServer(t, range, (request, start, end) =>
+    content.subarray(start, request < 4 ? Math.min(end, start + 50) : end),
+  );
+  assert.ok((await collect(openBlob(t, cut).fetchRange(5, 900_000, signal))).equals(content.subarray(5, 900_000)));
+});
