@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { parseContentRange, parseUnsatisfiedRange } from './content-range.ts';
 import { isLoopback, originEndpoint, pullEndpoints } from './host.ts';
 import { multipartBoundary, readMultipart } from './multipart.ts';
-import { backoffMs, parseRetryAfter } from './retry.ts';
+import { backoffMs, parseRetryAfter, systemClock } from './retry.ts';
 import { expiryOf } from './signed-url.ts';
 
 describe('Content-Range', () => {
@@ -109,6 +109,15 @@ describe('waits', () => {
     assert.equal(parseRetryAfter('Thu, 01 Jan 1970 00:00:10 GMT', 14_000), 0);
     assert.equal(parseRetryAfter('soon', 0), undefined);
     assert.equal(parseRetryAfter(undefined, 0), undefined);
+  });
+});
+
+describe('the system clock', () => {
+  it('does not take a wait of months for none', async () => {
+    const aborter = new AbortController();
+    const slept = systemClock.sleep(2 ** 40, aborter.signal);
+    setTimeout(() => aborter.abort(new Error('long enough')), 20);
+    await assert.rejects(slept, /long enough/);
   });
 });
 

@@ -17,11 +17,14 @@ export interface Clock {
   sleep(durationMs: number, signal: AbortSignal): Promise<void>;
 }
 
+/** A timer of Node's that is set for longer fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: Date.now,
   sleep: async (durationMs, signal) => {
     try {
-      await delay(durationMs, undefined, { signal });
+      await delay(Math.min(durationMs, longestTimerMs), undefined, { signal });
     } catch (error) {
       signal.throwIfAborted();
       throw error;
