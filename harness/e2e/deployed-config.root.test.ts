@@ -6,6 +6,9 @@ import { execa } from 'execa';
 import { parse, type TomlTable } from 'smol-toml';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
 
+/** What containerd learnt with 1.7; the file says so. */
+const snapshotterOfRuntime = '.io.containerd.grpc.v1.cri.containerd.runtimes.overlayfs.snapshotter';
+
 for (const version of containerdVersions) {
   test(`containerd ${version.line} knows what snapshotter/deploy configures`, { timeout: 240_000 }, async (t) => {
     const command = await unpackContainerd(version, t.signal);
@@ -21,7 +24,7 @@ for (const version of containerdVersions) {
     const unknown = Object.keys(shipped.plugins as TomlTable).filter((name) => !(name in (known.plugins as TomlTable)));
     assert.deepEqual(unknown, []);
     // A plugin's section is printed from what it read: a key that it does not know is not there.
-    assert.deepEqual(findLost(shipped.plugins, dumped.plugins), []);
+    assert.deepEqual(findLost(shipped.plugins, dumped.plugins), version.line === '1.6' ? [snapshotterOfRuntime] : []);
   });
 }
 

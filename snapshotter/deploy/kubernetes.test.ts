@@ -1,11 +1,32 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { DaemonSet } from 'kubernetes-models/apps/v1';
+import { RuntimeClass } from 'kubernetes-models/node.k8s.io/v1';
 import { ClusterRole, ClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1';
 import { ConfigMap, Namespace, ServiceAccount } from 'kubernetes-models/v1';
 import { parse } from 'smol-toml';
 import { parseAllDocuments } from 'yaml';
+import { parseConfig } from '../config.ts';
+import { type Flags, parseFlags } from '../flags.ts';
+
+interface Container {
+  readonly args: string[];
+  readonly securityContext: { readonly privileged: boolean };
+  readonly volumeMounts: { readonly name: string; readonly mountPath: string; readonly mountPropagation?: string }[];
+}
+
+interface PodTemplate {
+  readonly metadata: { readonly annotations: Record<string, string> };
+  readonly spec: {
+    readonly runtimeClassName: string;
+    readonly containers: readonly Container[];
+    readonly volumes: { readonly name: string; readonly hostPath?: { readonly path: string } }[];
+  };
+}
+
+const root = join(import.meta.dirname, '../..');
 
 interface Manifest {
   readonly kind: string;
@@ -18,6 +39,7 @@ const kinds: Record<string, new (data: never) => { validate(): void }> = {
   ConfigMap,
   DaemonSet,
   Namespace,
+  RuntimeClass,
   ServiceAccount,
 };
 
@@ -67,6 +89,57 @@ test('the binding, the service account and the daemon set name each other', () =
 test('the role lets the daemon read secrets and nothing else', () => {
   const { rules } = find<{ rules: { apiGroups: string[]; resources: string[]; verbs: string[] }[] }>('ClusterRole');
   assert.deepEqual(rules, [{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'watch'] }]);
+});
+
+test("the daemon's pod stands on overlayfs: its class, annotation and the node's runtimes name each other", () => {
+  const { template } = find<{ spec: { template: PodTemplate } }>('DaemonSet').spec;
+  const runtimeClass = find<Manifest & { handler: string }>('RuntimeClass');
+  assert.equal(template.spec.runtimeClassName, runtimeClass.metadata.name);
+  assert.equal(template.metadata.annotations['io.containerd.cri.runtime-handler'], runtimeClass.handler);
+  const expected = { runtime_type: 'io.containerd.runc.v2', snapshotter: 'overlayfs' };
+  for (const [name, plugin] of [
+    ['containerd-config-v2.toml', 'io.containerd.grpc.v1.cri'],
+    ['containerd-config-v3.toml', 'io.containerd.cri.v1.runtime'],
+  ] as const) {
+    const { plugins } = parse(read(name)) as { plugins: Record<string, { containerd: { runtimes: object } }> };
+    const runtimes = plugins[plugin]!.containerd.runtimes as Record<string, object>;
+    assert.deepEqual({ ...runtimes[runtimeClass.handler] }, expected, name);
+  }
+});
+
+test("a pod's end ends mounts, so nothing but a person replaces it", () => {
+  const { updateStrategy } = find<{ spec: { updateStrategy: { type: string } } }>('DaemonSet').spec;
+  assert.equal(updateStrategy.type, 'OnDelete');
+});
+
+test('what is mounted in the pod reaches the node, below the same path as there', () => {
+  const { containers, volumes } = find<{ spec: { template: PodTemplate } }>('DaemonSet').spec.template.spec;
+  const [{ args, securityContext, volumeMounts }] = containers as [Container];
+  const flags = parseFlags(args) as Flags;
+  const mounted = volumeMounts.find(({ mountPath }) => mountPath === flags.root);
+  assert.equal(mounted?.mountPropagation, 'Bidirectional');
+  // Kubernetes grants that to privileged containers alone.
+  assert.equal(securityContext.privileged, true);
+  for (const { name, mountPath } of volumeMounts) {
+    const volume = volumes.find((candidate) => candidate.name === name);
+    if (volume?.hostPath !== undefined) assert.equal(volume.hostPath.path, mountPath);
+  }
+  assert.ok(volumeMounts.some(({ mountPath }) => mountPath === dirname(flags.address)));
+  assert.ok(volumeMounts.some(({ mountPath }) => mountPath === dirname(flags.config)));
+  const config = find<{ data: Record<string, string> }>('ConfigMap').data[basename(flags.config)]!;
+  assert.deepEqual(parseConfig(config, 'kubernetes.yaml').warnings, []);
+});
+
+test('the systemd unit starts what is in the repository and waits until it serves', () => {
+  const unit = read('stargz-snapshotter.service');
+  const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(unit)?.[1] ?? '';
+  const [node, main, ...args] = value('ExecStart')
+    .split(' ')
+    .map((word) => word.replace('/opt/stargz-bench', root));
+  assert.ok(existsSync(node!), node);
+  assert.equal(main, join(root, 'snapshotter/main.ts'));
+  assert.equal(typeof parseFlags(args), 'object');
+  assert.deepEqual([value('Type'), value('Before'), value('KillMode')], ['notify', 'containerd.service', 'process']);
 });
 
 test("the node's containerd configurations use the socket the daemon listens on, with annotations on", () => {

@@ -34,8 +34,19 @@ export interface Kubelet {
   close(): void;
 }
 
+/** What a RuntimeClass and a pod's metadata make of every pod. */
+export interface PodClass {
+  readonly runtimeHandler?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
 /** The kubelet's part: images through `imageAddress`, pods through `runtimeAddress`. */
-export function openKubelet(directory: string, runtimeAddress: string, imageAddress: string): Kubelet {
+export function openKubelet(
+  directory: string,
+  runtimeAddress: string,
+  imageAddress: string,
+  { runtimeHandler = '', annotations = {} }: PodClass = {},
+): Kubelet {
   const images = openClient('runtime.v1.ImageService', imageAddress, { timeoutMs: 60_000 });
   const runtime = openClient('runtime.v1.RuntimeService', runtimeAddress, { timeoutMs: 60_000 });
   const logDirectory = join(directory, 'pods');
@@ -43,7 +54,11 @@ export function openKubelet(directory: string, runtimeAddress: string, imageAddr
   let count = 0;
   return {
     async pull(image, auth) {
-      const { imageRef } = await images.pullImage({ image: { image }, ...(auth === undefined ? {} : { auth }) });
+      const { imageRef } = await images.pullImage({
+        image: { image },
+        sandboxConfig: { annotations: { ...annotations } },
+        ...(auth === undefined ? {} : { auth }),
+      });
       return imageRef;
     },
     async remove(image) {
@@ -55,9 +70,10 @@ export function openKubelet(directory: string, runtimeAddress: string, imageAddr
       const sandboxConfig = {
         metadata: { name, uid: name, namespace: 'test', attempt: 0 },
         logDirectory,
+        annotations: { ...annotations },
         linux: { securityContext: { namespaceOptions: host } },
       };
-      const { podSandboxId } = await runtime.runPodSandbox({ config: sandboxConfig });
+      const { podSandboxId } = await runtime.runPodSandbox({ config: sandboxConfig, runtimeHandler });
       try {
         const { containerId } = await runtime.createContainer({
           podSandboxId,
