@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -49,6 +49,7 @@ describe('a kubelet pulls with its own credentials from a registry that misbehav
       seed: 3,
     });
     const config = `disable_verification = true
+debug = true
 [cri_keychain]
 enable_keychain = true
 image_service_path = "${join(directory, 'c/containerd.sock')}"
@@ -69,6 +70,14 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
     for (const point of mountsBelow(directory)) await unmount(point);
     rmSync(directory, { recursive: true, force: true });
   });
+
+  /** Those of the daemon's own, not what is mounted there. */
+  function filesWith(text: string): string[] {
+    const search = ['-xdev', '-type', 'f', '-exec', 'grep', '-lF', text, '{}', '+'];
+    return spawnSync('find', [join(directory, 'root'), ...search], { encoding: 'utf8' })
+      .stdout.split('\n')
+      .filter((line) => line !== '');
+  }
 
   test('without credentials nothing is pulled', limit, async () => {
     await assert.rejects(kubelet.pull(`${proxy.host}/lazy:latest`));
@@ -100,6 +109,12 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
     assert.ok(requests < 300, `${requests} requests, ${trouble} of them spoilt`);
     t.diagnostic(JSON.stringify(proxy.counts));
     const log = daemon.log();
-    assert.ok(!log.includes(auth.password) && !log.includes('Signature='), 'a secret was logged');
+    const secrets = [auth.password, Buffer.from(`${auth.username}:${auth.password}`).toString('base64'), 'Signature='];
+    for (const secret of secrets) {
+      assert.ok(!log.includes(secret), 'a secret was logged');
+      assert.deepEqual(filesWith(secret), [], 'a secret was written');
+    }
+    assert.notDeepEqual(filesWith('/lazy:latest'), []);
+    assert.ok(log.includes('"level":"debug"'), 'not all that the daemon may log was looked at');
   });
 });
