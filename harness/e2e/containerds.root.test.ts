@@ -179,6 +179,43 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
         });
       }
 
+      if (version.major === 2) {
+        test(
+          'two namespaces that pull one image at once have a snapshot of each layer, both on one mount',
+          limit,
+          async (t) => {
+            const reference = image('second');
+            const namespaces = ['one', 'two'];
+            const { address } = containerd;
+            await Promise.all(
+              namespaces.map((namespace) => pullByTransfer({ address, namespace, reference, snapshotter }, t.signal)),
+            );
+            const images = openClient('containerd.services.images.v1.Images', address);
+            const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', address);
+            try {
+              for (const namespace of namespaces) {
+                const infos = await listAll(snapshots, namespace);
+                assert.deepEqual(
+                  infos.map(({ kind }) => kind),
+                  ['COMMITTED', 'COMMITTED', 'COMMITTED'],
+                );
+              }
+              assert.equal((await mountedLayers()).length, 6);
+              await images.delete({ name: reference, sync: true }, { namespace: 'one' });
+              await until(async () => assert.deepEqual(await listAll(snapshots, 'one'), []));
+              // The other one's stand.
+              assert.equal((await listAll(snapshots, 'two')).length, 3);
+              assert.equal((await mountedLayers()).length, 6);
+              await images.delete({ name: reference, sync: true }, { namespace: 'two' });
+              await until(async () => assert.equal((await mountedLayers()).length, 3));
+            } finally {
+              images.close();
+              snapshots.close();
+            }
+          },
+        );
+      }
+
       test('a restarted daemon serves what it had fetched, without a registry', limit, async (t) => {
         await daemon.stop();
         await gate.shut();
@@ -215,9 +252,9 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
   }
 });
 
-async function listAll(snapshots: ServiceClient<Snapshots>): Promise<Info[]> {
+async function listAll(snapshots: ServiceClient<Snapshots>, namespace?: string): Promise<Info[]> {
   const infos: Info[] = [];
-  for await (const { info } of snapshots.list({ snapshotter })) infos.push(...info);
+  for await (const { info } of snapshots.list({ snapshotter }, { namespace })) infos.push(...info);
   return infos;
 }
 
