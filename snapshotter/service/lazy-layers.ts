@@ -55,9 +55,11 @@ export class LazyLayers {
     } finally {
       if (!isNew) layers.release(request.digest);
     }
+    // Whoever was second joined a mount that is counted already.
+    if (!isNew) return true;
     const durationMs = Math.round(performance.now() - startedMs);
     metrics.lazyMount(durationMs);
-    log.info({ digest: request.digest, image: request.reference, ref, durationMs, isNew }, 'layer mounted lazily');
+    log.info({ digest: request.digest, image: request.reference, ref, durationMs }, 'layer mounted lazily');
     return true;
   }
 

@@ -70,7 +70,12 @@ async function serve(t: TestContext, mountTimeoutMs = 5000) {
     void lines.push({ level, message, fields: fields as Record<string, unknown> });
   const log = { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
   const fallbacks: string[] = [];
-  const metrics = { ...noMetrics, fallback: (reason: string) => void fallbacks.push(reason) };
+  const lazyMounts: number[] = [];
+  const metrics = {
+    ...noMetrics,
+    fallback: (reason: string) => void fallbacks.push(reason),
+    lazyMount: (durationMs: number) => void lazyMounts.push(durationMs),
+  };
   const lazy = new LazyLayers({ store, layers, log, metrics, mountTimeoutMs });
   const server = createServer();
   const observer = { started: () => {}, finished: () => {} };
@@ -84,7 +89,7 @@ async function serve(t: TestContext, mountTimeoutMs = 5000) {
     store.close();
     rmSync(directory, { recursive: true, force: true });
   });
-  return { client, layers, store, lines, fallbacks, address };
+  return { client, layers, store, lines, fallbacks, lazyMounts, address };
 }
 
 const criLabels = (ref: string, layer: Digest, extra: Record<string, string> = {}) => ({
@@ -153,7 +158,7 @@ test('the labels of other pullers are understood, and those of CRI come first', 
 });
 
 test('two namespaces that race to one layer share one snapshot', limit, async (t) => {
-  const { client, layers, store } = await serve(t);
+  const { client, layers, store, lines, lazyMounts } = await serve(t);
   const { promise, resolve } = Promise.withResolvers<void>();
   layers.gate = promise;
   const calls = ['one/1/k', 'two/2/k', 'three/3/k'].map((key) =>
@@ -172,6 +177,8 @@ test('two namespaces that race to one layer share one snapshot', limit, async (t
     'ALREADY_EXISTS',
   );
   assert.equal(layers.requests.length, 3);
+  assert.equal(lines.filter(({ message }) => message === 'layer mounted lazily').length, 1);
+  assert.equal(lazyMounts.length, 1);
 });
 
 test('what cannot be mounted is left to an ordinary pull, counted and logged with its reason', limit, async (t) => {
