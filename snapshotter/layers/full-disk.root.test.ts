@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { digestHex } from '../registry/digest.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
+import { openSlotBook, readSlotBook } from './slot-book.ts';
 import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
@@ -65,4 +66,28 @@ test('with nothing to spare reads fail, keep what is there, and go on when there
   await assert.rejects(layers.mount(requestFor(other), signal), refusedFor('disk'));
   rmSync(join(root, 'ballast'));
   assert.ok((await readThrough(face, blob.digest, files[19]!)).equals(files[19]!.content));
+});
+
+test('a slot book says what is mounted though the disk is full', limit, (t) => {
+  const root = makeDisk(t, 65_536);
+  const file = join(root, 'face.json');
+  const book = openSlotBook(file, {});
+  const keys = (): string[] => [...readSlotBook(file)!.slots.keys()];
+  writeFileSync(join(root, 'room'), Buffer.alloc(50_000));
+  fill(root);
+  const set = (digest: string): void => book.set(digest, { slot: book.take() });
+  const written: string[] = [];
+  const setUntilFull = (): void => {
+    for (let at = 0; ; at++) {
+      set(`layer ${at}`);
+      written.push(`layer ${at}`);
+    }
+  };
+  assert.throws(setUntilFull, { code: 'ENOSPC' });
+  assert.deepEqual([...book.slots.keys()], written);
+  assert.deepEqual(keys(), written);
+  for (const gone of written.splice(1)) book.delete(gone);
+  rmSync(join(root, 'room'));
+  set('new');
+  assert.deepEqual(keys(), [...written, 'new']);
 });

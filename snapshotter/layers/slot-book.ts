@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import type { SlotBook, SlotRecord } from './face.ts';
 
 /** A slot book that the next daemon can read, with what else that needs to go on: `facts`, plain data. */
@@ -37,16 +37,21 @@ export function memorySlotBook(): SlotBook {
   };
 }
 
-/** The book in `file`, as an earlier daemon left it; undefined where there is none that can be read. */
+/**
+ * The book in `file`, as an earlier daemon left it; undefined where there is none that can be read. Takes no room on the
+ * disk: a full one must not cost the mounts.
+ */
 export function readSlotBook<Facts>(file: string): StoredSlotBook<Facts> | undefined {
   try {
-    const [first, ...rest] = readFileSync(file, 'utf8').split('\n');
+    const text = readFileSync(file, 'utf8');
+    const [first, ...rest] = text.split('\n');
     const head = JSON.parse(first!) as Head;
     if (head.version !== 2) return undefined;
     const slots = new Map<string, SlotRecord>();
     let { next } = head;
     // What stands behind the last line's end was being written when that daemon died.
-    for (const line of rest.slice(0, -1)) {
+    const torn = rest.pop()!;
+    for (const line of rest) {
       const { digest, slot, superblocks } = JSON.parse(line) as Change;
       if (slot === undefined) slots.delete(digest);
       else {
@@ -54,41 +59,79 @@ export function readSlotBook<Facts>(file: string): StoredSlotBook<Facts> | undef
         next = Math.max(next, slot + 1);
       }
     }
-    return openSlotBook(file, head.facts as Facts, next, slots);
+    const endBytes = Buffer.byteLength(text) - Buffer.byteLength(torn);
+    return writeBook(file, head.facts as Facts, next, slots, {
+      fd: openSync(file, 'r+'),
+      endBytes,
+      lines: rest.length,
+    });
   } catch {
     return undefined;
   }
 }
 
 /**
- * A book that writes each change behind the others, one line before `set` or `delete` returns. Not synced: mounts outlive
- * no power loss either.
+ * A new book that writes each change behind the others, one line before `set` or `delete` returns. Not synced: mounts
+ * outlive no power loss either.
  */
-export function openSlotBook<Facts>(
+export function openSlotBook<Facts>(file: string, facts: Facts, next = 1): StoredSlotBook<Facts> {
+  return writeBook(file, facts, next, new Map(), undefined);
+}
+
+interface BookFile {
+  readonly fd: number;
+  /** Where the next line goes. */
+  endBytes: number;
+  /** After the head. */
+  lines: number;
+}
+
+function writeBook<Facts>(
   file: string,
   facts: Facts,
-  next = 1,
-  slots = new Map<string, SlotRecord>(),
+  next: number,
+  slots: Map<string, SlotRecord>,
+  found: BookFile | undefined,
 ): StoredSlotBook<Facts> {
   let unused = next;
-  let lines = 0;
-  let fd = rewrite();
+  let current = found ?? rewrite();
+  /** Something could not be written. */
+  let isBehind = false;
 
-  function rewrite(): number {
+  function rewrite(): BookFile {
     const head: Head = { version: 2, facts, next: unused };
     const text = [head, ...[...slots].map(([digest, record]) => ({ digest, ...record }))].map(lineOf).join('');
-    const written = openSync(`${file}.new`, 'w', 0o600);
-    writeSync(written, text);
-    renameSync(`${file}.new`, file);
-    lines = slots.size;
-    return written;
+    const fd = openSync(`${file}.new`, 'w', 0o600);
+    try {
+      const endBytes = append(fd, text, 0);
+      renameSync(`${file}.new`, file);
+      return { fd, endBytes, lines: slots.size };
+    } catch (error) {
+      closeSync(fd);
+      rmSync(`${file}.new`, { force: true });
+      throw error;
+    }
   }
 
   function note(change: Change): void {
-    if (lines++ < slots.size + mostStaleLines) writeSync(fd, lineOf(change));
-    else {
-      closeSync(fd);
-      fd = rewrite();
+    if (isBehind || current.lines >= slots.size + mostStaleLines) {
+      try {
+        const stale = current.fd;
+        current = rewrite();
+        closeSync(stale);
+        isBehind = false;
+        return;
+      } catch {
+        // No room for another file: for a line there may be.
+      }
+    }
+    try {
+      current.endBytes = append(current.fd, lineOf(change), current.endBytes);
+      current.lines++;
+    } catch (error) {
+      isBehind = true;
+      ftruncateSync(current.fd, current.endBytes);
+      throw error;
     }
   }
 
@@ -97,20 +140,38 @@ export function openSlotBook<Facts>(
     slots,
     take: () => unused++,
     set(digest, record) {
+      const before = slots.get(digest);
       slots.set(digest, record);
-      note({ digest, ...record });
+      try {
+        note({ digest, ...record });
+      } catch (error) {
+        if (before === undefined) slots.delete(digest);
+        else slots.set(digest, before);
+        throw error;
+      }
       this.onChange?.(record);
     },
     delete(digest) {
       slots.delete(digest);
-      note({ digest });
+      try {
+        note({ digest });
+      } catch {
+        // It is gone all the same. A daemon that reads of it finds nothing there.
+      }
       this.onChange?.(undefined);
     },
     remove() {
-      closeSync(fd);
+      closeSync(current.fd);
       rmSync(file, { force: true });
     },
   };
+}
+
+/** Returns where it ends. A short write goes on where it stopped, and fails there if the disk is full. */
+function append(fd: number, text: string, at: number): number {
+  const bytes = Buffer.from(text);
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, at + done);
+  return at + bytes.length;
 }
 
 function lineOf(value: object): string {
