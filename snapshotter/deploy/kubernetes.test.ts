@@ -127,7 +127,7 @@ test('what is mounted in the pod reaches the node, below the same path as there'
   assert.ok(volumeMounts.some(({ mountPath }) => mountPath === dirname(flags.address)));
   assert.ok(volumeMounts.some(({ mountPath }) => mountPath === dirname(flags.config)));
   const config = find<{ data: Record<string, string> }>('ConfigMap').data[basename(flags.config)]!;
-  assert.deepEqual(parseConfig(config, 'kubernetes.yaml').warnings, []);
+  for (const text of [config, read('config.toml')]) assert.deepEqual(parseConfig(text, 'config.toml').warnings, []);
 });
 
 test('the systemd unit starts what is in the repository and waits until it serves', () => {
