@@ -49,7 +49,6 @@ describe('a kubelet pulls with its own credentials from a registry that misbehav
       seed: 3,
     });
     const config = `disable_verification = true
-debug = true
 [cri_keychain]
 enable_keychain = true
 image_service_path = "${join(directory, 'c/containerd.sock')}"

@@ -85,3 +85,14 @@ test('the daemon asks registries by way of the proxy that its environment names'
   await assert.rejects(client.fetchManifest(parseReference('registry.test/a/b:c'), signal), { code: 'refused' });
   assert.deepEqual(proxy.asked, ['CONNECT registry.test:443']);
 });
+
+test('that image pull secrets cannot be read is logged, though nobody has asked for one yet', limit, async (t) => {
+  const { config } = parseConfig(
+    '[kubeconfig_keychain]\nenable_keychain = true\nkubeconfig_path = "/nowhere/kubeconfig"',
+    'c.toml',
+  );
+  const logged = Promise.withResolvers<object>();
+  const { client } = await openRegistry(config, { ...noLog, warn: logged.resolve });
+  t.after(() => client.close());
+  assert.match(JSON.stringify(await logged.promise), /watch the image pull secrets of Kubernetes: .*ENOENT/);
+});

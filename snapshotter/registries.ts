@@ -20,7 +20,10 @@ export async function openRegistry(config: Config, log: Log): Promise<OpenedRegi
   if (useKubernetes) {
     // Loaded on demand: the Kubernetes client is large.
     const { kubernetesKeychain } = await import('./registry/kubernetes-keychain.ts');
-    keychains.push(kubernetesKeychain(kubeconfigPath === '' ? {} : { kubeconfigPath }));
+    const path = kubeconfigPath === '' ? {} : { kubeconfigPath };
+    // Its lookups fail only while nothing was ever listed: that it has gone out of date is said here.
+    const onFailure = (error: Error): void => log.warn({ error: oneLine(error) }, 'image pull secrets not read');
+    keychains.push(kubernetesKeychain({ ...path, onFailure }));
   }
   const cri = config.cri_keychain.enable_keychain ? criKeychain() : undefined;
   if (cri !== undefined) keychains.push(cri);
