@@ -68,6 +68,23 @@ test('with nothing to spare reads fail, keep what is there, and go on when there
   assert.ok((await readThrough(face, blob.digest, files[19]!)).equals(files[19]!.content));
 });
 
+test('a layer comes back on a full disk, and without the registry', limit, async (t) => {
+  const blob = buildTestBlob(files);
+  const registry = testRegistry([blob]);
+  const root = makeDisk(t, 1_600_000);
+  const { manager, face } = await openBench(t, registry, root);
+  const before = manager();
+  await before.mount(requestFor(blob), signal);
+  await readThrough(face, blob.digest, files[0]!);
+  await before.close();
+  // As on a file system that writes in place of nothing, btrfs for one.
+  rmSync(join(root, digestHex(blob.digest), 'bitmap'));
+  fill(root);
+  registry.sources.get(blob.digest)!.failure = { error: new Error('unreachable') };
+  assert.deepEqual(await manager().restore([requestFor(blob)], signal), []);
+  assert.ok((await readThrough(face, blob.digest, files[0]!)).equals(files[0]!.content));
+});
+
 test('a slot book says what is mounted though the disk is full', limit, (t) => {
   const root = makeDisk(t, 65_536);
   const file = join(root, 'face.json');

@@ -44,7 +44,11 @@ export class PresenceFile {
     const synced = readSynced(directory, chunkCount);
     for (let word = 0; word < words; word++) bits[word] = (live?.[word] ?? 0) | (synced?.[word] ?? 0);
     if (chunkCount % 32 !== 0 && words > 0) bits[words - 1]! &= (1 << (chunkCount % 32)) - 1;
-    writeSync(this.#fd, encode(chunkCount, bits), 0, headerBytes + words * 4, 0);
+    try {
+      writeSync(this.#fd, encode(chunkCount, bits), 0, headerBytes + words * 4, 0);
+    } catch {
+      // A full disk: what the synced one says counts still.
+    }
   }
 
   /** After the chunk's bit was set in memory. Reaches the file at the end of this turn of the event loop. */
@@ -62,6 +66,15 @@ export class PresenceFile {
   async checkpoint(dataFd: number): Promise<void> {
     if (!this.#unsynced) return;
     this.#unsynced = false;
+    try {
+      await this.#sync(dataFd);
+    } catch (error) {
+      this.#unsynced = true;
+      throw error;
+    }
+  }
+
+  async #sync(dataFd: number): Promise<void> {
     const snapshot = encode(this.#chunkCount, this.#bits);
     await datasync(dataFd);
     const temporary = join(this.#directory, 'bitmap.new');
