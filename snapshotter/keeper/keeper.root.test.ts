@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -82,6 +82,16 @@ test('with no daemon for the grace period reads fail with EIO, and never give ot
   assert.deepEqual(await startReader(t, file), { text: '', code: 1 });
   await startGuard(t, root, file, 'adopt', 'allow', '100');
   assert.deepEqual(await startReader(t, file), { text: content, code: 0 });
+});
+
+test('who only looks at the keeper of a daemon that lives does not end its reads', { timeout: 30_000 }, async (t) => {
+  const { root, file } = prepare(t);
+  await startGuard(t, root, file, 'found', 'hold', '100');
+  const held = startReader(t, file);
+  const { keeper, held: descriptors } = (await findKeeper(root))!;
+  closeSync(descriptors.groupFd!);
+  keeper.release();
+  assert.equal(await Promise.race([held.then(() => 'ended'), delay(500, 'waits')]), 'waits');
 });
 
 test('a keeper that is left alone with nothing mounted leaves', { timeout: 30_000 }, async (t) => {

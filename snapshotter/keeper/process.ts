@@ -22,7 +22,8 @@ const denialPeriodMs = 50;
 let fuseFd = heldDescriptor(3);
 const groupFd = heldDescriptor(4);
 let superblocks: readonly string[] = [];
-let daemon: Socket | undefined;
+/** More than one while a daemon takes over, or somebody just looks. */
+const daemons = new Set<Socket>();
 let grace: NodeJS.Timeout | undefined;
 let denial: NodeJS.Timeout | undefined;
 
@@ -39,7 +40,7 @@ process.on('SIGHUP', () => {});
 function welcome(socket: Socket): void {
   clearTimeout(grace);
   clearInterval(denial);
-  daemon = socket;
+  daemons.add(socket);
   const hello: FromKeeper = { pid: process.pid, fuseFd: fuseFd ?? null, groupFd: groupFd ?? null };
   socket.write(`${JSON.stringify(hello)}\n`);
   let received = '';
@@ -51,9 +52,8 @@ function welcome(socket: Socket): void {
   });
   socket.on('error', () => {});
   socket.on('close', () => {
-    if (daemon !== socket) return;
-    daemon = undefined;
-    startGrace();
+    daemons.delete(socket);
+    if (daemons.size === 0) startGrace();
   });
 }
 
