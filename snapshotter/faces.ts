@@ -1,7 +1,8 @@
-import { readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from './config.ts';
-import { listErofsMounts, unmountImage } from './erofs/mount.ts';
+import { listErofsMounts, listSuperblocks, unmountImage } from './erofs/mount.ts';
 import { probeErofs } from './erofs/probe.ts';
 import { ErofsServer } from './erofs/server.ts';
 import { type FuseConnection, FuseServer } from './fuse/server.ts';
@@ -33,11 +34,16 @@ const initialPidNamespace = 'pid:[4026531836]';
 /** How long reads wait for the next daemon before they fail; also said in docs/architecture.md. */
 export const keeperGraceMs = 60_000;
 
+/** How soon another keeper is tried where none could be started. */
+const keeperRetryMs = 10_000;
+
 /**
  * The face a daemon before this one left in a keeper's care; or a new one, as the configuration asks or this machine
  * allows. The reason is logged.
  */
-export async function openFace(root: string, config: Config, log: Log): Promise<OpenFace> {
+export async function openFace(directory: string, config: Config, log: Log): Promise<OpenFace> {
+  // Mounts are found again by the paths that the kernel has for them.
+  const root = realpathSync(directory);
   return (await adoptFace(root, config, log)) ?? (await openNewFace(root, config, log));
 }
 
@@ -45,7 +51,8 @@ async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFa
   const left = await findKeeper(root);
   if (left === undefined) return undefined;
   const { keeper, held } = left;
-  const book = readSlotBook<FaceFacts>(bookPath(root));
+  const book =
+    readSlotBook<FaceFacts>(bookPath(root)) ?? (held.groupFd === undefined ? undefined : openLostBook(root, log));
   let face: Face | undefined;
   if (book?.facts.kind === 'fuse' && held.fuseFd !== undefined) {
     const server = FuseServer.adopt(held.fuseFd, book.facts.connection, fuseOptions(root, config, log));
@@ -67,6 +74,20 @@ async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFa
   if (config.mount.backend !== 'auto' && config.mount.backend !== face.kind)
     log.warn({ face: face.kind, backend: config.mount.backend }, 'the other backend waits until nothing is mounted');
   return guard(root, face, book, held, Promise.resolve(keeper), true, log);
+}
+
+/**
+ * A book for EROFS mounts whose own cannot be read. To let them go would let their holes be read as zeros; and whoever uses
+ * one reads on, since events name the data file, once its layer is mounted anew.
+ */
+function openLostBook(root: string, log: Log): StoredSlotBook<FaceFacts> {
+  log.error({ file: bookPath(root) }, 'the record of what is mounted cannot be read; layers are mounted anew');
+  const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
+  const used = Math.max(0, ...readdirSync(erofsPath(root)).map(Number).filter(Number.isInteger));
+  let slot = book.take();
+  while (slot <= used) slot = book.take();
+  book.set('unknown layers', { slot, superblocks: listSuperblocks() });
+  return book;
 }
 
 async function openNewFace(root: string, config: Config, log: Log): Promise<OpenFace> {
@@ -128,17 +149,21 @@ function guard(
   let ending: Promise<void> | undefined;
   let keeping = first;
   const watch = async (): Promise<void> => {
-    const keeper = await keeping;
-    if (keeper === undefined) return;
-    const guardAll = (): void => keeper.guard([...book.slots.values()].flatMap((record) => record.superblocks ?? []));
-    book.onChange = (added) => (added === undefined ? guardAll() : keeper.guardMore(added.superblocks ?? []));
-    guardAll();
-    log.info({ keeper: keeper.pid }, 'mounts outlive this process');
-    await keeper.gone;
-    if (ending !== undefined) return;
-    log.error({ keeper: keeper.pid }, 'the keeper died; starting another');
-    keeping = tryKeeper(root, held, log);
-    await watch();
+    for (;;) {
+      const keeper = await keeping;
+      if (keeper === undefined) await delay(keeperRetryMs, undefined, { ref: false });
+      else {
+        const guardAll = (): void =>
+          keeper.guard([...book.slots.values()].flatMap((record) => record.superblocks ?? []));
+        book.onChange = (added) => (added === undefined ? guardAll() : keeper.guardMore(added.superblocks ?? []));
+        guardAll();
+        log.info({ keeper: keeper.pid }, 'mounts outlive this process');
+        await keeper.gone;
+      }
+      if (ending !== undefined) return;
+      if (keeper !== undefined) log.error({ keeper: keeper.pid }, 'the keeper died; starting another');
+      keeping = tryKeeper(root, held, log);
+    }
   };
   void watch();
   return {

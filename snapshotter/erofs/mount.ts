@@ -37,12 +37,19 @@ export function mountImage(mount: ImageMount): Promise<readonly string[]> {
 async function mountOne({ imagePath, path, device, readaheadKib, isDirect }: ImageMount): Promise<readonly string[]> {
   const before = new Set(listSuperblocks());
   await mountFilesystem(imagePath, path, 'erofs', flags, device === undefined ? '' : `device=${device}`);
-  const appeared = listSuperblocks().filter((name) => !before.has(name));
-  // More than one: some are other processes', and their settings are theirs.
-  const own = appeared.length === 1 ? appeared : [];
-  if (isDirect) await readDirectly(path, own);
-  else await setReadahead(own, readaheadKib);
-  return appeared;
+  try {
+    const appeared = listSuperblocks().filter((name) => !before.has(name));
+    if (appeared.length === 0)
+      throw new Error(`${superblocksPath} does not name the mount, so nobody could tell when it is unused`);
+    // More than one: some are other processes', and their settings are theirs.
+    const own = appeared.length === 1 ? appeared : [];
+    if (isDirect) await readDirectly(path, own);
+    else await setReadahead(own, readaheadKib);
+    return appeared;
+  } catch (error) {
+    await unmountImage(path).catch(() => {});
+    throw error;
+  }
 }
 
 /**
@@ -80,14 +87,21 @@ export function listErofsMounts(): string[] {
   const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
   return lines.flatMap((line) => {
     const fields = line.split(' ');
-    return fields[fields.indexOf('-') + 1] === 'erofs' ? [fields[4]!] : [];
+    return fields[fields.indexOf('-') + 1] === 'erofs' ? [unescapePath(fields[4]!)] : [];
   });
+}
+
+/** Blanks and backslashes stand as octal numbers there (proc_pid_mountinfo(5)). */
+function unescapePath(field: string): string {
+  return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
 export function isMounted(path: string): boolean {
   return listErofsMounts().includes(path);
 }
 
-function listSuperblocks(): string[] {
+/** None where the kernel has not loaded its EROFS module yet: the first mount does that. */
+export function listSuperblocks(): string[] {
+  if (!existsSync(superblocksPath)) return [];
   return readdirSync(superblocksPath).filter((name) => name !== 'features');
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { allocatePresence } from '../store/presence.ts';
@@ -11,6 +11,8 @@ import { writeImageFile } from './image-file.ts';
 import { ErofsServer } from './server.ts';
 
 const run = promisify(execFile);
+/** Of directories; one that is there already was a killed daemon's. */
+const prefix = '.probe-';
 const limitMs = 5000;
 const probeBytes = 4096;
 const otherBytes = 8 << 20;
@@ -21,7 +23,8 @@ const digest = `sha256:${'0'.repeat(64)}`;
  * image there, reads a hole, fills it when asked, and looks at what was read and what was asked for. The reason, if not.
  */
 export async function probeErofs(root: string): Promise<{ works: boolean; reason: string }> {
-  const directory = await mkdtemp(join(root, '.probe-'));
+  for (const name of await readdir(root)) if (name.startsWith(prefix)) await remove(join(root, name));
+  const directory = await mkdtemp(join(root, prefix));
   try {
     const asked = await readHole(directory);
     return asked < probeBytes + otherBytes
@@ -30,14 +33,14 @@ export async function probeErofs(root: string): Promise<{ works: boolean; reason
   } catch (error) {
     return { works: false, reason: (error as Error).message };
   } finally {
-    // Whatever still holds on to the probe (another namespace's copy of it) may: nothing reads its holes.
-    await unmountFilesystem(mountedAt(directory), MNT_DETACH).catch(() => {});
-    await rm(directory, { recursive: true, force: true }).catch(() => {});
+    await remove(directory);
   }
 }
 
-function mountedAt(directory: string): string {
-  return join(directory, 'mnt', '1');
+async function remove(directory: string): Promise<void> {
+  // Whatever still holds on to the probe (another namespace's copy of it) may: nothing reads its holes.
+  await unmountFilesystem(join(directory, 'mnt', '1'), MNT_DETACH).catch(() => {});
+  await rm(directory, { recursive: true, force: true }).catch(() => {});
 }
 
 /** The most bytes that one event asked for. */

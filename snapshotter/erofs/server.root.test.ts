@@ -10,7 +10,7 @@ import { createPlainLayer, type Entry } from '../fuse/testing/plain-layer.ts';
 import { mountFilesystem, unmountFilesystem } from '../syscalls.ts';
 import { writeImageFile } from './image-file.ts';
 import { listErofsMounts, unmountImage } from './mount.ts';
-import { ErofsServer } from './server.ts';
+import { ErofsServer, type ErofsServerOptions } from './server.ts';
 
 /** Whatever reads a mount here is a child process, as containers are: this one fills the holes. */
 
@@ -33,6 +33,7 @@ async function serve(
   t: TestContext,
   before: (offset: number) => Promise<void> = async () => {},
   tree: readonly Entry[] = entries,
+  options: ErofsServerOptions = {},
 ) {
   const directory = mkdtempSync(join(tmpdir(), 'erofs-server-'));
   const dataPath = join(directory, 'data');
@@ -41,7 +42,7 @@ async function serve(
   const errors: unknown[] = [];
   const asked: { offset: number; sizeBytes: number }[] = [];
   const onError = (error: unknown) => void errors.push(error);
-  const server = new ErofsServer(join(directory, 'mnt'), { onError, directDelayMs: 0 });
+  const server = new ErofsServer(join(directory, 'mnt'), { onError, directDelayMs: 0, ...options });
   t.after(async () => {
     await server.close();
     for (const path of listErofsMounts().filter((point) => point.startsWith(directory))) await unmountImage(path, 2);
@@ -114,6 +115,13 @@ test('a reader gets EIO where the bytes cannot be had, and the bytes once they c
   assert.match(String(errors[0]), /registry is gone/);
   broken = false;
   assert.equal(await checksums(path), await expectedChecksums());
+});
+
+test('a read whose bytes do not come within the limit fails with EIO, however long they take', limit, async (t) => {
+  const { path, errors } = await serve(t, () => new Promise(() => {}), entries, { missLimitMs: 100 });
+  const failed = await execa('cat', [join(path, 'dir/odd')], { reject: false, timeout: 10_000 });
+  assert.match(failed.stderr, /Input\/output error/);
+  assert.match(String(errors[0]), /no data after 100 ms/);
 });
 
 test('a complete layer is read without asking', limit, async (t) => {

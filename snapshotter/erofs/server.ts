@@ -1,6 +1,6 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { mkdir, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { errno, openEvent, signalEvent, writeDescriptor } from '../syscalls.ts';
@@ -9,7 +9,7 @@ import { ErofsError } from './error.ts';
 import { encodeResponse, responseSizeBytes } from './events.ts';
 import { markFile, openGroup, unmarkFile } from './fanotify-calls.ts';
 import { control, type EventWorkerData, type MessageFromEventWorker, type MessageToEventWorker } from './message.ts';
-import { isMounted, isSuperblockAlive, mountImage, readDirectly, unmountImage } from './mount.ts';
+import { isMounted, isSuperblockAlive, listErofsMounts, mountImage, readDirectly, unmountImage } from './mount.ts';
 
 export interface ErofsLayer {
   readonly slot: number;
@@ -67,6 +67,7 @@ const releaseGraceMs = 2000;
  * one worker thread for all of them. Owns the group, the worker and the mounts.
  */
 export class ErofsServer {
+  /** As the kernel names it: without symbolic links. */
   readonly directory: string;
   readonly groupFd: number;
   /** Resolves when events are answered. With a group taken over, open no data file before: it may be marked. */
@@ -136,7 +137,9 @@ export class ErofsServer {
     });
     try {
       markFile(this.groupFd, layer.dataPath);
-      if (superblocks === undefined || !isMounted(path)) await this.#mount(mounted);
+      // Under a new slot only a daemon can have left a mount that died before it noted the slot.
+      while (superblocks === undefined && isMounted(path)) await unmountImage(path);
+      if (!isMounted(path)) await this.#mount(mounted);
     } catch (error) {
       await this.#forget(mounted);
       await rmdir(path).catch(() => {});
@@ -150,8 +153,21 @@ export class ErofsServer {
     return this.#mounted.get(slot)?.superblocks ?? [];
   }
 
-  /** The layers of the daemon before are all added: reads of a file of no layer are denied from now on. */
-  resume(): void {
+  /** Whether a layer was added under it. */
+  has(slot: number): boolean {
+    return this.#mounted.has(slot);
+  }
+
+  /**
+   * The layers of the daemon before are all added. What else it left mounted goes, unless something reads it, and reads of
+   * a file of no layer are denied from now on.
+   */
+  async resume(): Promise<void> {
+    for (const path of listErofsMounts()) {
+      if (dirname(path) !== this.directory || this.#mounted.has(Number(basename(path)))) continue;
+      await unmountImage(path).catch((error) => this.#report(error));
+      await rmdir(path).catch(() => {});
+    }
     Atomics.store(this.#state, control.adopting, 0);
     signalEvent(this.#wakeFd);
   }
@@ -295,8 +311,7 @@ export class ErofsServer {
     let denial: number | undefined = errno.EIO;
     try {
       if (mounted !== undefined) {
-        const limit = AbortSignal.timeout(this.#options.missLimitMs ?? defaultMissLimitMs);
-        await mounted.reader.ensure(offset, sizeBytes, AbortSignal.any([mounted.fills.signal, limit]));
+        await this.#ensure(mounted, offset, sizeBytes);
         denial = undefined;
       }
     } catch (error) {
@@ -305,6 +320,26 @@ export class ErofsServer {
       writeDescriptor(this.groupFd, encodeResponse(this.#response, fd, denial), responseSizeBytes);
       closeSync(fd);
     }
+  }
+
+  /** Not by AbortSignal.any and timeout: what those make stays in memory until the time is over, for each read. */
+  #ensure({ reader, fills }: Mounted, offset: number, sizeBytes: number): Promise<void> {
+    const limitMs = this.#options.missLimitMs ?? defaultMissLimitMs;
+    const ending = new AbortController();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const end = (error: Error): void => {
+      ending.abort(error);
+      reject(error);
+    };
+    const stop = (): void => end(new Error('the layer is being taken away'));
+    const timer = setTimeout(() => end(new Error(`no data after ${limitMs} ms`)), limitMs);
+    fills.signal.addEventListener('abort', stop);
+    if (fills.signal.aborted) stop();
+    else reader.ensure(offset, sizeBytes, ending.signal).then(resolve, reject);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      fills.signal.removeEventListener('abort', stop);
+    });
   }
 
   #report(error: unknown): void {

@@ -146,6 +146,8 @@ export class FuseServer {
     this.#startWorkers();
     for (const { layer, reader } of this.#layers.values()) this.#postLayer(layer, reader);
     if (hasFlag(this.connection.negotiated.flags, initFlag.HAS_RESEND)) await this.#notify(encodeResend());
+    // Layers of the dead daemon that were not added again are listed no more.
+    await this.#notify(encodeInvalInode(rootSlot, rootInode));
   }
 
   /** Shows a layer as a directory; returns its path, good for overlay's `lowerdir=` until `removeLayer`. */

@@ -1,10 +1,14 @@
 import { writeImageFile } from '../erofs/image-file.ts';
+import { isSuperblockAlive } from '../erofs/mount.ts';
 import type { ErofsServer } from '../erofs/server.ts';
 import type { Face, SlotBook } from './face.ts';
 import { memorySlotBook } from './slot-book.ts';
 
 /** An EROFS mount a layer, its image beside the layer's data. The slot is the name of the mount's directory. */
 export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlotBook()): Face {
+  /** Of layers of a daemon before that could not be attached again: what may still read their data. */
+  const leftSuperblocks = (): readonly string[] =>
+    [...book.slots.values()].flatMap(({ slot, superblocks = [] }) => (server.has(slot) ? [] : superblocks));
   return {
     kind: 'erofs',
     async attach(store, reader) {
@@ -18,7 +22,12 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
         reader,
         left?.superblocks,
       );
-      book.set(digest, { slot, superblocks: server.superblocks(slot) });
+      try {
+        book.set(digest, { slot, superblocks: server.superblocks(slot) });
+      } catch (error) {
+        await server.removeLayer(slot);
+        throw error;
+      }
       return path;
     },
     async detach(store) {
@@ -38,8 +47,15 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
       const slot = book.slots.get(store.meta.digest)?.slot;
       if (slot !== undefined) server.releaseGuard(slot);
     },
-    resume: async () => server.resume(),
+    async resume() {
+      await server.resume();
+      for (const [digest, { slot, superblocks = [] }] of [...book.slots])
+        if (!server.has(slot) && !superblocks.some(isSuperblockAlive)) book.delete(digest);
+    },
     release: () => server.release(),
-    close: async () => (await server.close()).length === 0,
+    async close() {
+      const left = leftSuperblocks();
+      return (await server.close()).length === 0 && !left.some(isSuperblockAlive);
+    },
   };
 }

@@ -31,7 +31,7 @@ export interface SlotRecord {
   readonly superblocks?: readonly string[];
 }
 
-/** Slots by digest. A change is stored before the method returns. */
+/** Slots by digest. A change is stored before the method returns; `set` throws, and changes nothing, where it cannot be. */
 export interface SlotBook {
   readonly slots: ReadonlyMap<string, SlotRecord>;
   /** A slot that was never used. */
