@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { chownSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,7 +8,6 @@ import type { Owner, Usage } from './record.ts';
 export class SnapshotDirectories {
   readonly root: string;
   #reclaiming: Promise<string[]> | undefined;
-  #aside = 0;
 
   constructor(root: string) {
     this.root = root;
@@ -26,7 +26,7 @@ export class SnapshotDirectories {
   create(id: number, withWork: boolean, owner: Owner | undefined): void {
     const directory = join(this.root, String(id));
     // Left by a crash between this and the commit of the id.
-    if (existsSync(directory)) renameSync(directory, join(this.root, `removed-${id}-${process.pid}-${this.#aside++}`));
+    if (existsSync(directory)) this.#setAside(String(id));
     mkdirSync(directory, { mode: 0o700 });
     const mask = process.umask(0);
     try {
@@ -57,12 +57,24 @@ export class SnapshotDirectories {
     }
   }
 
+  #setAside(name: string): string {
+    const path = join(this.root, `removed-${name}-${randomUUID()}`);
+    renameSync(join(this.root, name), path);
+    return path;
+  }
+
   async #reclaimOnce(isKnown: (id: number) => boolean): Promise<string[]> {
     const failed: string[] = [];
     for (const name of readdirSync(this.root)) {
       if (/^\d+$/.test(name) && isKnown(Number(name))) continue;
-      const path = join(this.root, name);
-      await rm(path, { recursive: true, force: true, maxRetries: 2 }).catch(() => failed.push(path));
+      // A number whose transaction failed is given out again, perhaps while this deletes.
+      let path = join(this.root, name);
+      try {
+        if (/^\d+$/.test(name)) path = this.#setAside(name);
+        await rm(path, { recursive: true, force: true, maxRetries: 2 });
+      } catch {
+        failed.push(path);
+      }
     }
     return failed;
   }

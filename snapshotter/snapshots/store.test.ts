@@ -161,6 +161,21 @@ test('what a crash left is reclaimed, also where the next snapshot wants its pla
   assert.deepEqual(readdirSync(join(root, 'snapshots')), ['1']);
 });
 
+test('a directory that is being deleted is not that of the next snapshot with its number', limit, async (t) => {
+  const { store, root } = openStore(t);
+  // As a Prepare leaves it that failed when its directory stood: the number is free again.
+  const leftover = join(root, 'snapshots/1/fs');
+  await mkdir(leftover, { recursive: true });
+  for (let i = 0; i < 3000; i++) writeFileSync(join(leftover, String(i)), '');
+  const cleaning = store.cleanup();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  const [mount] = store.prepare('a', '', {});
+  assert.equal(mount!.source, leftover);
+  await cleaning;
+  assert.deepEqual(readdirSync(join(root, 'snapshots')), ['1']);
+  assert.deepEqual(readdirSync(join(root, 'snapshots/1')).sort(), ['fs', 'work']);
+});
+
 test('the tree is there again after the file was closed and opened', limit, async (t) => {
   const { store, root } = openStore(t);
   store.prepare('a', '', {});
