@@ -210,6 +210,10 @@ function openErofs(root: string, config: Config, log: Log, groupFd: number | und
     groupFd,
     missLimitMs: missLimitMs(config),
     onError: (error) => log.error({ error: oneLine(error) }, 'read failed'),
+    onDeath(error) {
+      log.error({ error: oneLine(error) }, 'the thread that answers reads ended, and so does the daemon');
+      process.exit(1);
+    },
   });
 }
 

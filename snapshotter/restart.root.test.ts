@@ -60,6 +60,22 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
       assert.equal(await findKeeper(bench.stateRoot), undefined);
     });
 
+    test(`${backend}: updates one after the other while many read fail none of them`, limit, async (t) => {
+      const bench = await openBench(t, image, backend);
+      for (let update = 0; update < 4; update++) {
+        const files = Array.from({ length: 10 }, (_, index) => update * 10 + index);
+        const reads = files.map((file) => sum(t, bench, file));
+        await delay(update * 20);
+        assert.equal(await bench.daemon.stop('SIGTERM'), 0);
+        await bench.restart();
+        assert.deepEqual(
+          await Promise.all(reads),
+          files.map((file) => expected[file]),
+          bench.daemon.log(),
+        );
+      }
+    });
+
     test(`${backend}: a layer mounted ahead whose request never came is gone`, limit, async (t) => {
       const bench = await openBench(t, image, backend);
       await mountAhead(bench);

@@ -18,6 +18,7 @@ const libcPoll = libc.func('int poll(void *fds, unsigned long count, int timeout
 const libcEventfd = libc.func('int eventfd(unsigned int initial, int flags)');
 const libcClose = libc.func('int close(int fd)');
 const libcPipe2 = libc.func('int pipe2(void *fds, int flags)');
+const libcDup3 = libc.func('int dup3(int from, int to, int flags)');
 const libcFcntl = libc.func('int fcntl(int fd, int command, int argument)');
 const libcSplice = libc.func(
   'int64_t splice(int from, void *fromOffset, int to, void *toOffset, size_t count, unsigned int flags)',
@@ -41,7 +42,10 @@ export const POLLHUP = 16;
 
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
+const F_GETFL = 3;
 const F_SETPIPE_SZ = 1031;
+const accessModeMask = 3;
+const O_RDWR = 2;
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
 
@@ -139,6 +143,15 @@ export function writeDescriptor(fd: number, buffer: Uint8Array, sizeBytes: numbe
 export function preadDescriptor(fd: number, buffer: Uint8Array, sizeBytes: number, offset: number): number {
   const result = libcPread(fd, buffer, sizeBytes, offset) as number;
   return result < 0 ? -koffi.errno() : result;
+}
+
+/** `to` is from now on what `from` is, which stays open. */
+export function replaceDescriptor(to: number, from: number): void {
+  if ((libcDup3(from, to, O_CLOEXEC) as number) < 0) throw new SyscallError('dup3', `descriptor ${to}`, koffi.errno());
+}
+
+export function isWritable(fd: number): boolean {
+  return ((libcFcntl(fd, F_GETFL, 0) as number) & accessModeMask) === O_RDWR;
 }
 
 export interface Pipe {

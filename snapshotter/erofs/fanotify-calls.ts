@@ -18,14 +18,17 @@ const FAN_MARK_REMOVE = 0x2;
 /** Linux 6.14: asked before the page cache reads from the file, with the range. */
 const FAN_PRE_ACCESS = 0x0010_0000n;
 const AT_FDCWD = -100;
-const O_RDONLY = 0;
+const O_RDWR = 2;
 const O_LARGEFILE = 0o100000;
 const O_CLOEXEC = 0o2000000;
 
-/** A new pre-content group: only root may, EINVAL on a kernel without it. Close it with fs.closeSync. */
+/**
+ * A new pre-content group: only root may, EINVAL on a kernel without it. Close it with fs.closeSync. The descriptors of its
+ * events can be written, and never ask themselves.
+ */
 export function openGroup(): number {
   const flags = FAN_CLASS_PRE_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS;
-  const fd = libcInit(flags, O_RDONLY | O_LARGEFILE | O_CLOEXEC) as number;
+  const fd = libcInit(flags, O_RDWR | O_LARGEFILE | O_CLOEXEC) as number;
   if (fd < 0) throw new SyscallError('fanotify_init', 'a pre-content group', koffi.errno());
   return fd;
 }

@@ -26,7 +26,9 @@ export type MessageToEventWorker =
       readonly table: SharedArrayBuffer;
       readonly present: SharedArrayBuffer;
     }
-  | { readonly kind: 'remove-layer'; readonly slot: number; readonly dataInode: number };
+  | { readonly kind: 'remove-layer'; readonly slot: number; readonly dataInode: number }
+  /** The next event that this process itself raises for the file is answered with `descriptor`. */
+  | { readonly kind: 'want-descriptor'; readonly dataInode: number };
 
 export type MessageFromEventWorker =
   /** It answers from now on: this process may open and write files that are marked. */
@@ -39,6 +41,8 @@ export type MessageFromEventWorker =
       readonly offset: number;
       readonly sizeBytes: number;
     }
+  /** An event's descriptor that is kept: open for reading and writing, and never asks. */
+  | { readonly kind: 'descriptor'; readonly dataInode: number; readonly fd: number }
   /** The worker will not name this slot again. */
   | { readonly kind: 'removed'; readonly slot: number }
   /** An event that could not be understood or belongs to no layer; where it could be answered it was denied. */

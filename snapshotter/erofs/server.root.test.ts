@@ -211,17 +211,78 @@ test('a program on holes runs, mapped and executed as it is fetched', limit, asy
   assert.ok(runs.every(({ stdout }) => stdout.startsWith('true')));
 });
 
-test('two hundred layers at once are mounted, read and unmounted', { timeout: 60_000 }, async (t) => {
-  const { directory, server, layer, add } = await serve(t);
-  for (let slot = 100; slot < 300; slot++) await add(slot);
-  const expected = await expectedChecksums();
-  for (const slot of [100, 299]) assert.equal(await checksums(join(directory, 'mnt', String(slot))), expected);
-  assert.ok(layer.table.inodeCount > 0);
+test('two hundred layers at once are mounted, each reads as what it holds, and are unmounted', {
+  timeout: 60_000,
+}, async (t) => {
+  const { directory, server } = await serve(t);
+  const slots = Array.from({ length: 200 }, (_, index) => 100 + index);
+  const textOf = (slot: number) => `of layer ${slot}\n`;
+  for (const slot of slots) {
+    const dataPath = join(directory, `data-${slot}`);
+    const entries = [
+      { path: '', mode: 0o040755 },
+      { path: 'f', mode: 0o100644, content: Buffer.from(textOf(slot)) },
+    ];
+    const { table, present, dataFd, fill, close } = createPlainLayer(entries, dataPath, chunkBytes);
+    t.after(close);
+    mkdirSync(join(directory, `image-${slot}`));
+    const imagePath = await writeImageFile(join(directory, `image-${slot}`), table);
+    await server.addLayer({ slot, table, present, dataFd, dataPath, imagePath }, { ensure: async () => fill() });
+  }
+  // One goes, and takes nothing from the others.
+  await server.removeLayer(slots.shift()!);
+  const paths = slots.map((slot) => join(directory, 'mnt', String(slot), 'f'));
+  const { stdout } = await execa('cat', paths, { stripFinalNewline: false });
+  assert.equal(stdout, slots.map(textOf).join(''));
   assert.deepEqual(await server.close(), []);
   assert.deepEqual(
     listErofsMounts().filter((point) => point.startsWith(directory)),
     [],
   );
+});
+
+test('a thousand reads that wait at once are all answered', limit, async (t) => {
+  const names = Array.from({ length: 1000 }, (_, index) => `f${index}`);
+  const gate = Promise.withResolvers<void>();
+  const { path, asked, errors } = await serve(t, () => gate.promise, [
+    { path: '', mode: 0o040755 },
+    ...names.map((name) => ({ path: name, mode: 0o100644, content: Buffer.from(`content of ${name}`) })),
+  ]);
+  const script = `import sys, threading
+def read(name):
+    with open(name) as file: texts[name] = file.read()
+texts = {}
+threads = [threading.Thread(target=read, args=("f%d" % index,)) for index in range(1000)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.stdout.write(str(sum(texts["f%d" % index] == "content of f%d" % index for index in range(1000))))`;
+  const readers = execa('python3', ['-c', script], { cwd: path, timeout: 20_000 });
+  while (asked.length < 1000) await delay(10);
+  gate.resolve();
+  assert.equal((await readers).stdout, '1000');
+  assert.deepEqual(errors, []);
+});
+
+test('a reader that is killed while it waits ends at once, and leaves its bytes to the next', limit, async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const { path, asked } = await serve(t, () => gate.promise);
+  const doomed = execa('cat', [join(path, 'one')], { reject: false, encoding: 'buffer' });
+  while (asked.length === 0) await delay(10);
+  const next = execa('cat', [join(path, 'one')], { encoding: 'buffer', timeout: 10_000 });
+  doomed.kill('SIGKILL');
+  assert.equal((await doomed).signal, 'SIGKILL');
+  gate.resolve();
+  assert.deepEqual(Buffer.from((await next).stdout), contents.get('one'));
+});
+
+test('the end of the thread that answers reads is told: nobody may wait for it', limit, async (t) => {
+  const death = Promise.withResolvers<unknown>();
+  const { directory, server, layer } = await serve(t, undefined, entries, { onDeath: death.resolve });
+  const table = { ...layer.table, shared: new SharedArrayBuffer(8) };
+  const { present, dataFd } = layer;
+  const [dataPath, imagePath] = [join(directory, 'data'), join(directory, 'image.erofs')];
+  await server.addLayer({ slot: 9, table, present, dataFd, dataPath, imagePath }, { ensure: async () => {} });
+  assert.match(String(await death.promise), /RangeError/);
 });
 
 test('an image file is written once and written again when it is not of this tree', limit, async (t) => {

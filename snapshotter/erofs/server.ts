@@ -1,9 +1,9 @@
 import { closeSync, fstatSync } from 'node:fs';
-import { mkdir, rmdir } from 'node:fs/promises';
+import { mkdir, open, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { errno, openEvent, signalEvent, writeDescriptor } from '../syscalls.ts';
+import { errno, isWritable, openEvent, replaceDescriptor, signalEvent, writeDescriptor } from '../syscalls.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { ErofsError } from './error.ts';
 import { encodeResponse, responseSizeBytes } from './events.ts';
@@ -15,7 +15,10 @@ export interface ErofsLayer {
   readonly slot: number;
   readonly table: InodeTable;
   readonly present: SharedArrayBuffer;
-  /** Open on the data file since before `addLayer`: the kernel never asks about descriptors older than the mark. */
+  /**
+   * Open on the data file since before `addLayer`: the kernel never asks about descriptors older than the mark. Where the
+   * mark is older, `addLayer` puts another open file in its place.
+   */
   readonly dataFd: number;
   readonly dataPath: string;
   /** The EROFS image of the table (image.ts), whose extra device is the data file. */
@@ -32,6 +35,8 @@ export interface ErofsReader {
 export interface ErofsServerOptions {
   /** Called for what cannot be answered to anybody: a failed fill (the reader got EIO), an event of no layer. */
   readonly onError?: (error: unknown) => void;
+  /** Nobody answers events any more, so reads of holes wait: end the process, and let the next one take over. */
+  readonly onDeath?: (error: unknown) => void;
   /** A group taken over from a daemon before this one; a new one is opened otherwise. */
   readonly groupFd?: number | undefined;
   /** A read whose data does not come within this fails with EIO. Default 300,000. */
@@ -80,6 +85,7 @@ export class ErofsServer {
   readonly #options: ErofsServerOptions;
   readonly #mounted = new Map<number, Mounted>();
   readonly #removals = new Map<number, () => void>();
+  readonly #descriptors = new Map<number, (fd: number) => void>();
   readonly #fills = new Set<Promise<void>>();
   readonly #response = Buffer.alloc(responseSizeBytes);
   #closing: Promise<readonly number[]> | undefined;
@@ -103,7 +109,7 @@ export class ErofsServer {
       trackUnmanagedFds: false,
     });
     this.#worker.on('message', (message: MessageFromEventWorker) => this.#receive(message));
-    this.#worker.on('error', (error) => this.#report(error));
+    this.#worker.on('error', (error) => this.#options.onDeath?.(error));
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     this.ready = Promise.race([this.#ready.promise, this.#exited]);
   }
@@ -137,6 +143,7 @@ export class ErofsServer {
     });
     try {
       markFile(this.groupFd, layer.dataPath);
+      if (this.#options.groupFd !== undefined) await this.#silence(layer, mounted.dataInode);
       // Under a new slot only a daemon can have left a mount that died before it noted the slot.
       while (superblocks === undefined && isMounted(path)) await unmountImage(path);
       if (!isMounted(path)) await this.#mount(mounted);
@@ -253,6 +260,27 @@ export class ErofsServer {
     closeSync(this.groupFd);
   }
 
+  /**
+   * A data file that was marked by the daemon before asks about our own writes too, which then wait for the worker: for
+   * ever, once that has ended. So the layer's descriptor becomes one that came with an event.
+   */
+  async #silence({ dataFd, dataPath, table }: ErofsLayer, dataInode: number): Promise<void> {
+    if (table.dataSizeBytes === 0) return;
+    const kept = new Promise<number>((resolve) => this.#descriptors.set(dataInode, resolve));
+    this.#post({ kind: 'want-descriptor', dataInode });
+    const asking = await open(dataPath);
+    try {
+      const fd = await Promise.race([asking.read(Buffer.alloc(1), 0, 1, 0).then(() => kept), this.#exited]);
+      if (fd === undefined) return;
+      // Groups of earlier versions gave descriptors for reading only.
+      if (isWritable(fd)) replaceDescriptor(dataFd, fd);
+      closeSync(fd);
+    } finally {
+      this.#descriptors.delete(dataInode);
+      await asking.close();
+    }
+  }
+
   async #mount(mounted: Mounted): Promise<void> {
     const { imagePath, dataPath, table } = mounted.layer;
     const device = table.dataSizeBytes > 0 ? dataPath : undefined;
@@ -291,6 +319,9 @@ export class ErofsServer {
         return;
       case 'miss':
         this.#startFill(message.slot, message.fd, message.offset, message.sizeBytes);
+        return;
+      case 'descriptor':
+        this.#descriptors.get(message.dataInode)?.(message.fd);
         return;
       case 'removed':
         this.#removals.get(message.slot)?.();

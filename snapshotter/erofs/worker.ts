@@ -34,6 +34,8 @@ const state = new Int32Array(shared);
 const events = Buffer.alloc(eventBytes);
 const response = Buffer.alloc(responseSizeBytes);
 const layers = new Map<number, GuardedLayer>();
+/** Data files of which a descriptor was asked for. */
+const wanted = new Set<number>();
 /** Of files that no layer names yet, in the order in which they came. */
 let held: AccessEvent[] = [];
 let drained = 0;
@@ -81,13 +83,18 @@ function handle(length: number): void {
 }
 
 function answer(event: AccessEvent): void {
+  const dataInode = fstatSync(event.fd).ino;
   if (event.pid === process.pid) {
-    // The store writes, through a descriptor it opened when the file was marked already: after a restart. This process
-    // reads no mount of its own, so it is never a reader.
-    respond(event.fd);
+    // Through a descriptor opened when the file was marked already, after a restart. This process reads no mount of its
+    // own, so it is never a reader.
+    if (!wanted.delete(dataInode)) respond(event.fd);
+    else {
+      allow(event.fd);
+      post({ kind: 'descriptor', dataInode, fd: event.fd });
+    }
     return;
   }
-  const layer = layers.get(fstatSync(event.fd).ino);
+  const layer = layers.get(dataInode);
   if (layer === undefined) {
     if (Atomics.load(state, control.adopting) === 1) {
       held.push(event);
@@ -105,6 +112,11 @@ function answer(event: AccessEvent): void {
 function respond(fd: number, denial?: number): void {
   writeDescriptor(groupFd, encodeResponse(response, fd, denial), responseSizeBytes);
   closeSync(fd);
+}
+
+/** And keeps the descriptor. */
+function allow(fd: number): void {
+  writeDescriptor(groupFd, encodeResponse(response, fd), responseSizeBytes);
 }
 
 function drain(): void {
@@ -125,6 +137,9 @@ function apply(message: MessageToEventWorker): void {
     case 'remove-layer':
       layers.delete(message.dataInode);
       post({ kind: 'removed', slot: message.slot });
+      return;
+    case 'want-descriptor':
+      wanted.add(message.dataInode);
   }
 }
 

@@ -77,6 +77,13 @@ test('LOOKUP finds each name of a directory, names that are not ASCII and `.` an
   );
 });
 
+test('a name longer than a directory can hold is too long, not absent', () => {
+  const { ask } = setUp();
+  const lookUp = (length: number) => ask({ opcode: opcode.LOOKUP, inode: 1, body: nameBody('n'.repeat(length)) });
+  assert.equal(errorOf(lookUp(255)), 0);
+  assert.equal(errorOf(lookUp(256)), errno.ENAMETOOLONG);
+});
+
 test('the root of the mount knows the layers by slot and caches no other name', () => {
   const { ask, dispatcher, slot } = setUp(12);
   const root = { slot: 0, inode: 1 };

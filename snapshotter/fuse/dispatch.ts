@@ -82,6 +82,7 @@ export interface DispatchOptions {
 }
 
 const noReply = 0;
+const longestNameBytes = 255;
 /** Below this, copying twice costs less than two more system calls. */
 const leastSplicedBytes = 64 * 1024;
 
@@ -191,6 +192,8 @@ export class Dispatcher {
     const start = requestHeaderBytes;
     const end = length - 1;
     if (end <= start || this.#input[end] !== 0) return this.#fail(errno.EINVAL);
+    // The kernel lets through what no file system of a disk would look for.
+    if (end - start > longestNameBytes) return this.#fail(errno.ENAMETOOLONG);
     if (slot === rootSlot) return this.#lookupLayer(start, end);
     const layer = this.#layers.get(slot);
     if (layer === undefined || !isInode(layer.table, parent)) return this.#fail(errno.ESTALE);
@@ -332,7 +335,7 @@ export class Dispatcher {
   #statfs(): number {
     for (let at = replyHeaderBytes; at < statfsOut.end; at += 4) this.#out.setUint32(at, 0, true);
     this.#out.setUint32(statfsOut.blockSize, 4096, true);
-    this.#out.setUint32(statfsOut.nameLength, 255, true);
+    this.#out.setUint32(statfsOut.nameLength, longestNameBytes, true);
     this.#out.setUint32(statfsOut.fragmentSize, 4096, true);
     return this.#succeed(statfsOut.end);
   }

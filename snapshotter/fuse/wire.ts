@@ -102,6 +102,7 @@ export const errno = {
   ENOTTY: 25,
   EROFS: 30,
   ERANGE: 34,
+  ENAMETOOLONG: 36,
   ENOSYS: 38,
   ENODATA: 61,
   EPROTO: 71,
