@@ -1,14 +1,13 @@
 import { join } from 'node:path';
-import { RegistryClient } from '../snapshotter/registry/client.ts';
 import type { Workload } from '../workloads/workload.ts';
 import { createCellExecutor } from './cell.ts';
 import { HarnessError } from './error.ts';
-import { ensureImages, type ImageSet } from './images/ensure.ts';
+import type { ImageSet } from './images/ensure.ts';
 import type { Mode } from './modes/mode.ts';
-import { recordAccesses } from './record.ts';
 import { startLink } from './registry/link.ts';
 import { startRegistry } from './registry/registry.ts';
 import type { ExecutorRequest, OpenExecutor } from './rooms.ts';
+import { ensureWorkloadImages } from './testbed.ts';
 
 /** Registry, images, link, cells, each on the one before; `close` of the executor takes them down in reverse. */
 export async function openExecutor(
@@ -21,20 +20,16 @@ export async function openExecutor(
   const registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
   stack.defer(() => registry.close());
 
-  const client = new RegistryClient();
-  const images = await ensureImages(
+  const images = await ensureWorkloadImages(
     workloads,
     {
       stateDir,
-      registry: registry.address,
-      client,
+      registryAddress: registry.address,
       variants: [...new Set(modes.map((mode) => mode.variant))],
-      record: (workload, image, path, recordSignal) =>
-        recordAccesses({ stateDir, registryAddress: registry.address, workload, image, path }, recordSignal),
       onStep: (detail) => reporter.step('images', detail),
     },
     signal,
-  ).finally(() => client.close());
+  );
 
   const link = await startLink({ target: registry.address, ...request.link });
   stack.defer(() => link.close());

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
+import { selectNamed } from './arguments.ts';
 import { createSampleFile, stringifyRecords } from './csv.ts';
 import { openEnvironment } from './environment.ts';
 import { HarnessError, messageOf } from './error.ts';
 import { lockStateDir } from './lock.ts';
-import { type Options, selectNamed } from './options.ts';
+import type { Options } from './options.ts';
 import { buildPlan, type Cell, type Named } from './plan.ts';
 import type { Progress } from './progress.ts';
 import { formatLink } from './quantity.ts';

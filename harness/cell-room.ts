@@ -4,7 +4,9 @@ import { join, resolve } from 'node:path';
 import type { Workload } from '../workloads/workload.ts';
 import type { Container } from './containerd/container.ts';
 import { Containerd } from './containerd/containerd.ts';
+import type { PulledImage } from './containerd/image.ts';
 import { HarnessError } from './error.ts';
+import { dropCaches } from './host/caches.ts';
 import { removeCgroups } from './host/cgroups.ts';
 import { listMounts, mountsUnder, unmountUnder } from './host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming, killProcesses } from './host/processes.ts';
@@ -115,4 +117,43 @@ export async function startCell(room: CellRoom, setting: CellSetting, signal: Ab
       return failures;
     },
   };
+}
+
+/**
+ * A cell of its own, from a clear room to a clear room; `isCold` drops the page cache before it starts. Rejects, with
+ * HarnessError 'cleanup', if something of it would not end.
+ */
+export async function withCell<T>(
+  room: CellRoom,
+  { isCold, ...setting }: CellSetting & { readonly isCold: boolean },
+  use: (cell: RunningCell) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  await clearRoom(room);
+  if (isCold) await dropCaches(signal);
+  let result: T;
+  let failures: readonly string[] = [];
+  try {
+    const running = await startCell(room, setting, signal);
+    try {
+      result = await use(running);
+    } finally {
+      failures = await running.stop();
+    }
+  } finally {
+    await clearRoom(room);
+  }
+  if (failures.length > 0) throw new HarnessError('cleanup', failures.join('; '));
+  return result;
+}
+
+/** Throws HarnessError 'not-lazy' unless every layer of the image is mounted lazily. */
+export async function requireLazy(
+  { containerd }: RunningCell,
+  image: string,
+  pulled: PulledImage,
+  signal: AbortSignal,
+): Promise<void> {
+  const { downloaded } = await containerd.prove(pulled, signal);
+  if (downloaded.length > 0) throw new HarnessError('not-lazy', `${image}: ${downloaded.join(', ')}`);
 }

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { parse } from 'csv-parse/sync';
-import { type ExitCode, runCommand } from './command.ts';
+import { runCommand } from './command.ts';
 import { HarnessError } from './error.ts';
+import type { ExitCode } from './failure.ts';
 import { type FakeCell, type FakeRooms, fakeOutcome, fakeOutput, fakeRooms, quickCell } from './fake-rooms.ts';
 import { Interrupted } from './interrupt.ts';
 import { columns } from './row.ts';
@@ -138,7 +139,7 @@ test('an interrupt before the first cell leaves no results', limit, async (t) =>
   });
   assert.equal(run.exitCode, 130);
   assert.deepEqual(await readdir(run.outDir), []);
-  assert.match(run.stderr, /stopped by SIGINT; nothing was measured\n$/);
+  assert.match(run.stderr, /stopped by SIGINT; no results were written\n$/);
 });
 
 test('--mount runs each lazy mode with each mount, under a name that says so', limit, async (t) => {

@@ -1,12 +1,11 @@
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import { type BenchResult, runBench, type Selection, selectCells } from './bench.ts';
-import { HarnessError } from './error.ts';
+import { type ExitCode, reportFailure, signalName } from './failure.ts';
 import { helpText } from './help.ts';
-import { Interrupted } from './interrupt.ts';
 import { type Options, parseOptions } from './options.ts';
 import { createProgress, type ProgressOutput, usesColor } from './progress.ts';
-import { formatLink, UsageError } from './quantity.ts';
+import { formatLink } from './quantity.ts';
 import type { Rooms, Titled } from './rooms.ts';
 import { renderSummary } from './summary-table.ts';
 import { createPaint, formatPath } from './terminal.ts';
@@ -20,9 +19,6 @@ export interface Surroundings {
   /** Monotonic, milliseconds. */
   readonly now: () => number;
 }
-
-/** 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
-export type ExitCode = 0 | 1 | 2 | 130;
 
 /** Runs one command line. Never rejects: what goes wrong is one line on stderr and an exit code. */
 export async function runCommand<W extends Titled, M extends Titled>(
@@ -45,7 +41,7 @@ export async function runCommand<W extends Titled, M extends Titled>(
         return await bench(options, rooms, around);
     }
   } catch (error) {
-    return report(error, around);
+    return reportFailure('stargz-bench', error, around);
   }
 }
 
@@ -136,30 +132,4 @@ async function dryRunText(options: Options, rooms: Rooms, selection: Selection<T
     ),
   ];
   return `${lines.join('\n')}\n`;
-}
-
-function report(error: unknown, { stderr, signal, env }: Surroundings): ExitCode {
-  if (signal.aborted && (error === signal.reason || isAbort(error))) {
-    stderr.write(`stargz-bench: stopped by ${signalName(signal)}; nothing was measured\n`);
-    return 130;
-  }
-  if (error instanceof UsageError) {
-    stderr.write(`stargz-bench: ${error.message} (--help tells more)\n`);
-    return 2;
-  }
-  const text = error instanceof Error ? error.message : String(error);
-  const remedy = error instanceof HarnessError && error.remedy !== undefined ? `; ${error.remedy}` : '';
-  stderr.write(`stargz-bench: ${text.replace(/\s*\n\s*/g, ' ')}${remedy}\n`);
-  // A defect of ours deserves its stack; a failure of the surroundings does not.
-  const isDefect = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
-  if (error instanceof Error && (isDefect || env.STARGZ_BENCH_DEBUG)) stderr.write(`${error.stack}\n`);
-  return signal.aborted ? 130 : 1;
-}
-
-function signalName(signal: AbortSignal): string {
-  return signal.reason instanceof Interrupted ? signal.reason.signalName : 'request';
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'AbortError' || error instanceof Interrupted);
 }

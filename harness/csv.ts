@@ -1,4 +1,5 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
 import { HarnessError } from './error.ts';
 import { type ColumnType, columns, type Row } from './row.ts';
@@ -42,6 +43,12 @@ export function stringifyRecords(records: readonly Readonly<Record<string, strin
     ),
     { header: true },
   );
+}
+
+/** The same as a file, in directories that are made if they are missing. */
+export async function writeRecords(path: string, records: Parameters<typeof stringifyRecords>[0]): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, stringifyRecords(records));
 }
 
 /** A missing value is an empty cell. Numbers have three decimals at most: a microsecond, which is below the noise. */

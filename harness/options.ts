@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { defaultStateDir, parseArguments, parseNames, refuseMore, selectNamed } from './arguments.ts';
 import { parseBandwidth, parseCount, parseDuration, UsageError } from './quantity.ts';
 
 export type Command = 'bench' | 'install' | 'list' | 'help';
@@ -36,7 +36,7 @@ const definitions = {
   rtt: { type: 'string', default: '30ms' },
   bandwidth: { type: 'string', default: '200mbit' },
   out: { type: 'string', default: 'results' },
-  'state-dir': { type: 'string', default: '/var/lib/stargz-bench' },
+  'state-dir': { type: 'string', default: defaultStateDir },
   'dry-run': { type: 'boolean', default: false },
   'for-tests': { type: 'boolean', default: false },
   list: { type: 'boolean', default: false },
@@ -45,9 +45,9 @@ const definitions = {
 
 /** Throws UsageError with one line that names what is allowed. */
 export function parseOptions(argv: readonly string[]): Options {
-  const { values, positionals } = parseStrictly(argv);
+  const { values, positionals } = parseArguments(argv, definitions);
   const [first = 'bench', ...rest] = positionals;
-  if (rest.length > 0) throw new UsageError(`unexpected argument '${rest[0]}'; options start with --`);
+  refuseMore(rest);
   const command = commands.find((name) => name === first);
   if (command === undefined) throw new UsageError(`unknown command '${first}'; commands: ${commands.join(', ')}`);
   return {
@@ -66,54 +66,14 @@ export function parseOptions(argv: readonly string[]): Options {
   };
 }
 
-/** The items that were asked for, in the order of `known`; an unknown name is a UsageError that lists the known ones. */
-export function selectNamed<T extends { readonly name: string }>(
-  kind: 'workload' | 'mode' | 'row',
-  known: readonly T[],
-  asked: readonly string[] | undefined,
-): T[] {
-  if (asked === undefined) return [...known];
-  const names = known.map((item) => item.name);
-  const unknown = asked.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new UsageError(`unknown ${kind} '${unknown}'; ${kind}s: ${names.join(', ')}`);
-  return known.filter((item) => asked.includes(item.name));
-}
-
-function parseStrictly(argv: readonly string[]) {
-  try {
-    return parseArgs({ args: [...argv], options: definitions, allowPositionals: true, strict: true });
-  } catch (error) {
-    throw new UsageError(explain(argv, error as Error));
-  }
-}
-
-/** Node's own message runs over several sentences and does not say what is allowed. */
-function explain(argv: readonly string[], error: Error & { code?: string }): string {
-  const quoted = /'(-[^' ]*)/.exec(error.message)?.[1] ?? argv[0] ?? '';
-  const name = quoted.split('=')[0]!;
-  if (error.code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') {
-    const allowed = Object.keys(definitions).map((option) => `--${option}`);
-    return `unknown option '${name}'; options: ${allowed.join(', ')}`;
-  }
-  const definition = definitions[name.replace(/^--/, '') as keyof typeof definitions];
-  return definition?.type === 'boolean' ? `${name} takes no value` : `${name} needs a value`;
-}
-
-function parseNames(option: string, text: string | undefined): string[] | undefined {
+/** Ways to mount, in the order of columns. */
+export function parseMounts(text: string | undefined): MountName[] | undefined {
   if (text === undefined) return undefined;
-  const names = text.split(',').map((name) => name.trim());
-  if (names.includes('')) throw new UsageError(`${option} needs names separated by commas, not '${text}'`);
-  return [...new Set(names)];
+  const known = mountNames.map((name) => ({ name }));
+  return selectNamed('mount', known, parseNames('--mount', text)).map(({ name }) => name);
 }
 
-function parseMounts(text: string | undefined): MountName[] | undefined {
-  const asked = parseNames('--mount', text);
-  const unknown = asked?.find((name) => !mountNames.some((known) => known === name));
-  if (unknown !== undefined) throw new UsageError(`unknown mount '${unknown}'; mounts: ${mountNames.join(', ')}`);
-  return asked && mountNames.filter((known) => asked.includes(known));
-}
-
-function parsePath(option: string, text: string): string {
+export function parsePath(option: string, text: string): string {
   if (text === '' || text.includes('\0')) throw new UsageError(`${option} needs a directory`);
   return text;
 }

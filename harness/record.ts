@@ -1,5 +1,5 @@
 import type { Workload } from '../workloads/workload.ts';
-import { cellRoom, clearRoom, startCell } from './cell-room.ts';
+import { cellRoom, type RunningCell, requireLazy, withCell } from './cell-room.ts';
 import { HarnessError, messageOf } from './error.ts';
 import { stargz } from './modes/stargz.ts';
 
@@ -17,31 +17,25 @@ export interface RecordRequest {
 /** Runs a workload once on a lazily mounted image and records which files it reads, in order. */
 export async function recordAccesses(request: RecordRequest, signal: AbortSignal): Promise<void> {
   const { workload, registryAddress } = request;
-  const room = cellRoom(request.stateDir);
-  await clearRoom(room);
+  const image = `${registryAddress}/${request.image}`;
+  // Only through FUSE does the daemon see every first read.
+  const daemonConfig = { ...stargz.daemonConfig, record_accesses: request.path, mount: { backend: 'fuse' } };
+  const setting = { snapshotter: 'stargz', daemonConfig, registryAddress, isCold: false } as const;
+  const run = async (running: RunningCell): Promise<void> => {
+    const container = await running.prepareContainer(workload);
+    await running.containerd.pull(image, signal);
+    const pulled = await running.containerd.readImage(image, signal);
+    await container.create(pulled, signal);
+    await container.runUntilReady(signal);
+    await requireLazy(running, image, pulled, signal);
+  };
   try {
-    // Only through FUSE does the daemon see every first read.
-    const daemonConfig = { ...stargz.daemonConfig, record_accesses: request.path, mount: { backend: 'fuse' } };
-    const running = await startCell(room, { snapshotter: 'stargz', daemonConfig, registryAddress }, signal);
-    try {
-      const image = `${registryAddress}/${request.image}`;
-      const container = await running.prepareContainer(workload);
-      await running.containerd.pull(image, signal);
-      const pulled = await running.containerd.readImage(image, signal);
-      await container.create(pulled, signal);
-      await container.runUntilReady(signal);
-      const { downloaded } = await running.containerd.prove(pulled, signal);
-      if (downloaded.length > 0) throw new HarnessError('not-lazy', `not pulled lazily: ${downloaded.join(', ')}`);
-    } finally {
-      await running.stop();
-    }
+    await withCell(cellRoom(request.stateDir), setting, run, signal);
   } catch (error) {
     signal.throwIfAborted();
     throw new HarnessError('image-convert', `cannot record what ${workload.name} reads: ${messageOf(error)}`, {
       remedy: 'run with --modes legacy,stargz to leave the optimised image out',
       cause: error,
     });
-  } finally {
-    await clearRoom(room);
   }
 }

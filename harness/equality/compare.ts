@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { type CellRoom, clearRoom, type RunningCell, startCell } from '../cell-room.ts';
+import { type CellRoom, type RunningCell, requireLazy, withCell } from '../cell-room.ts';
 import type { Containerd } from '../containerd/containerd.ts';
 import { gcRoot } from '../containerd/gc-root.ts';
 import { HarnessError, lastLines } from '../error.ts';
@@ -70,19 +70,9 @@ async function listImage(
 ): Promise<Listed> {
   const { room } = request;
   const { registryAddress, image } = (snapshotter === 'stargz' ? request.lazyFrom : undefined) ?? request;
-  await clearRoom(room);
   const daemonConfig = snapshotter === 'stargz' ? request.daemonConfig : undefined;
-  const running = await startCell(room, { snapshotter, daemonConfig, registryAddress }, signal);
-  let listed: Listed;
-  let failures: readonly string[];
-  try {
-    listed = await listRunning({ ...request, image }, running, snapshotter, signal);
-  } finally {
-    failures = await running.stop();
-    await clearRoom(room);
-  }
-  if (failures.length > 0) throw new HarnessError('cleanup', `after listing ${image}: ${failures.join('; ')}`);
-  return listed;
+  const setting = { snapshotter, daemonConfig, registryAddress, isCold: false };
+  return withCell(room, setting, (running) => listRunning({ ...request, image }, running, snapshotter, signal), signal);
 }
 
 async function listRunning(
@@ -95,10 +85,7 @@ async function listRunning(
   if (snapshotter === 'stargz' && lazyFrom !== undefined) await lazyFrom.pull(containerd, image, signal);
   else await containerd.pull(image, signal);
   const pulled = await containerd.readImage(image, signal);
-  const { downloaded } = await containerd.prove(pulled, signal);
-  if (snapshotter === 'stargz' && downloaded.length > 0) {
-    throw new HarnessError('not-lazy', `cannot compare ${image}: ${downloaded.join(', ')}`);
-  }
+  if (snapshotter === 'stargz') await requireLazy(running, image, pulled, signal);
   const parent = pulled.chainIds.at(-1)!;
   const { mounts } = await containerd.client.snapshots.view(
     { snapshotter, key: 'compared', parent, labels: gcRoot() },

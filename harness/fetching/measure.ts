@@ -2,9 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Workload } from '../../workloads/workload.ts';
-import { type CellRoom, clearRoom, startCell } from '../cell-room.ts';
-import { HarnessError } from '../error.ts';
-import { dropCaches } from '../host/caches.ts';
+import { type CellRoom, type RunningCell, requireLazy, withCell } from '../cell-room.ts';
 import { stargz } from '../modes/stargz.ts';
 import type { Link } from '../registry/link.ts';
 
@@ -34,16 +32,14 @@ const settleMs = 500;
 /** The run phase of a workload on a CRFS image, cold, with adaptive fetching or one chunk at a time. */
 export async function measureRun(request: RunRequest, signal: AbortSignal): Promise<RunSample> {
   const { room, link, workload } = request;
-  await clearRoom(room);
-  await dropCaches(signal);
   const daemonConfig = {
     ...stargz.daemonConfig,
     cache: { adaptive_fetch: request.adaptiveFetch },
     ...(request.countReads === true ? { metrics_address: '127.0.0.1:0' } : {}),
   };
-  const running = await startCell(room, { snapshotter: 'stargz', daemonConfig, registryAddress: link.address }, signal);
-  try {
-    const image = `${link.address}/${request.image}`;
+  const setting = { snapshotter: 'stargz', daemonConfig, registryAddress: link.address, isCold: true } as const;
+  const image = `${link.address}/${request.image}`;
+  const measure = async (running: RunningCell): Promise<RunSample> => {
     const container = await running.prepareContainer(workload);
     await running.containerd.pull(image, signal);
     const pulled = await running.containerd.readImage(image, signal);
@@ -56,8 +52,7 @@ export async function measureRun(request: RunRequest, signal: AbortSignal): Prom
     const cost = await running.daemon?.cost();
     await sleep(settleMs, undefined, { signal });
     const { bytes, requests } = await link.counters();
-    const { downloaded } = await running.containerd.prove(pulled, signal);
-    if (downloaded.length > 0) throw new HarnessError('not-lazy', `${image}: ${downloaded.join(', ')}`);
+    await requireLazy(running, image, pulled, signal);
     return {
       runMs,
       wireBytes: bytes,
@@ -65,10 +60,8 @@ export async function measureRun(request: RunRequest, signal: AbortSignal): Prom
       daemonCpuMs: cost === undefined ? undefined : cost.cpuMs - cpuBefore,
       readBytes: request.countReads === true ? await countReads(room, signal) : undefined,
     };
-  } finally {
-    await running.stop();
-    await clearRoom(room);
-  }
+  };
+  return withCell(room, setting, measure, signal);
 }
 
 async function countReads(room: CellRoom, signal: AbortSignal): Promise<number> {

@@ -1,115 +1,59 @@
-/**
- * The workloads on a registry that misbehaves, as `npm run hostile`: each runs in calm and in rough weather, then the
- * content that came through the rough is compared with the image unpacked from the registry itself.
- *
- *     npm run hostile -- [--workloads a,b] [--modes stargz,estargz] [--seed 1] [--no-compare] [--state-dir DIR] [--out FILE.csv]
- */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { stringify } from 'csv-stringify/sync';
-import { RegistryClient } from '../../snapshotter/registry/client.ts';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HostileProxy } from '../../snapshotter/registry/testing/hostile-proxy.ts';
 import { defaultWorkloads, workloads } from '../../workloads/catalogue.ts';
+import type { Workload } from '../../workloads/workload.ts';
+import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../arguments.ts';
 import { cellRoom } from '../cell-room.ts';
-import { compareMounts } from '../equality/compare.ts';
-import { messageOf } from '../error.ts';
-import { benchPackages, ensurePackages } from '../host/install.ts';
-import { ensureImages } from '../images/ensure.ts';
+import { writeRecords } from '../csv.ts';
+import { type Comparison, compareMounts } from '../equality/compare.ts';
 import { modes } from '../modes/catalogue.ts';
-import { selectNamed } from '../options.ts';
-import { recordAccesses } from '../record.ts';
-import { startRegistry } from '../registry/registry.ts';
+import type { Mode } from '../modes/mode.ts';
+import { parsePath } from '../options.ts';
+import { runProgram, say } from '../program.ts';
+import { parseCount } from '../quantity.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbed } from '../testbed.ts';
 import { type HostileRun, runThrough } from './run.ts';
 import { faults, mostRequests, pullPatiently, startHostileRegistry, troubleIn, writeDockerConfig } from './weather.ts';
 
-const { values } = parseArgs({
-  options: {
-    workloads: { type: 'string' },
-    modes: { type: 'string', default: 'stargz,estargz' },
-    seed: { type: 'string', default: '1' },
-    'no-compare': { type: 'boolean', default: false },
-    'state-dir': { type: 'string', default: '/var/lib/stargz-bench' },
-    out: { type: 'string' },
-  },
-});
+const usage = `The workloads on a registry that misbehaves: each runs in calm and in rough weather, then the content that came through
+the rough is compared with the image unpacked from the registry itself: npm run hostile -- [options]
+  --workloads a,b       what is run                    (default: the default workloads)
+  --modes a,b           stargz, estargz                (default: both)
+  --seed N              of the weather                 (default 1)
+  --no-compare          runs only
+  --out FILE.csv        one row a run
+  --state-dir DIR       images and registry            (default ${defaultStateDir})`;
 
-const interrupted = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort(new Error(name)));
-try {
-  process.exitCode = (await runAll(interrupted.signal)) ? 0 : 1;
-} catch (error) {
-  process.stderr.write(`hostile: ${messageOf(error)}\n`);
-  process.exitCode = interrupted.signal.aborted ? 130 : 1;
-}
+await runProgram({ name: 'hostile', usage, run });
 
-async function runAll(signal: AbortSignal): Promise<boolean> {
-  const stateDir = values['state-dir'];
-  await ensurePackages(benchPackages, { step: () => {}, warn: say }, signal);
-  const chosen = values.workloads === undefined ? defaultWorkloads : named('workload', workloads, values.workloads);
-  const chosenModes = named('mode', modes, values.modes);
-  await mkdir(stateDir, { recursive: true });
+async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const options = readOptions(argv);
+  const { stateDir } = options;
   await using stack = new AsyncDisposableStack();
-  const client = new RegistryClient();
-  stack.defer(() => client.close());
-  const registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
-  stack.defer(() => registry.close());
-  const sets = await ensureImages(
-    chosen,
-    {
-      stateDir,
-      registry: registry.address,
-      client,
-      variants: ['stargz', 'estargz'],
-      record: (workload, image, path, recordSignal) =>
-        recordAccesses({ stateDir, registryAddress: registry.address, workload, image, path }, recordSignal),
-      onStep: say,
-    },
-    signal,
-  );
-  const proxy = await startHostileRegistry(registry.address, Number(values.seed));
+  const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
+  const request = { stateDir, registryAddress, variants: ['stargz', 'estargz'] as const, onStep: say };
+  const sets = await ensureWorkloadImages(options.workloads, request, signal);
+  const proxy = await startHostileRegistry(registryAddress, options.seed);
   stack.defer(() => proxy.close());
   const scratch = await mkdtemp(join(stateDir, 'hostile-'));
   stack.defer(() => rm(scratch, { recursive: true, force: true }));
   // The daemon finds it there as it would a user's.
   process.env.DOCKER_CONFIG = await writeDockerConfig(scratch, proxy.host);
 
-  const room = cellRoom(stateDir);
-  const rows: object[] = [];
+  const rows: ReturnType<typeof toRecord>[] = [];
   let good = true;
-  for (const workload of chosen) {
-    for (const mode of chosenModes) {
-      const name = sets.get(workload.image.name)![mode.variant]!;
-      proxy.behave({ faults: {} });
-      const calm = await runThrough(proxy, room, workload, name, mode, signal);
-      proxy.behave({ faults });
-      const rough = await runThrough(proxy, room, workload, name, mode, signal);
-      const limit = mostRequests(calm.counts, rough.counts);
-      const bounded = rough.counts.requests <= limit;
-      say(
-        `${workload.name} ${mode.name}: ${describe(rough)}; ${calm.counts.requests} requests in calm weather, limit ${limit}`,
-      );
-      if (!bounded) say('  TOO MANY REQUESTS');
-      const comparison = values['no-compare']
-        ? undefined
-        : await compareMounts(
-            {
-              room,
-              registryAddress: registry.address,
-              image: `${registry.address}/${name}`,
-              lazyFrom: { registryAddress: proxy.host, image: `${proxy.host}/${name}`, pull: pullPatiently },
-              daemonConfig: mode.daemonConfig!,
-            },
-            signal,
-          );
-      if (comparison !== undefined) {
-        const verdict = comparison.differences.length === 0 ? 'equal' : 'DIFFERENT';
-        say(`  ${comparison.entries} entries in ${comparison.layers} layers, ${verdict}`);
-        for (const difference of comparison.differences) say(`  ${difference}`);
-      }
-      good &&= bounded && (comparison?.differences.length ?? 0) === 0;
+  for (const workload of options.workloads) {
+    for (const mode of options.modes) {
+      const image = sets.get(workload.image.name)![mode.variant]!;
+      const { calm, rough, isBounded } = await weather(proxy, { stateDir, workload, mode, image }, signal);
+      const comparison = options.isCompared
+        ? await compare(proxy, { stateDir, registryAddress, mode, image }, signal)
+        : undefined;
+      good &&= isBounded && (comparison?.differences.length ?? 0) === 0;
       rows.push(
-        row([workload.name, mode.name, 'calm'], calm),
-        row([workload.name, mode.name, 'rough'], rough, comparison?.differences),
+        toRecord([workload.name, mode.name, 'calm'], calm),
+        toRecord([workload.name, mode.name, 'rough'], rough, comparison?.differences),
       );
     }
   }
@@ -117,15 +61,72 @@ async function runAll(signal: AbortSignal): Promise<boolean> {
     say(`credentials reached the CDN ${proxy.counts.leaks} times`);
     good = false;
   }
-  if (values.out !== undefined) {
-    await mkdir(dirname(values.out), { recursive: true });
-    await writeFile(values.out, stringify(rows, { header: true }));
-  }
+  if (options.out !== undefined) await writeRecords(options.out, rows);
   return good;
 }
 
-function named<T extends { readonly name: string }>(kind: 'workload' | 'mode', known: readonly T[], text: string): T[] {
-  return selectNamed(kind, known, text.split(','));
+function readOptions(argv: readonly string[]) {
+  const values = parseFlags(argv, {
+    workloads: { type: 'string' },
+    modes: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    'no-compare': { type: 'boolean', default: false },
+    'state-dir': { type: 'string', default: defaultStateDir },
+    out: { type: 'string' },
+  });
+  const asked = parseNames('--workloads', values.workloads);
+  const lazyModes = modes.filter((mode) => mode.snapshotter === 'stargz');
+  return {
+    workloads: asked === undefined ? defaultWorkloads : selectNamed('workload', workloads, asked),
+    modes: selectNamed('mode', lazyModes, parseNames('--modes', values.modes)),
+    seed: parseCount('--seed', values.seed, 0, 2 ** 32 - 1),
+    isCompared: !values['no-compare'],
+    stateDir: parsePath('--state-dir', values['state-dir']),
+    out: values.out,
+  };
+}
+
+interface HostileCell {
+  readonly stateDir: string;
+  readonly workload: Workload;
+  readonly mode: Mode;
+  readonly image: string;
+}
+
+async function weather(proxy: HostileProxy, { stateDir, workload, mode, image }: HostileCell, signal: AbortSignal) {
+  const room = cellRoom(stateDir);
+  proxy.behave({ faults: {} });
+  const calm = await runThrough(proxy, room, workload, image, mode, signal);
+  proxy.behave({ faults });
+  const rough = await runThrough(proxy, room, workload, image, mode, signal);
+  const limit = mostRequests(calm.counts, rough.counts);
+  const isBounded = rough.counts.requests <= limit;
+  say(
+    `${workload.name} ${mode.name}: ${describe(rough)}; ${calm.counts.requests} requests in calm weather, limit ${limit}` +
+      `${isBounded ? '' : '\n  TOO MANY REQUESTS'}`,
+  );
+  return { calm, rough, isBounded };
+}
+
+async function compare(
+  proxy: HostileProxy,
+  { stateDir, registryAddress, mode, image }: Omit<HostileCell, 'workload'> & { readonly registryAddress: string },
+  signal: AbortSignal,
+): Promise<Comparison> {
+  const comparison = await compareMounts(
+    {
+      room: cellRoom(stateDir),
+      registryAddress,
+      image: `${registryAddress}/${image}`,
+      lazyFrom: { registryAddress: proxy.host, image: `${proxy.host}/${image}`, pull: pullPatiently },
+      daemonConfig: mode.daemonConfig!,
+    },
+    signal,
+  );
+  const { entries, layers, differences } = comparison;
+  say(`  ${entries} entries in ${layers} layers, ${differences.length === 0 ? 'equal' : 'DIFFERENT'}`);
+  for (const difference of differences) say(`  ${difference}`);
+  return comparison;
 }
 
 function describe({ counts, pullMs, runMs }: HostileRun): string {
@@ -137,7 +138,7 @@ function describe({ counts, pullMs, runMs }: HostileRun): string {
   );
 }
 
-function row(
+function toRecord(
   [workload, mode, weather]: readonly [string, string, string],
   { counts, pullMs, runMs }: HostileRun,
   differences?: readonly string[],
@@ -146,8 +147,8 @@ function row(
     workload,
     mode,
     weather,
-    pull_ms: pullMs.toFixed(3),
-    run_ms: runMs.toFixed(3),
+    pull_ms: pullMs,
+    run_ms: runMs,
     requests: counts.requests,
     retried: troubleIn(counts),
     too_many_requests: counts.tooManyRequests,
@@ -158,8 +159,4 @@ function row(
     unauthorized: counts.unauthorized,
     differences: differences?.length,
   };
-}
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HostileCounts, HostileProxy } from '../../snapshotter/registry/testing/hostile-proxy.ts';
 import type { Workload } from '../../workloads/workload.ts';
-import { type CellRoom, clearRoom, startCell } from '../cell-room.ts';
-import { HarnessError } from '../error.ts';
+import { type CellRoom, type RunningCell, requireLazy, withCell } from '../cell-room.ts';
 import type { Mode } from '../modes/mode.ts';
 import { cdnLifetimeMs, countsBetween, pullPatiently } from './weather.ts';
 
@@ -22,11 +21,10 @@ export async function runThrough(
   { snapshotter, daemonConfig }: Mode,
   signal: AbortSignal,
 ): Promise<HostileRun> {
-  await clearRoom(room);
   const before = { ...proxy.counts };
-  const running = await startCell(room, { snapshotter, daemonConfig, registryAddress: proxy.host }, signal);
-  try {
-    const image = `${proxy.host}/${imageName}`;
+  const setting = { snapshotter, daemonConfig, registryAddress: proxy.host, isCold: false };
+  const image = `${proxy.host}/${imageName}`;
+  const run = async (running: RunningCell): Promise<HostileRun> => {
     const container = await running.prepareContainer(workload);
     const startedMs = performance.now();
     await pullPatiently(running.containerd, image, signal);
@@ -39,11 +37,8 @@ export async function runThrough(
     await container.runUntilReady(signal);
     const readyMs = performance.now();
     const counts = countsBetween(before, { ...proxy.counts });
-    const { downloaded } = await running.containerd.prove(pulled, signal);
-    if (downloaded.length > 0) throw new HarnessError('not-lazy', `${image}: ${downloaded.join(', ')}`);
+    await requireLazy(running, image, pulled, signal);
     return { counts, pullMs: pulledMs - startedMs, runMs: readyMs - createdMs };
-  } finally {
-    await running.stop();
-    await clearRoom(room);
-  }
+  };
+  return withCell(room, setting, run, signal);
 }

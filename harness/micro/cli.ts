@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { stringifyRecords } from '../csv.ts';
-import { watchInterrupts } from '../interrupt.ts';
+import { parseFlags } from '../arguments.ts';
+import { writeRecords } from '../csv.ts';
+import { parsePath } from '../options.ts';
+import { runProgram, say } from '../program.ts';
 import { parseCount, UsageError } from '../quantity.ts';
 import { discoverBenches } from './discover.ts';
 import { type MicroResult, measureFile } from './measure.ts';
@@ -16,44 +16,35 @@ const usage = `Times the snapshotter's inner loops: npm run bench:micro -- [opti
   --list          the tasks' files, without running them`;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const interrupts = watchInterrupts();
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  console.error(`stargz-bench micro: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = interrupts.signal.aborted ? 130 : error instanceof UsageError ? 2 : 1;
-} finally {
-  interrupts.stop();
-}
+await runProgram({ name: 'bench:micro', usage, run });
 
-async function main(): Promise<number> {
-  const values = readOptions();
-  if (values.help) {
-    console.log(usage);
-    return 0;
-  }
+async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const values = parseFlags(argv, {
+    filter: { type: 'string' },
+    time: { type: 'string', default: '1000' },
+    out: { type: 'string', default: 'results' },
+    list: { type: 'boolean', default: false },
+  });
   const timeMs = parseCount('--time', values.time, 1, 600_000);
   const files = await discoverBenches(root);
   if (values.list) {
-    for (const file of files) console.log(file.path);
-    return 0;
+    for (const file of files) say(file.path);
+    return true;
   }
   const results: MicroResult[] = [];
   for (const file of files) {
-    if (interrupts.signal.aborted) break;
-    const own = await measureFile(file, { timeMs, filter: values.filter }, interrupts.signal);
+    if (signal.aborted) break;
+    const own = await measureFile(file, { timeMs, filter: values.filter }, signal);
     results.push(...own);
     process.stdout.write(renderMicroTable(file.path, own));
   }
   if (results.length === 0) throw new UsageError('no task matches; --list shows the files');
-  await mkdir(values.out, { recursive: true });
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
-  const path = join(values.out, `micro-${stamp}.csv`);
-  await writeFile(path, stringifyRecords(results.map(toRecord)));
-  console.log(`results  ${path}`);
-  if (interrupts.signal.aborted) return 130;
-  return results.some((result) => result.error !== undefined) ? 1 : 0;
+  const path = join(parsePath('--out', values.out), `micro-${stamp}.csv`);
+  await writeRecords(path, results.map(toRecord));
+  say(`results  ${path}`);
+  return results.every((result) => result.error === undefined);
 }
 
 function toRecord(result: MicroResult) {
@@ -67,20 +58,4 @@ function toRecord(result: MicroResult) {
     per_second: result.perSecond,
     error: result.error,
   };
-}
-
-function readOptions() {
-  try {
-    return parseArgs({
-      options: {
-        filter: { type: 'string' },
-        time: { type: 'string', default: '1000' },
-        out: { type: 'string', default: 'results' },
-        list: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message.split('. ')[0]}; --help shows the options`);
-  }
 }

@@ -5,19 +5,19 @@ import { convertImage } from '../../snapshotter/convert/image.ts';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { RegistryError } from '../../snapshotter/registry/error.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
-import { type CellRoom, cellRoom, clearRoom, type RunningCell, startCell } from '../cell-room.ts';
+import { type CellRoom, cellRoom, type RunningCell, requireLazy, withCell } from '../cell-room.ts';
 import { gcRoot } from '../containerd/gc-root.ts';
+import type { PulledImage } from '../containerd/image.ts';
 import { pushImageOf } from '../containerd/testing/tiny-image.ts';
 import { HarnessError, messageOf } from '../error.ts';
-import { dropCaches } from '../host/caches.ts';
-import { startRegistry } from '../registry/registry.ts';
 import { type Random, shuffle } from '../stats/random.ts';
 import type { Sample } from './measure.ts';
 import type { BenchTree } from './tree.ts';
 
 export interface DemandRequest {
   readonly stateDir: string;
-  /** Where the registry's data and what is pushed to it lie. */
+  readonly registryAddress: string;
+  /** Where the image is put together. */
   readonly directory: string;
   readonly tree: BenchTree;
   readonly backends: readonly string[];
@@ -37,37 +37,30 @@ const tag = `base-and-${fileDirectories}`;
  * fills every byte on demand. Caches are dropped before each.
  */
 export async function measureDemand(request: DemandRequest, signal: AbortSignal): Promise<Sample[]> {
-  const { directory, backends, rounds, random, say } = request;
-  const registry = await startRegistry({ dataDir: join(directory, 'registry') }, signal);
-  try {
-    await ensureImage(request, registry.address, signal);
-    const samples: Sample[] = [];
-    const absent = new Set<string>();
-    for (let round = 1; round <= rounds; round++) {
-      for (const backend of shuffle(['overlayfs', ...backends], random)) {
-        if (absent.has(backend)) continue;
-        await dropCaches(signal);
-        try {
-          const durationMs = await pullAndRead(cellRoom(request.stateDir), registry.address, backend, signal);
-          say(`demand fill ${round}/${rounds}, ${backend}: ${(durationMs / 1000).toFixed(1)} s`);
-          samples.push({ row: demandRow.key, condition: 'demand', backend, round, durationMs });
-        } catch (error) {
-          signal.throwIfAborted();
-          if (backend === 'overlayfs') throw error;
-          absent.add(backend);
-          say(`demand fill, ${backend}: left out, it failed: ${messageOf(error)}`);
-        }
+  const { backends, rounds, random, say } = request;
+  await ensureImage(request, signal);
+  const samples: Sample[] = [];
+  const absent = new Set<string>();
+  for (let round = 1; round <= rounds; round++) {
+    for (const backend of shuffle(['overlayfs', ...backends], random)) {
+      if (absent.has(backend)) continue;
+      try {
+        const durationMs = await pullAndRead(cellRoom(request.stateDir), request.registryAddress, backend, signal);
+        say(`demand fill ${round}/${rounds}, ${backend}: ${(durationMs / 1000).toFixed(1)} s`);
+        samples.push({ row: demandRow.key, condition: 'demand', backend, round, durationMs });
+      } catch (error) {
+        signal.throwIfAborted();
+        if (backend === 'overlayfs') throw error;
+        absent.add(backend);
+        say(`demand fill, ${backend}: left out, it failed: ${messageOf(error)}`);
       }
     }
-    return samples;
-  } finally {
-    await registry.close();
   }
+  return samples;
 }
 
 async function ensureImage(
-  { directory, tree, say }: DemandRequest,
-  address: string,
+  { directory, registryAddress: address, tree, say }: DemandRequest,
   signal: AbortSignal,
 ): Promise<void> {
   const client = new RegistryClient();
@@ -97,37 +90,35 @@ async function fillLayer(root: string, { path, baseTarPath }: BenchTree): Promis
 }
 
 async function pullAndRead(room: CellRoom, address: string, backend: string, signal: AbortSignal): Promise<number> {
-  await clearRoom(room);
   const isLazy = backend !== 'overlayfs';
   const daemonConfig = isLazy ? { no_background_fetch: true, mount: { backend } } : undefined;
   const snapshotter = isLazy ? 'stargz' : 'overlayfs';
-  const running = await startCell(room, { snapshotter, daemonConfig, registryAddress: address }, signal);
-  try {
-    const image = `${address}/demand:${isLazy ? 'estargz' : 'legacy'}-${tag}`;
+  const setting = { snapshotter, daemonConfig, registryAddress: address, isCold: true } as const;
+  const image = `${address}/demand:${isLazy ? 'estargz' : 'legacy'}-${tag}`;
+  const measure = async (running: RunningCell): Promise<number> => {
     const start = performance.now();
     await running.containerd.pull(image, signal);
-    const target = await mountSnapshot(room, running, image, snapshotter, signal);
+    const pulled = await running.containerd.readImage(image, signal);
+    const target = await mountSnapshot(room, running, pulled, snapshotter, signal);
     await execa('sh', ['-c', 'tar -cf - -C "$0" . | cat > /dev/null', target], { cancelSignal: signal });
     const durationMs = performance.now() - start;
     const kind = await running.mountKind();
     await execa('umount', [target], { timeout: 60_000 });
     if (kind !== backend) throw new HarnessError('not-lazy', `asked for ${backend}, the mount was ${kind}`);
+    if (isLazy) await requireLazy(running, image, pulled, signal);
     return durationMs;
-  } finally {
-    await running.stop();
-    await clearRoom(room);
-  }
+  };
+  return withCell(room, setting, measure, signal);
 }
 
 /** A container's root: an overlay with an upper directory of its own. */
 async function mountSnapshot(
   room: CellRoom,
   { containerd }: RunningCell,
-  image: string,
+  pulled: PulledImage,
   snapshotter: 'overlayfs' | 'stargz',
   signal: AbortSignal,
 ): Promise<string> {
-  const pulled = await containerd.readImage(image, signal);
   const parent = pulled.chainIds.at(-1)!;
   const { mounts } = await containerd.client.snapshots.prepare(
     { snapshotter, key: 'read', parent, labels: gcRoot() },

@@ -1,42 +1,30 @@
-/**
- * The pull phase of the lazy modes against its limit of 12 round trips and 10 ms a layer, as `npm run bench:pull`:
- *
- *     npm run bench:pull -- [--layers 2,10,40] [--workloads python] [--modes stargz,estargz] [--samples 5] [--rtt 30]
- *                           [--bandwidth 200] [--state-dir DIR] [--out FILE.csv]
- *
- * `--workloads` adds the images of these workloads from the state directory; they are built if they are not there.
- */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { stringify } from 'csv-stringify/sync';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { workloads } from '../../workloads/catalogue.ts';
+import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../arguments.ts';
 import { cellRoom } from '../cell-room.ts';
-import { messageOf } from '../error.ts';
-import { benchPackages, ensurePackages } from '../host/install.ts';
-import { ensureImages } from '../images/ensure.ts';
+import { writeRecords } from '../csv.ts';
 import { modes } from '../modes/catalogue.ts';
-import { selectNamed } from '../options.ts';
-import { recordAccesses } from '../record.ts';
+import { parsePath } from '../options.ts';
+import { runProgram, say } from '../program.ts';
+import { parseBandwidth, parseCount, parseDuration } from '../quantity.ts';
 import { startLink } from '../registry/link.ts';
-import { startRegistry } from '../registry/registry.ts';
 import { median, sortSamples } from '../stats/median.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbed } from '../testbed.ts';
 import { pushLayeredImage } from './images.ts';
 import { measurePull, type PullSample } from './measure.ts';
 
-const { values } = parseArgs({
-  options: {
-    layers: { type: 'string', default: '2,10,40' },
-    workloads: { type: 'string', default: '' },
-    modes: { type: 'string', default: 'stargz,estargz' },
-    samples: { type: 'string', default: '5' },
-    rtt: { type: 'string', default: '30' },
-    bandwidth: { type: 'string', default: '200' },
-    'state-dir': { type: 'string', default: '/var/lib/stargz-bench' },
-    out: { type: 'string' },
-  },
-});
+const usage = `The pull phase of the lazy modes against its limit of 12 round trips and 10 ms a layer:
+npm run bench:pull -- [options]
+  --layers 2,10,40      images of so many small layers (default 2,10,40)
+  --workloads a,b       the images of these as well    (default: none)
+  --modes a,b           stargz, estargz                (default: both)
+  --samples N           of each                        (default 5)
+  --rtt TIME            of the link                    (default 30ms)
+  --bandwidth RATE      of the link                    (default 200mbit)
+  --out FILE.csv        one row a pull
+  --state-dir DIR       images and registry            (default ${defaultStateDir})`;
 
 const roundTrips = 12;
 const msPerLayer = 10;
@@ -49,59 +37,61 @@ interface Row extends PullSample {
   readonly limitMs: number;
 }
 
-const interrupted = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort(new Error(name)));
-try {
-  const rows = await measureAll(interrupted.signal);
-  if (values.out !== undefined) await writeRows(values.out, rows);
-  process.exitCode = report(rows) ? 0 : 1;
-} catch (error) {
-  process.stderr.write(`bench:pull: ${messageOf(error)}\n`);
-  process.exitCode = interrupted.signal.aborted ? 130 : 1;
+await runProgram({ name: 'bench:pull', usage, run });
+
+async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const options = readOptions(argv);
+  const rows = await measureAll(options, signal);
+  if (options.out !== undefined) await writeRecords(options.out, rows.map(toRecord));
+  return report(rows);
 }
 
-async function measureAll(signal: AbortSignal): Promise<Row[]> {
-  const stateDir = values['state-dir'];
-  await ensurePackages(benchPackages, { step: () => {}, warn: say }, signal);
-  await mkdir(stateDir, { recursive: true });
-  await using stack = new AsyncDisposableStack();
-  const scratch = await mkdtemp(join(stateDir, 'pull-'));
-  stack.defer(() => rm(scratch, { recursive: true, force: true }));
-  const client = new RegistryClient();
-  stack.defer(() => client.close());
-  const registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
-  stack.defer(() => registry.close());
-
-  const repositories: { name: string; tagOf: (variant: string) => string }[] = [];
-  for (const count of list(values.layers).map(Number)) {
-    const repository = await pushLayeredImage(count, { registry: registry.address, client, scratch }, signal);
-    repositories.push({ name: repository, tagOf: (variant) => `${repository}:${variant}` });
-  }
-  const chosen = selectNamed('workload', workloads, list(values.workloads));
-  const request = {
-    stateDir,
-    registry: registry.address,
-    client,
-    variants: ['stargz', 'estargz'] as const,
-    record: (workload: (typeof workloads)[number], image: string, path: string, recordSignal: AbortSignal) =>
-      recordAccesses({ stateDir, registryAddress: registry.address, workload, image, path }, recordSignal),
-    onStep: say,
+function readOptions(argv: readonly string[]) {
+  const values = parseFlags(argv, {
+    layers: { type: 'string', default: '2,10,40' },
+    workloads: { type: 'string' },
+    modes: { type: 'string' },
+    samples: { type: 'string', default: '5' },
+    rtt: { type: 'string', default: '30ms' },
+    bandwidth: { type: 'string', default: '200mbit' },
+    'state-dir': { type: 'string', default: defaultStateDir },
+    out: { type: 'string' },
+  });
+  const lazyModes = modes.filter((mode) => mode.snapshotter === 'stargz');
+  return {
+    layerCounts: parseNames('--layers', values.layers).map((text) => parseCount('--layers', text, 1, 120)),
+    workloads: selectNamed('workload', workloads, parseNames('--workloads', values.workloads) ?? []),
+    modes: selectNamed('mode', lazyModes, parseNames('--modes', values.modes)),
+    samples: parseCount('--samples', values.samples, 1, 1000),
+    link: { rttMs: parseDuration('--rtt', values.rtt), bandwidthMbps: parseBandwidth('--bandwidth', values.bandwidth) },
+    stateDir: parsePath('--state-dir', values['state-dir']),
+    out: values.out,
   };
-  // Even none would have the base built.
-  const sets = chosen.length === 0 ? [] : await ensureImages(chosen, request, signal);
-  for (const [name, set] of sets) {
-    repositories.push({ name, tagOf: (variant) => set[variant as keyof typeof set]! });
-  }
+}
 
-  const rttMs = Number(values.rtt);
-  const bandwidthMbps = Number(values.bandwidth);
-  const link = await startLink({ target: registry.address, rttMs, bandwidthMbps });
+type Options = ReturnType<typeof readOptions>;
+
+interface PulledRepository {
+  readonly name: string;
+  tagOf(variant: string): string;
+}
+
+async function measureAll(options: Options, signal: AbortSignal): Promise<Row[]> {
+  const { stateDir } = options;
+  const { rttMs } = options.link;
+  await using stack = new AsyncDisposableStack();
+  const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
+  const repositories = [
+    ...(await pushLayered(options, registryAddress, signal)),
+    ...(await ensureWorkloads(options, registryAddress, signal)),
+  ];
+  const link = await startLink({ target: registryAddress, ...options.link });
   stack.defer(() => link.close());
   const rows: Row[] = [];
   // Interleaved, so that a slow minute of the machine falls on all alike. Sample 0 only warms up and is not kept.
-  for (let sample = 0; sample <= Number(values.samples); sample++) {
+  for (let sample = 0; sample <= options.samples; sample++) {
     for (const { name, tagOf } of sample === 0 ? repositories.slice(0, 1) : repositories) {
-      for (const mode of selectNamed('mode', modes, list(values.modes))) {
+      for (const mode of options.modes) {
         const measured = await measurePull(cellRoom(stateDir), link, tagOf(mode.variant), mode, signal);
         const limitMs = roundTrips * rttMs + msPerLayer * measured.layers;
         if (sample > 0) rows.push({ image: name, mode: mode.name, sample, rttMs, limitMs, ...measured });
@@ -109,6 +99,40 @@ async function measureAll(signal: AbortSignal): Promise<Row[]> {
     }
   }
   return rows;
+}
+
+async function pushLayered(
+  { layerCounts, stateDir }: Options,
+  registryAddress: string,
+  signal: AbortSignal,
+): Promise<PulledRepository[]> {
+  const scratch = await mkdtemp(join(stateDir, 'pull-'));
+  const client = new RegistryClient();
+  try {
+    const pushed: PulledRepository[] = [];
+    for (const count of layerCounts) {
+      const name = await pushLayeredImage(count, { registry: registryAddress, client, scratch }, signal);
+      pushed.push({ name, tagOf: (variant) => `${name}:${variant}` });
+    }
+    return pushed;
+  } finally {
+    await client.close();
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function ensureWorkloads(
+  options: Options,
+  registryAddress: string,
+  signal: AbortSignal,
+): Promise<PulledRepository[]> {
+  const { stateDir } = options;
+  // Even none would have the base built.
+  if (options.workloads.length === 0) return [];
+  const variants = options.modes.map(({ variant }) => variant);
+  const request = { stateDir, registryAddress, variants, onStep: say };
+  const sets = await ensureWorkloadImages(options.workloads, request, signal);
+  return [...sets].map(([name, set]) => ({ name, tagOf: (variant) => set[variant as keyof typeof set]! }));
 }
 
 /** One line an image and mode; false if a median is over its limit. */
@@ -128,28 +152,18 @@ function report(rows: readonly Row[]): boolean {
   return within;
 }
 
-async function writeRows(path: string, rows: readonly Row[]): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const cells = rows.map((row) => ({
+function toRecord(row: Row) {
+  return {
     image: row.image,
     mode: row.mode,
     layers: row.layers,
     sample: row.sample,
     rtt_ms: row.rttMs,
     limit_ms: row.limitMs,
-    pull_ms: row.pullMs.toFixed(3),
+    pull_ms: row.pullMs,
     wire_requests: row.wireRequests,
     wire_bytes: row.wireBytes,
     daemon_cpu_ms: row.daemonCpuMs,
     daemon_rss_peak_kib: row.daemonRssPeakKib,
-  }));
-  await writeFile(path, stringify(cells, { header: true }));
-}
-
-function list(text: string): string[] {
-  return text === '' ? [] : text.split(',');
-}
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n`);
+  };
 }

@@ -1,6 +1,4 @@
-import { type CellRoom, clearRoom, startCell } from '../cell-room.ts';
-import { HarnessError } from '../error.ts';
-import { dropCaches } from '../host/caches.ts';
+import { type CellRoom, type RunningCell, requireLazy, withCell } from '../cell-room.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { Link } from '../registry/link.ts';
 
@@ -21,18 +19,16 @@ export async function measurePull(
   { snapshotter, daemonConfig }: Mode,
   signal: AbortSignal,
 ): Promise<PullSample> {
-  await clearRoom(room);
-  await dropCaches(signal);
-  const running = await startCell(room, { snapshotter, daemonConfig, registryAddress: link.address }, signal);
-  try {
+  const setting = { snapshotter, daemonConfig, registryAddress: link.address, isCold: true };
+  const reference = `${link.address}/${image}`;
+  const measure = async (running: RunningCell): Promise<PullSample> => {
     await link.reset();
     const startedMs = performance.now();
-    await running.containerd.pull(`${link.address}/${image}`, signal);
+    await running.containerd.pull(reference, signal);
     const pullMs = performance.now() - startedMs;
     const [wire, cost] = await Promise.all([link.counters(), running.daemon?.cost()]);
-    const pulled = await running.containerd.readImage(`${link.address}/${image}`, signal);
-    const { downloaded } = await running.containerd.prove(pulled, signal);
-    if (downloaded.length > 0) throw new HarnessError('not-lazy', `${image}: ${downloaded.join(', ')}`);
+    const pulled = await running.containerd.readImage(reference, signal);
+    await requireLazy(running, reference, pulled, signal);
     return {
       layers: pulled.layers.length,
       pullMs,
@@ -41,8 +37,6 @@ export async function measurePull(
       daemonCpuMs: cost?.cpuMs,
       daemonRssPeakKib: cost?.rssPeakKib,
     };
-  } finally {
-    await running.stop();
-    await clearRoom(room);
-  }
+  };
+  return withCell(room, setting, measure, signal);
 }

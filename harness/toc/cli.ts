@@ -1,59 +1,53 @@
-/**
- * What mounting one layer of many entries takes, from the TOC's bytes to the mounted directory, as `npm run bench:toc`:
- *
- *     npm run bench:toc -- [--entries 100000] [--faces erofs,fuse] [--samples 5] [--state-dir DIR] [--out FILE.csv]
- *
- * Each sample is a process of its own, with the daemon's V8 options. Limits: 1 s, and 60 MB more at its peak.
- */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { stringify } from 'csv-stringify/sync';
-import { messageOf } from '../error.ts';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defaultStateDir, parseFlags } from '../arguments.ts';
+import { writeRecords } from '../csv.ts';
+import { preflight } from '../host/preflight.ts';
+import { parseMounts, parsePath } from '../options.ts';
+import { runProgram, say } from '../program.ts';
+import { parseCount } from '../quantity.ts';
 import { median, sortSamples } from '../stats/median.ts';
-import { faces, type LargeMount, makeToc, mountLarge } from './measure.ts';
+import { type LargeMount, makeToc, mountLarge } from './measure.ts';
 
-const { values } = parseArgs({
-  options: {
-    entries: { type: 'string', default: '100000' },
-    faces: { type: 'string', default: faces.join(',') },
-    samples: { type: 'string', default: '5' },
-    'state-dir': { type: 'string', default: '/var/lib/stargz-bench' },
-    out: { type: 'string' },
-  },
-});
+const usage = `What mounting one layer of many entries takes, from the TOC's bytes to the mounted directory; each sample is a process
+of its own, with the daemon's V8 options: npm run bench:toc -- [options]
+  --entries N           in the TOC                     (default 100000)
+  --mount fuse,erofs    how it is mounted              (default: both)
+  --samples N           of each                        (default 5)
+  --out FILE.csv        one row a mount
+  --state-dir DIR       scratch space                  (default ${defaultStateDir})`;
 
 const limitMs = 1000;
 const limitBytes = 60e6;
+const freeBytes = 2 ** 30;
 
-const interrupted = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort(new Error(name)));
-try {
-  process.exitCode = (await measureAll(interrupted.signal)) ? 0 : 1;
-} catch (error) {
-  process.stderr.write(`bench:toc: ${messageOf(error)}\n`);
-  process.exitCode = interrupted.signal.aborted ? 130 : 1;
-}
+await runProgram({ name: 'bench:toc', usage, run });
 
-async function measureAll(signal: AbortSignal): Promise<boolean> {
-  await mkdir(values['state-dir'], { recursive: true });
-  const scratch = await mkdtemp(join(values['state-dir'], 'toc-'));
+async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const values = parseFlags(argv, {
+    entries: { type: 'string', default: '100000' },
+    mount: { type: 'string', default: 'fuse,erofs' },
+    samples: { type: 'string', default: '5' },
+    'state-dir': { type: 'string', default: defaultStateDir },
+    out: { type: 'string' },
+  });
+  const entries = parseCount('--entries', values.entries, 1, 4_000_000);
+  const samples = parseCount('--samples', values.samples, 1, 1000);
+  const backends = parseMounts(values.mount)!;
+  const stateDir = parsePath('--state-dir', values['state-dir']);
+  await preflight({ stateDir, freeBytes });
+  const scratch = await mkdtemp(join(stateDir, 'toc-'));
   const rows: (LargeMount & { readonly sample: number })[] = [];
   try {
     const toc = join(scratch, 'toc');
-    await makeToc(Number(values.entries), toc, signal);
-    for (let sample = 1; sample <= Number(values.samples); sample++) {
-      for (const face of values.faces.split(',')) {
-        rows.push({ ...(await mountLarge(face, toc, scratch, signal)), sample });
-      }
+    await makeToc(entries, toc, signal);
+    for (let sample = 1; sample <= samples; sample++) {
+      for (const backend of backends) rows.push({ ...(await mountLarge(backend, toc, scratch, signal)), sample });
     }
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
-  if (values.out !== undefined) {
-    await mkdir(dirname(values.out), { recursive: true });
-    await writeFile(values.out, stringify(rows.map(toCells), { header: true }));
-  }
+  if (values.out !== undefined) await writeRecords(values.out, rows.map(toRecord));
   return report(rows);
 }
 
@@ -64,23 +58,23 @@ function report(rows: readonly LargeMount[]): boolean {
     const growthBytes = Math.max(...group.map((row) => row.peakGrowthBytes));
     const met = mountMs <= limitMs && growthBytes <= limitBytes;
     within &&= met;
-    process.stdout.write(
+    say(
       `${face}: ${group[0]!.entries} entries, mounted in ${mountMs.toFixed(0)} ms (limit ${limitMs} ms), ` +
         `peak RSS grew by ${(growthBytes / 1e6).toFixed(1)} MB at most (limit ${limitBytes / 1e6} MB): ` +
-        `${met ? 'met' : 'MISSED'}\n`,
+        `${met ? 'met' : 'MISSED'}`,
     );
   }
   return within;
 }
 
-function toCells(row: LargeMount & { readonly sample: number }) {
+function toRecord(row: LargeMount & { readonly sample: number }) {
   return {
     face: row.face,
     sample: row.sample,
     entries: row.entries,
     toc_bytes: row.tocBytes,
-    mount_ms: row.mountMs.toFixed(1),
-    cpu_ms: row.cpuMs.toFixed(1),
+    mount_ms: row.mountMs,
+    cpu_ms: row.cpuMs,
     peak_growth_bytes: row.peakGrowthBytes,
   };
 }

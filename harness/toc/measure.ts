@@ -16,8 +16,6 @@ export interface LargeMount {
   readonly names: readonly string[];
 }
 
-export const faces = ['erofs', 'fuse'] as const;
-
 /** Those of snapshotter/relaunch.ts. */
 const daemonOptions = [
   '--max-semi-space-size=2',

@@ -1,0 +1,62 @@
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
+import { UsageError } from './quantity.ts';
+
+/** The state directory of a run where none is named. */
+export const defaultStateDir = '/var/lib/stargz-bench';
+
+/** The command line by `definitions`. Throws UsageError with one line that names what is allowed. */
+export function parseArguments<const T extends ParseArgsOptionsConfig>(argv: readonly string[], definitions: T) {
+  try {
+    return parseArgs({ args: [...argv], options: definitions, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError(explain(argv, definitions, error as Error));
+  }
+}
+
+/** The same for a program that takes options only. */
+export function parseFlags<const T extends ParseArgsOptionsConfig>(argv: readonly string[], definitions: T) {
+  const { values, positionals } = parseArguments(argv, definitions);
+  refuseMore(positionals);
+  return values;
+}
+
+/** Throws UsageError if there is a first one. */
+export function refuseMore([first]: readonly string[]): void {
+  if (first !== undefined) throw new UsageError(`unexpected argument '${first}'; options start with --`);
+}
+
+/** `a,b` -> its names, each once; undefined stays. */
+export function parseNames<T extends string | undefined>(option: string, text: T): string[] | Extract<T, undefined> {
+  if (text === undefined) return undefined as Extract<T, undefined>;
+  const names = text.split(',').map((name) => name.trim());
+  if (names.includes('')) throw new UsageError(`${option} needs names separated by commas, not '${text}'`);
+  return [...new Set(names)];
+}
+
+/** The items that were asked for, in the order of `known`; an unknown name is a UsageError that lists the known ones. */
+export function selectNamed<T extends { readonly name: string }>(
+  kind: 'workload' | 'mode' | 'mount' | 'row',
+  known: readonly T[],
+  asked: readonly string[] | undefined,
+): T[] {
+  if (asked === undefined) return [...known];
+  const names = known.map((item) => item.name);
+  const unknown = asked.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new UsageError(`unknown ${kind} '${unknown}'; ${kind}s: ${names.join(', ')}`);
+  return known.filter((item) => asked.includes(item.name));
+}
+
+/** Node's own message runs over several sentences and does not say what is allowed. */
+function explain(
+  argv: readonly string[],
+  definitions: ParseArgsOptionsConfig,
+  error: Error & { code?: string },
+): string {
+  const quoted = /'(-[^' ]*)/.exec(error.message)?.[1] ?? argv[0] ?? '';
+  const name = quoted.split('=')[0]!;
+  if (error.code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') {
+    const allowed = Object.keys(definitions).map((option) => `--${option}`);
+    return `unknown option '${name}'; options: ${allowed.join(', ')}`;
+  }
+  return definitions[name.replace(/^--/, '')]?.type === 'boolean' ? `${name} takes no value` : `${name} needs a value`;
+}

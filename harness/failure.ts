@@ -1,0 +1,39 @@
+import { HarnessError } from './error.ts';
+import { Interrupted } from './interrupt.ts';
+import { UsageError } from './quantity.ts';
+
+/** 0 done, 1 failed or beyond a limit, 2 wrong usage, 130 interrupted. */
+export type ExitCode = 0 | 1 | 2 | 130;
+
+export interface FailureSurroundings {
+  readonly stderr: { write(text: string): void };
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+}
+
+/** One line on stderr that says what went wrong with what, and the remedy if there is one. */
+export function reportFailure(program: string, error: unknown, { stderr, signal, env }: FailureSurroundings): ExitCode {
+  if (signal.aborted && (error === signal.reason || isAbort(error))) {
+    stderr.write(`${program}: stopped by ${signalName(signal)}; no results were written\n`);
+    return 130;
+  }
+  if (error instanceof UsageError) {
+    stderr.write(`${program}: ${error.message} (--help tells more)\n`);
+    return 2;
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  const remedy = error instanceof HarnessError && error.remedy !== undefined ? `; ${error.remedy}` : '';
+  stderr.write(`${program}: ${text.replace(/\s*\n\s*/g, ' ')}${remedy}\n`);
+  // A defect of ours deserves its stack; a failure of the surroundings does not.
+  const isDefect = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+  if (error instanceof Error && (isDefect || env.STARGZ_BENCH_DEBUG)) stderr.write(`${error.stack}\n`);
+  return signal.aborted ? 130 : 1;
+}
+
+export function signalName(signal: AbortSignal): string {
+  return signal.reason instanceof Interrupted ? signal.reason.signalName : 'request';
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'AbortError' || error instanceof Interrupted);
+}
