@@ -12,8 +12,7 @@ import { createErofsFace } from './layers/erofs-face.ts';
 import type { Face } from './layers/face.ts';
 import { createFuseFace } from './layers/fuse-face.ts';
 import { openSlotBook, readSlotBook, type StoredSlotBook } from './layers/slot-book.ts';
-import type { Log } from './log.ts';
-import { oneLine } from './service/status.ts';
+import { describeError, type Log } from './log.ts';
 import { MNT_DETACH } from './syscalls.ts';
 
 export interface OpenFace {
@@ -106,7 +105,7 @@ async function openNewFace(root: string, config: Config, log: Log): Promise<Open
     } catch (error) {
       await server.close();
       if (config.mount.backend === 'erofs') throw error;
-      log.warn({ error: oneLine(error) }, 'no keeper for EROFS mounts');
+      log.warn({ error: describeError(error) }, 'no keeper for EROFS mounts');
     }
   }
   const server = await FuseServer.mount(fusePath(root), fuseOptions(root, config, log));
@@ -126,9 +125,9 @@ async function chooseErofs(root: string, { mount, record_accesses }: Config) {
     ? { works: false, reason: 'record_accesses: only FUSE sees the first read of each file' }
     : await probeErofs(root);
   if (mount.backend === 'erofs' && !works) {
-    throw new Error(`mount.backend = "erofs": ${oneLine(reason)}; set "auto" or "fuse"`);
+    throw new Error(`mount.backend = "erofs": ${describeError(reason)}; set "auto" or "fuse"`);
   }
-  return { useErofs: works, reason: oneLine(reason) };
+  return { useErofs: works, reason: describeError(reason) };
 }
 
 /** A pod has a control group that ends as one, and most containers have processes of their own numbering. */
@@ -200,7 +199,7 @@ function guard(
 
 function tryKeeper(root: string, held: HeldDescriptors, log: Log): Promise<Keeper | undefined> {
   return startKeeper(root, held, keeperGraceMs).catch((error) => {
-    log.error({ error: oneLine(error) }, 'no keeper: mounts will not outlive this process');
+    log.error({ error: describeError(error) }, 'no keeper: mounts will not outlive this process');
     return undefined;
   });
 }
@@ -209,9 +208,9 @@ function openErofs(root: string, config: Config, log: Log, groupFd: number | und
   return new ErofsServer(erofsPath(root), {
     groupFd,
     missLimitMs: missLimitMs(config),
-    onError: (error) => log.error({ error: oneLine(error) }, 'read failed'),
+    onError: (error) => log.error({ error: describeError(error) }, 'read failed'),
     onDeath(error) {
-      log.error({ error: oneLine(error) }, 'the thread that answers reads ended, and so does the daemon');
+      log.error({ error: describeError(error) }, 'the thread that answers reads ended, and so does the daemon');
       process.exit(1);
     },
   });
@@ -222,7 +221,7 @@ function fuseOptions(root: string, config: Config, log: Log) {
   return {
     validity: { ...(attrSec === 0 ? {} : { attrSec }), ...(entrySec === 0 ? {} : { entrySec }) },
     missLimitMs: missLimitMs(config),
-    onError: (error: unknown, miss?: object) => log.error({ error: oneLine(error), ...miss }, 'read failed'),
+    onError: (error: unknown, miss?: object) => log.error({ error: describeError(error), ...miss }, 'read failed'),
     onDisconnect: () => log.error({ mountpoint: fusePath(root) }, 'the FUSE connection was ended from outside'),
   };
 }

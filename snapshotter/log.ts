@@ -26,3 +26,26 @@ export function openLog(level: LogLevel): Log {
 }
 
 export const noLog: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+const mostDescribedChars = 1024;
+const mostCauses = 8;
+
+/** An error with its causes, what failed before why: one line, at most 1 KiB. Each cause that its effect has quoted is left out. */
+export function describeError(error: unknown): string {
+  const messages: string[] = [];
+  let at = error;
+  for (let depth = 0; at !== undefined && depth <= mostCauses; depth++) {
+    const message = messageOf(at);
+    if (message !== '' && !messages.some((earlier) => earlier.includes(message))) messages.push(message);
+    at = at instanceof Error ? at.cause : undefined;
+  }
+  return messages
+    .join(': ')
+    .replaceAll(/\s*\n\s*/g, ' ')
+    .slice(0, mostDescribedChars);
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join(', ');
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,11 +1,10 @@
 import type { Config } from './config.ts';
-import type { Log } from './log.ts';
+import { describeError, type Log } from './log.ts';
 import { RegistryClient } from './registry/client.ts';
 import { type CriKeychain, criKeychain } from './registry/cri-keychain.ts';
 import { dockerConfigKeychain } from './registry/docker-keychain.ts';
 import { defaultRequestTimeoutMs, type HostOptions, type MirrorOptions } from './registry/host.ts';
 import type { Keychain } from './registry/keychain.ts';
-import { oneLine } from './service/status.ts';
 
 export interface OpenedRegistry {
   readonly client: RegistryClient;
@@ -22,7 +21,7 @@ export async function openRegistry(config: Config, log: Log): Promise<OpenedRegi
     const { kubernetesKeychain } = await import('./registry/kubernetes-keychain.ts');
     const path = kubeconfigPath === '' ? {} : { kubeconfigPath };
     // Its lookups fail only while nothing was ever listed: that it has gone out of date is said here.
-    const onFailure = (error: Error): void => log.warn({ error: oneLine(error) }, 'image pull secrets not read');
+    const onFailure = (error: Error): void => log.warn({ error: describeError(error) }, 'image pull secrets not read');
     keychains.push(kubernetesKeychain({ ...path, onFailure }));
   }
   const cri = config.cri_keychain.enable_keychain ? criKeychain() : undefined;
@@ -37,7 +36,7 @@ export async function openRegistry(config: Config, log: Log): Promise<OpenedRegi
       maxWaitMs: config.blob.max_wait_msec,
     },
     onKeychainFailure: ({ keychain, host, error }) =>
-      log.warn({ keychain, host, error: oneLine(error) }, 'keychain failed; the next is asked'),
+      log.warn({ keychain, host, error: describeError(error) }, 'keychain failed; the next is asked'),
   });
   return { client, criKeychain: cri };
 }

@@ -8,9 +8,9 @@ import {
 } from '@grpc/grpc-js';
 import { loadService } from '../api/load.ts';
 import type { PullImageRequest, RemoveImageRequest } from '../api/types/cri.ts';
-import type { Log } from '../log.ts';
+import { describeError, type Log } from '../log.ts';
 import type { CriKeychain } from '../registry/cri-keychain.ts';
-import { oneLine, toStatus } from './status.ts';
+import { toStatus } from './status.ts';
 
 /** The kubelets in use speak v1; containerd 1.6 and older kubelets also v1alpha2, with the same messages. */
 const packages = ['runtime.v1', 'runtime.v1alpha2'] as const;
@@ -92,7 +92,7 @@ export class CriProxy {
       if (method === 'RemoveImage') this.#keychain.forget(image);
       else this.#keychain.remember(image, (message as PullImageRequest).auth ?? undefined);
     } catch (error) {
-      this.#log.debug({ method, error: oneLine(toStatus(error).details) }, 'no credentials taken from this call');
+      this.#log.debug({ method, error: describeError(toStatus(error).details) }, 'no credentials taken from this call');
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { LayerRequest, MountedLayer } from '../layers/layer-request.ts';
-import type { Log } from '../log.ts';
+import { describeError, type Log } from '../log.ts';
 import type { DaemonMetrics } from '../metrics.ts';
 import type { Digest } from '../registry/digest.ts';
 import { SnapshotError } from '../snapshots/error.ts';
@@ -7,7 +7,6 @@ import type { Labels } from '../snapshots/record.ts';
 import type { SnapshotStore } from '../snapshots/store.ts';
 import { readLayerLabels, remoteLabel, remoteLabelValue } from './labels.ts';
 import type { LayerSource } from './layer-source.ts';
-import { oneLine } from './status.ts';
 
 export interface LazyLayersOptions {
   readonly store: SnapshotStore;
@@ -43,7 +42,7 @@ export class LazyLayers {
       mounted = await layers.mount(request, AbortSignal.any([signal, AbortSignal.timeout(mountTimeoutMs)]));
     } catch (error) {
       signal.throwIfAborted();
-      this.#fallBack(reasonOf(error), oneLine(error), ref, request);
+      this.#fallBack(reasonOf(error), describeError(error), ref, request);
       return false;
     }
     const kept = { ...labels, [remoteLabel]: remoteLabelValue };
@@ -80,7 +79,7 @@ export class LazyLayers {
           throw new SnapshotError(
             'unavailable',
             key,
-            `${key}: layer ${digest} cannot be served: ${oneLine(error)}`,
+            `${key}: layer ${digest} cannot be served: ${describeError(error)}`,
             error,
           );
         }
@@ -101,7 +100,7 @@ export class LazyLayers {
     const records = store.remoteLayers();
     const requests = new Map(records.map((record) => [record.digest, record.request as LayerRequest]));
     const failures = await layers.restore([...requests.values()], signal);
-    for (const { digest, error } of failures) log.error({ digest, error: oneLine(error) }, 'layer not restored');
+    for (const { digest, error } of failures) log.error({ digest, error: describeError(error) }, 'layer not restored');
     for (const record of records) layers.acquire(record.digest as Digest);
     if (requests.size > 0)
       log.info({ layers: requests.size - failures.length, failed: failures.length }, 'layers restored');

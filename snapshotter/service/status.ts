@@ -1,4 +1,5 @@
 import { type Metadata, status } from '@grpc/grpc-js';
+import { describeError } from '../log.ts';
 import { SnapshotError, type SnapshotErrorCode } from '../snapshots/error.ts';
 
 export interface Status {
@@ -20,14 +21,9 @@ const snapshotCodes: Readonly<Record<SnapshotErrorCode, status>> = {
   unavailable: status.UNAVAILABLE,
 };
 
-/** The one place where errors become gRPC statuses. One line, at most 1 KiB. */
+/** The one place where errors become gRPC statuses. */
 export function toStatus(error: unknown): Status {
-  return { code: codeOf(error), details: oneLine(error) };
-}
-
-export function oneLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replaceAll(/\s*\n\s*/g, ' ').slice(0, 1024);
+  return { code: codeOf(error), details: describeError(error) };
 }
 
 function codeOf(error: unknown): status {
