@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProgressOutput } from './progress.ts';
 import type { Rooms, Titled } from './rooms.ts';
 import type { Outcome } from './row.ts';
@@ -63,17 +62,6 @@ export const quickCell: FakeCell = async (cell, onPhase) => {
   for (const phase of ['reset', 'start', 'pull', 'create', 'run', 'collect', 'stop'] as const) onPhase(phase);
   return fakeOutcome(cell.mode.name);
 };
-
-/** Takes real time, to look at the display and to be interrupted. */
-export function slowCell(phaseMs: number): FakeCell {
-  return async (cell, onPhase, signal) => {
-    for (const phase of ['reset', 'start', 'pull', 'create', 'run', 'collect', 'stop'] as const) {
-      onPhase(phase);
-      await sleep(phaseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
-    }
-    return fakeOutcome(cell.mode.name);
-  };
-}
 
 export function fakeOutcome(mode: string): Outcome {
   const runMs = mode === 'legacy' ? 4000 : mode === 'stargz' ? 2000 : 1000;

@@ -31,7 +31,7 @@ test('on a terminal the display stays within its width, and the cursor comes bac
   progress.step('images', `python: ${'a very long step '.repeat(10)}`);
   progress.begin('30 ms RTT', cells, order);
   for (const cell of cells.slice(0, 5)) {
-    progress.cellStarted(cell, cells.length);
+    progress.cellStarted(cell);
     progress.phaseStarted(cell, 'pull');
     progress.cellFinished(cell, rowOf(cell));
   }
@@ -49,7 +49,7 @@ test('a redraw goes up exactly as many lines as were drawn', () => {
   progress.begin('title', cells, order);
   const drawn = output.text.split('\n').length - 1;
   output.text = '';
-  progress.cellStarted(cells[0]!, cells.length);
+  progress.cellStarted(cells[0]!);
   assert.ok(output.text.startsWith(`\x1b[${drawn}A`), JSON.stringify(output.text.slice(0, 10)));
   progress.end();
 });
@@ -77,7 +77,7 @@ test('in a log every cell is a line, a warning is printed once, and hasty steps 
   for (let step = 0; step < 100; step++) progress.step('images', `layer ${step}`);
   progress.begin('title', cells, order);
   for (const cell of cells) {
-    progress.cellStarted(cell, cells.length);
+    progress.cellStarted(cell);
     nowMs += 1000;
     progress.cellFinished(cell, { ...rowOf(cell), warnings: 'swap in use' });
   }

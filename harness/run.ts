@@ -23,7 +23,7 @@ export interface RowSink {
 }
 
 export interface RunObserver {
-  cellStarted(cell: Cell, cellCount: number): void;
+  cellStarted(cell: Cell): void;
   phaseStarted(cell: Cell, phase: CellPhase): void;
   cellFinished(cell: Cell, row: Row): void;
 }
@@ -58,7 +58,7 @@ export async function runPlan<W extends Named, M extends Named>(
   const rows: Row[] = [];
   for (const cell of cells) {
     if (signal.aborted) return { rows, aborted: true };
-    observer.cellStarted(cell, cells.length);
+    observer.cellStarted(cell);
     const identity = {
       runId: request.runId,
       sample: cell.sample,

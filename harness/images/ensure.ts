@@ -13,8 +13,7 @@ import { type DebianBase, ensureBase } from './base.ts';
 import { type Buildah, openBuildah } from './buildah.ts';
 import { keyOf, recipeKey } from './key.ts';
 
-export const variants = ['legacy', 'stargz', 'estargz'] as const;
-export type Variant = (typeof variants)[number];
+export type Variant = 'legacy' | 'stargz' | 'estargz';
 
 /** An image in the local registry: `repository:tag`, to be put behind any address that leads to the registry. */
 export type ImageName = string;

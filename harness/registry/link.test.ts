@@ -139,7 +139,7 @@ test('closing ends the process, and asking afterwards is an error', limit, async
   const link = await open(t, { target, rttMs: 0, bandwidthMbps: undefined });
   await link.close();
   await link.close();
-  await assert.rejects(link.counters(), { code: 'link-gone' });
+  await assert.rejects(link.counters(), { code: 'stopped' });
   const socket = reach(t, link);
   const [error] = await once(socket, 'error');
   assert.equal(error.code, 'ECONNREFUSED');

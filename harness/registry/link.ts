@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { HarnessError } from '../error.ts';
 
 export interface LinkOptions {
   /** `host:port` of the registry. */
@@ -36,15 +37,6 @@ export type LinkReply =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'counters'; readonly counters: LinkCounters; readonly id?: number };
-
-export class LinkError extends Error {
-  readonly code: 'link-start' | 'link-gone';
-  constructor(code: LinkError['code'], message: string) {
-    super(message);
-    this.name = 'LinkError';
-    this.code = code;
-  }
-}
 
 const startLimitMs = 10_000;
 const closeLimitMs = 2_000;
@@ -108,7 +100,7 @@ async function listeningPort(child: ChildProcess): Promise<number> {
   ]).catch((error: Error): LinkReply => ({ kind: 'failed', message: error.message }));
   if (reply.kind === 'listening') return reply.port;
   const why = reply.kind === 'failed' ? reply.message : 'unexpected message';
-  throw new LinkError('link-start', `cannot start the link emulator: ${why}`);
+  throw new HarnessError('start', `cannot start the link emulator: ${why}`);
 }
 
 async function endChild(child: ChildProcess): Promise<void> {
@@ -127,6 +119,6 @@ function splitAddress(target: string): { host: string; port: number } {
   return { host: match[1] ?? match[2]!, port: Number(match[3]) };
 }
 
-function gone(): LinkError {
-  return new LinkError('link-gone', 'the link emulator has ended');
+function gone(): HarnessError {
+  return new HarnessError('stopped', 'the link emulator has ended');
 }
