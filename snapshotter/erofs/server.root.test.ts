@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -196,6 +196,22 @@ test('close answers reads under way, unmounts, and names what is in use', limit,
   // Whether the reader had closed its file by the time of the unmount is a race; that the answer fits what is there is not.
   const left = listErofsMounts().filter((point) => point.startsWith(directory));
   assert.equal(left.length, busy.length);
+});
+
+test('what comes after the end touches no descriptor', limit, async (t) => {
+  const { directory, server, path } = await serve(t);
+  await server.release();
+  // Gets the numbers that the server had.
+  const others = [1, 2, 3].map((index) => openSync(join(directory, `other-${index}`), 'w+'));
+  server.releaseGuard(7);
+  await assert.rejects(server.removeLayer(7), { code: 'closed' });
+  await assert.rejects(server.addLayer({} as never, {} as never), { code: 'closed' });
+  await Promise.all([server.close(), server.release()]);
+  for (const fd of others) {
+    assert.equal(fstatSync(fd).size, 0);
+    closeSync(fd);
+  }
+  assert.ok(listErofsMounts().includes(path));
 });
 
 // Started by a shell: spawn waits on this thread until the kernel has read the program, and this thread fetches it.

@@ -89,6 +89,8 @@ export class ErofsServer {
   readonly #fills = new Set<Promise<void>>();
   readonly #response = Buffer.alloc(responseSizeBytes);
   #closing: Promise<readonly number[]> | undefined;
+  /** Its descriptors are closed: their numbers may be another file's. */
+  #isEnded = false;
 
   /** With `groupFd` the layers of the daemon before are expected: add them under their slots, then call `resume`. */
   constructor(directory: string, options: ErofsServerOptions = {}) {
@@ -182,7 +184,7 @@ export class ErofsServer {
   /** All bytes are there: the kernel asks no more, and this process is out of the layer's read path. */
   releaseGuard(slot: number): void {
     const mounted = this.#mounted.get(slot);
-    if (!mounted?.guarded) return;
+    if (!mounted?.guarded || this.#isEnded) return;
     unmarkFile(this.groupFd, mounted.layer.dataPath);
     mounted.guarded = false;
     if (mounted.isDirect) return;
@@ -199,6 +201,7 @@ export class ErofsServer {
   async removeLayer(slot: number): Promise<void> {
     const mounted = this.#mounted.get(slot);
     if (mounted === undefined) return;
+    if (this.#isEnded) throw new ErofsError('closed', mounted.path, 'the server is closed');
     try {
       await unmountImage(mounted.path);
     } catch (error) {
@@ -256,6 +259,7 @@ export class ErofsServer {
       clearTimeout(directTimer);
     }
     await Promise.allSettled(this.#fills);
+    this.#isEnded = true;
     closeSync(this.#wakeFd);
     closeSync(this.groupFd);
   }
@@ -307,6 +311,7 @@ export class ErofsServer {
   }
 
   #post(message: MessageToEventWorker): void {
+    if (this.#isEnded) return;
     this.#worker.postMessage(message);
     Atomics.add(this.#state, control.posted, 1);
     signalEvent(this.#wakeFd);
