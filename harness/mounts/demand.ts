@@ -8,10 +8,11 @@ import { parseReference } from '../../snapshotter/registry/reference.ts';
 import { type CellRoom, cellRoom, type RunningCell, requireLazy, withCell } from '../cell-room.ts';
 import { gcRoot } from '../containerd/gc-root.ts';
 import type { PulledImage } from '../containerd/image.ts';
-import { pushImageOf } from '../containerd/testing/tiny-image.ts';
 import { HarnessError, messageOf } from '../error.ts';
+import { pushImageOf } from '../images/tiny-image.ts';
 import { type Random, shuffle } from '../stats/random.ts';
 import type { Sample } from './measure.ts';
+import { tarAway } from './rows.ts';
 import type { BenchTree } from './tree.ts';
 
 export interface DemandRequest {
@@ -100,7 +101,7 @@ async function pullAndRead(room: CellRoom, address: string, backend: string, sig
     await running.containerd.pull(image, signal);
     const pulled = await running.containerd.readImage(image, signal);
     const target = await mountSnapshot(room, running, pulled, snapshotter, signal);
-    await execa('sh', ['-c', 'tar -cf - -C "$0" . | cat > /dev/null', target], { cancelSignal: signal });
+    await tarAway(target, signal);
     const durationMs = performance.now() - start;
     const kind = await running.mountKind();
     await execa('umount', [target], { timeout: 60_000 });

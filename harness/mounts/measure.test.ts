@@ -17,3 +17,8 @@ test('a warm sample of each view in each round, of several runs, comes right aft
     assert.deepEqual(measured.sort(), ['erofs', 'fuse', 'overlayfs']);
   }
 });
+
+test('a tar that fails gives no sample', async () => {
+  const row = rows.find(({ key }) => key === 'tar')!;
+  await assert.rejects(row.run('/nowhere', AbortSignal.timeout(10_000)));
+});
