@@ -7,9 +7,9 @@ import { parse } from 'csv-parse/sync';
 import { runCommand } from './command.ts';
 import { HarnessError } from './error.ts';
 import type { ExitCode } from './failure.ts';
-import { type FakeCell, type FakeRooms, fakeOutcome, fakeOutput, fakeRooms, quickCell } from './fake-rooms.ts';
 import { Interrupted } from './interrupt.ts';
 import { columns } from './row.ts';
+import { type FakeCell, type FakeRooms, fakeOutcome, fakeOutput, fakeRooms, quickCell } from './testing/fake-rooms.ts';
 
 const limit = { timeout: 30_000 };
 

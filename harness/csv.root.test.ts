@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
 import { createSampleFile } from './csv.ts';
-import { fakeOutcome } from './fake-rooms.ts';
 import { buildRow } from './row.ts';
+import { fakeOutcome } from './testing/fake-rooms.ts';
 
 test('a full disk ends the run with one clear line and whole rows', { timeout: 30_000 }, async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'stargz-bench-full-'));

@@ -53,6 +53,16 @@ test('rooms import in one direction only', limit, async () => {
   assert.deepEqual(wrong.map(describe), []);
 });
 
+/** A program that measures with what the tests bring: a registry that misbehaves. */
+const mayTest = 'harness/hostile/';
+
+test('what is shipped imports nothing that is made for tests', limit, async () => {
+  const wrong = (await productionImports()).filter(
+    ({ file, target }) => isTest(target) && !file.endsWith('.bench.ts') && !file.startsWith(mayTest),
+  );
+  assert.deepEqual(wrong.map(describe), []);
+});
+
 test('only the discovery of micro benchmarks imports a path that is not written out', limit, async () => {
   const dynamic: string[] = [];
   for (const file of await sourceFiles()) {

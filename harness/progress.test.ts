@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fakeModes, fakeOutcome, fakeOutput, fakeWorkloads } from './fake-rooms.ts';
 import { buildPlan } from './plan.ts';
 import { createProgress } from './progress.ts';
 import { buildRow } from './row.ts';
 import { seededRandom } from './stats/random.ts';
 import { formatClock, formatRatio, formatSeconds, truncate, visibleLength } from './terminal.ts';
+import { fakeModes, fakeOutcome, fakeOutput, fakeWorkloads } from './testing/fake-rooms.ts';
 import { TimeLeft } from './time-left.ts';
 
 const cells = buildPlan({ workloads: fakeWorkloads, modes: fakeModes, samples: 2, random: seededRandom(1) });

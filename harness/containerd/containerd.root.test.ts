@@ -9,10 +9,10 @@ import { parseReference } from '../../snapshotter/registry/reference.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import { mountsUnder, unmountUnder } from '../host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming } from '../host/processes.ts';
+import { pushTinyImage } from '../images/tiny-image.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';
 import { Containerd } from './containerd.ts';
 import type { PulledImage } from './image.ts';
-import { pushTinyImage } from './testing/tiny-image.ts';
 
 const timeout = 60_000;
 let scratch: string;

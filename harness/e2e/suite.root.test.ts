@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openClient, type ServiceClient } from '../../snapshotter/api/client.ts';
 import type { Snapshots } from '../../snapshotter/api/types/snapshots.ts';
-import { suite } from '../../snapshotter/service/suite.ts';
+import { suite } from '../../snapshotter/service/testing/suite.ts';
 import type { SuiteCase } from '../../snapshotter/service/testing/suite-context.ts';
 import { Containerd } from '../containerd/containerd.ts';
 import { unmountUnder } from '../host/mounts.ts';

@@ -7,7 +7,7 @@ import { convertImage } from '../../snapshotter/convert/image.ts';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
 import { cellRoom, clearRoom } from '../cell-room.ts';
-import { pushImageOf } from '../containerd/testing/tiny-image.ts';
+import { pushImageOf } from '../images/tiny-image.ts';
 import { estargz } from '../modes/estargz.ts';
 import { stargz } from '../modes/stargz.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';

@@ -9,7 +9,7 @@ import {
   startPrivateContainerd,
 } from '../../snapshotter/convert/testing/private-containerd.ts';
 import { cellRoom, clearRoom } from '../cell-room.ts';
-import { type FillLayer, pushImageOf } from '../containerd/testing/tiny-image.ts';
+import { type FillLayer, pushImageOf } from '../images/tiny-image.ts';
 import { estargz } from '../modes/estargz.ts';
 import { startRegistry } from '../registry/registry.ts';
 import { compareMounts } from './compare.ts';

@@ -8,9 +8,9 @@ import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
 import type { HostileCounts, HostileProxy } from '../../snapshotter/registry/testing/hostile-proxy.ts';
 import { cellRoom, clearRoom } from '../cell-room.ts';
-import { pushImageOf } from '../containerd/testing/tiny-image.ts';
 import { compareMounts } from '../equality/compare.ts';
 import { awkwardLayers } from '../equality/testing/awkward-layers.ts';
+import { pushImageOf } from '../images/tiny-image.ts';
 import { estargz } from '../modes/estargz.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';
 import {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { convertImage } from '../../snapshotter/convert/image.ts';
 import type { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
-import { type FillLayer, fillShell, pushImageOf } from '../containerd/testing/tiny-image.ts';
+import { type FillLayer, fillShell, pushImageOf } from '../images/tiny-image.ts';
 import { seededRandom } from '../stats/random.ts';
 
 export interface LayeredImages {

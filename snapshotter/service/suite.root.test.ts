@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openClient, type ServiceClient } from '../api/client.ts';
 import type { Snapshots } from '../api/types/snapshots.ts';
-import { suite } from './suite.ts';
 import { mountsBelow, unmount } from './testing/mounts.ts';
 import { startContainerd, startDaemon, type TestProcess } from './testing/process.ts';
+import { suite } from './testing/suite.ts';
 
 interface Target {
   readonly title: string;

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, chown, link, lutimes, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { type FillLayer, fillShell } from '../../containerd/testing/tiny-image.ts';
+import { type FillLayer, fillShell } from '../../images/tiny-image.ts';
 import { setXattr } from '../xattr.ts';
 
 /** Layers that hold whatever a snapshotter may get wrong, and a second and third that hide, replace and reopen it. */

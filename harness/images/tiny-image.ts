@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gunzipSync } from 'node:zlib';
 import { execa } from 'execa';
-import { RegistryClient } from '../../../snapshotter/registry/client.ts';
-import { digestOf } from '../../../snapshotter/registry/digest.ts';
-import { hostPlatform, mediaTypes } from '../../../snapshotter/registry/manifest.ts';
-import { parseReference } from '../../../snapshotter/registry/reference.ts';
+import { RegistryClient } from '../../snapshotter/registry/client.ts';
+import { digestOf } from '../../snapshotter/registry/digest.ts';
+import { hostPlatform, mediaTypes } from '../../snapshotter/registry/manifest.ts';
+import { parseReference } from '../../snapshotter/registry/reference.ts';
 
 /** Writes a layer's files below `root`. */
 export type FillLayer = (root: string) => Promise<void>;

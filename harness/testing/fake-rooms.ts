@@ -1,7 +1,7 @@
-import type { ProgressOutput } from './progress.ts';
-import type { Rooms, Titled } from './rooms.ts';
-import type { Outcome } from './row.ts';
-import type { CellExecutor } from './run.ts';
+import type { ProgressOutput } from '../progress.ts';
+import type { Rooms, Titled } from '../rooms.ts';
+import type { Outcome } from '../row.ts';
+import type { CellExecutor } from '../run.ts';
 
 /** Stand-ins for the tests of the command line: every part of a run but containers. */
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chownSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Change, checkLayers, type SuiteCase, type SuiteContext } from './testing/suite-context.ts';
+import { type Change, checkLayers, type SuiteCase, type SuiteContext } from './suite-context.ts';
 
 /** The cases about content: what is done to files in a stack of layers must be what a mount of the stack shows. */
 export const fileCases: readonly SuiteCase[] = [

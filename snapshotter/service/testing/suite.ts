@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Info } from '../api/types/snapshots.ts';
-import { dateOf } from '../api/well-known.ts';
-import { fileCases } from './suite-files.ts';
-import { whileMounted } from './testing/mounts.ts';
+import type { Info } from '../../api/types/snapshots.ts';
+import { dateOf } from '../../api/well-known.ts';
+import { whileMounted } from './mounts.ts';
 import {
   addLayer,
   type Change,
@@ -15,8 +14,9 @@ import {
   type SuiteCase,
   type SuiteContext,
   stat,
-} from './testing/suite-context.ts';
-import { describeTree } from './testing/tree.ts';
+} from './suite-context.ts';
+import { fileCases } from './suite-files.ts';
+import { describeTree } from './tree.ts';
 
 const ruleCases: readonly SuiteCase[] = [
   { title: 'layers are prepared, changed, committed, viewed and removed', run: checkBasic },
