@@ -60,7 +60,7 @@ async function mountOne({ imagePath, path, device, readaheadKib, isDirect }: Ima
 export async function readDirectly(path: string, superblocks: readonly string[]): Promise<void> {
   await mountFilesystem('none', path, 'erofs', flags | MS_REMOUNT, 'directio').catch((error: SyscallError) => {
     // A kernel without this option, or no longer mounted.
-    if (error.code !== 'EINVAL') throw error;
+    if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error;
   });
   await setReadahead(superblocks, directReadaheadKib);
 }
