@@ -1,5 +1,5 @@
 import type { LayerRequest } from '../layers/layer-request.ts';
-import { type Digest, isDigest } from '../registry/digest.ts';
+import { isDigest } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
 import type { Labels } from '../snapshots/record.ts';
 
@@ -47,6 +47,6 @@ function readSource(labels: Labels, referenceLabel: string, digestLabel: string,
     return `label ${referenceLabel}: ${(error as Error).message}`;
   }
   // The list is cut to fit a label, so its last entry may be half a digest.
-  const siblings = (labels[layersLabel] ?? '').split(',').filter(isDigest) as Digest[];
+  const siblings = (labels[layersLabel] ?? '').split(',').filter(isDigest);
   return { reference, digest, siblings };
 }

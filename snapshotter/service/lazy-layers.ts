@@ -1,4 +1,5 @@
 import type { LayerRequest, MountedLayer } from '../layers/layer-request.ts';
+import type { LayerManager } from '../layers/manager.ts';
 import { describeError, type Log } from '../log.ts';
 import type { DaemonMetrics } from '../metrics.ts';
 import type { Digest } from '../registry/digest.ts';
@@ -6,7 +7,9 @@ import { SnapshotError } from '../snapshots/error.ts';
 import type { Labels } from '../snapshots/record.ts';
 import type { SnapshotStore } from '../snapshots/store.ts';
 import { readLayerLabels, remoteLabel, remoteLabelValue } from './labels.ts';
-import type { LayerSource } from './layer-source.ts';
+
+/** What the service needs of the layers; tests of its rules stand in for it. */
+export type LayerSource = Pick<LayerManager, 'mount' | 'restore' | 'acquire' | 'release' | 'health'>;
 
 export interface LazyLayersOptions {
   readonly store: SnapshotStore;
@@ -16,6 +19,9 @@ export interface LazyLayersOptions {
   /** How long a layer may take to be mounted before its pull falls back. */
   readonly mountTimeoutMs: number;
 }
+
+/** A container's start waits for it, and is told sooner than a pull would be. */
+const mostRemountMs = 10_000;
 
 /** The rules by which a Prepare becomes a lazily mounted, committed snapshot, or an ordinary pull. */
 export class LazyLayers {
@@ -68,11 +74,11 @@ export class LazyLayers {
     const chain = new Map(store.remoteChain(key).map((layer) => [layer.digest, layer]));
     await Promise.all(
       [...chain.values()].map(async ({ digest, request }) => {
-        if (layers.mounted(digest) !== undefined && (await layers.health(digest as Digest)) === 'ok') return;
+        if (layers.health(digest) === 'ok') return;
         try {
           await layers.mount(
-            request as LayerRequest,
-            AbortSignal.any([signal, AbortSignal.timeout(Math.min(mountTimeoutMs, 10_000))]),
+            request,
+            AbortSignal.any([signal, AbortSignal.timeout(Math.min(mountTimeoutMs, mostRemountMs))]),
           );
           log.info({ digest }, 'layer mounted again');
         } catch (error) {
@@ -88,8 +94,8 @@ export class LazyLayers {
   }
 
   /** Drops a removed snapshot's hold on its layer. */
-  release(digest: string): void {
-    this.#options.layers.release(digest as Digest);
+  release(digest: Digest): void {
+    this.#options.layers.release(digest);
   }
 
   /**
@@ -98,10 +104,10 @@ export class LazyLayers {
   async restore(signal: AbortSignal): Promise<readonly Digest[]> {
     const { store, layers, log } = this.#options;
     const records = store.remoteLayers();
-    const requests = new Map(records.map((record) => [record.digest, record.request as LayerRequest]));
+    const requests = new Map(records.map((record) => [record.digest, record.request]));
     const failures = await layers.restore([...requests.values()], signal);
     for (const { digest, error } of failures) log.error({ digest, error: describeError(error) }, 'layer not restored');
-    for (const record of records) layers.acquire(record.digest as Digest);
+    for (const record of records) layers.acquire(record.digest);
     if (requests.size > 0)
       log.info({ layers: requests.size - failures.length, failed: failures.length }, 'layers restored');
     return failures.map((failure) => failure.digest);

@@ -11,8 +11,7 @@ import type { LayerRequest, MountedLayer } from '../layers/layer-request.ts';
 import { noMetrics } from '../metrics.ts';
 import type { Digest } from '../registry/digest.ts';
 import { SnapshotStore } from '../snapshots/store.ts';
-import type { LayerSource } from './layer-source.ts';
-import { LazyLayers } from './lazy-layers.ts';
+import { LazyLayers, type LayerSource } from './lazy-layers.ts';
 import { addService, createServer, listenOnSocket, stopServer } from './server.ts';
 import { snapshotsService } from './snapshots.ts';
 

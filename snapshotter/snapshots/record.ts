@@ -1,3 +1,6 @@
+import type { LayerRequest } from '../layers/layer-request.ts';
+import type { Digest } from '../registry/digest.ts';
+
 export type Kind = 'view' | 'active' | 'committed';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -32,12 +35,11 @@ export interface Owner {
 
 /** A snapshot whose content is a lazily mounted layer. */
 export interface RemoteLayer {
-  /** The layer's digest. */
-  readonly digest: string;
+  readonly digest: Digest;
   /** Of the layer's root directory: what a writable snapshot on top of it starts with. */
   readonly rootOwner: Owner;
-  /** What it takes to mount the layer again after a restart; opaque here. */
-  readonly request: unknown;
+  /** What it takes to mount the layer again after a restart. */
+  readonly request: LayerRequest;
 }
 
 /** The label under which containerd's metadata layer looks for a snapshot that it did not make itself. */

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
-import { refLabel } from './record.ts';
+import type { Digest } from '../registry/digest.ts';
+import { type RemoteLayer, refLabel } from './record.ts';
 import { SnapshotStore, type StoreOptions } from './store.ts';
 
 const limit = { timeout: 20_000 };
@@ -210,7 +211,11 @@ test('a database of a later version, or one that is none, is refused with its pa
   assert.throws(() => new SnapshotStore({ root }), /metadata\.sqlite: /);
 });
 
-const layer = (digest: string) => ({ digest, rootOwner: { uid: 7, gid: 8 }, request: { digest } });
+function layer(name: string): RemoteLayer {
+  const digest = name as Digest;
+  const request = { reference: 'registry.test/app:1', digest, siblings: [], skipVerify: false };
+  return { digest, rootOwner: { uid: 7, gid: 8 }, request };
+}
 
 test('a lazy layer is a committed snapshot: found by reference and parent, once', limit, async (t) => {
   const paths = new Map([
