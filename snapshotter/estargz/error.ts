@@ -15,8 +15,6 @@ export type FormatErrorCode =
   | 'chunk'
   /** A compressed member does not inflate to what the TOC promises. */
   | 'member'
-  /** Content does not have its digest. */
-  | 'digest'
   /** Larger than this reader takes: see the limits in toc.ts, member.ts and tree/build.ts. */
   | 'limit'
   /** Well formed, but of a kind this reader does not know. */

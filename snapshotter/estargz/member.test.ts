@@ -3,7 +3,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import { FormatError, type FormatErrorCode } from './error.ts';
-import { inflateMember, inflateMemberAsync, isChunkIntact, MEMBER_SIZE_LIMIT_BYTES, verifyChunk } from './member.ts';
+import { inflateMember, isChunkIntact, MEMBER_SIZE_LIMIT_BYTES } from './member.ts';
 
 const content = Buffer.concat([Buffer.from('payload '.repeat(3000)), randomBytes(20_000)]);
 const tail = Buffer.alloc(1536, 'tar header of the next file');
@@ -18,68 +18,59 @@ describe('member', { timeout: 60_000 }, () => {
   for (const kind of kinds) {
     const member = Buffer.from(compressors[kind](Buffer.concat([content, tail])));
 
-    test(`${kind}: the wanted bytes come out, the tar headers behind them do not`, async () => {
+    test(`${kind}: the wanted bytes come out, the tar headers behind them do not`, () => {
       assert.deepEqual(inflateMember(member, kind, content.length), content);
-      assert.deepEqual(await inflateMemberAsync(member, kind, content.length), content);
     });
 
-    test(`${kind}: the whole member may be asked for, with its check sum`, async () => {
+    test(`${kind}: the whole member may be asked for, with its check sum`, () => {
       const all = Buffer.concat([content, tail]);
       for (const toEnd of [false, true]) {
         assert.deepEqual(inflateMember(member, kind, all.length, { toEnd }), all);
-        assert.deepEqual(await inflateMemberAsync(member, kind, all.length, { toEnd }), all);
       }
     });
 
-    test(`${kind}: a member of several streams is read through`, async () => {
+    test(`${kind}: a member of several streams is read through`, () => {
       const two = Buffer.concat([compressors[kind](content), compressors[kind](tail)]);
       const all = Buffer.concat([content, tail]);
       assert.deepEqual(inflateMember(two, kind, all.length), all);
-      assert.deepEqual(await inflateMemberAsync(two, kind, all.length), all);
     });
 
-    test(`${kind}: fewer bytes than the TOC promises are refused`, async () => {
+    test(`${kind}: fewer bytes than the TOC promises are refused`, () => {
       const tooMany = content.length + tail.length + 1;
       assert.throws(() => inflateMember(member, kind, tooMany), isRefused('member'));
-      await assert.rejects(inflateMemberAsync(member, kind, tooMany), isRefused('member'));
     });
 
-    test(`${kind}: a member cut short anywhere is refused if what is wanted is not there`, async () => {
+    test(`${kind}: a member cut short anywhere is refused if what is wanted is not there`, () => {
       for (const length of [0, 1, 9, 17, member.length >> 1]) {
         const cut = member.subarray(0, length);
         assert.throws(() => inflateMember(cut, kind, content.length), isRefused('member'));
-        await assert.rejects(inflateMemberAsync(cut, kind, content.length), isRefused('member'));
       }
     });
 
-    test(`${kind}: bytes that are no ${kind} are refused, and the next member is read as if nothing had been`, async () => {
+    test(`${kind}: bytes that are no ${kind} are refused, and the next member is read as if nothing had been`, () => {
       const noise = Buffer.alloc(500, 0xee);
       assert.throws(() => inflateMember(noise, kind, 100), isRefused('member'));
-      await assert.rejects(inflateMemberAsync(noise, kind, 100), isRefused('member'));
       assert.deepEqual(inflateMember(member, kind, content.length), content);
     });
 
-    test(`${kind}: nothing is inflated for an empty chunk`, async () => {
+    test(`${kind}: nothing is inflated for an empty chunk`, () => {
       assert.equal(inflateMember(member, kind, 0).length, 0);
-      assert.equal((await inflateMemberAsync(member, kind, 0)).length, 0);
     });
 
-    test(`${kind}: a bomb costs no more than the bytes that are asked for`, async () => {
+    test(`${kind}: a bomb costs no more than the bytes that are asked for`, () => {
       const bomb = Buffer.from(compressors[kind](Buffer.alloc(256 << 20)));
       const before = process.resourceUsage().maxRSS;
       assert.equal(inflateMember(bomb, kind, 1000, { toEnd: true }).length, 1000);
-      assert.equal((await inflateMemberAsync(bomb, kind, 1000, { toEnd: true })).length, 1000);
       const grownKib = process.resourceUsage().maxRSS - before;
       assert.ok(grownKib < 100 << 10, `resident memory grew by ${grownKib} KiB`);
     });
   }
 
-  test('a wrong CRC is found when asked for the end, and only then', async () => {
+  test('a wrong CRC is found when asked for the end, and only then', () => {
     const member = Buffer.from(gzipSync(Buffer.concat([content, tail])));
     member[member.length - 8]! ^= 1;
     assert.deepEqual(inflateMember(member, 'gzip', content.length), content);
     assert.throws(() => inflateMember(member, 'gzip', content.length, { toEnd: true }), isRefused('member'));
-    await assert.rejects(inflateMemberAsync(member, 'gzip', content.length, { toEnd: true }), isRefused('member'));
   });
 
   test('sizes beyond the limit are refused before memory is taken', () => {
@@ -89,23 +80,19 @@ describe('member', { timeout: 60_000 }, () => {
     }
   });
 
-  test('an abort ends an inflation in the pool', async () => {
-    const controller = new AbortController();
-    const pending = inflateMemberAsync(gzipSync(Buffer.alloc(64 << 20)), 'gzip', 64 << 20, {
-      signal: controller.signal,
-    });
-    controller.abort(new Error('enough'));
-    await assert.rejects(pending, /enough/);
+  test('a zstd frame that asks for more memory than is given is refused, one that asks for 32 MiB is not', () => {
+    const withWindow = (log: number): Buffer =>
+      zstdCompressSync(Buffer.alloc(100 << 20, 'abc'), { params: { [constants.ZSTD_c_windowLog]: log } });
+    assert.equal(inflateMember(withWindow(25), 'zstd', 1000).length, 1000);
+    assert.throws(() => inflateMember(withWindow(26), 'zstd', 1000), isRefused('member'));
   });
 
   test('a chunk is checked against its row of digests', () => {
     const digests = Buffer.concat([Buffer.alloc(32), hash('sha256', content, 'buffer')]);
     assert.equal(isChunkIntact(content, digests, 32), true);
     assert.equal(isChunkIntact(content, digests, 0), false);
-    verifyChunk(content, digests, 32, 'chunk 1');
     const damaged = Buffer.from(content);
     damaged[100]! ^= 1;
-    assert.throws(() => verifyChunk(damaged, digests, 32, 'chunk 1'), isRefused('digest'));
-    assert.throws(() => verifyChunk(damaged, digests, 32, 'chunk 1'), /^FormatError: chunk 1: content has sha256/);
+    assert.equal(isChunkIntact(damaged, digests, 32), false);
   });
 });

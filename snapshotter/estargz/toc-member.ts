@@ -70,6 +70,7 @@ export class TocReader implements ByteSource {
     if (this.#digest !== undefined) return this.#digest;
     const rest = this.#left > 0 ? Buffer.allocUnsafe(Math.min(this.#left, 64 << 10)) : undefined;
     while (this.#left > 0) this.read(rest!, 0);
+    this.#inflater.close();
     this.#digest = `sha256:${this.#hash.digest('hex')}` as Digest;
     return this.#digest;
   }

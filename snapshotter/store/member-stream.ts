@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { FormatError } from '../estargz/error.ts';
-import { type Compression, Inflater } from '../estargz/inflater.ts';
+import { Inflater } from '../estargz/inflater.ts';
 import { TAIL_LIMIT_BYTES } from '../estargz/member.ts';
 import type { StoreError } from './error.ts';
 import { chunksOf, inflatedSizeBytes } from './member-index.ts';
@@ -10,9 +10,6 @@ import { isPresent } from './presence.ts';
 /** Inflating costs 2.5 ms a MiB; a piece of this size keeps the event loop's other work waiting for less than 1 ms. */
 const pieceBytes = 256 * 1024;
 let piece: Buffer | undefined;
-
-/** Inflaters hold native memory until they are collected; each is used for many members instead. */
-const idle: Record<Compression, Inflater[]> = { gzip: [], zstd: [] };
 
 /**
  * A large member on its way from the network to the data file: inflated, hashed and written as its bytes arrive, so that
@@ -41,8 +38,7 @@ export class MemberStream {
     this.#chunks = [...chunksOf(index, member)].sort((a, b) => table.chunkInnerOffset[a]! - table.chunkInnerOffset[b]!);
     const toEnd = this.#chunks.some((chunk) => table.chunkHasDigest[chunk] !== 1);
     this.#endBytes = this.#neededBytes + (toEnd ? TAIL_LIMIT_BYTES : 0);
-    this.#inflater = idle[compression].pop() ?? new Inflater(compression);
-    this.#inflater.reset();
+    this.#inflater = new Inflater(compression);
   }
 
   /** The member's next compressed bytes. Damage is reported by `finish`; throws StoreError 'disk'. */
@@ -65,8 +61,6 @@ export class MemberStream {
       }
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      // Not for another member: after damaged bytes a zstd stream of Node's stays unusable, whatever reset() is called.
-      this.#inflater = undefined;
       this.#rejected = badMember(this.#target, this.#member, error);
     }
   }
@@ -83,9 +77,7 @@ export class MemberStream {
   }
 
   close(): void {
-    if (this.#inflater !== undefined && idle[this.#target.compression].length < 8) {
-      idle[this.#target.compression].push(this.#inflater);
-    }
+    this.#inflater?.close();
     this.#inflater = undefined;
   }
 
