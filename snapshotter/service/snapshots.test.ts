@@ -56,7 +56,7 @@ class ScriptedLayers implements LayerSource {
     this.holders.set(name, (this.holders.get(name) ?? 0) - 1);
   }
   health(name: Digest) {
-    return this.sick.has(name) ? ('unavailable' as const) : ('ok' as const);
+    return this.up.has(name) && !this.sick.has(name) ? ('ok' as const) : ('unavailable' as const);
   }
 }
 
