@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { BlobSource } from '../registry/blob.ts';
 import { StoreError } from './error.ts';
 import { type ChunkTarget, isCollected, storeMember } from './member-reader.ts';
@@ -13,6 +15,9 @@ export interface RunProgress {
   /** True when nothing that is still to come is wanted. */
   finished(): boolean;
 }
+
+/** How long members are inflated and stored before others have a turn: small blobs may hold very much. */
+const turnMs = 5;
 
 /** Ending a response early costs its connection; below this, reading the rest is cheaper than a new one. */
 const leastAbortedBytes = 256 * 1024;
@@ -34,6 +39,18 @@ export async function streamMembers(
   let position = table.memberOffset[first]!;
   let member = first;
   let sink = openSink(target, member, progress);
+  let turnEndMs = performance.now() + turnMs;
+  const takeTurn = async (): Promise<void> => {
+    await nextTurn();
+    signal.throwIfAborted();
+    turnEndMs = performance.now() + turnMs;
+  };
+  /** Taken over by another run: two that write one chunk could each verify what the other has overwritten. */
+  const dropIfTaken = (): void => {
+    if (sink === undefined || progress.wants(member)) return;
+    sink.close();
+    sink = undefined;
+  };
   try {
     for await (const bytes of source.fetchRange(position, end, signal)) {
       const held = progress.received(bytes.length);
@@ -49,12 +66,12 @@ export async function streamMembers(
           continue;
         }
         const size = Math.min(memberEnd - position, bytes.length - at);
-        if (sink !== undefined && !progress.wants(member)) {
-          // Taken over by another run: two that write one chunk could each verify what the other has overwritten.
-          sink.close();
-          sink = undefined;
+        if (performance.now() > turnEndMs) await takeTurn();
+        dropIfTaken();
+        for (let isMore = sink?.write(bytes.subarray(at, at + size)); isMore === true; isMore = sink?.more()) {
+          await takeTurn();
+          dropIfTaken();
         }
-        sink?.write(bytes.subarray(at, at + size));
         at += size;
         position += size;
         if (position < memberEnd) continue;
@@ -73,7 +90,9 @@ export async function streamMembers(
 }
 
 interface MemberSink {
-  write(bytes: Buffer): void;
+  /** True: the bytes are still in use, call `more`. */
+  write(bytes: Buffer): boolean;
+  more(): boolean;
   finish(): void;
   close(): void;
 }
@@ -90,13 +109,14 @@ function collectingSink(target: ChunkTarget, member: number): MemberSink {
   let filled = 0;
   return {
     write(bytes) {
-      if (bytes.length === sizeBytes) {
-        collected = bytes;
-        return;
+      if (bytes.length === sizeBytes) collected = bytes;
+      else {
+        collected ??= Buffer.allocUnsafe(sizeBytes);
+        filled += bytes.copy(collected, filled);
       }
-      collected ??= Buffer.allocUnsafe(sizeBytes);
-      filled += bytes.copy(collected, filled);
+      return false;
     },
+    more: () => false,
     finish: () => storeMember(target, member, collected!),
     close: () => {},
   };

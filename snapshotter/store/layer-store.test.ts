@@ -3,124 +3,20 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
-  readSync,
   statSync,
   symlinkSync,
   truncateSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { readTocMember } from '../estargz/toc.ts';
-import { digestOf } from '../registry/digest.ts';
+import { test } from 'node:test';
 import { StoreError } from './error.ts';
-import { adaptivePolicy, singlePolicy, type WindowPolicy } from './fetch-window.ts';
-import type { LayerMeta } from './layer-directory.ts';
-import { LayerStore } from './layer-store.ts';
+import { adaptivePolicy, singlePolicy } from './fetch-window.ts';
 import { createLinkEstimate } from './link-estimate.ts';
 import { isRangePresent } from './presence.ts';
-import { FetchScheduler } from './scheduler.ts';
-import {
-  buildTestBlob,
-  pseudoRandomBytes,
-  type TestBlob,
-  type TestBlobOptions,
-  type TestFile,
-} from './testing/blob.ts';
-import { type MemorySource, memorySource } from './testing/memory-source.ts';
-import { buildTestTable, layoutOf } from './testing/table.ts';
-
-const limit = { timeout: 20_000 };
-const signal = new AbortController().signal;
-
-interface Bench {
-  readonly root: string;
-  readonly blob: TestBlob;
-  readonly source: MemorySource;
-  readonly scheduler: FetchScheduler;
-  readonly store: LayerStore;
-  reopen(): Promise<LayerStore>;
-}
-
-interface BenchOptions extends TestBlobOptions {
-  readonly policy?: WindowPolicy;
-  readonly pieceBytes?: number;
-}
-
-function someFiles(count: number, sizeBytes: number): TestFile[] {
-  return Array.from({ length: count }, (_, at) => ({
-    name: `f${String(at).padStart(4, '0')}`,
-    content: pseudoRandomBytes(sizeBytes, at),
-  }));
-}
-
-async function openBench(t: TestContext, files: readonly TestFile[], options: BenchOptions = {}): Promise<Bench> {
-  const root = await mkdtemp(join(tmpdir(), 'layer-store-'));
-  const blob = buildTestBlob(files, options);
-  const source = memorySource(blob.bytes, { pieceBytes: options.pieceBytes ?? 16 * 1024 });
-  const scheduler = new FetchScheduler({ quietMs: 0 });
-  const tree = {
-    table: buildTestTable(layoutOf(blob.members), !options.withoutDigests),
-    landmark: undefined,
-    unverifiableChunkCount: 0,
-  };
-  const context = {
-    source,
-    scheduler,
-    link: scheduler.link('test'),
-    ...(options.policy ? { policy: options.policy } : {}),
-  };
-  const build = async (toc: Uint8Array, meta: LayerMeta): Promise<typeof tree> => {
-    if (digestOf(readTocMember(toc, meta.footer)) !== meta.tocDigest) throw new Error('another TOC');
-    return tree;
-  };
-  const opened: LayerStore[] = [];
-  const store = await LayerStore.create(
-    root,
-    {
-      digest: blob.digest,
-      reference: 'registry.test/image:1',
-      blobSizeBytes: blob.bytes.length,
-      footer: blob.footer,
-      tocDigest: blob.tocDigest,
-      toc: blob.bytes.subarray(blob.footer.tocOffset, blob.footer.tocEnd),
-      tree,
-    },
-    context,
-  );
-  opened.push(store);
-  t.after(async () => {
-    for (const one of opened) await one.close();
-    scheduler.close();
-    await rm(root, { recursive: true, force: true });
-  });
-  return {
-    root,
-    blob,
-    source,
-    scheduler,
-    store,
-    async reopen() {
-      const again = await LayerStore.open(root, blob.digest, build, () => context);
-      opened.push(again);
-      return again;
-    },
-  };
-}
-
-function readFile(store: LayerStore, at: number): Buffer {
-  const inode = at + 2;
-  const bytes = Buffer.alloc(store.table.sizeBytes[inode]!);
-  readSync(store.dataFd, bytes, 0, bytes.length, store.table.dataOffset[inode]!);
-  return bytes;
-}
-
-function ensureFile(store: LayerStore, at: number, priority: 'demand' | 'prefetch' = 'demand'): Promise<void> {
-  return store.ensure(store.table.dataOffset[at + 2]!, store.table.sizeBytes[at + 2]!, priority, signal);
-}
+import { pseudoRandomBytes } from './testing/blob.ts';
+import { ensureFile, limit, openBench, readFile, signal, someFiles } from './testing/store-bench.ts';
 
 test('ensured bytes are the file’s content, and a second ensure asks the registry nothing', limit, async (t) => {
   const files = someFiles(5, 10_000);
@@ -217,6 +113,24 @@ test(
     assert.ok(readFile(store, 0).equals(files[0]!.content));
   },
 );
+
+test('others have turns while little blob becomes much content', limit, async (t) => {
+  for (const files of [
+    [{ name: 'bomb', content: Buffer.alloc(64 << 20) }],
+    Array.from({ length: 64 }, (_, at) => ({ name: `f${at}`, content: Buffer.alloc(1 << 20) })),
+  ]) {
+    const { store } = await openBench(t, files);
+    let turns = 0;
+    const count = (): void => {
+      turns++;
+      if (!store.complete) setImmediate(count);
+    };
+    setImmediate(count);
+    await store.prefetch(store.meta.footer.payloadEnd, signal);
+    assert.equal(store.complete, true);
+    assert.ok(turns > 8, `${turns} turns`);
+  }
+});
 
 test('an aborted wait ends, the fetch goes on for others', limit, async (t) => {
   const files = someFiles(2, 20_000);

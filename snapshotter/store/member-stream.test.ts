@@ -39,7 +39,8 @@ function openTarget(t: TestContext, compression: Compression, compressed: Buffer
 
 function stream(target: ChunkTarget, compressed: Buffer): void {
   const member = new MemberStream(target, 0);
-  for (let at = 0; at < compressed.length; at += 65_536) member.write(compressed.subarray(at, at + 65_536));
+  for (let at = 0; at < compressed.length; at += 65_536)
+    for (let isMore = member.write(compressed.subarray(at, at + 65_536)); isMore; isMore = member.more());
   member.finish();
 }
 

@@ -9,6 +9,7 @@ import { isPresent } from './presence.ts';
 
 /** Inflating costs 2.5 ms a MiB; a piece of this size keeps the event loop's other work waiting for less than 1 ms. */
 const pieceBytes = 256 * 1024;
+const sliceBytes = 4 * 1024 * 1024;
 let piece: Buffer | undefined;
 
 /**
@@ -24,6 +25,9 @@ export class MemberStream {
   /** How far to inflate: without a digest on to the member's CRC, as far as that is within reason. */
   readonly #endBytes: number;
   #inflater: Inflater | undefined;
+  #input: Buffer = Buffer.alloc(0);
+  #consumed = 0;
+  #isOutputFull = false;
   #cursor = 0;
   #position = 0;
   #hash: Hash | undefined;
@@ -41,28 +45,42 @@ export class MemberStream {
     this.#inflater = new Inflater(compression);
   }
 
-  /** The member's next compressed bytes. Damage is reported by `finish`; throws StoreError 'disk'. */
-  write(compressed: Buffer): void {
+  /**
+   * The member's next compressed bytes, which are in use as long as this and then `more` returns true. Damage is reported
+   * by `finish`; throws StoreError 'disk'.
+   */
+  write(compressed: Buffer): boolean {
+    this.#input = compressed;
+    this.#consumed = 0;
+    this.#isOutputFull = true;
+    return this.more();
+  }
+
+  /** Takes a few milliseconds at most: a bomb's few bytes would hold up all others. True if there is more to come out. */
+  more(): boolean {
     const inflater = this.#inflater;
-    if (inflater === undefined || this.#rejected !== undefined) return;
+    if (inflater === undefined || this.#rejected !== undefined) return false;
+    const input = this.#input;
     piece ??= Buffer.allocUnsafeSlow(pieceBytes);
-    let consumed = 0;
+    const sliceEnd = this.#position + sliceBytes;
     try {
       // The output may be full with more to come out of bytes already taken in: go on until it is not.
-      for (let full = true; consumed < compressed.length || full; ) {
-        if (this.#cursor === this.#chunks.length && this.#position >= this.#endBytes) return;
-        inflater.inflate(compressed, consumed, compressed.length, piece, 0, pieceBytes);
+      while (this.#consumed < input.length || this.#isOutputFull) {
+        if (this.#cursor === this.#chunks.length && this.#position >= this.#endBytes) return false;
+        if (this.#position >= sliceEnd) return true;
+        inflater.inflate(input, this.#consumed, input.length, piece, 0, pieceBytes);
         const produced = pieceBytes - inflater.outputLeft;
-        const nextConsumed = compressed.length - inflater.inputLeft;
-        if (produced === 0 && nextConsumed === consumed) return;
-        consumed = nextConsumed;
-        full = inflater.outputLeft === 0;
+        const nextConsumed = input.length - inflater.inputLeft;
+        if (produced === 0 && nextConsumed === this.#consumed) return false;
+        this.#consumed = nextConsumed;
+        this.#isOutputFull = inflater.outputLeft === 0;
         this.#distribute(piece.subarray(0, produced));
       }
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       this.#rejected = badMember(this.#target, this.#member, error);
     }
+    return false;
   }
 
   /** After the last write. Throws StoreError 'corrupt' for whatever was wrong with this member. */
