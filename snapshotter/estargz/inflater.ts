@@ -21,11 +21,23 @@ interface NativeInflate {
     outputOffset: number,
     outputLength: number,
   ): void;
+  reset(): void;
   close(): void;
 }
 
+/** Of gzip: used again, they save a tenth of the time of a small member. */
+const idle: Inflater[] = [];
+const mostIdle = 8;
+
+/** An inflater for one member, to be closed after it. */
+export function openInflater(compression: Compression): Inflater {
+  const used = compression === 'gzip' ? idle.pop() : undefined;
+  used?.reset();
+  return used ?? new Inflater(compression);
+}
+
 /**
- * Incremental, synchronous inflation of one member into buffers of the caller's choice. Takes 4 µs to make, 20 for zstd, and
+ * Incremental, synchronous inflation of one member into buffers of the caller's choice. One of zstd
  * is not used again: reset() of Node's zstd streams forgets the window's limit, and mends nothing after damaged bytes.
  *
  * The *Sync functions of node:zlib inflate all there is or nothing. A member's length is not known beforehand (tar headers
@@ -33,13 +45,15 @@ interface NativeInflate {
  * allocate the output twice. Hence the native stream underneath, which stops when the output is full. Node's version is
  * pinned in package.json, and member.test.ts fails if this inner interface ever changes.
  */
-export class Inflater {
+class Inflater {
+  readonly #compression: Compression;
   readonly #native: NativeInflate;
   /** [room left in the output, input left], written by the native side. */
   readonly #left: Uint32Array;
   #failure: { message: string; code: string } | undefined;
 
   constructor(compression: Compression) {
+    this.#compression = compression;
     const stream = (compression === 'gzip'
       ? createGunzip()
       : createZstdDecompress({ params: zstdParams })) as unknown as {
@@ -87,8 +101,17 @@ export class Inflater {
     return this.#left[1]!;
   }
 
-  /** Gives its memory back at once, not when it is collected. Once, and last. */
+  /** The next bytes are the start of a member. */
+  reset(): void {
+    this.#failure = undefined;
+    this.#native.reset();
+  }
+
+  /** Gives its memory back at once, not when it is collected, or keeps it for another member. Once, and last. */
   close(): void {
-    this.#native.close();
+    if (this.#compression === 'gzip' && idle.length < mostIdle) idle.push(this);
+    else this.#native.close();
   }
 }
+
+export type { Inflater };

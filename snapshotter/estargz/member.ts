@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { FormatError } from './error.ts';
-import { type Compression, Inflater } from './inflater.ts';
+import { type Compression, type Inflater, openInflater } from './inflater.ts';
 
 export type { Compression } from './inflater.ts';
 
@@ -32,7 +32,7 @@ export function inflateMember(
   options: InflateOptions = {},
 ): Buffer {
   checkSize(sizeBytes);
-  const inflater = new Inflater(compression);
+  const inflater = openInflater(compression);
   try {
     const output = Buffer.allocUnsafeSlow(sizeBytes);
     let consumed = 0;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Digest } from '../registry/digest.ts';
 import { FormatError } from './error.ts';
 import type { Footer } from './footer.ts';
-import { Inflater } from './inflater.ts';
+import { type Inflater, openInflater } from './inflater.ts';
 import type { ByteSource } from './json-scanner.ts';
 
 /** The largest TOC taken, inflated: about 1.7 million entries as the reference writes them. */
@@ -40,7 +40,7 @@ export class TocReader implements ByteSource {
 
   constructor(bytes: Uint8Array, footer: Footer) {
     this.#bytes = bytes;
-    this.#inflater = new Inflater(footer.compression);
+    this.#inflater = openInflater(footer.compression);
     const sizeBytes = footer.compression === 'gzip' ? this.#readTarHeader() : footer.tocRawSizeBytes!;
     if (sizeBytes > TOC_JSON_LIMIT_BYTES) {
       throw new FormatError('limit', `a TOC of ${sizeBytes} bytes; at most ${TOC_JSON_LIMIT_BYTES} are taken`);

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { FormatError } from '../estargz/error.ts';
-import { Inflater } from '../estargz/inflater.ts';
+import { type Inflater, openInflater } from '../estargz/inflater.ts';
 import { TAIL_LIMIT_BYTES } from '../estargz/member.ts';
 import type { StoreError } from './error.ts';
 import { chunksOf, inflatedSizeBytes } from './member-index.ts';
@@ -42,7 +42,7 @@ export class MemberStream {
     this.#chunks = [...chunksOf(index, member)].sort((a, b) => table.chunkInnerOffset[a]! - table.chunkInnerOffset[b]!);
     const toEnd = this.#chunks.some((chunk) => table.chunkHasDigest[chunk] !== 1);
     this.#endBytes = this.#neededBytes + (toEnd ? TAIL_LIMIT_BYTES : 0);
-    this.#inflater = new Inflater(compression);
+    this.#inflater = openInflater(compression);
   }
 
   /**
