@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { digestHex } from '../registry/digest.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
+import { isDiskFull } from './error.ts';
 import { openSlotBook, readSlotBook } from './slot-book.ts';
 import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
@@ -66,6 +67,18 @@ test('with nothing to spare reads fail, keep what is there, and go on when there
   await assert.rejects(layers.mount(requestFor(other), signal), refusedFor('disk'));
   rmSync(join(root, 'ballast'));
   assert.ok((await readThrough(face, blob.digest, files[19]!)).equals(files[19]!.content));
+});
+
+test('content leaves some of the disk to what is needed to remove it', limit, async (t) => {
+  const many = testFiles(200, 50_000);
+  const blob = buildTestBlob(many);
+  const root = makeDisk(t, 8_000_000);
+  const { manager, face } = await openBench(t, testRegistry([blob]), root);
+  await manager().mount(requestFor(blob), signal);
+  await assert.rejects(async () => {
+    for (const file of many) await readThrough(face, blob.digest, file);
+  }, isDiskFull);
+  writeFileSync(join(root, 'database'), Buffer.alloc(64 * 1024));
 });
 
 test('a layer comes back on a full disk, and without the registry', limit, async (t) => {

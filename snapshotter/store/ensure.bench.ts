@@ -2,6 +2,7 @@ import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bench } from 'tinybench';
+import { createDiskReserve } from './disk-reserve.ts';
 import { indexMembers } from './member-index.ts';
 import { storeMember } from './member-reader.ts';
 import { allocatePresence, isRangePresent, markPresent } from './presence.ts';
@@ -32,13 +33,14 @@ function addStore(bench: Bench, sizeBytes: number): void {
   const bits = new Int32Array(allocatePresence(table.chunkCount));
   const { offset, end } = blob.members[0]!;
   const compressed = blob.bytes.subarray(offset, end);
+  const reserve = createDiskReserve(tmpdir());
   let directory = '';
   let dataFd = -1;
   bench.add(
     `store: inflate, verify and store a member of ${sizeBytes / 1024} KiB`,
     () =>
       storeMember(
-        { subject: 'bench', table, index, bits, dataFd, compression: 'gzip', chunkStored: () => {} },
+        { subject: 'bench', table, index, bits, dataFd, reserve, compression: 'gzip', chunkStored: () => {} },
         0,
         compressed,
       ),

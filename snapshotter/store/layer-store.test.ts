@@ -115,10 +115,9 @@ test(
 );
 
 test('others have turns while little blob becomes much content', limit, async (t) => {
-  for (const files of [
-    [{ name: 'bomb', content: Buffer.alloc(64 << 20) }],
-    Array.from({ length: 64 }, (_, at) => ({ name: `f${at}`, content: Buffer.alloc(1 << 20) })),
-  ]) {
+  const one = [{ name: 'bomb', content: Buffer.alloc(64 << 20) }];
+  const many = Array.from({ length: 128 }, (_, at) => ({ name: `f${at}`, content: Buffer.alloc(1 << 20) }));
+  for (const files of [one, many]) {
     const { store } = await openBench(t, files);
     let turns = 0;
     const count = (): void => {
@@ -128,7 +127,8 @@ test('others have turns while little blob becomes much content', limit, async (t
     setImmediate(count);
     await store.prefetch(store.meta.footer.payloadEnd, signal);
     assert.equal(store.complete, true);
-    assert.ok(turns > 8, `${turns} turns`);
+    // One without any pause; how many more, the machine's speed decides.
+    assert.ok(turns > 4, `${turns} turns`);
   }
 });
 

@@ -7,6 +7,7 @@ import type { BlobSource } from '../registry/blob.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { BuiltTree } from '../tree/build.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
+import { createDiskReserve } from './disk-reserve.ts';
 import { StoreError } from './error.ts';
 import { createFetchWindow, type FetchWindow, type WindowPolicy } from './fetch-window.ts';
 import { Flights } from './flights.ts';
@@ -147,6 +148,7 @@ export class LayerStore {
         index,
         bits: this.#bits,
         dataFd: this.dataFd,
+        reserve: createDiskReserve(directory),
         compression: meta.footer.compression,
         chunkStored: (chunk) => this.#chunkStored(chunk),
       },

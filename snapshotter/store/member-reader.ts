@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { FormatError } from '../estargz/error.ts';
 import { type Compression, inflateMember, isChunkIntact } from '../estargz/member.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import { StoreError } from './error.ts';
 import { chunksOf, inflatedSizeBytes, type MemberIndex } from './member-index.ts';
 import { isPresent } from './presence.ts';
@@ -14,6 +15,7 @@ export interface ChunkTarget {
   readonly index: MemberIndex;
   readonly bits: Int32Array;
   readonly dataFd: number;
+  readonly reserve: DiskReserve;
   readonly compression: Compression;
   /** Called once per chunk, after its verified bytes were written. */
   chunkStored(chunk: number): void;
@@ -83,6 +85,7 @@ export function badMember({ table, subject }: ChunkTarget, member: number, cause
 /** Whole, at that offset; a short write goes on where it stopped. */
 export function writeData(target: ChunkTarget, bytes: Uint8Array, dataOffset: number): void {
   try {
+    target.reserve.use(bytes.length);
     for (let done = 0; done < bytes.length; )
       done += writeSync(target.dataFd, bytes, done, bytes.length - done, dataOffset + done);
   } catch (cause) {

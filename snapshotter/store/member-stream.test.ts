@@ -31,6 +31,7 @@ function openTarget(t: TestContext, compression: Compression, compressed: Buffer
     index: indexMembers(table, 'layer'),
     bits,
     dataFd,
+    reserve: { use: () => {} },
     compression,
     chunkStored: (chunk) => markPresent(bits, chunk),
   };
