@@ -88,9 +88,7 @@ test('who only looks at the keeper of a daemon that lives does not end its reads
   const { root, file } = prepare(t);
   await startGuard(t, root, file, 'found', 'hold', '100');
   const held = startReader(t, file);
-  const { keeper, held: descriptors } = (await findKeeper(root))!;
-  closeSync(descriptors.groupFd!);
-  keeper.release();
+  await keeperPid(root);
   assert.equal(await Promise.race([held.then(() => 'ended'), delay(500, 'waits')]), 'waits');
 });
 
@@ -100,3 +98,20 @@ test('a keeper that is left alone with nothing mounted leaves', { timeout: 30_00
   // It takes its socket away when it goes.
   while (existsSync(join(root, 'keeper.sock'))) await delay(50);
 });
+
+test('a keeper that nobody knew of leaves the socket of the next one alone', { timeout: 30_000 }, async (t) => {
+  const { root, file } = prepare(t);
+  const first = await startGuard(t, root, file, 'unused', 'ignore', '100');
+  const pid = await keeperPid(root);
+  await startGuard(t, root, file, 'found', 'allow', '30000');
+  await kill(first);
+  while (existsSync(`/proc/${pid}`)) await delay(20);
+  assert.notEqual(await keeperPid(root), pid);
+});
+
+async function keeperPid(root: string): Promise<number> {
+  const { keeper, held } = (await findKeeper(root))!;
+  closeSync(held.groupFd!);
+  keeper.release();
+  return keeper.pid;
+}

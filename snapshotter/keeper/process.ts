@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, fstatSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, fstatSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { isSuperblockAlive } from '../erofs/mount.ts';
 import { denyOrphaned, denyWaiting } from './denial.ts';
@@ -30,7 +30,11 @@ let denial: NodeJS.Timeout | undefined;
 process.umask(0o177);
 rmSync(socketPath, { force: true });
 const server = createServer(welcome);
-server.listen(socketPath, () => chmodSync(socketPath, 0o600));
+let socketInode: number | undefined;
+server.listen(socketPath, () => {
+  chmodSync(socketPath, 0o600);
+  socketInode = statSync(socketPath).ino;
+});
 startGrace();
 // Both are what a service manager sends to a whole group when it stops the daemon: what is held must outlive that.
 process.on('SIGTERM', () => {});
@@ -87,7 +91,8 @@ function startGrace(): void {
 }
 
 function leave(): never {
-  rmSync(socketPath!, { force: true });
+  // Another keeper may have its own there by now: of a daemon that did not know of this one.
+  if (statSync(socketPath!, { throwIfNoEntry: false })?.ino === socketInode) rmSync(socketPath!, { force: true });
   process.exit(0);
 }
 
