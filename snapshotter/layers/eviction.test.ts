@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, ftruncateSync, openSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +36,11 @@ test('layers go longest unused first, no more of them than it takes', limit, asy
 
 test('what counts is the disk that a layer takes, not how long its sparse file is', limit, async (t) => {
   const { root, digests } = await makeLayers(t, mib, mib);
-  for (const digest of digests) ftruncateSync(openSync(join(root, digestHex(digest), 'data'), 'r+'), 1024 * mib);
+  for (const digest of digests) {
+    const fd = openSync(join(root, digestHex(digest), 'data'), 'r+');
+    ftruncateSync(fd, 1024 * mib);
+    closeSync(fd);
+  }
   assert.deepEqual(await evictLayers(root, 3 * mib, none), []);
 });
 
@@ -47,13 +51,17 @@ test('a layer that is held stays, though it alone is larger than the limit', lim
 });
 
 test('a store made anew while its predecessor is deleted is left alone', limit, async (t) => {
-  const { root, digests } = await makeLayers(t, 64 * mib);
+  const { root, digests } = await makeLayers(t, mib);
   const directory = join(root, digestHex(digests[0]!));
-  const evicting = evictLayers(root, 0, none);
-  await until(() => !existsSync(directory));
-  await mkdir(directory);
-  writeFileSync(join(directory, 'meta.json'), 'new');
-  await evicting;
+  const makeAnew = (): void => {
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'meta.json'), 'new');
+  };
+  await evictLayers(root, 0, () => {
+    queueMicrotask(makeAnew);
+    return false;
+  });
   assert.deepEqual(readdirSync(directory), ['meta.json']);
 });
 
@@ -70,15 +78,15 @@ test('a mounted layer that grows past the limit makes unused ones go', limit, as
     ReturnType<typeof buildTestBlob>,
   ];
   const { manager, root, logged } = await openBench(t, testRegistry([unused, growing]));
-  const layers = manager({ cacheLimitBytes: 800_000, noBackgroundFetch: false });
-  const isComplete = (digest: Digest) => layers.debugLayers().some((one) => one.digest === digest && one.complete);
-  await layers.mount(requestFor(unused), signal);
-  layers.acquire(unused.digest);
-  await until(() => isComplete(unused.digest));
-  layers.release(unused.digest);
-  await layers.mount(requestFor(growing), signal);
-  layers.acquire(growing.digest);
-  await until(() => isComplete(growing.digest));
+  const fill = async (blob: typeof unused) => {
+    const layers = manager({ cacheLimitBytes: 800_000, noBackgroundFetch: false });
+    await layers.mount(requestFor(blob), signal);
+    await until(() => layers.debugLayers()[0]!.complete === true);
+    return layers;
+  };
+  await (await fill(unused)).close();
+  await fill(growing);
+  assert.equal(readdirSync(root).length, 2);
   await until(() => logged.includes('unused layers deleted'));
   assert.deepEqual(readdirSync(root), [digestHex(growing.digest)]);
 });

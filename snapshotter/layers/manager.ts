@@ -19,6 +19,9 @@ const refusedTtlMs = 1000;
 /** How soon a layer that was in use when it should have been unmounted is tried again, at the earliest. */
 const leastBusyTtlMs = 1000;
 
+/** How long growth of the stores is gathered before the limit is checked. */
+const growthDelayMs = 2000;
+
 /** Time enough for an answer to be on its way. */
 const answerMs = 2;
 
@@ -38,12 +41,13 @@ export class LayerManager {
   #evicting: Promise<void> = Promise.resolve();
   #isEvictionDue = false;
   #makingRoom: Promise<void> | undefined;
+  #growthTimer: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: LayerManagerOptions) {
     this.#options = options;
     const { config, log } = options;
-    this.#sources = new LayerSources(options, () => this.#evict());
+    this.#sources = new LayerSources(options, () => this.#noteGrowth());
     if (config.recordAccesses !== undefined) {
       const file = config.recordAccesses;
       this.#record = createAccessRecord(file, (error) =>
@@ -152,7 +156,7 @@ export class LayerManager {
   }
 
   async #close(letGo: () => void | Promise<void>): Promise<void> {
-    for (const timer of this.#idleTimers.values()) clearTimeout(timer);
+    for (const timer of [this.#growthTimer, ...this.#idleTimers.values()]) clearTimeout(timer);
     this.#sources.close();
     await Promise.allSettled(this.#mounting.values());
     await letGo();
@@ -304,6 +308,14 @@ export class LayerManager {
         this.#evict();
       });
     this.#unmounting.set(digest, done);
+  }
+
+  /** Layers that are filled tell it every few seconds, each; to look at all of them takes some calls. */
+  #noteGrowth(): void {
+    this.#growthTimer ??= setTimeout(() => {
+      this.#growthTimer = undefined;
+      this.#evict();
+    }, growthDelayMs).unref();
   }
 
   /** Whenever the stores may have outgrown the limit; what is under way and has not begun to look does for this one too. */
