@@ -120,24 +120,6 @@ describe('a client of a plain registry', () => {
     assert.equal(await client.mountBlob(target, digestOf('absent'), 'a/source', signal), false);
   });
 
-  it('links instead of sending when a blob can be mounted, and sends when it cannot', limit, async () => {
-    const target = parseReference(`${registry.host}/c/target`);
-    const upload = { digest, sizeBytes: content.length, mountFrom: 'a/source' };
-    let opened = 0;
-    const open = (): AsyncIterable<Buffer> => {
-      opened++;
-      return inPieces(content);
-    };
-    await client.pushBlob(target, { ...upload, open }, signal);
-    assert.equal(opened, 0);
-    await client.pushBlob(
-      parseReference(`${registry.host}/d/target`),
-      { ...upload, open, mountFrom: 'no/such' },
-      signal,
-    );
-    assert.equal(opened, 1);
-  });
-
   it('refuses to push what is not what its digest says', limit, async () => {
     const wrong = { digest: digestOf('else'), sizeBytes: 4, open: () => inPieces(Buffer.from('this')) };
     const pushed = client.pushBlob(parseReference(`${registry.host}/e/target`), wrong, signal);

@@ -73,11 +73,6 @@ export function redact(text: string): string {
     .replace(/\p{Cc}+/gu, ' ');
 }
 
-/** A URL fit for a log line: origin and path. */
-export function redactUrl(url: URL): string {
-  return url.origin + url.pathname;
-}
-
 /** Causes end up in logs too (pino prints the chain), so a foreign one is reduced to its name, code and redacted message. */
 function safeCause(cause: unknown): unknown {
   if (cause instanceof RegistryError) return cause;

@@ -11,8 +11,6 @@ export interface BlobUpload {
   readonly sizeBytes: number;
   /** Opened once per attempt; must yield exactly `sizeBytes`. */
   readonly open: () => AsyncIterable<Uint8Array>;
-  /** A repository of the same registry that may have the blob already: it is then linked, not sent. */
-  readonly mountFrom?: string;
 }
 
 /** Writes to registries; always to the registry itself, never to a mirror. */
@@ -41,9 +39,9 @@ export class Pusher {
   /** Links a blob of another repository; false when the registry will not. */
   async mountBlob(reference: Reference, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean> {
     const operation = `mount blob ${digest} from ${fromRepository} into ${nameOf(reference)}`;
-    const upload = await this.#start(reference, operation, signal, { digest, fromRepository });
-    if (upload === undefined) return true;
-    await this.#cancel(reference, operation, upload, signal);
+    const response = await this.#start(reference, operation, signal, { digest, fromRepository });
+    if (response.status === 201) return true;
+    await this.#cancel(reference, operation, uploadOf(response, operation), signal);
     return false;
   }
 
@@ -51,12 +49,10 @@ export class Pusher {
   async pushBlob(reference: Reference, blob: BlobUpload, signal: AbortSignal): Promise<void> {
     const operation = `push blob ${blob.digest} to ${nameOf(reference)}`;
     const { transport } = this.#sender;
-    const mount = blob.mountFrom === undefined ? undefined : { digest: blob.digest, fromRepository: blob.mountFrom };
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt > transport.retry.maxRetries;
       // Has had its own retries: what fails here has failed.
-      const upload = await this.#start(reference, operation, signal, mount);
-      if (upload === undefined) return;
+      const upload = uploadOf(await this.#start(reference, operation, signal), operation);
       try {
         const response = await this.#finish(reference, operation, upload, blob, signal);
         if (response.status < 300) return await response.body.drain();
@@ -96,13 +92,13 @@ export class Pusher {
     });
   }
 
-  /** Where to send the bytes; undefined when the blob was mounted instead. */
+  /** Begins an upload, unless the blob can be mounted instead. */
   async #start(
     reference: Reference,
     operation: string,
     signal: AbortSignal,
-    mount: { readonly digest: Digest; readonly fromRepository: string } | undefined,
-  ): Promise<URL | undefined> {
+    mount?: { readonly digest: Digest; readonly fromRepository: string },
+  ): Promise<HttpResponse> {
     const query =
       mount === undefined ? '' : `?${new URLSearchParams({ mount: mount.digest, from: mount.fromRepository })}`;
     const request = this.#request(reference, operation, signal, 'pull,push');
@@ -114,10 +110,7 @@ export class Pusher {
       ...(mount === undefined ? {} : { extraScopes: [`repository:${mount.fromRepository}:pull`] }),
     });
     await response.body.drain();
-    if (mount !== undefined && response.status === 201) return undefined;
-    if (response.status === 202) return locationOf(response, operation);
-    const fields = { operation, host: response.url.host, status: response.status };
-    throw new RegistryError('protocol', `HTTP ${response.status} where an upload should begin`, fields);
+    return response;
   }
 
   async #finish(
@@ -166,6 +159,17 @@ export class Pusher {
   ): Omit<RegistryRequest, 'method' | 'target'> {
     return { reference, operation, signal, actions, kind: 'upload' };
   }
+}
+
+/** Where to send the bytes. */
+function uploadOf(response: HttpResponse, operation: string): URL {
+  const { status, url } = response;
+  if (status === 202) return locationOf(response, operation);
+  throw new RegistryError('protocol', `HTTP ${status} where an upload should begin`, {
+    operation,
+    host: url.host,
+    status,
+  });
 }
 
 function nameOf(reference: Reference): string {

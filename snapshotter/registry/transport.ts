@@ -45,7 +45,6 @@ export interface TransportOptions {
   readonly clock?: Clock;
   /** In [0, 1). */
   readonly random?: () => number;
-  readonly userAgent?: string;
   readonly onRequest?: (report: RequestReport) => void;
   /** Names the proxies; the process's own where absent. */
   readonly env?: NodeJS.ProcessEnv;
@@ -59,6 +58,7 @@ export interface SendOptions {
 }
 
 const defaultConnectionsPerHost = 32;
+const userAgent = 'stargz-bench';
 
 /** HTTP with retries: connection errors, 408, 429 and 5xx. What comes back is a response, or a RegistryError. */
 export class Transport {
@@ -66,7 +66,6 @@ export class Transport {
   readonly clock: Clock;
   readonly random: () => number;
   readonly #connections: Connections;
-  readonly #userAgent: string;
   readonly #onRequest: ((report: RequestReport) => void) | undefined;
   readonly #closing = new AbortController();
 
@@ -74,7 +73,6 @@ export class Transport {
     this.retry = { ...defaultRetryPolicy, ...options.retry };
     this.clock = options.clock ?? systemClock;
     this.random = options.random ?? Math.random;
-    this.#userAgent = options.userAgent ?? 'stargz-bench';
     this.#onRequest = options.onRequest;
     this.#connections = new Connections({
       maxConnectionsPerHost: options.maxConnectionsPerHost ?? defaultConnectionsPerHost,
@@ -84,7 +82,7 @@ export class Transport {
 
   /** The last response once the retries are used up, whatever its status; throws when no response came. */
   async send(request: HttpRequest, options: SendOptions): Promise<HttpResponse> {
-    request.headers['user-agent'] = this.#userAgent;
+    request.headers['user-agent'] = userAgent;
     const maxRetries = Math.min(this.retry.maxRetries, options.maxRetries ?? this.retry.maxRetries);
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt > maxRetries;
