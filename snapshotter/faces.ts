@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from './config.ts';
@@ -80,9 +80,12 @@ async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFa
  * one reads on, since events name the data file, once its layer is mounted anew.
  */
 function openLostBook(root: string, log: Log): StoredSlotBook<FaceFacts> {
-  log.error({ file: bookPath(root) }, 'the record of what is mounted cannot be read; layers are mounted anew');
   const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
-  const used = Math.max(0, ...readdirSync(erofsPath(root)).map(Number).filter(Number.isInteger));
+  const names = existsSync(erofsPath(root)) ? readdirSync(erofsPath(root)) : [];
+  // Nothing was mounted yet.
+  if (names.length === 0) return book;
+  log.error({ file: bookPath(root) }, 'the record of what is mounted cannot be read; layers are mounted anew');
+  const used = Math.max(...names.map(Number).filter(Number.isInteger));
   let slot = book.take();
   while (slot <= used) slot = book.take();
   book.set('unknown layers', { slot, superblocks: listSuperblocks() });

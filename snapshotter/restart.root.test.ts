@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findKeeper } from './keeper/keeper.ts';
 import { mountsBelow, unmount } from './service/testing/mounts.ts';
+import { startDaemon } from './service/testing/process.ts';
 import {
   type Bench,
   expected,
@@ -136,6 +146,23 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
     assert.deepEqual(await sumAll(t, bench), expected);
     assert.equal(shownLayers(bench, 'erofs'), 1);
   });
+
+  test(
+    'erofs: a daemon killed between its keeper and its first record is followed by one that starts',
+    limit,
+    async (t) => {
+      const directory = mkdtempSync(join(image.scratch, 'new-'));
+      const options = { config: '[mount]\nbackend = "erofs"\n' };
+      const first = await startDaemon(directory, options);
+      while (!first.log().includes('mounts outlive')) await delay(20);
+      await first.stop('SIGKILL');
+      rmSync(join(directory, 'root/face.json'));
+      const second = await startDaemon(directory, options);
+      t.after(() => second.stop());
+      assert.equal(await second.stop('SIGINT'), 0);
+      assert.equal(await findKeeper(join(directory, 'root')), undefined);
+    },
+  );
 
   test('erofs: a layer that cannot be restored stays guarded when the daemon stops', limit, async (t) => {
     const bench = await openBench(t, image, 'erofs');
