@@ -49,7 +49,7 @@ export interface ConvertedLayer {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-export const defaultChunkSizeBytes: number = 4 << 20;
+const defaultChunkSizeBytes = 4 << 20;
 const chunkSizeLimits = { min: 4 << 10, max: 64 << 20 };
 
 /** Throws ConvertError; errors of the source and of the disk pass through. Leaves nothing in workDir when it throws. */

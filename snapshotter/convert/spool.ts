@@ -63,7 +63,7 @@ export function windowedReader(fd: number, sizeBytes: number): ReadAt {
   };
 }
 
-export function readExactly(fd: number, offset: number, length: number): Buffer {
+function readExactly(fd: number, offset: number, length: number): Buffer {
   const buffer = Buffer.allocUnsafeSlow(length);
   readInto(fd, buffer, 0, offset, length);
   return buffer;

@@ -22,7 +22,6 @@ export interface Footer {
   /** The compressed TOC is [tocOffset, tocEnd) of the blob; empty for `external`. */
   readonly tocOffset: number;
   readonly tocEnd: number;
-  readonly footerSizeBytes: number;
   /** Only zstd-chunked footers say how long the TOC is when inflated. */
   readonly tocRawSizeBytes?: number;
 }
@@ -69,17 +68,15 @@ function parseGzipFooter(
   const hex = extra.toString('latin1', subfield.length, subfield.length + 16);
   if (!/^[0-9a-fA-F]{16}$/.test(hex)) return undefined;
   const tocOffset = Number.parseInt(hex, 16);
-  const footerSizeBytes = gzipFooterBytes(extra.length);
-  const tocEnd = blobSizeBytes - footerSizeBytes;
+  const tocEnd = blobSizeBytes - gzipFooterBytes(extra.length);
   checkTocRange(kind, tocOffset, tocEnd, tocEnd);
-  return { kind, compression: 'gzip', payloadEnd: tocOffset, tocOffset, tocEnd, footerSizeBytes };
+  return { kind, compression: 'gzip', payloadEnd: tocOffset, tocOffset, tocEnd };
 }
 
 function parseExternalFooter(tail: Buffer, blobSizeBytes: number): Footer | undefined {
   if (gzipExtra(tail, externalExtra.length)?.equals(externalExtra) !== true) return undefined;
-  const footerSizeBytes = gzipFooterBytes(externalExtra.length);
-  const end = blobSizeBytes - footerSizeBytes;
-  return { kind: 'external', compression: 'gzip', payloadEnd: end, tocOffset: end, tocEnd: end, footerSizeBytes };
+  const end = blobSizeBytes - gzipFooterBytes(externalExtra.length);
+  return { kind: 'external', compression: 'gzip', payloadEnd: end, tocOffset: end, tocEnd: end };
 }
 
 /** The extra field of a gzip footer whose extra field has this length, if every other byte is as it must be. */
@@ -115,7 +112,6 @@ function parseZstdFooter(tail: Buffer, blobSizeBytes: number, footerSizeBytes: 4
     payloadEnd: tocOffset - skippableHeaderBytes,
     tocOffset,
     tocEnd,
-    footerSizeBytes,
     tocRawSizeBytes: field(2),
   };
 }

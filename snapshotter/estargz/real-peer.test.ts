@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { FOOTER_MAX, parseFooter } from './footer.ts';
 import { inflateMember } from './member.ts';
-import { readTocMember, scanToc, sliceText, TocReader } from './toc.ts';
+import { readTocMember, scanToc } from './testing/whole-toc.ts';
+import { sliceText, TocReader } from './toc.ts';
 
 /** toc.digest annotations of the manifests that `ctr-remote images convert` wrote with these layers. */
 const peers = [

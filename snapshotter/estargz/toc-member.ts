@@ -6,7 +6,7 @@ import { type Inflater, openInflater } from './inflater.ts';
 import type { ByteSource } from './json-scanner.ts';
 
 /** The largest TOC taken, inflated: about 1.7 million entries as the reference writes them. */
-export const TOC_JSON_LIMIT_BYTES = 512 << 20;
+const mostJsonBytes = 512 << 20;
 
 export const TOC_NAME = 'stargz.index.json';
 
@@ -14,15 +14,6 @@ const tarBlockBytes = 512;
 /** Deflate cannot do better: 258 bytes from 2 bits. */
 const deflateRatioLimit = 1032;
 const paxHeaderLimitBytes = 1 << 20;
-
-/** The raw JSON of a TOC from `bytes`, [footer.tocOffset, footer.tocEnd) of the blob (or the external TOC blob). */
-export function readTocMember(bytes: Uint8Array, footer: Footer): Buffer {
-  const reader = new TocReader(bytes, footer);
-  const json = Buffer.allocUnsafeSlow(reader.sizeBytes);
-  let at = 0;
-  for (let count = reader.read(json, at); count > 0; count = reader.read(json, at)) at += count;
-  return json;
-}
 
 /**
  * The JSON of a TOC piece by piece, so that a large one is never in memory whole. Hand it to `buildInodeTable`, then
@@ -38,12 +29,13 @@ export class TocReader implements ByteSource {
   #left: number;
   #digest: Digest | undefined;
 
+  /** `bytes`: [footer.tocOffset, footer.tocEnd) of the blob. */
   constructor(bytes: Uint8Array, footer: Footer) {
     this.#bytes = bytes;
     this.#inflater = openInflater(footer.compression);
     const sizeBytes = footer.compression === 'gzip' ? this.#readTarHeader() : footer.tocRawSizeBytes!;
-    if (sizeBytes > TOC_JSON_LIMIT_BYTES) {
-      throw new FormatError('limit', `a TOC of ${sizeBytes} bytes; at most ${TOC_JSON_LIMIT_BYTES} are taken`);
+    if (sizeBytes > mostJsonBytes) {
+      throw new FormatError('limit', `a TOC of ${sizeBytes} bytes; at most ${mostJsonBytes} are taken`);
     }
     if (footer.compression === 'gzip' && sizeBytes > bytes.length * deflateRatioLimit) {
       throw new FormatError(

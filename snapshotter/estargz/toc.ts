@@ -2,7 +2,7 @@ import { FormatError } from './error.ts';
 import { type ByteSlice, type ByteSource, JsonScanner } from './json-scanner.ts';
 
 export type { ByteSlice, ByteSource } from './json-scanner.ts';
-export { readTocMember, TOC_JSON_LIMIT_BYTES, TOC_NAME, TocReader } from './toc-member.ts';
+export { TOC_NAME, TocReader } from './toc-member.ts';
 
 /**
  * The TOC: `{ "version": 1, "entries": [ ... ] }`, the form of CRFS with the fields that eStargz added. Those of
@@ -12,8 +12,6 @@ export type TocEntryType = 'dir' | 'reg' | 'symlink' | 'hardlink' | 'char' | 'bl
 
 /** One record, overwritten for every entry: copy what is to be kept. Slices are empty where the field is absent. */
 export interface TocEntry {
-  /** Position in the list of entries. */
-  index: number;
   type: TocEntryType;
   readonly name: ByteSlice;
   readonly linkName: ByteSlice;
@@ -21,8 +19,6 @@ export interface TocEntry {
   readonly modTime: ByteSlice;
   readonly digest: ByteSlice;
   readonly chunkDigest: ByteSlice;
-  readonly userName: ByteSlice;
-  readonly groupName: ByteSlice;
   size: number;
   /** Mode of the tar header: permission bits, setuid, setgid, sticky; no file type. */
   mode: number;
@@ -42,12 +38,8 @@ export interface TocEntry {
   readonly xattrValues: ByteSlice[];
 }
 
-export interface ScanOptions {
-  /** Default 2,097,152: no more entries are taken, whatever the size of the JSON. */
-  readonly entryLimit?: number;
-}
-
-export const TOC_ENTRY_LIMIT = 1 << 21;
+/** No more are taken, whatever the size of the JSON. */
+const mostEntries = 1 << 21;
 
 /** A millisecond of work or so. Bytes, not entries: whoever means harm writes few of these and long ones. */
 const stepBytes = 64 << 10;
@@ -58,24 +50,13 @@ const noBytes = new Uint8Array(0);
 
 /**
  * Calls `visit` for each entry in the order of the TOC, in one pass and without an object per entry. Unknown fields are
- * skipped, known ones may come in any order. Throws FormatError('json' | 'entry' | 'limit' | 'unsupported').
+ * skipped, known ones may come in any order; others have turns between the steps. Throws FormatError('json' | 'entry' | 'limit' | 'unsupported').
  */
-export function scanToc(
-  json: Uint8Array | ByteSource,
-  visit: (entry: TocEntry) => void,
-  options: ScanOptions = {},
-): void {
-  for (const _ of scanTocInSteps(json, visit, options));
-}
-
-/** The same in steps. */
 export function* scanTocInSteps(
   json: Uint8Array | ByteSource,
   visit: (entry: TocEntry) => void,
-  options: ScanOptions = {},
 ): Generator<void, void, void> {
   const scanner = new JsonScanner(json);
-  const entryLimit = options.entryLimit ?? TOC_ENTRY_LIMIT;
   const entry = emptyEntry();
   const key = emptySlice();
   let hasEntries = false;
@@ -110,11 +91,10 @@ export function* scanTocInSteps(
     if (scanner.whole(() => scanner.acceptNull())) continue;
     scanner.whole(() => scanner.expect(0x5b));
     if (scanner.whole(() => scanner.accept(0x5d))) continue;
-    let index = 0;
+    let count = 0;
     do {
-      if (index === entryLimit) throw new FormatError('limit', `TOC: more than ${entryLimit} entries`);
+      if (count++ === mostEntries) throw new FormatError('limit', `TOC: more than ${mostEntries} entries`);
       scanner.whole(readEntry);
-      entry.index = index++;
       visit(entry);
       if (isStepDone()) yield;
     } while (scanner.whole(() => scanner.accept(0x2c)));
@@ -158,8 +138,6 @@ function readField(scanner: JsonScanner, entry: TocEntry, key: ByteSlice): boole
     case 'linkName':
     case 'digest':
     case 'chunkDigest':
-    case 'userName':
-    case 'groupName':
       scanner.string(entry[field]);
       return false;
     case 'modtime':
@@ -214,7 +192,7 @@ const numberFields = [
   'chunkOffset',
   'chunkSize',
 ] as const;
-const sliceFields = ['name', 'linkName', 'digest', 'chunkDigest', 'userName', 'groupName'] as const;
+const sliceFields = ['name', 'linkName', 'digest', 'chunkDigest'] as const;
 const fields = [...numberFields, ...sliceFields, 'modtime', 'type', 'xattrs', 'chunkType'] as const;
 type Field = (typeof fields)[number];
 
@@ -267,15 +245,12 @@ function clearSlice(slice: ByteSlice): void {
 
 function emptyEntry(): TocEntry {
   return {
-    index: 0,
     type: 'dir',
     name: emptySlice(),
     linkName: emptySlice(),
     modTime: emptySlice(),
     digest: emptySlice(),
     chunkDigest: emptySlice(),
-    userName: emptySlice(),
-    groupName: emptySlice(),
     size: 0,
     mode: 0,
     uid: 0,
@@ -299,8 +274,6 @@ function resetEntry(entry: TocEntry): void {
   clearSlice(entry.modTime);
   clearSlice(entry.digest);
   clearSlice(entry.chunkDigest);
-  clearSlice(entry.userName);
-  clearSlice(entry.groupName);
   entry.size = 0;
   entry.mode = 0;
   entry.uid = 0;

@@ -146,7 +146,7 @@ function isFooter(value: unknown, blobSizeBytes: number): boolean {
   const footer = value as Footer;
   return (
     (footer.compression === 'gzip' || footer.compression === 'zstd') &&
-    [footer.payloadEnd, footer.tocOffset, footer.tocEnd, footer.footerSizeBytes].every(isCount) &&
+    [footer.payloadEnd, footer.tocOffset, footer.tocEnd].every(isCount) &&
     (footer.compression === 'gzip' || isCount(footer.tocRawSizeBytes)) &&
     footer.payloadEnd <= footer.tocOffset &&
     footer.tocOffset < footer.tocEnd &&

@@ -22,7 +22,7 @@ const keptSamples = 16;
 /** Below this a transfer time is mostly noise. */
 const leastTimedBytes = 64 * 1024;
 const leastTransferRtts = 0.2;
-export const leastWindowBytes = 64 * 1024;
+const leastWindowBytes = 64 * 1024;
 const mostWindowBytes = 4 * 1024 * 1024;
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { scanToc } from '../estargz/toc.ts';
+import { scanToc } from '../estargz/testing/whole-toc.ts';
 import { digestOf } from '../registry/digest.ts';
 import { buildInodeTable } from './build.ts';
 import type { InodeTable } from './inode-table.ts';

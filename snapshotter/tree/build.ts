@@ -15,8 +15,6 @@ export interface BuildOptions {
   readonly opaqueXattr: 'trusted' | 'user';
   /** For `gzip`, chunks that no gzip member of that size could hold are refused here rather than when they are read. */
   readonly compression?: Compression;
-  /** See ScanOptions. */
-  readonly entryLimit?: number;
 }
 
 export type Landmark =
@@ -64,7 +62,7 @@ export function* buildInSteps(json: TocSource, options: BuildOptions): Steps<Bui
     throw new RangeError(`buildInodeTable: tocOffset ${tocOffset}`);
   const jsonBytes = json instanceof Uint8Array ? json.length : json.sizeBytes;
   const toc = new TocColumns(Math.min(Math.ceil(jsonBytes / smallEntryBytes), 1 << 20), tocOffset);
-  yield* scanTocInSteps(json, toc.visit, options.entryLimit === undefined ? {} : { entryLimit: options.entryLimit });
+  yield* scanTocInSteps(json, toc.visit);
   toc.finish();
   const visible = numberVisibleNodes(toc);
   yield;

@@ -46,7 +46,7 @@ function sortByMerging(nodes: Uint32Array, compare: (left: number, right: number
 }
 
 /** As memcmp over two stretches of one pool, the shorter first where one starts the other. */
-export function compareBytes(
+function compareBytes(
   pool: Uint8Array,
   leftStart: number,
   leftEnd: number,

@@ -5,7 +5,7 @@ import { FormatError } from '../estargz/error.ts';
 export const NAME_LIMIT_BYTES = 255;
 export const PATH_LIMIT_BYTES = 4095;
 /** Directories that are only implied by longer names count too. */
-export const NODE_LIMIT = 1 << 22;
+const nodeLimit = 1 << 22;
 
 const rootNode = 1;
 const slash = 0x2f;
@@ -163,7 +163,7 @@ export class NameTree {
     const found = this.#slots[slot]!;
     if (found !== 0) return found;
     const node = this.nodeCount + 1;
-    if (node > NODE_LIMIT) throw new FormatError('limit', `TOC: more than ${NODE_LIMIT} files and directories`);
+    if (node > nodeLimit) throw new FormatError('limit', `TOC: more than ${nodeLimit} files and directories`);
     if (node >= this.parent.length) this.#growColumns();
     this.nodeCount = node;
     this.parent[node] = parent;

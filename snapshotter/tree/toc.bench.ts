@@ -1,5 +1,5 @@
 import type { Bench } from 'tinybench';
-import { scanToc } from '../estargz/toc.ts';
+import { scanToc } from '../estargz/testing/whole-toc.ts';
 import { digestOf } from '../registry/digest.ts';
 import { buildInodeTable } from './build.ts';
 import { findChild, findPath } from './lookup.ts';

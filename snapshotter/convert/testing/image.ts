@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import type { RegistryClient } from '../../registry/client.ts';
 import { type Digest, digestOf } from '../../registry/digest.ts';
@@ -48,8 +47,4 @@ export async function pushDockerImage(
 
 export async function* pieces(bytes: Buffer, sizeBytes = 65_536): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += sizeBytes) yield bytes.subarray(at, at + sizeBytes);
-}
-
-export function fileStream(path: string): AsyncIterable<Buffer> {
-  return createReadStream(path, { highWaterMark: 1 << 20 });
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { FOOTER_MAX, type Footer, parseFooter } from '../../estargz/footer.ts';
 import { inflateMember } from '../../estargz/member.ts';
-import { readTocMember } from '../../estargz/toc.ts';
+import { readTocMember } from '../../estargz/testing/whole-toc.ts';
 import { type Digest, digestOf } from '../../registry/digest.ts';
 
 export interface JsonEntry {

@@ -25,7 +25,7 @@ export interface TestFace extends Face {
   refuses: Digest | undefined;
 }
 
-export function testFace(): TestFace {
+function testFace(): TestFace {
   const face: TestFace = {
     kind: 'fuse',
     attached: new Map(),

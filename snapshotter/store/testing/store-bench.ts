@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { readTocMember } from '../../estargz/toc.ts';
+import { readTocMember } from '../../estargz/testing/whole-toc.ts';
 import { digestOf } from '../../registry/digest.ts';
 import type { WindowPolicy } from '../fetch-window.ts';
 import type { LayerMeta } from '../layer-directory.ts';

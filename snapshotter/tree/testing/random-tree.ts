@@ -35,7 +35,7 @@ const nameArbitrary = fc
 
 const xattrValue = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes));
 
-export const attributesArbitrary: fc.Arbitrary<Attributes> = fc.record({
+const attributesArbitrary: fc.Arbitrary<Attributes> = fc.record({
   mode: fc.nat(0o7777),
   uid: fc.nat(70_000),
   gid: fc.nat(70_000),
