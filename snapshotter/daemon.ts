@@ -114,6 +114,8 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
       await listenOnSocket(criServer, ownPath);
     }
   }
+  const { readHits } = face;
+  if (readHits !== undefined) metrics?.observeReadHits(readHits);
   const metricsPort = await metrics?.listen(config.metrics_address, layers);
   await listenOnSocket(server, address);
   // Not at once: what is compiled by then includes the path of a mount, which the next start has ready then.

@@ -18,6 +18,7 @@ test(
   limit,
   async (t) => {
     const { prometheus } = await serve(t, { mountedCount: 0, debugLayers: () => [] });
+    prometheus.observeReadHits(() => 0);
     const served = (await prometheus.registry.getMetricsAsArray())
       .filter(({ name }) => name.startsWith('stargz_'))
       .map((metric) => {
@@ -45,11 +46,14 @@ test('mounts, fallbacks, calls and fetches are counted where they belong', limit
   prometheus.fetch.bytesFetched('demand', 100);
   prometheus.fetch.ensured('demand', 'hit');
   prometheus.fetch.demandWaited(40);
+  let hits = 6;
+  prometheus.observeReadHits(() => ++hits);
   const response = await get('/metrics');
   assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
   const lines = (await response.text()).split('\n');
   for (const line of [
     'stargz_layers_mounted 2',
+    'stargz_fuse_read_hits_total 7',
     'stargz_lazy_mount_seconds_bucket{le="0.1"} 0',
     'stargz_lazy_mount_seconds_bucket{le="0.3"} 1',
     'stargz_fallbacks_total{reason="not-lazy"} 1',

@@ -73,6 +73,19 @@ export class Prometheus implements DaemonMetrics {
     this.#calls.observe({ method, code }, durationMs / 1000);
   }
 
+  /** `readHits` counts them so far. */
+  observeReadHits(readHits: () => number): void {
+    new Counter({
+      name: 'stargz_fuse_read_hits_total',
+      help: 'Reads that the FUSE thread answered with content that was here',
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.inc(readHits());
+      },
+    });
+  }
+
   /** Serves /metrics and /debug/layers. Returns the port (the configured one, or the one the system chose for 0). */
   async listen(address: string, layers: ObservedLayers): Promise<number> {
     const found = parseListenAddress(address);

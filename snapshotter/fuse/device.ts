@@ -31,9 +31,9 @@ export function openFuseDevice(mountpoint: string): number {
  * Mounts the connection read-only. That is also what keeps a read from making the kernel forget the inode's atime, and
  * ask for the attributes of every file again.
  */
-export async function mountFuse(fuseFd: number, mountpoint: string, allowOther: boolean): Promise<void> {
-  const data = [`fd=${fuseFd}`, 'rootmode=40000', 'user_id=0', 'group_id=0', 'default_permissions'];
-  if (allowOther) data.push('allow_other');
+export async function mountFuse(fuseFd: number, mountpoint: string): Promise<void> {
+  // allow_other: containers run as other users.
+  const data = [`fd=${fuseFd}`, 'rootmode=40000', 'user_id=0', 'group_id=0', 'default_permissions', 'allow_other'];
   try {
     await mountFilesystem('stargz', mountpoint, filesystemType, MS_RDONLY | MS_NOATIME, data.join(','));
   } catch (error) {

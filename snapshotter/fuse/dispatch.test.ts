@@ -154,12 +154,14 @@ test('READ of a chunk that is not there gets no reply but is handed on with its 
 test('a data file that ends too soon is an error, never zeros', () => {
   const { ask, layer, input, output, slot } = setUp();
   layer.fill();
-  const short = new Dispatcher(
-    input,
-    output,
-    { pread: () => 1, miss() {}, firstRead() {}, interrupt() {}, negotiated() {} },
-    { readdirPlus: 'always' },
-  );
+  const short = new Dispatcher(input, output, {
+    pread: () => 1,
+    hit() {},
+    miss() {},
+    firstRead() {},
+    interrupt() {},
+    negotiated() {},
+  });
   short.addLayer({ slot, table: layer.table, present: layer.bits, dataFd: layer.dataFd, seen: undefined });
   const length = short.handle(
     writeRequest(input, { opcode: opcode.READ, slot, inode: layer.inodeOf('etc/shadow'), body: readBody(0, 4096) }),
@@ -180,13 +182,14 @@ test('a large READ goes straight from the data file where that is possible, and 
       sent.push([...range, output.readUInt32LE(0)]);
       return isPossible;
     },
+    hit() {},
     miss() {},
     firstRead() {},
     interrupt() {},
     negotiated() {},
   };
   layer.fill();
-  const dispatcher = new Dispatcher(input, output, effects, { readdirPlus: 'always' });
+  const dispatcher = new Dispatcher(input, output, effects);
   dispatcher.addLayer({ slot, table, present: layer.bits, dataFd: layer.dataFd, seen: undefined });
   const inode = layer.inodeOf('etc/passwd');
   const read = (sizeBytes: number) =>
@@ -198,7 +201,7 @@ test('a large READ goes straight from the data file where that is possible, and 
   assert.equal(sent.length, 2);
 });
 
-test('the first read of each file is reported once, with its chunk', () => {
+test('the first read of each file is reported once, and each that finds its content is a hit', () => {
   const { ask, layer, seen, slot } = setUp(3, true);
   layer.fill();
   const shadow = layer.inodeOf('etc/shadow');
@@ -210,9 +213,10 @@ test('the first read of each file is reported once, with its chunk', () => {
   ] as const)
     ask({ opcode: opcode.READ, inode, body: readBody(offset, 100) });
   assert.deepEqual(seen.firstReads, [
-    [slot, shadow, layer.table.firstChunk[shadow]! + 2],
-    [slot, passwd, layer.table.firstChunk[passwd]!],
+    [slot, shadow],
+    [slot, passwd],
   ]);
+  assert.equal(seen.hits, 3);
 });
 
 test('extended attributes: value, size, too small a buffer, absent, and the list', () => {

@@ -19,7 +19,7 @@ import {
   type Validity,
 } from './attributes.ts';
 import { encodeDirectory, encodeRootDirectory } from './directory.ts';
-import { answerInit, type Negotiated, type ReaddirPlus } from './init.ts';
+import { answerInit, type Negotiated } from './init.ts';
 import {
   encodeReplyHeader,
   errno,
@@ -59,7 +59,9 @@ export interface DispatchEffects {
   sendFromFile?(dataFd: number, sizeBytes: number, dataOffset: number): boolean;
   /** Bytes that are not there yet: somebody else replies to the request. */
   miss(miss: Miss): void;
-  firstRead(slot: number, inode: number, chunk: number): void;
+  firstRead(slot: number, inode: number): void;
+  /** A read whose content is here. */
+  hit(): void;
   /** The kernel stopped waiting for this request, perhaps. */
   interrupt(uniqueLow: number, uniqueHigh: number): void;
   negotiated(negotiated: Negotiated): void;
@@ -76,11 +78,6 @@ export interface Miss {
   readonly pid: number;
 }
 
-export interface DispatchOptions {
-  readonly readdirPlus: ReaddirPlus;
-  readonly validity?: Validity;
-}
-
 const noReply = 0;
 const longestNameBytes = 255;
 /** Below this, copying twice costs less than two more system calls. */
@@ -90,7 +87,6 @@ const leastSplicedBytes = 64 * 1024;
 export class Dispatcher {
   readonly #layers = new Map<number, LayerView>();
   readonly #effects: DispatchEffects;
-  readonly #readdirPlus: ReaddirPlus;
   readonly #validity: Validity;
   readonly #input: Buffer;
   readonly #in: DataView;
@@ -98,14 +94,13 @@ export class Dispatcher {
   readonly #out: DataView;
 
   /** Requests are read into `input` before `handle` is called; replies are left in `output`. */
-  constructor(input: Buffer, output: Buffer, effects: DispatchEffects, options: DispatchOptions) {
+  constructor(input: Buffer, output: Buffer, effects: DispatchEffects, validity = forever) {
     this.#input = input;
     this.#in = new DataView(input.buffer, input.byteOffset, input.length);
     this.#output = output;
     this.#out = new DataView(output.buffer, output.byteOffset, output.length);
     this.#effects = effects;
-    this.#readdirPlus = options.readdirPlus;
-    this.#validity = options.validity ?? forever;
+    this.#validity = validity;
   }
 
   addLayer(layer: LayerView): void {
@@ -241,7 +236,7 @@ export class Dispatcher {
     const asked = Math.min(this.#in.getUint32(readIn.size, true), this.#output.length - replyHeaderBytes);
     const sizeBytes = Math.min(asked, table.sizeBytes[inode]! - offset);
     if (sizeBytes <= 0 || table.chunkLength[inode] === 0) return this.#succeed(replyHeaderBytes);
-    if (layer.seen !== undefined) this.#noteFirstRead(layer, layer.seen, inode, offset);
+    if (layer.seen !== undefined) this.#noteFirstRead(layer, layer.seen, inode);
     const dataOffset = table.dataOffset[inode]! + offset;
     if (!isRangePresent(table, layer.present, dataOffset, sizeBytes)) {
       this.#effects.miss({
@@ -255,6 +250,7 @@ export class Dispatcher {
       });
       return noReply;
     }
+    this.#effects.hit();
     if (sizeBytes >= leastSplicedBytes && this.#effects.sendFromFile !== undefined) {
       this.#succeed(replyHeaderBytes + sizeBytes);
       if (this.#effects.sendFromFile(layer.dataFd, sizeBytes, dataOffset)) return noReply;
@@ -264,15 +260,9 @@ export class Dispatcher {
     return count === sizeBytes ? this.#succeed(replyHeaderBytes + sizeBytes) : this.#fail(errno.EIO);
   }
 
-  #noteFirstRead(layer: LayerView, seen: Int32Array, inode: number, offset: number): void {
+  #noteFirstRead(layer: LayerView, seen: Int32Array, inode: number): void {
     const bit = 1 << (inode & 31);
-    if ((Atomics.or(seen, inode >>> 5, bit) & bit) !== 0) return;
-    const { table } = layer;
-    const position = table.dataOffset[inode]! + offset;
-    let chunk = table.firstChunk[inode]!;
-    const last = chunk + table.chunkLength[inode]! - 1;
-    while (chunk < last && table.chunkDataOffset[chunk + 1]! <= position) chunk++;
-    this.#effects.firstRead(layer.slot, inode, chunk);
+    if ((Atomics.or(seen, inode >>> 5, bit) & bit) === 0) this.#effects.firstRead(layer.slot, inode);
   }
 
   #readdir(slot: number, inode: number, length: number, plus: Validity | undefined): number {
@@ -342,7 +332,7 @@ export class Dispatcher {
 
   #init(length: number): number {
     if (length < requestHeaderBytes + 16) return this.#fail(errno.EPROTO);
-    const answer = answerInit(this.#in, this.#out, this.#readdirPlus);
+    const answer = answerInit(this.#in, this.#out);
     if (answer === undefined) return this.#fail(errno.EPROTO);
     if (answer.negotiated !== undefined) this.#effects.negotiated(answer.negotiated);
     return this.#succeed(answer.sizeBytes);

@@ -16,7 +16,7 @@ const linux618 = Buffer.from(
 
 test('an INIT of Linux 6.18 is answered with the flags both sides can do and 1 MiB reads', () => {
   const output = Buffer.alloc(256, 0xff);
-  const answer = answerInit(viewOf(linux618), viewOf(output), 'always');
+  const answer = answerInit(viewOf(linux618), viewOf(output));
   assert.equal(answer?.sizeBytes, 80);
   const view = viewOf(output);
   assert.equal(view.getUint32(16, true), 7);
@@ -33,40 +33,35 @@ test('an INIT of Linux 6.18 is answered with the flags both sides can do and 1 M
 });
 
 test('what the kernel can do unasked is remembered: open without a handle, and resending', () => {
-  const answer = answerInit(viewOf(linux618), viewOf(Buffer.alloc(256)), 'never');
+  const answer = answerInit(viewOf(linux618), viewOf(Buffer.alloc(256)));
   const flags = answer?.negotiated?.flags ?? 0;
   assert.ok(hasFlag(flags, initFlag.NO_OPEN_SUPPORT));
   assert.ok(hasFlag(flags, initFlag.NO_OPENDIR_SUPPORT));
   assert.ok(hasFlag(flags, initFlag.HAS_RESEND));
-  assert.ok(!hasFlag(flags, initFlag.DO_READDIRPLUS));
 });
 
 test('a flag that the kernel does not offer is not answered, and without INIT_EXT flags2 is not read', () => {
   const input = encodeInitRequest(7, 31, initFlag.ASYNC_READ + initFlag.ALLOW_IDMAP);
   const output = Buffer.alloc(256);
-  const answer = answerInit(viewOf(input), viewOf(output), 'auto');
+  const answer = answerInit(viewOf(input), viewOf(output));
   assert.deepEqual(answer?.negotiated, { minor: 31, flags: initFlag.ASYNC_READ });
   assert.equal(output.readUInt32LE(replyHeaderBytes + 12), initFlag.ASYNC_READ);
   assert.equal(output.readUInt16LE(replyHeaderBytes + 28), 0, 'no MAX_PAGES, no max_pages');
 });
 
-test('READDIRPLUS is asked for always, when the kernel thinks it pays, or never', () => {
+test('READDIRPLUS is asked for always, not only when the kernel thinks it pays', () => {
   const input = encodeInitRequest(7, 42, initFlag.DO_READDIRPLUS + initFlag.READDIRPLUS_AUTO);
-  const flagsFor = (mode: 'always' | 'auto' | 'never') => {
-    return answerInit(viewOf(input), viewOf(Buffer.alloc(256)), mode)?.negotiated?.flags;
-  };
-  assert.equal(flagsFor('always'), initFlag.DO_READDIRPLUS);
-  assert.equal(flagsFor('auto'), initFlag.DO_READDIRPLUS + initFlag.READDIRPLUS_AUTO);
-  assert.equal(flagsFor('never'), 0);
+  const answer = answerInit(viewOf(input), viewOf(Buffer.alloc(256)));
+  assert.equal(answer?.negotiated?.flags, initFlag.DO_READDIRPLUS);
 });
 
 test('a newer major version is told ours, and an older protocol is refused', () => {
   const output = Buffer.alloc(256);
-  assert.deepEqual(answerInit(viewOf(encodeInitRequest(8, 0, 0)), viewOf(output), 'always'), {
+  assert.deepEqual(answerInit(viewOf(encodeInitRequest(8, 0, 0)), viewOf(output)), {
     sizeBytes: 80,
     negotiated: undefined,
   });
   assert.equal(output.readUInt32LE(16), 7);
-  assert.equal(answerInit(viewOf(encodeInitRequest(7, 22, 0)), viewOf(output), 'always'), undefined);
-  assert.equal(answerInit(viewOf(encodeInitRequest(6, 40, 0)), viewOf(output), 'always'), undefined);
+  assert.equal(answerInit(viewOf(encodeInitRequest(7, 22, 0)), viewOf(output)), undefined);
+  assert.equal(answerInit(viewOf(encodeInitRequest(6, 40, 0)), viewOf(output)), undefined);
 });

@@ -48,8 +48,6 @@ export const initFlag = {
   ALLOW_IDMAP: 2 ** 40,
 } as const;
 
-export type ReaddirPlus = 'always' | 'auto' | 'never';
-
 /** What both sides agreed on. Plain data: a restarted daemon takes it over with the descriptor, for INIT comes only once. */
 export interface Negotiated {
   readonly minor: number;
@@ -72,6 +70,7 @@ const maxBackground = 1024;
 const wanted =
   initFlag.ASYNC_READ +
   initFlag.EXPORT_SUPPORT +
+  initFlag.DO_READDIRPLUS +
   initFlag.ASYNC_DIO +
   initFlag.PARALLEL_DIROPS +
   initFlag.POSIX_ACL +
@@ -91,7 +90,7 @@ export interface InitAnswer {
 }
 
 /** Fills the body of the reply to a whole INIT request; undefined if the kernel's protocol is too old. */
-export function answerInit(input: DataView, output: DataView, readdirPlus: ReaddirPlus): InitAnswer | undefined {
+export function answerInit(input: DataView, output: DataView): InitAnswer | undefined {
   const major = input.getUint32(initIn.major, true);
   const minor = input.getUint32(initIn.minor, true);
   if (major < majorVersion || (major === majorVersion && minor < oldestMinorVersion)) return undefined;
@@ -103,7 +102,7 @@ export function answerInit(input: DataView, output: DataView, readdirPlus: Readd
   const offered = offeredFlags(input);
   let flags = 0;
   for (let bit = 1; bit <= initFlag.ALLOW_IDMAP; bit *= 2)
-    if (hasFlag(offered, bit) && (hasFlag(wanted, bit) || isReaddirPlusWanted(bit, readdirPlus))) flags += bit;
+    if (hasFlag(offered, bit) && hasFlag(wanted, bit)) flags += bit;
 
   output.setUint32(initOut.maxReadahead, maxReadBytes, true);
   output.setUint32(initOut.flags, flags % 2 ** 32, true);
@@ -127,11 +126,6 @@ export function hasFlag(flags: number, flag: number): boolean {
 function offeredFlags(input: DataView): number {
   const low = input.getUint32(initIn.flags, true);
   return hasFlag(low, initFlag.INIT_EXT) ? getUint64(input, initIn.flags) : low;
-}
-
-function isReaddirPlusWanted(bit: number, readdirPlus: ReaddirPlus): boolean {
-  if (bit === initFlag.DO_READDIRPLUS) return readdirPlus !== 'never';
-  return bit === initFlag.READDIRPLUS_AUTO && readdirPlus === 'auto';
 }
 
 /** An INIT request as the kernel would send it: for tests and for the micro-benchmark. */

@@ -1,6 +1,6 @@
 import type { Validity } from './attributes.ts';
 import type { Miss } from './dispatch.ts';
-import type { Negotiated, ReaddirPlus } from './init.ts';
+import type { Negotiated } from './init.ts';
 
 /** What the main thread starts a worker with. */
 export interface WorkerData {
@@ -8,7 +8,6 @@ export interface WorkerData {
   readonly wakeFd: number;
   /** Int32: see `control`. */
   readonly control: SharedArrayBuffer;
-  readonly readdirPlus: ReaddirPlus;
   readonly validity: Validity;
   readonly spliceReplies: boolean;
 }
@@ -19,7 +18,9 @@ export const control = {
   posted: 0,
   /** 1: leave. */
   stopping: 1,
-  words: 2,
+  /** Reads answered with what was there; wraps at 2^32. */
+  hits: 2,
+  words: 3,
 } as const;
 
 export type MessageToWorker =
@@ -37,7 +38,7 @@ export type MessageToWorker =
 export type MessageFromWorker =
   | { readonly kind: 'miss'; readonly miss: Miss }
   | { readonly kind: 'interrupt'; readonly uniqueLow: number; readonly uniqueHigh: number }
-  | { readonly kind: 'first-read'; readonly slot: number; readonly inode: number; readonly chunk: number }
+  | { readonly kind: 'first-read'; readonly slot: number; readonly inode: number }
   | { readonly kind: 'negotiated'; readonly negotiated: Negotiated }
   | { readonly kind: 'removed'; readonly slot: number }
   /** A request this worker could not handle; it was answered with EIO. */

@@ -8,7 +8,7 @@ import { encodeReplyHeader, errno, replyHeaderBytes } from './wire.ts';
 export interface LayerReader {
   ensure(dataOffset: number, sizeBytes: number, signal: AbortSignal): Promise<void>;
   /** The first read of each inode, in order: what a recording of accesses wants. Costs nothing when absent. */
-  onFirstRead?(inode: number, chunk: number): void;
+  onFirstRead?(inode: number): void;
 }
 
 export interface PendingReadsOptions {
@@ -50,8 +50,8 @@ export class PendingReads {
   serve(miss: Miss, reader: LayerReader, dataFd: number): void {
     const key = keyOf(miss.uniqueLow, miss.uniqueHigh);
     const controller = new AbortController();
-    const late = new Error(`no data after ${this.#options.limitMs} ms`);
-    const timer = setTimeout(() => fail(late), this.#options.limitMs);
+    const { limitMs } = this.#options;
+    const timer = setTimeout(() => fail(new Error(`no data after ${limitMs} ms`)), limitMs);
     const forget = (): boolean => {
       if (this.#pending.get(key) !== pending) return false;
       this.#pending.delete(key);

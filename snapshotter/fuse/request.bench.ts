@@ -21,18 +21,14 @@ export function register(bench: Bench): () => void {
   const input = Buffer.alloc(8192);
   const output = Buffer.alloc(16 + (1 << 20));
   const body = output.subarray(16);
-  const dispatcher = new Dispatcher(
-    input,
-    output,
-    {
-      pread: (fd, _reply, sizeBytes, offset) => preadDescriptor(fd, body, sizeBytes, offset),
-      miss() {},
-      firstRead() {},
-      interrupt() {},
-      negotiated() {},
-    },
-    { readdirPlus: 'always' },
-  );
+  const dispatcher = new Dispatcher(input, output, {
+    pread: (fd, _reply, sizeBytes, offset) => preadDescriptor(fd, body, sizeBytes, offset),
+    hit() {},
+    miss() {},
+    firstRead() {},
+    interrupt() {},
+    negotiated() {},
+  });
   const slot = 1;
   dispatcher.addLayer({
     slot,

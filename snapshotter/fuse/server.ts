@@ -17,7 +17,7 @@ import {
 } from './device.ts';
 import type { Miss } from './dispatch.ts';
 import { FuseError } from './error.ts';
-import { hasFlag, initFlag, type Negotiated, type ReaddirPlus } from './init.ts';
+import { hasFlag, initFlag, type Negotiated } from './init.ts';
 import { control, type MessageFromWorker, type MessageToWorker, type WorkerData } from './message.ts';
 import { encodeInvalEntry, encodeInvalInode, encodeResend } from './notification.ts';
 import { type LayerReader, PendingReads } from './pending-reads.ts';
@@ -28,11 +28,8 @@ export type { LayerReader } from './pending-reads.ts';
 export interface FuseOptions {
   /** Threads that answer the kernel from shared memory. Default 1: a second one speeds up cold sequential reads only, for 21 MiB. */
   readonly workers?: number;
-  readonly readdirPlus?: ReaddirPlus;
   /** Default: for good, since layers never change. */
   readonly validity?: Partial<Validity>;
-  /** Processes of other users may use the mount, as containers do. Default true. */
-  readonly allowOther?: boolean;
   readonly readaheadKib?: number;
   /** Large reads are answered without copying them through this process. Default true. */
   readonly spliceReplies?: boolean;
@@ -80,6 +77,8 @@ export class FuseServer {
   readonly #pending: PendingReads;
   readonly #initialized = Promise.withResolvers<Negotiated>();
   #connection: FuseConnection | undefined;
+  #hits = 0;
+  #lastCounted = 0;
   #isReleasing = false;
   #closing: Promise<void> | undefined;
 
@@ -88,7 +87,7 @@ export class FuseServer {
     const mountpoint = await prepareMountpoint(path);
     const server = new FuseServer(openFuseDevice(mountpoint), mountpoint, options);
     try {
-      await mountFuse(server.#fuseFd, mountpoint, options.allowOther ?? true);
+      await mountFuse(server.#fuseFd, mountpoint);
       server.#startWorkers();
       const negotiated = await server.#waitForInit();
       const device = (await findMount(mountpoint))?.device;
@@ -132,6 +131,14 @@ export class FuseServer {
   get connection(): FuseConnection {
     if (this.#connection === undefined) throw new FuseError('init-failed', this.mountpoint, 'not initialized');
     return this.#connection;
+  }
+
+  /** Reads that found their content here, since the server began. The kernel's own page cache answers others unseen. */
+  get readHits(): number {
+    const counted = Atomics.load(this.#control, control.hits) >>> 0;
+    this.#hits += (counted - this.#lastCounted) >>> 0;
+    this.#lastCounted = counted;
+    return this.#hits;
   }
 
   /** Reads that wait for data now. */
@@ -213,7 +220,6 @@ export class FuseServer {
     const data = {
       fuseFd: this.#fuseFd,
       control: this.#control.buffer as SharedArrayBuffer,
-      readdirPlus: this.#options.readdirPlus ?? 'always',
       validity: { ...forever, ...this.#options.validity },
       spliceReplies: this.#options.spliceReplies ?? true,
     };
@@ -249,7 +255,7 @@ export class FuseServer {
         this.#pending.interrupt(message.uniqueLow, message.uniqueHigh);
         break;
       case 'first-read':
-        this.#layers.get(message.slot)?.reader.onFirstRead?.(message.inode, message.chunk);
+        this.#layers.get(message.slot)?.reader.onFirstRead?.(message.inode);
         break;
       case 'negotiated':
         this.#initialized.resolve(message.negotiated);

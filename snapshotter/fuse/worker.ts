@@ -26,7 +26,7 @@ const requestBytes = 128 * 1024;
 /** A bound, so that even a lost wake-up, or a process that just exits, waits no longer than this. */
 const pollLimitMs = 1000;
 
-const { fuseFd, wakeFd, control: shared, readdirPlus, validity, spliceReplies } = workerData as WorkerData;
+const { fuseFd, wakeFd, control: shared, validity, spliceReplies } = workerData as WorkerData;
 const port = parentPort!;
 const state = new Int32Array(shared);
 const input = Buffer.alloc(requestBytes);
@@ -47,11 +47,12 @@ const dispatcher = new Dispatcher(
             splicer.send(output, dataFd, sizeBytes, dataOffset),
         }),
     miss: (miss) => post({ kind: 'miss', miss }),
-    firstRead: (slot, inode, chunk) => post({ kind: 'first-read', slot, inode, chunk }),
+    firstRead: (slot, inode) => post({ kind: 'first-read', slot, inode }),
+    hit: () => void Atomics.add(state, control.hits, 1),
     interrupt: (uniqueLow, uniqueHigh) => post({ kind: 'interrupt', uniqueLow, uniqueHigh }),
     negotiated: (negotiated) => post({ kind: 'negotiated', negotiated }),
   },
-  { readdirPlus, validity },
+  validity,
 );
 
 let drained = 0;

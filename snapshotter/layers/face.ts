@@ -4,7 +4,7 @@ import type { LayerStore } from '../store/layer-store.ts';
 export interface LayerReader {
   ensure(dataOffset: number, sizeBytes: number, signal: AbortSignal): Promise<void>;
   /** The first read of each file, in order; left out unless accesses are recorded, since it costs a message each. */
-  onFirstRead?(inode: number, chunk: number): void;
+  onFirstRead?(inode: number): void;
 }
 
 /** A way to show layers to the kernel: FUSE, or EROFS with fanotify. */
@@ -14,6 +14,8 @@ export interface Face {
   attach(store: LayerStore, reader: LayerReader): Promise<string>;
   /** When it resolves nothing touches the store's descriptor any more. Rejects, and leaves it attached, if it is in use. */
   detach(store: LayerStore): Promise<void>;
+  /** Reads of present content that this process answered so far; left out where the kernel answers them itself. */
+  readHits?(): number;
   /** Every chunk is there: a face that guards holes need not any longer. */
   completed?(store: LayerStore): void;
   /** After a daemon before this one left its mounts: all its layers are attached again, serve what waits. */

@@ -23,6 +23,7 @@ export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBo
       await server.removeLayer(record.slot);
       book.delete(digest);
     },
+    readHits: () => server.readHits,
     resume: () => server.resume(),
     release: () => server.release(),
     close: () => server.close().then(() => true),

@@ -175,7 +175,7 @@ test('first reads are recorded in order, as the converter wants them', limit, as
   const layers = manager({ recordAccesses: file });
   await layers.mount(requestFor(blob), signal);
   const { store, reader } = face.attached.get(blob.digest)!;
-  for (const name of ['dir1/f0004', 'dir0/f0000']) reader.onFirstRead!(findPath(store.table, name), 0);
+  for (const name of ['dir1/f0004', 'dir0/f0000']) reader.onFirstRead!(findPath(store.table, name));
   await layers.close();
   const lines = readFileSync(file, 'utf8')
     .trimEnd()

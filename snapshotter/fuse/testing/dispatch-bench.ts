@@ -41,6 +41,7 @@ export function setUp(slot = 3, isRecording = false, validity?: Validity) {
   const input = Buffer.alloc(8192);
   const output = Buffer.alloc(16 + 65536);
   const seen = {
+    hits: 0,
     misses: [] as Miss[],
     firstReads: [] as number[][],
     interrupts: [] as number[][],
@@ -51,12 +52,13 @@ export function setUp(slot = 3, isRecording = false, validity?: Validity) {
     output,
     {
       pread: (fd, reply, sizeBytes, offset) => preadDescriptor(fd, reply.subarray(16), sizeBytes, offset),
+      hit: () => void seen.hits++,
       miss: (miss) => seen.misses.push(miss),
       firstRead: (...read) => seen.firstReads.push(read),
       interrupt: (...unique) => seen.interrupts.push(unique),
       negotiated: (negotiated) => seen.negotiated.push(negotiated),
     },
-    { readdirPlus: 'always', ...(validity === undefined ? {} : { validity }) },
+    validity,
   );
   dispatcher.addLayer({
     slot,
