@@ -104,6 +104,7 @@ for (const mode of modes) {
     assert.equal(outcome.lazyLayers, mode === legacy ? 0 : 2);
     assert.equal(outcome.snapshotter, mode.snapshotter);
     assert.ok(mode === legacy ? outcome.mount === 'overlayfs' : outcome.mount !== 'overlayfs');
+    assert.equal(outcome.mountReason === undefined, mode === legacy);
     assert.equal(outcome.daemonCpuMs === undefined, mode === legacy);
     assert.equal(outcome.daemonRssPeakKib === undefined, mode === legacy);
     assert.ok(outcome.wireBytes! > 1000 && outcome.wireRequests! >= 3);

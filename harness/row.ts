@@ -18,6 +18,8 @@ export interface Observations {
   readonly snapshotter?: string | undefined;
   /** What served the layers: overlayfs, fuse, erofs. */
   readonly mount?: string | undefined;
+  /** Why the daemon mounts them that way: configured, or what its probe of the machine found. */
+  readonly mountReason?: string | undefined;
   /** Registry to client, over the link, from the start of the pull to readiness. */
   readonly wireBytes?: number | undefined;
   readonly wireRequests?: number | undefined;
@@ -76,6 +78,7 @@ export const columns: readonly Column[] = [
   { key: 'mode', name: 'mode', type: 'text' },
   { key: 'snapshotter', name: 'snapshotter', type: 'text' },
   { key: 'mount', name: 'mount', type: 'text' },
+  { key: 'mountReason', name: 'mount_reason', type: 'text' },
   { key: 'pullMs', name: 'pull_ms', type: 'number' },
   { key: 'createMs', name: 'create_ms', type: 'number' },
   { key: 'runMs', name: 'run_ms', type: 'number' },

@@ -16,6 +16,7 @@ import { pullByTransfer } from '../containerd/testing/transfer.ts';
 import { unmountUnder } from '../host/mounts.ts';
 import { findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { fillShell, pushImageOf } from '../images/tiny-image.ts';
+import { mountNames } from '../options.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';
 import { type SnapshotterDaemon, startDaemon } from '../snapshotter/daemon.ts';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
@@ -56,18 +57,21 @@ after(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
-/** CRI pulls by itself, and where it can, through the transfer service as well. */
+/** CRI pulls by itself, and where it can, through the transfer service as well; layers are mounted either way. */
 const settings = containerdVersions.flatMap((version) =>
-  (version.major === 2 ? [false, true] : [false]).map((pullsByTransfer) => ({
-    version,
-    pullsByTransfer,
-    title: `containerd ${version.line}${pullsByTransfer ? ', CRI through the transfer service' : ''}`,
-  })),
+  (version.major === 2 ? [false, true] : [false]).flatMap((pullsByTransfer) =>
+    mountNames.map((backend) => ({
+      version,
+      pullsByTransfer,
+      backend,
+      title: `containerd ${version.line}${pullsByTransfer ? ', CRI through the transfer service' : ''}, ${backend}`,
+    })),
+  ),
 );
 
 // At once: each spends much of its time waiting.
 describe('the snapshotter on each containerd', { concurrency: settings.length, timeout: 300_000 }, () => {
-  for (const [index, { version, pullsByTransfer, title }] of settings.entries()) {
+  for (const [index, { version, pullsByTransfer, backend, title }] of settings.entries()) {
     describe(title, { concurrency: 1, timeout: 240_000 }, () => {
       let directory: string;
       let gate: Gate;
@@ -106,7 +110,10 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
 
       /** Nothing is fetched that nobody reads. */
       async function startSnapshotter(signal: AbortSignal): Promise<void> {
-        const config = { noprefetch: true, no_background_fetch: true, metrics_address: '127.0.0.1:0' };
+        const config = {
+          ...{ noprefetch: true, no_background_fetch: true, metrics_address: '127.0.0.1:0' },
+          mount: { backend },
+        };
         const compileCache = join(scratch, 'compile-cache');
         daemon = await startDaemon({ directory: join(directory, 's'), config, compileCache }, signal);
       }
@@ -142,8 +149,14 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
       async function mountedLayers(): Promise<string[]> {
         const log = await readFile(join(directory, 's/snapshotter.log'), 'utf8');
         const port = [...log.matchAll(/"metricsPort":(\d+)/g)].at(-1)?.[1];
-        const layers = (await (await fetch(`http://127.0.0.1:${port}/debug/layers`)).json()) as { path: string }[];
-        for (const { path } of layers) assert.ok((await readdir(path)).length > 0);
+        const layers = (await (await fetch(`http://127.0.0.1:${port}/debug/layers`)).json()) as {
+          path: string;
+          face: string;
+        }[];
+        for (const { path, face } of layers) {
+          assert.equal(face, backend);
+          assert.ok((await readdir(path)).length > 0);
+        }
         return layers.map(({ path }) => path);
       }
 

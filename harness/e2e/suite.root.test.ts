@@ -12,7 +12,7 @@ import { type SnapshotterDaemon, startDaemon } from '../snapshotter/daemon.ts';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
 
 /**
- * The cases of snapshotter/service/suite.ts through each containerd: on its own overlayfs, which shows that the cases are
+ * The cases of snapshotter/service/testing/suite.ts through each containerd: on its own overlayfs, which shows that the cases are
  * right for it, and on our daemon. The tallest takes as long as all others together and asks nothing of containerd that
  * they do not: of overlayfs it is asked in snapshotter/service/suite.root.test.ts only.
  */

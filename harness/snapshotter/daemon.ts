@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'smol-toml';
@@ -19,6 +19,8 @@ export interface SnapshotterDaemon {
   /** Socket for containerd's proxy plugin. */
   readonly address: string;
   cost(): Promise<ProcessCost | undefined>;
+  /** Why it mounts layers the way it does, in its own words. */
+  mountReason(): Promise<string | undefined>;
   /** Its last words, if it has ended by itself. */
   explainEnd(): Promise<string | undefined>;
   /** Ends it in an orderly way: it takes its mounts down itself. */
@@ -36,6 +38,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   await mkdir(directory, { recursive: true });
   const address = join(directory, 'snapshotter.sock');
   const configPath = join(directory, 'config.toml');
+  const logPath = join(directory, 'snapshotter.log');
   await writeFile(configPath, stringify(config));
   const service = await Service.start({
     name: 'the snapshotter',
@@ -48,7 +51,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
       ...['--log-level', 'info'],
     ],
     env: { ...process.env, NODE_COMPILE_CACHE: options.compileCache },
-    logPath: join(directory, 'snapshotter.log'),
+    logPath,
   });
   const client = openClient('containerd.services.snapshots.v1.Snapshots', address);
   try {
@@ -62,10 +65,20 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   return {
     address,
     cost: () => service.cost(),
+    mountReason: () => readMountReason(logPath),
     explainEnd: () => service.explainEnd(),
     // SIGTERM would leave the mounts to a daemon that follows.
     stop: () => service.stop(stopGraceMs, 'SIGINT'),
   };
+}
+
+/** From the log line in which the daemon says what it chose, and why. */
+async function readMountReason(logPath: string): Promise<string | undefined> {
+  for (const line of (await readFile(logPath, 'utf8')).split('\n')) {
+    if (!line.includes('layers are shown through')) continue;
+    return (JSON.parse(line) as { readonly reason?: string }).reason;
+  }
+  return undefined;
 }
 
 async function listOnce(
