@@ -3,7 +3,6 @@ import { join, resolve } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { Config } from './config.ts';
 import { openFace } from './faces.ts';
-import { defaultLayerConfig } from './layers/layer-config.ts';
 import { LayerManager } from './layers/manager.ts';
 import type { Log } from './log.ts';
 import { type DaemonMetrics, noMetrics } from './metrics.ts';
@@ -67,7 +66,6 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
     face,
     scheduler,
     config: {
-      ...defaultLayerConfig,
       noprefetch: config.noprefetch,
       prefetchSizeBytes: config.prefetch_size,
       noBackgroundFetch: config.no_background_fetch,

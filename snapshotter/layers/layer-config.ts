@@ -17,15 +17,3 @@ export interface LayerConfig {
   /** Fetch one member at a time: for measuring what the adaptive window is worth. */
   readonly adaptiveFetch: boolean;
 }
-
-export const defaultLayerConfig: LayerConfig = {
-  noprefetch: false,
-  prefetchSizeBytes: 0,
-  noBackgroundFetch: false,
-  disableVerification: false,
-  allowNoVerification: false,
-  resolveTtlMs: 120_000,
-  cacheLimitBytes: 20 * 1024 ** 3,
-  opaqueXattr: 'trusted',
-  adaptiveFetch: true,
-};

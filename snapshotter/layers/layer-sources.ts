@@ -7,7 +7,7 @@ import { StoreError } from '../store/error.ts';
 import { adaptivePolicy, singlePolicy } from '../store/fetch-window.ts';
 import type { LayerMeta } from '../store/layer-directory.ts';
 import { LayerStore, type StoreContext } from '../store/layer-store.ts';
-import { type FetchMetrics, noFetchMetrics } from '../store/metrics.ts';
+import type { FetchMetrics } from '../store/metrics.ts';
 import type { FetchScheduler } from '../store/scheduler.ts';
 import type { BuiltTree } from '../tree/build.ts';
 import { type BuiltLayer, buildLayer } from './built-layer.ts';
@@ -25,7 +25,7 @@ export interface LayerSourcesOptions {
   readonly scheduler: FetchScheduler;
   readonly config: LayerConfig;
   readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
-  readonly metrics?: FetchMetrics;
+  readonly metrics: FetchMetrics;
 }
 
 /** Requests for siblings' TOCs at a time: at 30 ms of RTT one every 4 ms, as containerd asks for them. */
@@ -167,7 +167,7 @@ export class LayerSources {
       source,
       scheduler,
       link: scheduler.link(parseReference(request.reference).registry),
-      metrics: metrics ?? noFetchMetrics,
+      metrics,
       policy: config.adaptiveFetch ? adaptivePolicy : singlePolicy,
       onCheckpoint: this.#onGrowth,
     };

@@ -4,10 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { digestHex } from '../registry/digest.ts';
-import { FetchScheduler } from '../store/scheduler.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
-import { defaultLayerConfig } from './layer-config.ts';
-import { LayerManager } from './manager.ts';
 import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
@@ -151,15 +148,12 @@ test('a damaged store is made anew', limit, async (t) => {
 test('a store made unverified is not trusted by a verified mount that disagrees', limit, async (t) => {
   const honest = buildTestBlob(testFiles(10, 300));
   const forged = { ...buildTestBlob(testFiles(10, 300, 77)), digest: honest.digest };
-  const { manager, face, root } = await openBench(t, testRegistry([forged]));
+  const { manager, root } = await openBench(t, testRegistry([forged]));
   const careless = manager({ disableVerification: true });
   await careless.mount({ ...requestFor(honest) }, signal);
   await careless.close();
-  const log = { info: () => {}, warn: () => {} };
-  const options = { root, registry: testRegistry([honest]), face, scheduler: new FetchScheduler(), log };
-  const careful = new LayerManager({ ...options, config: defaultLayerConfig });
-  t.after(() => careful.close());
-  await careful.mount(requestFor(honest), signal);
+  const { manager: carefully, face } = await openBench(t, testRegistry([honest]), root);
+  await carefully().mount(requestFor(honest), signal);
   assert.equal(face.attached.get(honest.digest)!.store.meta.tocDigest, honest.tocDigest);
 });
 

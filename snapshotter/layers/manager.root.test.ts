@@ -7,11 +7,12 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { FuseServer } from '../fuse/server.ts';
 import { digestOf } from '../registry/digest.ts';
+import { noFetchMetrics } from '../store/metrics.ts';
 import { FetchScheduler } from '../store/scheduler.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
 import { createFuseFace } from './fuse-face.ts';
-import { defaultLayerConfig } from './layer-config.ts';
 import { LayerManager } from './manager.ts';
+import { defaultLayerConfig } from './testing/layer-config.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
 const run = promisify(execFile);
@@ -29,7 +30,8 @@ test('files of a mounted layer read as they were written, lazily, and fail rathe
   const scheduler = new FetchScheduler();
   const log = { info: () => {}, warn: () => {} };
   const config = { ...defaultLayerConfig, noBackgroundFetch: true };
-  const layers = new LayerManager({ root: join(root, 'layers'), registry, face, scheduler, config, log });
+  const metrics = noFetchMetrics;
+  const layers = new LayerManager({ root: join(root, 'layers'), registry, face, scheduler, config, log, metrics });
   t.after(async () => {
     await layers.close();
     await face.close();

@@ -20,7 +20,7 @@ import {
 } from './layer-directory.ts';
 import type { LinkEstimate } from './link-estimate.ts';
 import { chunksOf, firstMemberFrom, indexMembers, type MemberIndex } from './member-index.ts';
-import { type FetchMetrics, type FetchPriority, noFetchMetrics } from './metrics.ts';
+import type { FetchMetrics, FetchPriority } from './metrics.ts';
 import { allocatePresence, firstChunkFrom, isPresent, markPresent, markUsed } from './presence.ts';
 import { PresenceFile } from './presence-file.ts';
 import type { FetchScheduler } from './scheduler.ts';
@@ -30,7 +30,7 @@ export interface StoreContext {
   readonly source: BlobSource;
   readonly scheduler: FetchScheduler;
   readonly link: LinkEstimate;
-  readonly metrics?: FetchMetrics;
+  readonly metrics: FetchMetrics;
   readonly policy?: WindowPolicy;
   /** After this long without a new chunk, and after 30 s at most, what was stored is made to survive a power loss. */
   readonly checkpointMs?: number;
@@ -126,7 +126,7 @@ export class LayerStore {
     this.landmark = landmark;
     this.unverifiableChunkCount = tree.unverifiableChunkCount;
     this.#index = index;
-    this.#metrics = context.metrics ?? noFetchMetrics;
+    this.#metrics = context.metrics;
     this.#checkpointMs = context.checkpointMs ?? 5000;
     this.#onCheckpoint = context.onCheckpoint ?? (() => {});
     this.present = allocatePresence(table.chunkCount);

@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import type { BlobSource } from '../registry/blob.ts';
 import { singlePolicy } from './fetch-window.ts';
 import { LayerStore } from './layer-store.ts';
+import { noFetchMetrics } from './metrics.ts';
 import { FetchScheduler } from './scheduler.ts';
 import { buildTestBlob, pseudoRandomBytes, type TestBlob, type TestFile } from './testing/blob.ts';
 import { buildTestTable, layoutOf } from './testing/table.ts';
@@ -84,7 +85,7 @@ async function openStore(t: TestContext, blob: TestBlob, hasDigests: boolean) {
       toc: blob.bytes.subarray(footer.tocOffset, footer.tocEnd),
       tree,
     },
-    { source, scheduler, link: scheduler.link('test'), policy: singlePolicy },
+    { source, scheduler, link: scheduler.link('test'), policy: singlePolicy, metrics: noFetchMetrics },
   );
   t.after(async () => {
     await store.close();

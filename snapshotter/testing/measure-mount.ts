@@ -15,11 +15,12 @@ import { FuseServer } from '../fuse/server.ts';
 import { createErofsFace } from '../layers/erofs-face.ts';
 import type { Face } from '../layers/face.ts';
 import { createFuseFace } from '../layers/fuse-face.ts';
-import { defaultLayerConfig } from '../layers/layer-config.ts';
+import { defaultLayerConfig } from '../layers/testing/layer-config.ts';
 import { LayerManager } from '../layers/manager.ts';
 import { makeLargeToc } from '../layers/testing/large-toc.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { type Digest, digestOf } from '../registry/digest.ts';
+import { noFetchMetrics } from '../store/metrics.ts';
 import { FetchScheduler } from '../store/scheduler.ts';
 
 interface StoredToc {
@@ -58,6 +59,7 @@ async function mount(kind: Face['kind'], path: string, directory: string): Promi
     scheduler,
     config: { ...defaultLayerConfig, noBackgroundFetch: true },
     log,
+    metrics: noFetchMetrics,
   });
   try {
     const request = { reference: 'registry.test/large:1', digest, siblings: [digest], tocDigest, skipVerify: false };

@@ -5,13 +5,15 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Digest, digestHex } from '../../registry/digest.ts';
 import type { LayerStore } from '../../store/layer-store.ts';
+import { noFetchMetrics } from '../../store/metrics.ts';
 import { FetchScheduler } from '../../store/scheduler.ts';
 import type { TestFile } from '../../store/testing/blob.ts';
 import { findPath } from '../../tree/lookup.ts';
 import { LayerError, type LayerErrorReason } from '../error.ts';
 import type { Face, LayerReader } from '../face.ts';
-import { defaultLayerConfig, type LayerConfig } from '../layer-config.ts';
+import type { LayerConfig } from '../layer-config.ts';
 import { LayerManager } from '../manager.ts';
+import { defaultLayerConfig } from './layer-config.ts';
 import type { TestRegistry } from './registry.ts';
 
 export const limit = { timeout: 20_000 };
@@ -74,7 +76,15 @@ export async function openBench(t: TestContext, registry: TestRegistry, ownRoot?
         warn: (_: object, text: string) => void logged.push(text),
       };
       const merged = { ...defaultLayerConfig, noBackgroundFetch: true, ...config };
-      const manager = new LayerManager({ root, registry, face, scheduler, config: merged, log });
+      const manager = new LayerManager({
+        root,
+        registry,
+        face,
+        scheduler,
+        config: merged,
+        log,
+        metrics: noFetchMetrics,
+      });
       managers.push(manager);
       return manager;
     },

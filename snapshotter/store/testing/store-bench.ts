@@ -8,6 +8,7 @@ import { digestOf } from '../../registry/digest.ts';
 import type { WindowPolicy } from '../fetch-window.ts';
 import type { LayerMeta } from '../layer-directory.ts';
 import { LayerStore } from '../layer-store.ts';
+import { noFetchMetrics } from '../metrics.ts';
 import { FetchScheduler } from '../scheduler.ts';
 import { buildTestBlob, pseudoRandomBytes, type TestBlob, type TestBlobOptions, type TestFile } from './blob.ts';
 import { type MemorySource, memorySource } from './memory-source.ts';
@@ -56,6 +57,7 @@ export async function openBench(
     source,
     scheduler,
     link: scheduler.link('test'),
+    metrics: noFetchMetrics,
     ...(options.policy ? { policy: options.policy } : {}),
   };
   const build = async (toc: Uint8Array, meta: LayerMeta): Promise<typeof tree> => {
