@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { describeError } from '../log.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
 import { formatReference, parseReference, type Reference } from '../registry/reference.ts';
@@ -108,7 +109,7 @@ export class LayerSources {
         this.verify(request, store.meta.tocDigest, store.unverifiableChunkCount);
       } catch (error) {
         // Perhaps mounted unverified, from a registry that lied: what the label says decides, so fetch it anew.
-        log.warn({ digest: request.digest, error: String(error) }, 'cached layer not used');
+        log.warn({ digest: request.digest, error: describeError(error) }, 'cached layer not used');
         await store.close();
         return undefined;
       }
@@ -117,8 +118,7 @@ export class LayerSources {
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== 'damaged') throw error;
       const cause = error.cause as NodeJS.ErrnoException | undefined;
-      if (cause?.code !== 'ENOENT')
-        this.#options.log.warn({ error: `${error.message} (${cause?.message})` }, 'damaged layer store');
+      if (cause?.code !== 'ENOENT') this.#options.log.warn({ error: describeError(error) }, 'damaged layer store');
       return undefined;
     }
   }

@@ -160,6 +160,21 @@ test('noprefetch fetches nothing ahead, prefetch_size does where there is no lan
   assert.ok(store.presentChunks() < 40);
 });
 
+test('a prefetch that fails is logged with what the registry said', limit, async (t) => {
+  const blob = buildTestBlob(testFiles(40, 20_000), { prefetched: 30 });
+  const registry = testRegistry([blob]);
+  const { manager, warned } = await openBench(t, registry);
+  const source = registry.sources.get(blob.digest)!;
+  const gate = Promise.withResolvers<void>();
+  source.gate = gate.promise;
+  await manager().mount(requestFor(blob), signal);
+  source.failure = { error: new Error('HTTP 503') };
+  gate.resolve();
+  await until(() => warned.length > 0);
+  const error = `${blob.digest}: cannot fetch from the registry: HTTP 503`;
+  assert.deepEqual(warned, [{ digest: blob.digest, phase: 'prefetch', error }]);
+});
+
 test('the background fill completes a layer', limit, async (t) => {
   const blob = buildTestBlob(testFiles(100, 20_000));
   const { manager, face, logged } = await openBench(t, testRegistry([blob]));

@@ -1,4 +1,5 @@
 import { setTimeout as delay, setImmediate as yieldTurn } from 'node:timers/promises';
+import { describeError } from '../log.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { LayerStore } from '../store/layer-store.ts';
 import { type AccessRecord, createAccessRecord } from './access-record.ts';
@@ -51,7 +52,7 @@ export class LayerManager {
     if (config.recordAccesses !== undefined) {
       const file = config.recordAccesses;
       this.#record = createAccessRecord(file, (error) =>
-        log.warn({ file, error: String(error) }, 'accesses not recorded'),
+        log.warn({ file, error: describeError(error) }, 'accesses not recorded'),
       );
     }
   }
@@ -203,7 +204,8 @@ export class LayerManager {
         record: this.#record,
         noprefetch: config.noprefetch,
         noBackgroundFetch: config.noBackgroundFetch,
-        onFetchError: (phase, error) => log.warn({ digest, phase, error: String(error) }, 'fetching ahead failed'),
+        onFetchError: (phase, error) =>
+          log.warn({ digest, phase, error: describeError(error) }, 'fetching ahead failed'),
         onComplete: () => log.info({ digest }, 'layer complete'),
         makeRoom: () => this.#makeRoom(),
       });
@@ -298,7 +300,7 @@ export class LayerManager {
       .catch((error) => {
         // In use by something that is no snapshot of ours: it goes on being served, until that lets go of it.
         const { log, config } = this.#options;
-        log.warn({ digest, error: String(error) }, 'layer stays mounted');
+        log.warn({ digest, error: describeError(error) }, 'layer stays mounted');
         if (this.#closing !== undefined) return;
         this.#layers.set(digest, layer);
         this.#watchIdle(digest, layer, Math.max(config.resolveTtlMs, leastBusyTtlMs));
@@ -347,7 +349,7 @@ export class LayerManager {
       const evicted = await evictLayers(root, limitBytes, isHeld);
       if (evicted.length > 0) log.info({ layers: evicted.length }, 'unused layers deleted');
     } catch (error) {
-      log.warn({ error: String(error) }, 'unused layers not deleted');
+      log.warn({ error: describeError(error) }, 'unused layers not deleted');
     }
   }
 

@@ -51,6 +51,8 @@ export interface ManagerBench {
   readonly root: string;
   readonly face: TestFace;
   readonly logged: string[];
+  /** What the warnings among them came with. */
+  readonly warned: object[];
   manager(config?: Partial<LayerConfig>): LayerManager;
 }
 
@@ -60,6 +62,7 @@ export async function openBench(t: TestContext, registry: TestRegistry, ownRoot?
   const managers: LayerManager[] = [];
   const face = testFace();
   const logged: string[] = [];
+  const warned: object[] = [];
   const scheduler = new FetchScheduler({ quietMs: 0 });
   t.after(async () => {
     for (const manager of managers) await manager.close();
@@ -70,10 +73,14 @@ export async function openBench(t: TestContext, registry: TestRegistry, ownRoot?
     root,
     face,
     logged,
+    warned,
     manager(config = {}) {
       const log = {
         info: (_: object, text: string) => void logged.push(text),
-        warn: (_: object, text: string) => void logged.push(text),
+        warn(fields: object, text: string) {
+          logged.push(text);
+          warned.push(fields);
+        },
       };
       const merged = { ...defaultLayerConfig, noBackgroundFetch: true, ...config };
       const manager = new LayerManager({
