@@ -115,3 +115,19 @@ async function keeperPid(root: string): Promise<number> {
   keeper.release();
   return keeper.pid;
 }
+
+test('a keeper that is stopped keeps a daemon from starting beside it, not for ever', {
+  timeout: 30_000,
+}, async (t) => {
+  const { root, file } = prepare(t);
+  await kill(await startGuard(t, root, file, 'found', 'ignore', '30000'));
+  const found = await findKeeper(root);
+  const { pid } = found!.keeper;
+  for (const fd of Object.values(found!.held)) if (fd !== undefined) closeSync(fd);
+  process.kill(pid, 'SIGSTOP');
+  t.after(() => existsSync(`/proc/${pid}`) && process.kill(pid, 'SIGKILL'));
+  await assert.rejects(findKeeper(root), { message: /keeper.*does not answer; continue it .* or end it/ });
+  // It waits for the one daemon that it knows of; that one may be told the same.
+  await found!.keeper.dismiss();
+  process.kill(pid, 'SIGCONT');
+});

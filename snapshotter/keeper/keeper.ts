@@ -13,6 +13,8 @@ export interface HeldDescriptors {
 }
 
 const startLimitMs = 10_000;
+/** It answers at once, unless it is stopped. */
+const answerLimitMs = 5000;
 const nodeOptions = ['--max-old-space-size=32', '--max-semi-space-size=1', '--v8-pool-size=1'];
 
 /** This daemon's connection to the keeper that holds its descriptors as well (process.ts). */
@@ -32,12 +34,13 @@ export class Keeper {
     return this.#socket.closed ? Promise.resolve() : once(this.#socket, 'close');
   }
 
-  /** Nothing is mounted any more: the keeper leaves. */
+  /** Nothing is mounted any more: the keeper leaves. One that does not answer is left alone. */
   async dismiss(): Promise<void> {
     const gone = this.gone;
     this.#socket.ref();
     this.#tell({ kind: 'dismiss' });
-    await gone;
+    await Promise.race([gone, delay(answerLimitMs, undefined, { ref: false })]);
+    this.#socket.destroy();
   }
 
   /** Left alone, it stays as long as one of these EROFS superblocks lives. Tell it before a mount is handed out. */
@@ -83,7 +86,10 @@ export async function startKeeper(root: string, held: HeldDescriptors, graceMs: 
   }
 }
 
-/** The keeper a daemon before this one left behind, and copies of what it holds; undefined where there is none. */
+/**
+ * The keeper a daemon before this one left behind, and copies of what it holds; undefined where there is none. Rejects
+ * where one holds on and does not answer: what it guards cannot be taken over, and must not be mounted again beside it.
+ */
 export async function findKeeper(root: string): Promise<{ keeper: Keeper; held: HeldDescriptors } | undefined> {
   const found = await greet(root);
   if (found === undefined) return undefined;
@@ -98,16 +104,27 @@ export async function findKeeper(root: string): Promise<{ keeper: Keeper; held: 
 }
 
 async function greet(root: string): Promise<{ hello: FromKeeper; socket: Socket } | undefined> {
-  const socket = connect(join(root, socketName));
+  const path = join(root, socketName);
+  const socket = connect(path);
+  let isSilent = false;
+  socket.setTimeout(answerLimitMs, () => {
+    isSilent = true;
+    socket.destroy();
+  });
   try {
     let text = '';
     for await (const piece of socket.iterator({ destroyOnReturn: false })) {
       text += String(piece);
-      if (text.endsWith('\n')) return { hello: JSON.parse(text) as FromKeeper, socket };
+      if (!text.endsWith('\n')) continue;
+      socket.setTimeout(0);
+      return { hello: JSON.parse(text) as FromKeeper, socket };
     }
   } catch {
     // Nobody listens there.
   }
   socket.destroy();
-  return undefined;
+  if (!isSilent) return undefined;
+  throw new Error(
+    `take over mounts: the process that listens on ${path} does not answer; continue it (kill -CONT) or end it, and start again`,
+  );
 }
