@@ -50,10 +50,3 @@ function reasonOf(error: unknown): LayerErrorReason {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EROFS' ? 'disk' : 'unreachable';
 }
-
-/** The disk has no room left, or the quota. */
-export function isDiskFull(error: unknown): boolean {
-  if (!(error instanceof StoreError) || error.code !== 'disk') return false;
-  const code = (error.cause as NodeJS.ErrnoException | undefined)?.code;
-  return code === 'ENOSPC' || code === 'EDQUOT';
-}

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { digestHex } from '../registry/digest.ts';
+import { isDiskFull } from '../store/error.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
-import { isDiskFull } from './error.ts';
 import { openSlotBook, readSlotBook } from './slot-book.ts';
 import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
@@ -62,7 +62,7 @@ test('with nothing to spare reads fail, keep what is there, and go on when there
   layers.acquire(blob.digest);
   assert.ok((await readThrough(face, blob.digest, files[0]!)).equals(files[0]!.content));
   fill(root);
-  await assert.rejects(readThrough(face, blob.digest, files[19]!), { code: 'disk' });
+  await assert.rejects(readThrough(face, blob.digest, files[19]!), { code: 'disk', message: /free space/ });
   assert.ok((await readThrough(face, blob.digest, files[0]!)).equals(files[0]!.content));
   await assert.rejects(layers.mount(requestFor(other), signal), refusedFor('disk'));
   rmSync(join(root, 'ballast'));

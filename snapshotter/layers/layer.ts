@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDiskFull } from '../store/error.ts';
 import type { LayerStore } from '../store/layer-store.ts';
 import { pathOf, ROOT_INODE } from '../tree/lookup.ts';
 import type { AccessRecord } from './access-record.ts';
-import { isDiskFull } from './error.ts';
 import type { Face, LayerReader } from './face.ts';
 
 export interface LayerOptions {

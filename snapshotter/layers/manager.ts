@@ -1,9 +1,10 @@
 import { setTimeout as delay, setImmediate as yieldTurn } from 'node:timers/promises';
 import { describeError } from '../log.ts';
 import type { Digest } from '../registry/digest.ts';
+import { isDiskFull } from '../store/error.ts';
 import type { LayerStore } from '../store/layer-store.ts';
 import { type AccessRecord, createAccessRecord } from './access-record.ts';
-import { asLayerError, isDiskFull, LayerError } from './error.ts';
+import { asLayerError, LayerError } from './error.ts';
 import { evictLayers, reclaimLeaks } from './eviction.ts';
 import type { Face } from './face.ts';
 import { Layer } from './layer.ts';

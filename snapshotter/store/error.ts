@@ -3,7 +3,7 @@ export type StoreErrorCode =
   | 'corrupt'
   /** A range of the blob could not be fetched; `cause` says why. A later ensure tries again. */
   | 'fetch'
-  /** The local disk refused; `cause` is the system error (ENOSPC: free space under the daemon's root). */
+  /** The local disk refused; `cause` is the system error. */
   | 'disk'
   /** The store's directory is not one this version wrote, or is damaged. It is to be created again. */
   | 'damaged'
@@ -21,4 +21,23 @@ export class StoreError extends Error {
     this.code = code;
     this.subject = subject;
   }
+}
+
+export function diskError(subject: string, message: string, cause: unknown): StoreError {
+  return new StoreError(
+    'disk',
+    subject,
+    isFull(cause) ? `${message}: free space under the root directory` : message,
+    cause,
+  );
+}
+
+/** The disk has no room left, or the quota. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof StoreError && error.code === 'disk' && isFull(error.cause);
+}
+
+function isFull(cause: unknown): boolean {
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }

@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import type { Footer } from '../estargz/footer.ts';
 import { type Digest, digestHex, isDigest } from '../registry/digest.ts';
-import { StoreError } from './error.ts';
+import { diskError, StoreError } from './error.ts';
 
 /** What `meta.json` holds: everything needed to mount the layer again without the registry. */
 export interface LayerMeta {
@@ -65,12 +65,7 @@ export function createLayerDirectory(root: string, meta: LayerMeta, toc: Uint8Ar
     renameSync(temporary, directory);
   } catch (cause) {
     if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
-    throw new StoreError(
-      'disk',
-      directory,
-      'cannot create the layer store: free space under the root directory',
-      cause,
-    );
+    throw diskError(directory, 'cannot create the layer store', cause);
   }
   return directory;
 }

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { StoreError } from './error.ts';
+import { diskError, StoreError } from './error.ts';
 import { adaptivePolicy, singlePolicy } from './fetch-window.ts';
 import { createLinkEstimate } from './link-estimate.ts';
 import { isRangePresent } from './presence.ts';
@@ -250,6 +250,15 @@ test('a damaged store is refused, whatever was damaged', limit, async (t) => {
     damage(store.directory);
     await assert.rejects(reopen, (error) => error instanceof StoreError && error.code === 'damaged', what);
   }
+});
+
+test('only a full disk is answered with the advice to free space', limit, () => {
+  const refusal = (code: string): string =>
+    diskError('layer', 'cannot write', Object.assign(new Error(code), { code })).message;
+  assert.deepEqual(
+    ['EIO', 'EACCES', 'ENOSPC', 'EDQUOT'].map((code) => refusal(code).includes('free space')),
+    [false, false, true, true],
+  );
 });
 
 test('an unusable bitmap costs the cache, not the store', limit, async (t) => {

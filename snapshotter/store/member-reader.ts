@@ -3,7 +3,7 @@ import { FormatError } from '../estargz/error.ts';
 import { type Compression, inflateMember, isChunkIntact } from '../estargz/member.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import type { DiskReserve } from './disk-reserve.ts';
-import { StoreError } from './error.ts';
+import { diskError, StoreError } from './error.ts';
 import { chunksOf, inflatedSizeBytes, type MemberIndex } from './member-index.ts';
 import { isPresent } from './presence.ts';
 
@@ -89,11 +89,6 @@ export function writeData(target: ChunkTarget, bytes: Uint8Array, dataOffset: nu
     for (let done = 0; done < bytes.length; )
       done += writeSync(target.dataFd, bytes, done, bytes.length - done, dataOffset + done);
   } catch (cause) {
-    throw new StoreError(
-      'disk',
-      target.subject,
-      'cannot write to the layer store: free space under the root directory',
-      cause,
-    );
+    throw diskError(target.subject, 'cannot write to the layer store', cause);
   }
 }
