@@ -3,10 +3,12 @@
 import { promisify } from 'node:util';
 import { gzip, constants as zlibConstants, zstdCompress } from 'node:zlib';
 import { encodeFooter } from '../estargz/footer.ts';
+import { TOC_DIGEST_LABEL, TOC_NAME } from '../estargz/names.ts';
+import { encodeSkippableFrame, SKIPPABLE_HEADER_BYTES } from '../estargz/zstd-frame.ts';
 import { type Digest, digestOf } from '../registry/digest.ts';
+import { mediaTypes } from '../registry/manifest.ts';
 import type { MemberCodec } from './compress.ts';
 import { ConvertError } from './error.ts';
-import { tocName } from './order.ts';
 import { encodeFile, endOfArchive } from './tar-header.ts';
 import type { TocFields } from './toc-writer.ts';
 
@@ -35,7 +37,6 @@ export interface FormatTraits {
 
 /** The TOC is read whole before anything else: worth a harder look than file content. */
 const tocLevel = { gzip: 9, zstd: 12 };
-const zstdSkippableHeaderBytes = 8;
 
 export function traitsOf(format: LayerFormat): FormatTraits {
   switch (format) {
@@ -58,7 +59,7 @@ export function checkLevel(format: LayerFormat, level: number): void {
 
 function gzipTraits(kind: 'stargz' | 'estargz'): FormatTraits {
   return {
-    mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+    mediaType: mediaTypes.ociLayerGzip,
     landmark: true,
     endsTarBeforeToc: false,
     toc: { chunkDigests: kind === 'estargz', endOffsets: false },
@@ -66,7 +67,7 @@ function gzipTraits(kind: 'stargz' | 'estargz'): FormatTraits {
     maxLevel: 9,
     codec: 'gzip',
     trailer: async (toc, blobSizeBytes) => {
-      const tarBytes = Buffer.concat([encodeFile(tocName, toc), endOfArchive]);
+      const tarBytes = Buffer.concat([encodeFile(TOC_NAME, toc), endOfArchive]);
       const member = await promisify(gzip)(tarBytes, { level: tocLevel.gzip });
       return { tarBytes, bytes: Buffer.concat([member, encodeFooter(kind, blobSizeBytes)]), annotations: {} };
     },
@@ -75,7 +76,7 @@ function gzipTraits(kind: 'stargz' | 'estargz'): FormatTraits {
 }
 
 const zstdTraits: FormatTraits = {
-  mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
+  mediaType: mediaTypes.ociLayerZstd,
   landmark: true,
   endsTarBeforeToc: true,
   toc: { chunkDigests: true, endOffsets: true },
@@ -86,14 +87,11 @@ const zstdTraits: FormatTraits = {
     const compressed = await promisify(zstdCompress)(toc, {
       params: { [zlibConstants.ZSTD_c_compressionLevel]: tocLevel.zstd },
     });
-    const head = Buffer.alloc(zstdSkippableHeaderBytes);
-    head.write('502a4d18', 'hex');
-    head.writeUInt32LE(compressed.length, 4);
-    const tocOffset = blobSizeBytes + head.length;
+    const tocOffset = blobSizeBytes + SKIPPABLE_HEADER_BYTES;
     const sizes = { compressedSizeBytes: compressed.length, rawSizeBytes: toc.length };
     return {
       tarBytes: Buffer.alloc(0),
-      bytes: Buffer.concat([head, compressed, encodeFooter('zstd-chunked', tocOffset, sizes)]),
+      bytes: Buffer.concat([encodeSkippableFrame(compressed), encodeFooter('zstd-chunked', tocOffset, sizes)]),
       annotations: {
         'io.containers.zstd-chunked.manifest-checksum': digestOf(compressed),
         'io.containers.zstd-chunked.manifest-position': `${tocOffset}:${compressed.length}:${toc.length}:1`,
@@ -105,7 +103,7 @@ const zstdTraits: FormatTraits = {
 
 function lazyAnnotations(tocDigest: Digest, uncompressedSizeBytes: number): Record<string, string> {
   return {
-    'containerd.io/snapshot/stargz/toc.digest': tocDigest,
+    [TOC_DIGEST_LABEL]: tocDigest,
     'io.containers.estargz.uncompressed-size': String(uncompressedSizeBytes),
   };
 }

@@ -6,13 +6,14 @@
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK } from '../estargz/names.ts';
 import { type Digest, digestHex, digestOf } from '../registry/digest.ts';
 import { BlobFile } from './blob-file.ts';
 import { ConvertError } from './error.ts';
 import { checkLevel, type FormatTraits, type LayerFormat, traitsOf } from './format.ts';
 import { writeMembers } from './member-writer.ts';
 import type { PlannedFile } from './members.ts';
-import { type LayerOrder, noPrefetchLandmark, orderEntries, prefetchLandmark } from './order.ts';
+import { type LayerOrder, orderEntries } from './order.ts';
 import { type Spool, spoolLayer, windowedReader } from './spool.ts';
 import { scanTar, type TarEntry } from './tar.ts';
 import { encodeFileHeader, endOfArchive } from './tar-header.ts';
@@ -142,7 +143,7 @@ async function writeLayer(
 
 function planFiles({ first, rest }: LayerOrder, landmark: boolean): PlannedFile[] {
   const plain = (entry: TarEntry): PlannedFile => ({ entry });
-  const name = first.length > 0 ? prefetchLandmark : noPrefetchLandmark;
+  const name = first.length > 0 ? PREFETCH_LANDMARK : NO_PREFETCH_LANDMARK;
   return [...first.map(plain), ...(landmark ? [landmarkFile(name)] : []), ...rest.map(plain)];
 }
 

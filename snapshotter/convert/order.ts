@@ -3,12 +3,11 @@
  * read first comes first, each file behind its parent directories and its hard link's target, then a landmark, then the
  * rest as it was.
  */
+import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME } from '../estargz/names.ts';
 import { normaliseName, printable, type TarEntry } from './tar.ts';
 import { unsupported } from './tar-fields.ts';
 
-export const prefetchLandmark = '.prefetch.landmark';
-export const noPrefetchLandmark = '.no.prefetch.landmark';
-export const tocName = 'stargz.index.json';
+const ownNames: readonly string[] = [PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK, TOC_NAME];
 
 export interface LayerOrder {
   readonly first: readonly TarEntry[];
@@ -46,7 +45,7 @@ function lastByName(entries: Iterable<TarEntry>): Map<string, TarEntry> {
   const byName = new Map<string, TarEntry>();
   const linkTargets = new Map<string, TarEntry>();
   for (const entry of entries) {
-    if (entry.name === prefetchLandmark || entry.name === noPrefetchLandmark || entry.name === tocName) continue;
+    if (ownNames.includes(entry.name)) continue;
     const earlier = byName.get(entry.name);
     if (earlier !== undefined && earlier.type !== 'dir') {
       // A link made before its target's name was used again keeps the first file, which no TOC could then name.

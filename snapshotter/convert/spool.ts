@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { isSkippableMagic, ZSTD_FRAME_MAGIC } from '../estargz/zstd-frame.ts';
 import { ConvertError } from './error.ts';
 import type { ReadAt } from './tar.ts';
 import { malformed } from './tar-fields.ts';
@@ -115,8 +116,8 @@ async function detectCompression(
 
 function compressionOf(head: Buffer): LayerCompression {
   if (head.length >= 2 && head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
-  if (head.length >= 4 && (head.readUInt32LE(0) === 0xfd2fb528 || head.readUInt32LE(0) >>> 4 === 0x184d2a5))
-    return 'zstd';
+  const magic = head.length >= 4 ? head.readUInt32LE(0) : 0;
+  if (magic === ZSTD_FRAME_MAGIC || isSkippableMagic(magic)) return 'zstd';
   const magics: [string, string][] = [
     ['425a68', 'bzip2'],
     ['fd377a58', 'xz'],

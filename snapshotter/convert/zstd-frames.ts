@@ -3,9 +3,9 @@
  * end of a frame within one write, so every frame has to start a write of its own; skippable frames, which hold
  * zstd:chunked's TOC and footer, are left out.
  */
+import { isSkippableMagic, SKIPPABLE_HEADER_BYTES, ZSTD_FRAME_MAGIC } from '../estargz/zstd-frame.ts';
 import { malformed } from './tar-fields.ts';
 
-const frameMagic = 0xfd2fb528;
 const longestHeaderBytes = 18;
 
 type State = { kind: 'start' } | { kind: 'block' } | { kind: 'copy' | 'skip'; left: number; next: 'start' | 'block' };
@@ -67,12 +67,12 @@ interface FrameHeader {
 /** Undefined if more bytes are needed. */
 function readFrameHeader(bytes: Buffer, offset: number): FrameHeader | undefined {
   const available = bytes.length - offset;
-  if (available < 8) return undefined;
+  if (available < SKIPPABLE_HEADER_BYTES) return undefined;
   const magic = bytes.readUInt32LE(offset);
-  if (magic >>> 4 === 0x184d2a5) {
-    return { sizeBytes: 8 + bytes.readUInt32LE(offset + 4), skippable: true, checksum: false };
+  if (isSkippableMagic(magic)) {
+    return { sizeBytes: SKIPPABLE_HEADER_BYTES + bytes.readUInt32LE(offset + 4), skippable: true, checksum: false };
   }
-  if (magic !== frameMagic) throw malformed('its zstd stream has something else between frames');
+  if (magic !== ZSTD_FRAME_MAGIC) throw malformed('its zstd stream has something else between frames');
   const descriptor = bytes[offset + 4]!;
   const singleSegment = (descriptor & 0x20) !== 0;
   const dictionaryBytes = [0, 1, 2, 4][descriptor & 3]!;

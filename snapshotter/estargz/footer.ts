@@ -1,4 +1,5 @@
 import { FormatError } from './error.ts';
+import { encodeSkippableFrame, SKIPPABLE_HEADER_BYTES, SKIPPABLE_MAGIC } from './zstd-frame.ts';
 
 /**
  * Footers: the last bytes of a blob say where its TOC is.
@@ -34,10 +35,8 @@ const gzipTail = Buffer.from('010000ffff0000000000000000', 'hex');
 const estargzSubfield = Buffer.from('SG\x16\x00', 'latin1');
 const externalExtra = Buffer.from('SG\x11\x00STARGZEXTERNALTOC', 'latin1');
 const stargzMagic = Buffer.from('STARGZ', 'latin1');
-const skippableMagic = Buffer.from('502a4d18', 'hex');
 const zstdMagics = [Buffer.from('GnUlInUx', 'latin1'), Buffer.from('GNUlInUx', 'latin1')];
 const manifestTypeCrfs = 1;
-const skippableHeaderBytes = 8;
 
 /**
  * The footer in `tail`, the last bytes of a blob (FOOTER_MAX of them, or the whole blob if it is shorter). Undefined if
@@ -93,23 +92,23 @@ function gzipFooterBytes(extraBytes: number): number {
 }
 
 function parseZstdFooter(tail: Buffer, blobSizeBytes: number, footerSizeBytes: 40 | 64): Footer | undefined {
-  const frame = lastBytes(tail, skippableHeaderBytes + footerSizeBytes);
-  if (frame === undefined || !frame.subarray(0, 4).equals(skippableMagic)) return undefined;
+  const frame = lastBytes(tail, SKIPPABLE_HEADER_BYTES + footerSizeBytes);
+  if (frame === undefined || frame.readUInt32LE(0) !== SKIPPABLE_MAGIC) return undefined;
   if (frame.readUInt32LE(4) !== footerSizeBytes) return undefined;
   if (!zstdMagics.some((magic) => magic.equals(frame.subarray(-magic.length)))) return undefined;
-  const field = (index: number): number => Number(frame.readBigUInt64LE(skippableHeaderBytes + 8 * index));
+  const field = (index: number): number => Number(frame.readBigUInt64LE(SKIPPABLE_HEADER_BYTES + 8 * index));
   if (field(3) !== manifestTypeCrfs) {
     throw new FormatError('unsupported', `zstd:chunked footer has TOC type ${field(3)}; only type 1 is known`);
   }
   const tocOffset = field(0);
   const tocEnd = tocOffset + field(1);
   checkTocRange('zstd-chunked', tocOffset, tocEnd, blobSizeBytes - frame.length);
-  if (tocOffset < skippableHeaderBytes)
+  if (tocOffset < SKIPPABLE_HEADER_BYTES)
     throw new FormatError('footer', 'zstd:chunked TOC has no room for its frame header');
   return {
     kind: 'zstd-chunked',
     compression: 'zstd',
-    payloadEnd: tocOffset - skippableHeaderBytes,
+    payloadEnd: tocOffset - SKIPPABLE_HEADER_BYTES,
     tocOffset,
     tocEnd,
     tocRawSizeBytes: field(2),
@@ -161,10 +160,8 @@ function encodeGzipFooter(extra: Buffer): Buffer {
 }
 
 function encodeZstdFooter(fields: readonly number[]): Buffer {
-  const frame = Buffer.alloc(skippableHeaderBytes + 40);
-  skippableMagic.copy(frame);
-  frame.writeUInt32LE(40, 4);
-  fields.forEach((value, index) => void frame.writeBigUInt64LE(BigInt(value), skippableHeaderBytes + 8 * index));
-  zstdMagics[0]!.copy(frame, skippableHeaderBytes + 32);
-  return frame;
+  const footer = Buffer.alloc(40);
+  fields.forEach((value, index) => void footer.writeBigUInt64LE(BigInt(value), 8 * index));
+  zstdMagics[0]!.copy(footer, 32);
+  return encodeSkippableFrame(footer);
 }

@@ -3,6 +3,9 @@ import { FormatError } from './error.ts';
 
 export type Compression = 'gzip' | 'zstd';
 
+/** Deflate cannot do better: 258 bytes from 2 bits. */
+export const DEFLATE_RATIO_LIMIT = 1032;
+
 /**
  * zstd keeps as much of what it inflated as a frame's header asks for, 128 MiB where nobody objects, for each stream: a few
  * bytes of blob would fill the memory. 32 MiB is what containers/storage asks for at its best level.

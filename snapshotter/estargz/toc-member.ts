@@ -2,17 +2,14 @@ import { createHash } from 'node:crypto';
 import type { Digest } from '../registry/digest.ts';
 import { FormatError } from './error.ts';
 import type { Footer } from './footer.ts';
-import { type Inflater, openInflater } from './inflater.ts';
+import { DEFLATE_RATIO_LIMIT, type Inflater, openInflater } from './inflater.ts';
 import type { ByteSource } from './json-scanner.ts';
+import { TOC_NAME } from './names.ts';
 
 /** The largest TOC taken, inflated: about 1.7 million entries as the reference writes them. */
 const mostJsonBytes = 512 << 20;
 
-export const TOC_NAME = 'stargz.index.json';
-
 const tarBlockBytes = 512;
-/** Deflate cannot do better: 258 bytes from 2 bits. */
-const deflateRatioLimit = 1032;
 const paxHeaderLimitBytes = 1 << 20;
 
 /**
@@ -37,7 +34,7 @@ export class TocReader implements ByteSource {
     if (sizeBytes > mostJsonBytes) {
       throw new FormatError('limit', `a TOC of ${sizeBytes} bytes; at most ${mostJsonBytes} are taken`);
     }
-    if (footer.compression === 'gzip' && sizeBytes > bytes.length * deflateRatioLimit) {
+    if (footer.compression === 'gzip' && sizeBytes > bytes.length * DEFLATE_RATIO_LIMIT) {
       throw new FormatError(
         'toc',
         `${bytes.length} compressed bytes cannot hold the ${sizeBytes} its tar header promises`,

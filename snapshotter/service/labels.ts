@@ -1,3 +1,4 @@
+import { TOC_DIGEST_LABEL } from '../estargz/names.ts';
 import type { LayerRequest } from '../layers/layer-request.ts';
 import { isDigest } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
@@ -10,7 +11,6 @@ const criPrefix = 'containerd.io/snapshot/cri.';
 export const remoteLabel = 'containerd.io/snapshot/remote';
 export const remoteLabelValue = 'remote snapshot';
 
-const tocDigestLabel = 'containerd.io/snapshot/stargz/toc.digest';
 const urlsLabel = 'containerd.io/snapshot/remote/urls';
 
 /**
@@ -22,8 +22,8 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
     readSource(labels, `${criPrefix}image-ref`, `${criPrefix}layer-digest`, `${criPrefix}image-layers`) ??
     readSource(labels, `${stargzPrefix}reference`, `${stargzPrefix}digest`, `${stargzPrefix}layers`);
   if (source === undefined || typeof source === 'string') return source;
-  const tocDigest = labels[tocDigestLabel];
-  if (tocDigest !== undefined && !isDigest(tocDigest)) return `label ${tocDigestLabel} is not a sha256 digest`;
+  const tocDigest = labels[TOC_DIGEST_LABEL];
+  if (tocDigest !== undefined && !isDigest(tocDigest)) return `label ${TOC_DIGEST_LABEL} is not a sha256 digest`;
   // As in the reference: what is no size is as if it were not there.
   const prefetch = /^\d{1,15}$/.exec(labels[`${stargzPrefix}prefetch`] ?? '')?.[0];
   const urls = labels[urlsLabel]?.split(',').filter((url) => url !== '') ?? [];

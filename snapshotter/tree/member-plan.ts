@@ -1,10 +1,7 @@
 import { FormatError } from '../estargz/error.ts';
-import type { Compression } from '../estargz/inflater.ts';
+import { type Compression, DEFLATE_RATIO_LIMIT } from '../estargz/inflater.ts';
 import { kinds, type TocColumns } from './toc-columns.ts';
 import type { VisibleNodes } from './visible-nodes.ts';
-
-/** Deflate's best: 258 bytes from 2 bits. */
-const deflateRatioLimit = 1032;
 
 /** Which chunk rows of the TOC are shown, and which members of the blob they lie in. */
 export interface MemberPlan {
@@ -51,7 +48,7 @@ export function planMembers(
     const end = inner + toc.chunkSize[row]!;
     if (inner < innerEnd[boundary]!) throw chunkError(toc, row, 'overlaps another chunk of the same compressed member');
     const memberBytes = boundaries[boundary + 1]! - boundaries[boundary]!;
-    if (compression === 'gzip' && end > memberBytes * deflateRatioLimit) {
+    if (compression === 'gzip' && end > memberBytes * DEFLATE_RATIO_LIMIT) {
       throw chunkError(
         toc,
         row,

@@ -1,13 +1,11 @@
 import { FormatError } from '../estargz/error.ts';
-import { TOC_NAME } from '../estargz/toc.ts';
+import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME } from '../estargz/names.ts';
 import type { NameTree } from './name-tree.ts';
 import { kinds, type TocColumns } from './toc-columns.ts';
 
 export const rootNode = 1;
 const whiteoutPrefix = '.wh.';
 const opaqueMarker = '.wh..wh..opq';
-export const PREFETCH_LANDMARK = '.prefetch.landmark';
-export const NO_PREFETCH_LANDMARK = '.no.prefetch.landmark';
 
 const hiddenFlag = 1;
 const whiteoutFlag = 2;
