@@ -21,6 +21,7 @@ const outer: Readonly<Record<string, readonly string[]>> = {
 const order = [
   'snapshotter/api',
   'snapshotter/syscalls.ts',
+  'snapshotter/mountinfo.ts',
   'snapshotter/log.ts',
   'snapshotter/registry',
   'snapshotter/estargz',

@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { listMounts, setReadahead } from '../mountinfo.ts';
 import { MS_NODEV, MS_RDONLY, MS_REMOUNT, mountFilesystem, type SyscallError, unmountFilesystem } from '../syscalls.ts';
 
 export interface ImageMount {
@@ -16,7 +16,6 @@ export interface ImageMount {
 
 /** A directory for each EROFS superblock that lives, mounted or kept by an overlay, in any mount namespace. */
 const superblocksPath = '/sys/fs/erofs';
-const bdiPath = '/sys/class/bdi';
 const flags = MS_RDONLY | MS_NODEV;
 /** Nobody reads ahead below these mounts. 512 took 1.24 times overlayfs's time over a cold GiB, this 1.14, 2048 1.12. */
 const directReadaheadKib = 1024;
@@ -44,7 +43,7 @@ async function mountOne({ imagePath, path, device, readaheadKib, isDirect }: Ima
     // More than one: some are other processes', and their settings are theirs.
     const own = appeared.length === 1 ? appeared : [];
     if (isDirect) await readDirectly(path, own);
-    else await setReadahead(own, readaheadKib);
+    else for (const name of own) await setReadahead(name, readaheadKib);
     return appeared;
   } catch (error) {
     await unmountImage(path).catch(() => {});
@@ -62,12 +61,7 @@ export async function readDirectly(path: string, superblocks: readonly string[])
     // A kernel without this option, or no longer mounted.
     if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error;
   });
-  await setReadahead(superblocks, directReadaheadKib);
-}
-
-/** Where /sys cannot be written, 128 KiB stay. */
-async function setReadahead(superblocks: readonly string[], kib: number): Promise<void> {
-  for (const name of superblocks) await writeFile(join(bdiPath, name, 'read_ahead_kb'), String(kib)).catch(() => {});
+  for (const name of superblocks) await setReadahead(name, directReadaheadKib);
 }
 
 /** Unmounts; nothing mounted there is as good. Rejects with SyscallError EBUSY where files are open. */
@@ -84,16 +78,7 @@ export function isSuperblockAlive(name: string): boolean {
 
 /** Paths of the EROFS mounts of this mount namespace. */
 export function listErofsMounts(): string[] {
-  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  return lines.flatMap((line) => {
-    const fields = line.split(' ');
-    return fields[fields.indexOf('-') + 1] === 'erofs' ? [unescapePath(fields[4]!)] : [];
-  });
-}
-
-/** Blanks and backslashes stand as octal numbers there (proc_pid_mountinfo(5)). */
-function unescapePath(field: string): string {
-  return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  return listMounts().flatMap(({ path, type }) => (type === 'erofs' ? [path] : []));
 }
 
 export function isMounted(path: string): boolean {

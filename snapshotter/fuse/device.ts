@@ -1,7 +1,8 @@
 import { closeSync, constants, openSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, realpath, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, realpath, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { listMounts, type MountEntry } from '../mountinfo.ts';
 import {
   MNT_DETACH,
   MS_NOATIME,
@@ -51,7 +52,7 @@ export async function prepareMountpoint(path: string): Promise<string> {
   await mkdir(parent, { recursive: true });
   // The last step is not followed: on a dead mount even lstat fails.
   const mountpoint = join(await realpath(parent), basename(path));
-  for (let mounted = await findMount(mountpoint); mounted !== undefined; mounted = await findMount(mountpoint)) {
+  for (let mounted = findMount(mountpoint); mounted !== undefined; mounted = findMount(mountpoint)) {
     if (mounted.type !== filesystemType)
       throw new FuseError(
         'mount-failed',
@@ -64,36 +65,9 @@ export async function prepareMountpoint(path: string): Promise<string> {
   return mountpoint;
 }
 
-export interface MountEntry {
-  /** st_dev as `major:minor`, in decimal. */
-  readonly device: string;
-  readonly type: string;
-}
-
-/** The topmost mount at exactly this path, from /proc/self/mountinfo (proc_pid_mountinfo(5)). */
-export async function findMount(mountpoint: string): Promise<MountEntry | undefined> {
-  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
-  for (const line of lines.reverse()) {
-    const fields = line.split(' ');
-    if (fields.length < 10 || unescapeMountPath(fields[4]!) !== mountpoint) continue;
-    return { device: fields[2]!, type: fields[fields.indexOf('-') + 1]! };
-  }
-  return undefined;
-}
-
-function unescapeMountPath(field: string): string {
-  if (!field.includes('\\')) return field;
-  const raw = field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-  // mountinfo escapes single bytes; the rest was decoded from UTF-8 already, so only ASCII can stand here.
-  return raw;
-}
-
-/** How far the kernel reads ahead on the mount of this `device`. False where /sys cannot be written: then it stays at 128 KiB. */
-export async function setReadahead(device: string, readaheadKib: number): Promise<boolean> {
-  return writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, String(readaheadKib)).then(
-    () => true,
-    () => false,
-  );
+/** The topmost mount at exactly this path. */
+export function findMount(mountpoint: string): MountEntry | undefined {
+  return listMounts().findLast(({ path }) => path === mountpoint);
 }
 
 /**

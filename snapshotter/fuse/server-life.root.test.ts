@@ -109,7 +109,7 @@ test('close ends waiting reads, unmounts even while in use, and may be called tw
   while (server.pendingReads === 0) await sleep(5);
   await Promise.all([server.close(), server.close()]);
   assert.notEqual((await waiting).exitCode, 0);
-  assert.equal(await findMount(server.mountpoint), undefined);
+  assert.equal(findMount(server.mountpoint), undefined);
   await assert.rejects(
     server.addLayer(
       { slot: 77, table: undefined as never, present: undefined as never, dataFd: 0 },
@@ -172,12 +172,12 @@ test(
     await once(child, 'exit');
     const failed = await execa('cat', [join(path, 'many/file-4')], { reject: false, timeout: 10_000 });
     assert.match(failed.stderr, /not connected/);
-    assert.ok(await findMount(mountpoint));
+    assert.ok(findMount(mountpoint));
     const next = await startServer(t, tree, mountpoint);
     assert.equal(await output('cat', join(next.path, 'many/file-4')), 'content 4');
     next.child.kill('SIGTERM');
     assert.deepEqual(await once(next.child, 'exit'), [0, null], 'it ends by itself');
-    assert.equal(await findMount(mountpoint), undefined);
+    assert.equal(findMount(mountpoint), undefined);
     assert.ok(existsSync(mountpoint));
   },
 );
@@ -206,5 +206,5 @@ test('another server takes over a connection by its descriptor, reads in flight 
   assert.equal(await between, 'later');
   assert.equal(await waiting, 'late');
   await second.close();
-  assert.equal(await findMount(mountpoint), undefined);
+  assert.equal(findMount(mountpoint), undefined);
 });

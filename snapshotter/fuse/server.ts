@@ -2,6 +2,7 @@ import { write } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { setReadahead } from '../mountinfo.ts';
 import { openEvent, signalEvent } from '../syscalls.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { forever, type Validity } from './attributes.ts';
@@ -12,7 +13,6 @@ import {
   mountFuse,
   openFuseDevice,
   prepareMountpoint,
-  setReadahead,
   unmountFuse,
 } from './device.ts';
 import type { Miss } from './dispatch.ts';
@@ -90,7 +90,7 @@ export class FuseServer {
       await mountFuse(server.#fuseFd, mountpoint);
       server.#startWorkers();
       const negotiated = await server.#waitForInit();
-      const device = (await findMount(mountpoint))?.device;
+      const device = findMount(mountpoint)?.device;
       if (device === undefined) throw new FuseError('mount-failed', mountpoint, 'unmounted while it was being set up');
       server.#connection = { mountpoint, device, negotiated };
       await setReadahead(device, options.readaheadKib ?? defaultReadaheadKib);

@@ -162,7 +162,7 @@ async function tearDown({ directory, stateRoot, root, daemon }: Bench): Promise<
   if (mountsBelow(root).length > 0) await unmount(root).catch(() => {});
   await daemon.stop('SIGINT');
   await (await findKeeper(stateRoot))?.keeper.dismiss();
-  for (const point of mountsBelow(directory)) await unmount(point.replaceAll('\\040', ' '));
+  for (const point of mountsBelow(directory)) await unmount(point);
 }
 
 export interface Gate {

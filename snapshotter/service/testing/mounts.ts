@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { mkdirSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { Mount } from '../../api/types/types.ts';
+import { listMounts } from '../../mountinfo.ts';
 
 const run = promisify(execFile);
 
@@ -37,9 +38,8 @@ export async function whileMounted<T>(
 
 /** Mount points at or below a directory, the deepest first. */
 export function mountsBelow(directory: string): string[] {
-  const points = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' ')[4] ?? '')
+  const points = listMounts()
+    .map(({ path }) => path)
     .filter((point) => point === directory || point.startsWith(`${directory}/`));
   return points.sort((a, b) => b.length - a.length);
 }
