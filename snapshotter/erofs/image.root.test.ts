@@ -77,12 +77,12 @@ describe('EROFS image, mounted', { timeout: 180_000 }, () => {
         fc.array(fc.nat(1000), { maxLength: 4 }),
         fc.infiniteStream(fc.nat()),
         async (tree, targets, stream) => {
-          const { entries, paths, links, tocOffset } = encodeTree(
+          const { entries, paths, links, payloadEnd } = encodeTree(
             tree,
             targets,
             (count) => stream.next().value! % count,
           );
-          const { table } = buildInodeTable(encodeToc(entries), { tocOffset, opaqueXattr: 'trusted' });
+          const { table } = buildInodeTable(encodeToc(entries), { payloadEnd, opaqueXattr: 'trusted' });
           await withMountedImage(table, fileContents(table, paths), (root, files) => {
             runFsck(table, files);
             assert.deepEqual(listPaths(root).sort(), [...paths.keys(), ...links.keys()].sort());

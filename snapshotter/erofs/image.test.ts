@@ -62,8 +62,8 @@ describe('EROFS image', { timeout: 120_000 }, () => {
         fc.array(fc.nat(1000), { maxLength: 4 }),
         fc.infiniteStream(fc.nat()),
         (tree, links, stream) => {
-          const { entries, tocOffset } = encodeTree(tree, links, (count) => stream.next().value! % count);
-          const { table } = buildInodeTable(encodeToc(entries), { tocOffset, opaqueXattr: 'trusted' });
+          const { entries, payloadEnd } = encodeTree(tree, links, (count) => stream.next().value! % count);
+          const { table } = buildInodeTable(encodeToc(entries), { payloadEnd, opaqueXattr: 'trusted' });
           withImage(table, (files) => {
             runFsck(table, files);
             const dump = dumpSuperblock(table, files);

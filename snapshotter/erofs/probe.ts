@@ -45,7 +45,7 @@ async function remove(directory: string): Promise<void> {
 
 /** The most bytes that one event asked for. */
 async function readHole(directory: string): Promise<number> {
-  const { table } = buildInodeTable(Buffer.from(JSON.stringify(probeToc)), { tocOffset: 3, opaqueXattr: 'trusted' });
+  const { table } = buildInodeTable(Buffer.from(JSON.stringify(probeToc)), { payloadEnd: 3, opaqueXattr: 'trusted' });
   const dataPath = join(directory, 'data');
   const dataFd = openSync(dataPath, 'w+');
   let server: ErofsServer | undefined;

@@ -18,7 +18,7 @@ export type FooterKind = 'estargz' | 'stargz' | 'external' | 'zstd-chunked';
 export interface Footer {
   readonly kind: FooterKind;
   readonly compression: 'gzip' | 'zstd';
-  /** Where the last data member ends: `buildInodeTable` takes this as its `tocOffset`. */
+  /** Where the last data member ends. */
   readonly payloadEnd: number;
   /** The compressed TOC is [tocOffset, tocEnd) of the blob; empty for `external`. */
   readonly tocOffset: number;

@@ -17,7 +17,7 @@ export async function buildLayer(
   opaqueXattr: BuildOptions['opaqueXattr'],
 ): Promise<BuiltLayer> {
   const reader = new TocReader(toc, footer);
-  const { payloadEnd: tocOffset, compression } = footer;
-  const tree = await takeTurns(buildInSteps(reader, { tocOffset, compression, opaqueXattr }));
+  const { payloadEnd, compression } = footer;
+  const tree = await takeTurns(buildInSteps(reader, { payloadEnd, compression, opaqueXattr }));
   return { tree, tocDigest: reader.digest() };
 }

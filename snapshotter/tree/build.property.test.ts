@@ -93,12 +93,12 @@ describe('trees at random', { timeout: 120_000 }, () => {
         fc.array(fc.nat(1000), { maxLength: 5 }),
         fc.infiniteStream(fc.nat()),
         (tree, linkTargets, stream) => {
-          const { entries, paths, links, tocOffset } = encodeTree(
+          const { entries, paths, links, payloadEnd } = encodeTree(
             tree,
             linkTargets,
             (count) => stream.next().value! % count,
           );
-          const { table } = buildInodeTable(encodeToc(entries), { tocOffset, opaqueXattr: 'trusted' });
+          const { table } = buildInodeTable(encodeToc(entries), { payloadEnd, opaqueXattr: 'trusted' });
           const found = walk(table);
           assert.deepEqual([...found.keys()].sort(), [...paths.keys(), ...links.keys()].sort());
           for (const [path, node] of paths) checkNode(table, found.get(path)!, node, path);
@@ -171,7 +171,7 @@ describe('trees at random', { timeout: 120_000 }, () => {
       fc.property(fc.array(fields, { maxLength: 8 }), (entries) => {
         const json = encodeToc(entries);
         try {
-          const { table } = buildInodeTable(json, { tocOffset: 1000, opaqueXattr: 'trusted' });
+          const { table } = buildInodeTable(json, { payloadEnd: 1000, opaqueXattr: 'trusted' });
           checkWhole(table, walk(table));
           builtCount++;
         } catch (error) {

@@ -208,7 +208,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     const json = Buffer.from(
       '{"entries":[{"name":"a","type":"reg","xattrs":{"user.x":"AAH/","user.x":"Ag==","user.e":""}},{"name":"b","type":"reg","xattrs":{"user.x":""}}]}',
     );
-    const { table } = buildInodeTable(json, { tocOffset: 1, opaqueXattr: 'trusted' });
+    const { table } = buildInodeTable(json, { payloadEnd: 1, opaqueXattr: 'trusted' });
     assert.equal(xattrOf(table, 'a', 'user.x'), '\x02');
     assert.equal(xattrOf(table, 'a', 'user.e'), '');
     assert.equal(table.xattrLength[findPath(table, 'a')], 2);
@@ -277,7 +277,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
       const { table, landmark, unverifiableChunkCount } = buildInodeTable(
         new TocReader(blob.subarray(footer.tocOffset, footer.tocEnd), footer),
         {
-          tocOffset: footer.payloadEnd,
+          payloadEnd: footer.payloadEnd,
           opaqueXattr: 'trusted',
           compression: footer.compression,
         },
@@ -305,6 +305,6 @@ describe('building a tree', { timeout: 20_000 }, () => {
       endOffset: 120,
       chunkType: '',
     };
-    assert.equal(buildInodeTable(encodeToc([entry]), { tocOffset: 1000, opaqueXattr: 'trusted' }).table.inodeCount, 2);
+    assert.equal(buildInodeTable(encodeToc([entry]), { payloadEnd: 1000, opaqueXattr: 'trusted' }).table.inodeCount, 2);
   });
 });

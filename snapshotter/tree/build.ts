@@ -9,8 +9,8 @@ import { DATA_SIZE_LIMIT_BYTES, kinds, TocColumns } from './toc-columns.ts';
 import { isDirectoryKind, numberVisibleNodes, rootNode, shownNameStart, type VisibleNodes } from './visible-nodes.ts';
 
 export interface BuildOptions {
-  /** Where the last data member of the blob ends: `payloadEnd` of its footer. */
-  readonly tocOffset: number;
+  /** Of the blob's footer: where its last data member ends. */
+  readonly payloadEnd: number;
   /** Which overlayfs will read the opaque mark: one mounted by root (`trusted`), or with `userxattr`. */
   readonly opaqueXattr: 'trusted' | 'user';
   /** For `gzip`, chunks that no gzip member of that size could hold are refused here rather than when they are read. */
@@ -57,16 +57,16 @@ export function buildInodeTable(json: TocSource, options: BuildOptions): BuiltTr
 
 /** The same in steps; the longest take some 20 ms for 100,000 entries. */
 export function* buildInSteps(json: TocSource, options: BuildOptions): Steps<BuiltTree> {
-  const { tocOffset } = options;
-  if (!Number.isSafeInteger(tocOffset) || tocOffset < 0)
-    throw new RangeError(`buildInodeTable: tocOffset ${tocOffset}`);
+  const { payloadEnd } = options;
+  if (!Number.isSafeInteger(payloadEnd) || payloadEnd < 0)
+    throw new RangeError(`buildInodeTable: payloadEnd ${payloadEnd}`);
   const jsonBytes = json instanceof Uint8Array ? json.length : json.sizeBytes;
-  const toc = new TocColumns(Math.min(Math.ceil(jsonBytes / smallEntryBytes), 1 << 20), tocOffset);
+  const toc = new TocColumns(Math.min(Math.ceil(jsonBytes / smallEntryBytes), 1 << 20), payloadEnd);
   yield* scanTocInSteps(json, toc.visit);
   toc.finish();
   const visible = numberVisibleNodes(toc);
   yield;
-  const plan = planMembers(toc, visible, tocOffset, options.compression);
+  const plan = planMembers(toc, visible, payloadEnd, options.compression);
   yield;
   const opaque = placeOpaqueMark(toc, options.opaqueXattr);
   const table = allocateInodeTable({

@@ -144,7 +144,7 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
   test('numbers that JSON has no notation for, or doubles no room, are refused by the scanner', () => {
     for (const number of ['NaN', 'Infinity', '1e400', '1e3', '99999999999999999999', '0x10', '"5"']) {
       const json = Buffer.from(`{"entries":[{"name":"f","type":"reg","size":${number}}]}`);
-      assert.throws(() => buildInodeTable(json, { tocOffset: 10, opaqueXattr: 'trusted' }), FormatError, number);
+      assert.throws(() => buildInodeTable(json, { payloadEnd: 10, opaqueXattr: 'trusted' }), FormatError, number);
     }
   });
 

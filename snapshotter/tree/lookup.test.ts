@@ -27,7 +27,7 @@ describe('look-up', { timeout: 10_000 }, () => {
     const name = Buffer.from([0x66, 0xff, 0x80]);
     const json = Buffer.concat([Buffer.from('{"name":"'), name, Buffer.from('","type":"fifo"}')]);
     const whole = Buffer.concat([Buffer.from('{"entries":['), json, Buffer.from(']}')]);
-    const other = buildInodeTable(whole, { tocOffset: 10, opaqueXattr: 'trusted' }).table;
+    const other = buildInodeTable(whole, { payloadEnd: 10, opaqueXattr: 'trusted' }).table;
     const inode = findChild(other, 1, name);
     assert.equal(inode, 2);
     const out = Buffer.alloc(10);

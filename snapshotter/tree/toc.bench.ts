@@ -12,10 +12,10 @@ export function register(bench: Bench): void {
     bench.add(`TOC scan, ${label}`, () => scanToc(json, () => {}));
     bench.add(
       `TOC to inode table, ${label}`,
-      () => void buildInodeTable(json, { tocOffset: 2 ** 40, opaqueXattr: 'trusted' }),
+      () => void buildInodeTable(json, { payloadEnd: 2 ** 40, opaqueXattr: 'trusted' }),
     );
   }
-  const { table } = buildInodeTable(generateToc(100_000), { tocOffset: 2 ** 40, opaqueXattr: 'trusted' });
+  const { table } = buildInodeTable(generateToc(100_000), { payloadEnd: 2 ** 40, opaqueXattr: 'trusted' });
   const directories = Array.from({ length: 64 }, (_, index) => findPath(table, directoryName(index * 100)));
   const name = Buffer.from(fileName(5));
   let turn = 0;

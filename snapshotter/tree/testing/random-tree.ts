@@ -89,7 +89,7 @@ export interface EncodedTree {
   readonly paths: ReadonlyMap<string, Node>;
   /** More names, each for one of the files in `paths`. */
   readonly links: ReadonlyMap<string, string>;
-  readonly tocOffset: number;
+  readonly payloadEnd: number;
 }
 
 /**
@@ -132,7 +132,7 @@ export function encodeTree(
     entry.offset = offset;
     offset += 1000;
   }
-  return { entries, paths, links, tocOffset: offset };
+  return { entries, paths, links, payloadEnd: offset };
 }
 
 function notePaths(paths: Map<string, Node>, path: string, node: Node): void {

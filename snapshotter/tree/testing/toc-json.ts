@@ -14,7 +14,7 @@ export function encodeToc(entries: readonly JsonEntry[]): Buffer {
 }
 
 export function buildTree(entries: readonly JsonEntry[], options: Partial<BuildOptions> = {}): BuiltTree {
-  return buildInodeTable(encodeToc(entries), { tocOffset: 1_000_000, opaqueXattr: 'trusted', ...options });
+  return buildInodeTable(encodeToc(entries), { payloadEnd: 1_000_000, opaqueXattr: 'trusted', ...options });
 }
 
 export function dir(name: string, fields: object = {}): JsonEntry {
