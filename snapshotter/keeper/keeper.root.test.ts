@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -90,6 +90,15 @@ test('who only looks at the keeper of a daemon that lives does not end its reads
   const held = startReader(t, file);
   await keeperPid(root);
   assert.equal(await Promise.race([held.then(() => 'ended'), delay(500, 'waits')]), 'waits');
+});
+
+test('a keeper is not what the kernel ends for want of memory', { timeout: 30_000 }, async (t) => {
+  const { root, file } = prepare(t);
+  await startGuard(t, root, file, 'found', 'ignore', '30000');
+  const found = await findKeeper(root);
+  for (const fd of Object.values(found!.held)) if (fd !== undefined) closeSync(fd);
+  assert.equal(readFileSync(`/proc/${found!.keeper.pid}/oom_score_adj`, 'utf8'), '-1000\n');
+  found!.keeper.release();
 });
 
 test('a keeper that is left alone with nothing mounted leaves', { timeout: 30_000 }, async (t) => {

@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, fstatSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, fstatSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { isSuperblockAlive } from '../erofs/mount.ts';
 import { denyOrphaned, denyWaiting } from './denial.ts';
@@ -27,6 +27,7 @@ const daemons = new Set<Socket>();
 let grace: NodeJS.Timeout | undefined;
 let denial: NodeJS.Timeout | undefined;
 
+neverKillForMemory();
 process.umask(0o177);
 rmSync(socketPath, { force: true });
 const server = createServer(welcome);
@@ -40,6 +41,15 @@ startGrace();
 process.on('SIGTERM', () => {});
 process.on('SIGINT', () => {});
 process.on('SIGHUP', () => {});
+
+/** It is small, and what it guards would read as zeros after it. Needs CAP_SYS_RESOURCE; without, it is as likely as others. */
+function neverKillForMemory(): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '-1000');
+  } catch {
+    // As the daemon was started.
+  }
+}
 
 function welcome(socket: Socket): void {
   clearTimeout(grace);
