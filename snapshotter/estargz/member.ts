@@ -82,9 +82,7 @@ function checkSize(sizeBytes: number): void {
   );
 }
 
-/** Whether `chunk` has the sha256 in digests[digestOffset, digestOffset + 32), the layout of InodeTable.chunkDigest. */
-export function isChunkIntact(chunk: Uint8Array, digests: Uint8Array, digestOffset: number): boolean {
-  const actual = hash('sha256', chunk, 'buffer');
-  for (let at = 0; at < 32; at++) if (actual[at] !== digests[digestOffset + at]) return false;
-  return true;
+/** Whether `chunk` has this sha256. */
+export function isChunkIntact(chunk: Uint8Array, digest: Uint8Array): boolean {
+  return hash('sha256', chunk, 'buffer').equals(digest);
 }

@@ -3,6 +3,9 @@ import { createHash, hash } from 'node:crypto';
 /** A content digest, `sha256:` and 64 lower-case hex digits (OCI image-spec, "Digests"; only sha256 is taken). */
 export type Digest = `sha256:${string}` & { readonly __brand: 'Digest' };
 
+/** Of a raw sha256. */
+export const DIGEST_BYTES = 32;
+
 const pattern = /^sha256:[0-9a-f]{64}$/;
 
 export function isDigest(text: string): text is Digest {

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import { FormatError } from '../estargz/error.ts';
 import { type Compression, inflateMember, isChunkIntact } from '../estargz/member.ts';
-import type { InodeTable } from '../tree/inode-table.ts';
+import { chunkDigestOf, type InodeTable } from '../tree/inode-table.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import { diskError, StoreError } from './error.ts';
 import { chunksOf, inflatedSizeBytes, type MemberIndex } from './member-index.ts';
@@ -53,7 +53,7 @@ export function storeMember(target: ChunkTarget, member: number, compressed: Buf
     if (isPresent(target.bits, chunk)) continue;
     const start = table.chunkInnerOffset[chunk]!;
     const bytes = inflated.subarray(start, start + table.chunkSizeBytes[chunk]!);
-    if (table.chunkHasDigest[chunk] === 1 && !isChunkIntact(bytes, table.chunkDigest, chunk * 32)) {
+    if (table.chunkHasDigest[chunk] === 1 && !isChunkIntact(bytes, chunkDigestOf(table, chunk))) {
       rejected ??= wrongDigest(target, chunk, member);
       continue;
     }

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { FormatError } from '../estargz/error.ts';
 import { type Inflater, openInflater } from '../estargz/inflater.ts';
 import { TAIL_LIMIT_BYTES } from '../estargz/member.ts';
+import { chunkDigestOf } from '../tree/inode-table.ts';
 import type { StoreError } from './error.ts';
 import { chunksOf, inflatedSizeBytes } from './member-index.ts';
 import { badMember, type ChunkTarget, writeData, wrongDigest } from './member-reader.ts';
@@ -131,7 +132,7 @@ export class MemberStream {
     this.#cursor++;
     if (isPresent(bits, chunk)) return;
     if (table.chunkHasDigest[chunk] !== 1) this.#pending.push(chunk);
-    else if (digest.equals(table.chunkDigest.subarray(chunk * 32, chunk * 32 + 32))) this.#target.chunkStored(chunk);
+    else if (digest.equals(chunkDigestOf(table, chunk))) this.#target.chunkStored(chunk);
     else this.#rejected ??= wrongDigest(this.#target, chunk, this.#member);
   }
 }

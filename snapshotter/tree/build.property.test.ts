@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { scanToc } from '../estargz/testing/whole-toc.ts';
 import { digestOf } from '../registry/digest.ts';
 import { buildInodeTable } from './build.ts';
-import type { InodeTable } from './inode-table.ts';
+import { chunkDigestOf, type InodeTable } from './inode-table.ts';
 import {
   direntName,
   findChild,
@@ -78,7 +78,7 @@ function checkChunks(table: InodeTable, inode: number, node: Node & { kind: 'fil
   for (let row = first; row < first + table.chunkLength[inode]!; row++) {
     assert.equal(table.chunkInode[row], inode);
     assert.equal(table.chunkDataOffset[row], table.dataOffset[inode]! + at);
-    const digest = Buffer.from(table.chunkDigest.subarray(32 * row, 32 * row + 32)).toString('hex');
+    const digest = Buffer.from(chunkDigestOf(table, row)).toString('hex');
     assert.equal(`sha256:${digest}`, digestOf(Buffer.from(`${path}@${at}`)));
     at += table.chunkSizeBytes[row]!;
   }

@@ -1,12 +1,15 @@
 import { FormatError } from '../estargz/error.ts';
 import type { Compression } from '../estargz/inflater.ts';
 import { type ByteSource, scanTocInSteps } from '../estargz/toc.ts';
+import { DIGEST_BYTES } from '../registry/digest.ts';
 import { allocateInodeTable, type InodeTable } from './inode-table.ts';
+import { ROOT_INODE, typeBits } from './lookup.ts';
 import { isShownChunk, type MemberPlan, planMembers } from './member-plan.ts';
 import { sortByName } from './name-order.ts';
+import { rootNode } from './name-tree.ts';
 import { type Steps, takeAtOnce } from './steps.ts';
 import { DATA_SIZE_LIMIT_BYTES, kinds, TocColumns } from './toc-columns.ts';
-import { isDirectoryKind, numberVisibleNodes, rootNode, shownNameStart, type VisibleNodes } from './visible-nodes.ts';
+import { isDirectoryKind, numberVisibleNodes, shownNameStart, type VisibleNodes } from './visible-nodes.ts';
 
 export interface BuildOptions {
   /** Of the blob's footer: where its last data member ends. */
@@ -36,14 +39,6 @@ export type TocSource = Uint8Array | (ByteSource & { readonly sizeBytes: number 
 /** Content starts on a page, so that EROFS can map it. */
 const dataAlignment = 4096;
 const directorySizeBytes = 4096;
-const typeBits = {
-  dir: 0o040000,
-  reg: 0o100000,
-  symlink: 0o120000,
-  char: 0o020000,
-  block: 0o060000,
-  fifo: 0o010000,
-} as const;
 /** Fewer bytes of JSON an entry than any writer spends; columns grow where it was a wrong guess. */
 const smallEntryBytes = 160;
 
@@ -263,7 +258,7 @@ function fillDirents(table: InodeTable, toc: TocColumns, visible: VisibleNodes):
 /** A directory's links: its name, its own `.`, and `..` of each directory in it. */
 function countLinks(table: InodeTable, toc: TocColumns, visible: VisibleNodes): void {
   const { nlink } = table;
-  nlink[rootNode] = 2;
+  nlink[ROOT_INODE] = 2;
   for (let node = rootNode + 1; node <= toc.tree.nodeCount; node++) {
     const inode = visible.inodeOf[node]!;
     if (inode === 0) continue;
@@ -307,7 +302,8 @@ function fillChunks(table: InodeTable, toc: TocColumns, visible: VisibleNodes, p
     table.chunkMember[next] = plan.memberRow[plan.boundaryOf(toc.chunkOffset[row]!)]! - 1;
     table.chunkInnerOffset[next] = toc.chunkInner[row]!;
     table.chunkHasDigest[next] = toc.chunkHasDigest[row]!;
-    for (let at = 0; at < 32; at++) table.chunkDigest[next * 32 + at] = toc.chunkDigest[row * 32 + at]!;
+    for (let at = 0; at < DIGEST_BYTES; at++)
+      table.chunkDigest[next * DIGEST_BYTES + at] = toc.chunkDigest[row * DIGEST_BYTES + at]!;
     chunkOffset += toc.chunkSize[row]!;
     next++;
   }

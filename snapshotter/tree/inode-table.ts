@@ -1,3 +1,5 @@
+import { DIGEST_BYTES } from '../registry/digest.ts';
+
 /**
  * A layer's tree as columns in one SharedArrayBuffer: the main thread builds it, the FUSE worker reads it, nobody
  * writes it afterwards. About 100 bytes an entry, where an object per entry costs several times that.
@@ -65,7 +67,7 @@ export interface InodeTable {
   readonly chunkInnerOffset: Float64Array;
   /** 1 where `chunkDigest` holds a digest to verify against. */
   readonly chunkHasDigest: Uint8Array;
-  /** 32 raw bytes a chunk. */
+  /** DIGEST_BYTES a chunk, raw. */
   readonly chunkDigest: Uint8Array;
 
   // One row per member, in ascending blob offset: bytes [memberOffset, memberEnd) of the blob.
@@ -184,8 +186,13 @@ function extentLength(extent: Extent, counts: InodeTableCounts): number {
     case 'member':
       return counts.memberCount;
     case 'digest':
-      return counts.chunkCount * 32;
+      return counts.chunkCount * DIGEST_BYTES;
     case 'pool':
       return counts.poolSizeBytes;
   }
+}
+
+/** The sha256 that the chunk must have, where `chunkHasDigest` says that there is one. */
+export function chunkDigestOf(table: InodeTable, chunk: number): Uint8Array {
+  return table.chunkDigest.subarray(chunk * DIGEST_BYTES, (chunk + 1) * DIGEST_BYTES);
 }

@@ -7,11 +7,27 @@ import type { InodeTable } from './inode-table.ts';
 
 export const ROOT_INODE = 1;
 
+/** What st_mode says of the type of a file (inode(7)). */
+export const typeBits = {
+  dir: 0o040000,
+  reg: 0o100000,
+  symlink: 0o120000,
+  char: 0o020000,
+  block: 0o060000,
+  fifo: 0o010000,
+} as const;
 const typeMask = 0o170000;
-const directoryBits = 0o040000;
 
 export function isDirectory(table: InodeTable, inode: number): boolean {
-  return (table.mode[inode]! & typeMask) === directoryBits;
+  return (table.mode[inode]! & typeMask) === typeBits.dir;
+}
+
+export function isRegular(table: InodeTable, inode: number): boolean {
+  return (table.mode[inode]! & typeMask) === typeBits.reg;
+}
+
+export function isSymlink(table: InodeTable, inode: number): boolean {
+  return (table.mode[inode]! & typeMask) === typeBits.symlink;
 }
 
 /** The inode of `name` in a directory; 0 if there is none, or if `directory` is no directory. */

@@ -7,7 +7,7 @@ export const PATH_LIMIT_BYTES = 4095;
 /** Directories that are only implied by longer names count too. */
 const nodeLimit = 1 << 22;
 
-const rootNode = 1;
+export const rootNode = 1;
 const slash = 0x2f;
 const dot = 0x2e;
 

@@ -2,7 +2,8 @@ import { FormatError, type FormatErrorCode } from '../estargz/error.ts';
 import { hexValue } from '../estargz/json-scanner.ts';
 import { MEMBER_SIZE_LIMIT_BYTES } from '../estargz/member.ts';
 import { type ByteSlice, sliceText, type TocEntry } from '../estargz/toc.ts';
-import { NameTree, PATH_LIMIT_BYTES } from './name-tree.ts';
+import { DIGEST_BYTES } from '../registry/digest.ts';
+import { NameTree, PATH_LIMIT_BYTES, rootNode } from './name-tree.ts';
 import { parseTimestamp, type Timestamp } from './rfc3339.ts';
 import { XattrColumns } from './xattr-columns.ts';
 
@@ -69,7 +70,7 @@ export class TocColumns {
     this.chunkInner = new Uint32Array(capacity);
     this.chunkSize = new Uint32Array(capacity);
     this.chunkHasDigest = new Uint8Array(capacity);
-    this.chunkDigest = new Uint8Array(capacity * 32);
+    this.chunkDigest = new Uint8Array(capacity * DIGEST_BYTES);
   }
 
   readonly visit = (entry: TocEntry): void => {
@@ -81,7 +82,8 @@ export class TocColumns {
     const { name } = entry;
     const node = this.tree.add(name.bytes, name.start, name.end);
     if (node >= this.kind.length) this.#growNodeColumns();
-    if (node === 1 && entry.type !== 'dir') throw refuse(entry, 'name', 'the root of the layer must be a directory');
+    if (node === rootNode && entry.type !== 'dir')
+      throw refuse(entry, 'name', 'the root of the layer must be a directory');
     this.#noteAttributes(node, entry);
     this.#noteKind(node, entry);
   };
@@ -231,13 +233,13 @@ export class TocColumns {
   #noteDigest(row: number, slice: ByteSlice, entry: TocEntry): void {
     const { bytes, start, end } = slice;
     const algorithm = 'sha256:';
-    let isGood = end - start === algorithm.length + 64;
+    let isGood = end - start === algorithm.length + 2 * DIGEST_BYTES;
     for (let at = 0; at < algorithm.length && isGood; at++) isGood = bytes[start + at] === algorithm.charCodeAt(at);
-    for (let at = 0; at < 32 && isGood; at++) {
+    for (let at = 0; at < DIGEST_BYTES && isGood; at++) {
       const high = hexValue(bytes[start + algorithm.length + 2 * at]!);
       const low = hexValue(bytes[start + algorithm.length + 2 * at + 1]!);
       isGood = high >= 0 && low >= 0;
-      this.chunkDigest[row * 32 + at] = high * 16 + low;
+      this.chunkDigest[row * DIGEST_BYTES + at] = high * 16 + low;
     }
     if (!isGood)
       throw refuse(entry, 'unsupported', `digest ${JSON.stringify(sliceText(slice).slice(0, 90))} is not a sha256`);
@@ -265,7 +267,7 @@ export class TocColumns {
     this.chunkInner = grown(this.chunkInner, new Uint32Array(capacity));
     this.chunkSize = grown(this.chunkSize, new Uint32Array(capacity));
     this.chunkHasDigest = grown(this.chunkHasDigest, new Uint8Array(capacity));
-    this.chunkDigest = grown(this.chunkDigest, new Uint8Array(capacity * 32));
+    this.chunkDigest = grown(this.chunkDigest, new Uint8Array(capacity * DIGEST_BYTES));
   }
 }
 

@@ -1,9 +1,8 @@
 import { FormatError } from '../estargz/error.ts';
 import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME } from '../estargz/names.ts';
-import type { NameTree } from './name-tree.ts';
+import { type NameTree, rootNode } from './name-tree.ts';
 import { kinds, type TocColumns } from './toc-columns.ts';
 
-export const rootNode = 1;
 const whiteoutPrefix = '.wh.';
 const opaqueMarker = '.wh..wh..opq';
 

@@ -1,5 +1,5 @@
 import { digestHex, digestOf } from '../../registry/digest.ts';
-import { allocateInodeTable, type InodeTable } from '../../tree/inode-table.ts';
+import { allocateInodeTable, chunkDigestOf, type InodeTable } from '../../tree/inode-table.ts';
 import type { TestMember } from './blob.ts';
 
 export interface TestFileLayout {
@@ -44,7 +44,7 @@ export function buildTestTable(files: readonly TestFileLayout[], withDigests = t
       table.memberEnd[chunk] = member.end;
       if (withDigests && member.chunk !== undefined) {
         table.chunkHasDigest[chunk] = 1;
-        table.chunkDigest.set(Buffer.from(digestHex(digestOf(member.chunk)), 'hex'), chunk * 32);
+        chunkDigestOf(table, chunk).set(Buffer.from(digestHex(digestOf(member.chunk)), 'hex'));
       }
       inFile += member.sizeBytes;
       chunk++;
