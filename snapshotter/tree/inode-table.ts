@@ -1,16 +1,6 @@
 import { DIGEST_BYTES } from '../registry/digest.ts';
 
-/**
- * A layer's tree as columns in one SharedArrayBuffer: the main thread builds it, the FUSE worker reads it, nobody
- * writes it afterwards. About 100 bytes an entry, where an object per entry costs several times that.
- *
- * Inode numbers run from 1 (the root) to `inodeCount`; row 0 of the inode columns is unused. Hard links share an inode.
- * Whiteouts are already character devices 0:0 and opaque directories already carry their xattr; landmarks and the TOC
- * are left out. Strings lie in `pool` as raw bytes, so that names which are not UTF-8 survive.
- */
-export interface InodeTable {
-  /** Backs every column: pass it to a worker and view it there. */
-  readonly shared: SharedArrayBuffer;
+export interface InodeTableCounts {
   readonly inodeCount: number;
   readonly direntCount: number;
   readonly xattrCount: number;
@@ -19,6 +9,19 @@ export interface InodeTable {
   readonly poolSizeBytes: number;
   /** Length of the layer's data file: content of each regular file at a 4096-aligned offset, in TOC order. */
   readonly dataSizeBytes: number;
+}
+
+/**
+ * A layer's tree as columns in one SharedArrayBuffer: the main thread builds it, the FUSE worker reads it, nobody
+ * writes it afterwards. About 100 bytes an entry, where an object per entry costs several times that.
+ *
+ * Inode numbers run from 1 (the root) to `inodeCount`; row 0 of the inode columns is unused. Hard links share an inode.
+ * Whiteouts are already character devices 0:0 and opaque directories already carry their xattr; landmarks and the TOC
+ * are left out. Strings lie in `pool` as raw bytes, so that names which are not UTF-8 survive.
+ */
+export interface InodeTable extends InodeTableCounts {
+  /** Backs every column: pass it to a worker and view it there. */
+  readonly shared: SharedArrayBuffer;
 
   // One row per inode.
   /** st_mode, file type bits included. */
@@ -77,16 +80,6 @@ export interface InodeTable {
   readonly pool: Uint8Array;
 }
 
-export interface InodeTableCounts {
-  readonly inodeCount: number;
-  readonly direntCount: number;
-  readonly xattrCount: number;
-  readonly chunkCount: number;
-  readonly memberCount: number;
-  readonly poolSizeBytes: number;
-  readonly dataSizeBytes: number;
-}
-
 type Column = Uint32Array | Float64Array | Uint8Array;
 type ColumnType = { new (buffer: ArrayBufferLike, offset: number, length: number): Column; BYTES_PER_ELEMENT: number };
 type Extent = 'inode' | 'dirent' | 'xattr' | 'chunk' | 'member' | 'pool' | 'digest';
@@ -130,8 +123,17 @@ const columns = [
   ['pool', Uint8Array, 'pool'],
 ] as const satisfies readonly (readonly [string, unknown, Extent])[];
 
-const headerWords = 7;
-const headerBytes = headerWords * 8;
+/** The buffer starts with them, 8 bytes each. */
+const counted = [
+  'inodeCount',
+  'direntCount',
+  'xattrCount',
+  'chunkCount',
+  'memberCount',
+  'poolSizeBytes',
+  'dataSizeBytes',
+] as const satisfies readonly (keyof InodeTableCounts)[];
+const headerBytes = counted.length * 8;
 
 /** Zeroed columns for these counts. */
 export function allocateInodeTable(counts: InodeTableCounts): InodeTable {
@@ -139,30 +141,14 @@ export function allocateInodeTable(counts: InodeTableCounts): InodeTable {
   for (const [, type, extent] of columns)
     sizeBytes += extentLength(extent, counts) * (type as ColumnType).BYTES_PER_ELEMENT;
   const shared = new SharedArrayBuffer(sizeBytes);
-  new Float64Array(shared, 0, headerWords).set([
-    counts.inodeCount,
-    counts.direntCount,
-    counts.xattrCount,
-    counts.chunkCount,
-    counts.memberCount,
-    counts.poolSizeBytes,
-    counts.dataSizeBytes,
-  ]);
+  new Float64Array(shared, 0, counted.length).set(counted.map((name) => counts[name]));
   return viewInodeTable(shared);
 }
 
 /** The columns over a buffer that `allocateInodeTable` made, in this thread or another. */
 export function viewInodeTable(shared: SharedArrayBuffer): InodeTable {
-  const header = new Float64Array(shared, 0, headerWords);
-  const counts: InodeTableCounts = {
-    inodeCount: header[0]!,
-    direntCount: header[1]!,
-    xattrCount: header[2]!,
-    chunkCount: header[3]!,
-    memberCount: header[4]!,
-    poolSizeBytes: header[5]!,
-    dataSizeBytes: header[6]!,
-  };
+  const header = new Float64Array(shared, 0, counted.length);
+  const counts = Object.fromEntries(counted.map((name, at) => [name, header[at]])) as unknown as InodeTableCounts;
   const views: Record<string, Column> = {};
   let offset = headerBytes;
   for (const [name, type, extent] of columns) {

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { FormatError } from '../estargz/error.ts';
+import { growColumns } from './columns.ts';
 
 /** NAME_MAX and PATH_MAX of Linux: longer ones could not be reached through any mount. */
 export const NAME_LIMIT_BYTES = 255;
@@ -8,6 +9,7 @@ export const PATH_LIMIT_BYTES = 4095;
 const nodeLimit = 1 << 22;
 
 export const rootNode = 1;
+const nodeColumns = ['parent', 'nameOffset', 'nameLength'] as const;
 const slash = 0x2f;
 const dot = 0x2e;
 
@@ -17,9 +19,9 @@ const dot = 0x2e;
  */
 export class NameTree {
   nodeCount = rootNode;
-  parent: Uint32Array;
-  nameOffset: Uint32Array;
-  nameLength: Uint8Array;
+  parent = new Uint32Array();
+  nameOffset = new Uint32Array();
+  nameLength = new Uint8Array();
   /** Names, and whatever else `append` is given. */
   pool: Uint8Array = new Uint8Array(64 << 10);
   poolEnd = 0;
@@ -37,9 +39,7 @@ export class NameTree {
 
   constructor(expectedNodes: number) {
     const capacity = expectedNodes + 16;
-    this.parent = new Uint32Array(capacity);
-    this.nameOffset = new Uint32Array(capacity);
-    this.nameLength = new Uint8Array(capacity);
+    growColumns(this, nodeColumns, capacity);
     this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(capacity * 1.5)));
     this.parent[rootNode] = rootNode;
   }
@@ -104,9 +104,7 @@ export class NameTree {
     const offset = this.poolEnd;
     this.poolEnd += count;
     if (this.poolEnd > this.pool.length) {
-      const larger = new Uint8Array(Math.max(this.poolEnd, Math.ceil(this.pool.length * 1.5)));
-      larger.set(this.pool.subarray(0, offset));
-      this.pool = larger;
+      growColumns(this, ['pool'], Math.max(this.poolEnd, Math.ceil(this.pool.length * 1.5)));
     }
     return offset;
   }
@@ -164,7 +162,7 @@ export class NameTree {
     if (found !== 0) return found;
     const node = this.nodeCount + 1;
     if (node > nodeLimit) throw new FormatError('limit', `TOC: more than ${nodeLimit} files and directories`);
-    if (node >= this.parent.length) this.#growColumns();
+    if (node >= this.parent.length) growColumns(this, nodeColumns, Math.ceil(this.parent.length * 1.5));
     this.nodeCount = node;
     this.parent[node] = parent;
     this.nameOffset[node] = this.append(bytes, start, end);
@@ -202,13 +200,6 @@ export class NameTree {
     return (hash ^ (hash >>> 13)) >>> 0;
   }
 
-  #growColumns(): void {
-    const capacity = Math.ceil(this.parent.length * 1.5);
-    this.parent = grown(this.parent, new Uint32Array(capacity));
-    this.nameOffset = grown(this.nameOffset, new Uint32Array(capacity));
-    this.nameLength = grown(this.nameLength, new Uint8Array(capacity));
-  }
-
   #growSlots(): void {
     this.#slots = new Uint32Array(this.#slots.length * 2);
     for (let node = rootNode + 1; node <= this.nodeCount; node++) {
@@ -216,11 +207,6 @@ export class NameTree {
       this.#slots[this.#slotOf(this.parent[node]!, this.pool, start, start + this.nameLength[node]!)] = node;
     }
   }
-}
-
-function grown<T extends Uint8Array | Uint32Array>(from: T, to: T): T {
-  to.set(from);
-  return to;
 }
 
 function nameError(problem: string, bytes: Uint8Array, start: number, end: number): FormatError {

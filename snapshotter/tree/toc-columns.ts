@@ -3,6 +3,7 @@ import { hexValue } from '../estargz/json-scanner.ts';
 import { MEMBER_SIZE_LIMIT_BYTES } from '../estargz/member.ts';
 import { type ByteSlice, sliceText, type TocEntry } from '../estargz/toc.ts';
 import { DIGEST_BYTES } from '../registry/digest.ts';
+import { growColumns } from './columns.ts';
 import { NameTree, PATH_LIMIT_BYTES, rootNode } from './name-tree.ts';
 import { parseTimestamp, type Timestamp } from './rfc3339.ts';
 import { XattrColumns } from './xattr-columns.ts';
@@ -12,6 +13,21 @@ export const DATA_SIZE_LIMIT_BYTES = 2 ** 44;
 
 export const kinds = { implicit: 0, dir: 1, reg: 2, symlink: 3, hardlink: 4, char: 5, block: 6, fifo: 7 } as const;
 
+const nodeColumns = [
+  'kind',
+  'mode',
+  'uid',
+  'gid',
+  'size',
+  'mtimeSec',
+  'mtimeNsec',
+  'value',
+  'valueLength',
+  'firstXattr',
+  'xattrLength',
+] as const;
+const chunkColumns = ['chunkNode', 'chunkOffset', 'chunkInner', 'chunkSize', 'chunkHasDigest'] as const;
+
 /**
  * The entries of a TOC as they come, each checked by itself and noted in columns by its node of the name tree. Where a
  * name comes twice the later entry counts, as for tar; children of a directory that comes twice stay.
@@ -20,27 +36,27 @@ export class TocColumns {
   readonly tree: NameTree;
   readonly xattrs: XattrColumns;
 
-  kind: Uint8Array;
-  mode: Uint16Array;
-  uid: Uint32Array;
-  gid: Uint32Array;
-  size: Float64Array;
-  mtimeSec: Float64Array;
-  mtimeNsec: Uint32Array;
+  kind = new Uint8Array();
+  mode = new Uint16Array();
+  uid = new Uint32Array();
+  gid = new Uint32Array();
+  size = new Float64Array();
+  mtimeSec = new Float64Array();
+  mtimeNsec = new Uint32Array();
   /** Devices: rdev. Links: offset of the target in the pool. Regular files: first chunk row. */
-  value: Uint32Array;
+  value = new Uint32Array();
   /** Links: length of the target. Regular files: number of chunk rows. */
-  valueLength: Uint32Array;
-  firstXattr: Uint32Array;
-  xattrLength: Uint8Array;
+  valueLength = new Uint32Array();
+  firstXattr = new Uint32Array();
+  xattrLength = new Uint8Array();
 
   chunkCount = 0;
-  chunkNode: Uint32Array;
-  chunkOffset: Float64Array;
-  chunkInner: Uint32Array;
-  chunkSize: Uint32Array;
-  chunkHasDigest: Uint8Array;
-  chunkDigest: Uint8Array;
+  chunkNode = new Uint32Array();
+  chunkOffset = new Float64Array();
+  chunkInner = new Uint32Array();
+  chunkSize = new Uint32Array();
+  chunkHasDigest = new Uint8Array();
+  chunkDigest = new Uint8Array();
 
   readonly #payloadEnd: number;
   readonly #time: Timestamp = { sec: 0, nsec: 0 };
@@ -53,39 +69,25 @@ export class TocColumns {
     this.#payloadEnd = payloadEnd;
     this.tree = new NameTree(expectedEntries);
     this.xattrs = new XattrColumns(this.tree);
-    const capacity = this.tree.parent.length;
-    this.kind = new Uint8Array(capacity);
-    this.mode = new Uint16Array(capacity);
-    this.uid = new Uint32Array(capacity);
-    this.gid = new Uint32Array(capacity);
-    this.size = new Float64Array(capacity);
-    this.mtimeSec = new Float64Array(capacity);
-    this.mtimeNsec = new Uint32Array(capacity);
-    this.value = new Uint32Array(capacity);
-    this.valueLength = new Uint32Array(capacity);
-    this.firstXattr = new Uint32Array(capacity);
-    this.xattrLength = new Uint8Array(capacity);
-    this.chunkNode = new Uint32Array(capacity);
-    this.chunkOffset = new Float64Array(capacity);
-    this.chunkInner = new Uint32Array(capacity);
-    this.chunkSize = new Uint32Array(capacity);
-    this.chunkHasDigest = new Uint8Array(capacity);
-    this.chunkDigest = new Uint8Array(capacity * DIGEST_BYTES);
+    growColumns(this, nodeColumns, this.tree.parent.length);
+    this.#growChunkColumns(this.tree.parent.length);
   }
 
   readonly visit = (entry: TocEntry): void => {
-    if (entry.type === 'chunk') {
+    const { type, name } = entry;
+    if (type === 'chunk') {
       this.#addFurtherChunk(entry);
       return;
     }
     this.finish();
-    const { name } = entry;
     const node = this.tree.add(name.bytes, name.start, name.end);
-    if (node >= this.kind.length) this.#growNodeColumns();
-    if (node === rootNode && entry.type !== 'dir')
-      throw refuse(entry, 'name', 'the root of the layer must be a directory');
+    if (node >= this.kind.length) growColumns(this, nodeColumns, this.tree.parent.length);
+    if (node === rootNode && type !== 'dir') throw refuse(entry, 'name', 'the root of the layer must be a directory');
     this.#noteAttributes(node, entry);
-    this.#noteKind(node, entry);
+    this.kind[node] = kinds[type];
+    if (type === 'reg') this.#noteFile(node, entry);
+    else if (type === 'symlink' || type === 'hardlink') this.#noteLink(node, entry);
+    else if (type === 'char' || type === 'block') this.#noteDevice(node, entry);
   };
 
   /** Call after the last entry: the last file's chunks must reach its end. */
@@ -116,39 +118,6 @@ export class TocColumns {
     this.valueLength[node] = 0;
     this.firstXattr[node] = this.xattrs.count;
     this.xattrLength[node] = entry.xattrCount === 0 ? 0 : this.xattrs.add(entry);
-  }
-
-  #noteKind(node: number, entry: TocEntry): void {
-    switch (entry.type) {
-      case 'dir':
-        this.kind[node] = kinds.dir;
-        return;
-      case 'reg':
-        this.kind[node] = kinds.reg;
-        this.#noteFile(node, entry);
-        return;
-      case 'symlink':
-        this.kind[node] = kinds.symlink;
-        this.#noteLink(node, entry);
-        return;
-      case 'hardlink':
-        this.kind[node] = kinds.hardlink;
-        this.#noteLink(node, entry);
-        return;
-      case 'char':
-        this.kind[node] = kinds.char;
-        this.#noteDevice(node, entry);
-        return;
-      case 'block':
-        this.kind[node] = kinds.block;
-        this.#noteDevice(node, entry);
-        return;
-      case 'fifo':
-        this.kind[node] = kinds.fifo;
-        return;
-      case 'chunk':
-        throw new TypeError('chunks have no node of their own');
-    }
   }
 
   #noteLink(node: number, entry: TocEntry): void {
@@ -216,7 +185,7 @@ export class TocColumns {
         `a chunk that ends ${inner + size} bytes into its member (limit ${MEMBER_SIZE_LIMIT_BYTES})`,
       );
     }
-    if (this.chunkCount === this.chunkNode.length) this.#growChunkColumns();
+    if (this.chunkCount === this.chunkNode.length) this.#growChunkColumns(Math.ceil(this.chunkCount * 1.5));
     const row = this.chunkCount++;
     this.chunkNode[row] = this.#file;
     this.chunkOffset[row] = offset;
@@ -245,29 +214,9 @@ export class TocColumns {
       throw refuse(entry, 'unsupported', `digest ${JSON.stringify(sliceText(slice).slice(0, 90))} is not a sha256`);
   }
 
-  #growNodeColumns(): void {
-    const capacity = this.tree.parent.length;
-    this.kind = grown(this.kind, new Uint8Array(capacity));
-    this.mode = grown(this.mode, new Uint16Array(capacity));
-    this.uid = grown(this.uid, new Uint32Array(capacity));
-    this.gid = grown(this.gid, new Uint32Array(capacity));
-    this.size = grown(this.size, new Float64Array(capacity));
-    this.mtimeSec = grown(this.mtimeSec, new Float64Array(capacity));
-    this.mtimeNsec = grown(this.mtimeNsec, new Uint32Array(capacity));
-    this.value = grown(this.value, new Uint32Array(capacity));
-    this.valueLength = grown(this.valueLength, new Uint32Array(capacity));
-    this.firstXattr = grown(this.firstXattr, new Uint32Array(capacity));
-    this.xattrLength = grown(this.xattrLength, new Uint8Array(capacity));
-  }
-
-  #growChunkColumns(): void {
-    const capacity = Math.ceil(this.chunkNode.length * 1.5);
-    this.chunkNode = grown(this.chunkNode, new Uint32Array(capacity));
-    this.chunkOffset = grown(this.chunkOffset, new Float64Array(capacity));
-    this.chunkInner = grown(this.chunkInner, new Uint32Array(capacity));
-    this.chunkSize = grown(this.chunkSize, new Uint32Array(capacity));
-    this.chunkHasDigest = grown(this.chunkHasDigest, new Uint8Array(capacity));
-    this.chunkDigest = grown(this.chunkDigest, new Uint8Array(capacity * DIGEST_BYTES));
+  #growChunkColumns(capacity: number): void {
+    growColumns(this, chunkColumns, capacity);
+    growColumns(this, ['chunkDigest'], capacity * DIGEST_BYTES);
   }
 }
 
@@ -278,9 +227,4 @@ function isWhole(value: number, limit: number): boolean {
 
 function refuse(entry: TocEntry, code: FormatErrorCode, problem: string): FormatError {
   return new FormatError(code, problem, { entry: sliceText(entry.name) });
-}
-
-function grown<T extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(from: T, to: T): T {
-  to.set(from as never);
-  return to;
 }

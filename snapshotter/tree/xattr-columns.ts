@@ -1,10 +1,12 @@
 import { FormatError } from '../estargz/error.ts';
 import { type ByteSlice, sliceText, type TocEntry } from '../estargz/toc.ts';
+import { growColumns } from './columns.ts';
 import { NAME_LIMIT_BYTES, type NameTree } from './name-tree.ts';
 
 /** XATTR_SIZE_MAX of Linux. */
 const valueLimitBytes = 65_536;
 const internedLimit = 1024;
+const columns = ['nameOffset', 'nameLength', 'valueOffset', 'valueLength'] as const;
 
 /** Extended attributes, a row each; names (once for the whole layer) and decoded values lie in the name tree's pool. */
 export class XattrColumns {
@@ -42,7 +44,7 @@ export class XattrColumns {
       while (same < length && this.#tree.pool[this.nameOffset[row]! + same] === name.bytes[name.start + same]) same++;
       if (same === length) return row;
     }
-    if (this.count === this.nameOffset.length) this.#grow();
+    if (this.count === this.nameOffset.length) growColumns(this, columns, 2 * this.count);
     const row = this.count++;
     this.nameOffset[row] = this.#intern(name);
     this.nameLength[row] = length;
@@ -71,14 +73,6 @@ export class XattrColumns {
     }
     this.valueOffset[row] = this.#tree.append(value, 0, value.length);
     this.valueLength[row] = value.length;
-  }
-
-  #grow(): void {
-    for (const column of ['nameOffset', 'nameLength', 'valueOffset', 'valueLength'] as const) {
-      const larger = new Uint32Array(this[column].length * 2);
-      larger.set(this[column]);
-      this[column] = larger;
-    }
   }
 }
 
