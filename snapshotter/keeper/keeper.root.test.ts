@@ -105,6 +105,15 @@ test('a keeper is not what the kernel ends for want of memory, where it may say 
   found!.keeper.release();
 });
 
+test('a keeper holds what it was given, and nothing of its own', { timeout: 30_000 }, async (t) => {
+  const { root, file } = prepare(t);
+  await startGuard(t, root, file, 'found', 'ignore', '30000');
+  const { keeper, held } = (await findKeeper(root))!;
+  closeSync(held.groupFd!);
+  keeper.release();
+  assert.equal(held.fuseFd, undefined);
+});
+
 test('a keeper that is left alone with nothing mounted leaves', { timeout: 30_000 }, async (t) => {
   const { root, file } = prepare(t);
   await kill(await startGuard(t, root, file, 'unused', 'ignore', '100'));

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -67,11 +68,14 @@ export class Keeper {
 export async function startKeeper(root: string, held: HeldDescriptors, graceMs: number): Promise<Keeper> {
   const socketPath = join(root, socketName);
   const program = fileURLToPath(new URL('./process.ts', import.meta.url));
+  // 'ignore' would leave the number free, for whatever the keeper's own Node opens first.
+  const nothing = openSync('/dev/null', 'r');
   const child = spawn(process.execPath, [...nodeOptions, program, socketPath, String(graceMs)], {
     cwd: '/',
     detached: true,
-    stdio: ['ignore', 'ignore', 'inherit', held.fuseFd ?? 'ignore', held.groupFd ?? 'ignore'],
+    stdio: ['ignore', 'ignore', 'inherit', held.fuseFd ?? nothing, held.groupFd ?? nothing],
   });
+  closeSync(nothing);
   const exited = new AbortController();
   child.once('exit', () => exited.abort(new Error('the keeper process ended before it listened')));
   child.once('error', (error) => exited.abort(error));
