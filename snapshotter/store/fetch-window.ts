@@ -85,7 +85,7 @@ export function createFetchWindow(
   table: InodeTable,
   index: MemberIndex,
   bits: Int32Array,
-  link: LinkEstimate,
+  link: Pick<LinkEstimate, 'windowBytes'>,
   policy: WindowPolicy = adaptivePolicy,
 ): FetchWindow {
   let usedBytes = 0;

@@ -78,7 +78,7 @@ export class Flights {
       this.#start(plan.demand, priority);
       for (const ahead of plan.ahead) this.#start(ahead, 'prefetch');
     }
-    return { joined: needed.length === 0, done: this.#wait(members, signal) };
+    return { joined: needed.length === 0, done: this.waitFor(members, signal) };
   }
 
   /** Queues members [first, last] that are neither here nor in flight, cut into segments; returns those to wait for. */
@@ -102,8 +102,31 @@ export class Flights {
     return queued;
   }
 
+  /** Waits for those of the members that are in flight; rejects at the first that cannot be had, or with the signal's reason. */
   waitFor(members: readonly number[], signal?: AbortSignal): Promise<void> {
-    return this.#wait(members, signal);
+    return new Promise<void>((resolve, reject) => {
+      let left = 0;
+      const end = (error?: unknown): void => {
+        signal?.removeEventListener('abort', abort);
+        left = 0;
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const abort = (): void => end(signal!.reason);
+      const waiter: Waiter = (error) => {
+        if (left > 0 && (error !== undefined || --left === 0)) end(error);
+      };
+      for (const member of members) {
+        if (!this.#owner.has(member)) continue;
+        left++;
+        const waiters = this.#waiters.get(member);
+        if (waiters === undefined) this.#waiters.set(member, [waiter]);
+        else waiters.push(waiter);
+      }
+      if (left === 0) resolve();
+      else if (signal?.aborted) abort();
+      else signal?.addEventListener('abort', abort, { once: true });
+    });
   }
 
   /** Ends all transfers and rejects all who wait. Resolves when no run touches the data file any more. */
@@ -180,7 +203,7 @@ export class Flights {
     const { target, source, scheduler, link, metrics } = this.#context;
     const signal = this.#aborter.signal;
     const sentMs = performance.now();
-    const linkBefore = arrived.get(link) ?? 0;
+    const arrivedBefore = link.arrivedBytes;
     let firstByteMs: number | undefined;
     let ownBytes = 0;
     let held = false;
@@ -201,7 +224,7 @@ export class Flights {
             firstByteMs ??= performance.now() - sentMs;
             run.position += sizeBytes;
             ownBytes += sizeBytes;
-            arrived.set(link, (arrived.get(link) ?? 0) + sizeBytes);
+            link.arrivedBytes += sizeBytes;
             metrics.bytesFetched(run.priority, sizeBytes);
             if (run.priority !== 'background') return undefined;
             held = true;
@@ -214,7 +237,7 @@ export class Flights {
     } finally {
       const totalMs = performance.now() - sentMs;
       metrics.requestFinished(run.priority, outcome, totalMs);
-      const otherBytes = (arrived.get(link) ?? 0) - linkBefore - ownBytes;
+      const otherBytes = link.arrivedBytes - arrivedBefore - ownBytes;
       if (outcome === 'ok' && !held && firstByteMs !== undefined) {
         link.observe({ firstByteMs, totalMs, sizeBytes: ownBytes, otherBytes });
       }
@@ -262,32 +285,6 @@ export class Flights {
     for (const waiter of waiters) waiter(error);
   }
 
-  #wait(members: readonly number[], signal?: AbortSignal): Promise<void> {
-    return new Promise<void>((resolve, reject) => {
-      let left = 0;
-      const end = (error?: unknown): void => {
-        signal?.removeEventListener('abort', abort);
-        left = 0;
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const abort = (): void => end(signal!.reason);
-      const waiter: Waiter = (error) => {
-        if (left > 0 && (error !== undefined || --left === 0)) end(error);
-      };
-      for (const member of members) {
-        if (!this.#owner.has(member)) continue;
-        left++;
-        const waiters = this.#waiters.get(member);
-        if (waiters === undefined) this.#waiters.set(member, [waiter]);
-        else waiters.push(waiter);
-      }
-      if (left === 0) resolve();
-      else if (signal?.aborted) abort();
-      else signal?.addEventListener('abort', abort, { once: true });
-    });
-  }
-
   #asStoreError(error: unknown): StoreError {
     if (error instanceof StoreError) return error;
     if (this.#aborter.signal.aborted) return this.#closedError();
@@ -306,6 +303,3 @@ export class Flights {
     return this.#context.target.table.memberEnd[member]!;
   }
 }
-
-/** Bytes that arrived over a link, all layers together: with several streams at once, one stream's rate is not the link's. */
-const arrived = new WeakMap<LinkEstimate, number>();

@@ -13,6 +13,8 @@ export interface LinkSample {
 export interface LinkEstimate {
   readonly rttMs: number;
   readonly bandwidthBytesPerMs: number;
+  /** Of all layers together, for whoever fetches to add to: with several streams at once, one stream's rate is not the link's. */
+  arrivedBytes: number;
   observe(sample: LinkSample): void;
   /** Bandwidth x RTT, the amount below which a request costs its latency anyway; between 64 KiB and 4 MiB. */
   windowBytes(): number;
@@ -33,6 +35,7 @@ export function createLinkEstimate(): LinkEstimate {
   const rtts: number[] = [];
   const bandwidths: number[] = [];
   return {
+    arrivedBytes: 0,
     get rttMs() {
       return rtts.length === 0 ? 20 : Math.min(...rtts);
     },

@@ -15,11 +15,10 @@ export interface SchedulerOptions {
 
 /** A piece of fetching handed to the scheduler. */
 export interface Ticket {
-  readonly priority: FetchPriority;
   /** Never lowers. A queued ticket moves queues, a running one frees its old slot. */
   promote(priority: FetchPriority): void;
-  /** Takes a ticket that has not started out of the queue; false if it has. */
-  cancel(): boolean;
+  /** Takes a ticket that has not started out of the queue. */
+  cancel(): void;
 }
 
 interface Job {
@@ -80,17 +79,14 @@ export class FetchScheduler {
     this.#enqueue(job);
     this.#pump();
     return {
-      get priority() {
-        return job.priority;
-      },
       promote: (wanted) => this.#promote(job, wanted),
       cancel: () => this.#cancel(job),
     };
   }
 
   /** Resolves when a running fetch of this priority may read on: at once unless it is background and others run. */
-  async turn(ticket: { readonly priority: FetchPriority }, signal: AbortSignal): Promise<void> {
-    while (ticket.priority === 'background' && this.#urgent() && !this.#closed) {
+  async turn(run: { readonly priority: FetchPriority }, signal: AbortSignal): Promise<void> {
+    while (run.priority === 'background' && this.#urgent() && !this.#closed) {
       signal.throwIfAborted();
       await new Promise<void>((resolve) => {
         const wake = (): void => {
@@ -125,6 +121,13 @@ export class FetchScheduler {
     const queue = queues.get(job.layer);
     if (queue === undefined) queues.set(job.layer, [job]);
     else queue.push(job);
+  }
+
+  #dequeue(job: Job): void {
+    const queues = this.#queues[job.priority];
+    const queue = queues.get(job.layer)!;
+    queue.splice(queue.indexOf(job), 1);
+    if (queue.length === 0) queues.delete(job.layer);
   }
 
   #pump(): void {
@@ -168,8 +171,8 @@ export class FetchScheduler {
 
   #promote(job: Job, priority: FetchPriority): void {
     if (!moreUrgent(priority, job.priority)) return;
-    if (job.state === 'queued' && this.#cancel(job)) {
-      job.state = 'queued';
+    if (job.state === 'queued') {
+      this.#dequeue(job);
       job.priority = priority;
       this.#enqueue(job);
     } else if (job.state === 'running') {
@@ -182,16 +185,10 @@ export class FetchScheduler {
     this.#pump();
   }
 
-  #cancel(job: Job): boolean {
-    if (job.state !== 'queued') return false;
-    const queues = this.#queues[job.priority];
-    const queue = queues.get(job.layer);
-    const at = queue?.indexOf(job) ?? -1;
-    if (queue === undefined || at < 0) return false;
-    queue.splice(at, 1);
-    if (queue.length === 0) queues.delete(job.layer);
+  #cancel(job: Job): void {
+    if (job.state !== 'queued') return;
+    this.#dequeue(job);
     job.state = 'done';
-    return true;
   }
 
   #urgent(): boolean {

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { InodeTable } from '../../tree/inode-table.ts';
 import { createFetchWindow, type WindowPolicy } from '../fetch-window.ts';
-import type { LinkEstimate } from '../link-estimate.ts';
 import { indexMembers } from '../member-index.ts';
 import { allocatePresence, markUsed } from '../presence.ts';
 import { buildTestTable, type TestFileLayout } from './table.ts';
@@ -82,13 +81,8 @@ export function replay(
   const index = indexMembers(table, 'replay');
   const bits = new Int32Array(allocatePresence(table.chunkCount));
   const bytesPerMs = link.bandwidthMbps * 125;
-  const estimate: LinkEstimate = {
-    rttMs: link.rttMs,
-    bandwidthBytesPerMs: bytesPerMs,
-    observe: () => {},
-    windowBytes: () => Math.min(Math.max(link.rttMs * bytesPerMs, 64 * 1024), 4 * 1024 * 1024),
-  };
-  const window = createFetchWindow(table, index, bits, estimate, policy);
+  const windowBytes = (): number => Math.min(Math.max(link.rttMs * bytesPerMs, 64 * 1024), 4 * 1024 * 1024);
+  const window = createFetchWindow(table, index, bits, { windowBytes }, policy);
   const sizeOf = (member: number): number => table.memberEnd[member]! - table.memberOffset[member]!;
   const arrivedMs = new Map<number, number>();
   const streams: Stream[] = [];
