@@ -1,8 +1,8 @@
 import { writeImageFile } from '../erofs/image-file.ts';
 import { isSuperblockAlive } from '../erofs/mount.ts';
 import type { ErofsServer } from '../erofs/server.ts';
-import type { Face, SlotBook } from './face.ts';
-import { memorySlotBook } from './slot-book.ts';
+import type { Face } from './face.ts';
+import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
 /** An EROFS mount a layer, its image beside the layer's data. The slot is the name of the mount's directory. */
 export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlotBook()): Face {

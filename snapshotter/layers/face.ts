@@ -25,19 +25,3 @@ export interface Face {
   /** Unmounts. False: something is in use and had to stay. */
   close(): Promise<boolean>;
 }
-
-/** What a face was, for the next daemon to go on with. */
-export interface SlotRecord {
-  readonly slot: number;
-  /** EROFS: which superblocks may read the layer's data. */
-  readonly superblocks?: readonly string[];
-}
-
-/** Slots by digest. A change is stored before the method returns; `set` throws, and changes nothing, where it cannot be. */
-export interface SlotBook {
-  readonly slots: ReadonlyMap<string, SlotRecord>;
-  /** A slot that was never used. */
-  take(): number;
-  set(digest: string, record: SlotRecord): void;
-  delete(digest: string): void;
-}

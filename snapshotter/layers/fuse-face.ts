@@ -1,6 +1,6 @@
 import type { FuseServer } from '../fuse/server.ts';
-import type { Face, SlotBook } from './face.ts';
-import { memorySlotBook } from './slot-book.ts';
+import type { Face } from './face.ts';
+import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
 /**
  * One FUSE connection as a face. Slots count up and are not used twice, because the kernel may still hold nodes of a

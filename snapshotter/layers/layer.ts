@@ -17,6 +17,11 @@ export interface LayerOptions {
   onComplete(): void;
 }
 
+export interface Health {
+  /** A read failed for lack of the registry and none has succeeded since. */
+  failing: boolean;
+}
+
 const leastRetryMs = 1000;
 const mostRetryMs = 300_000;
 
@@ -24,39 +29,31 @@ const mostRetryMs = 300_000;
 export class Layer {
   readonly store: LayerStore;
   readonly path: string;
-  /** A read failed for lack of the registry and none has succeeded since. */
-  failing = false;
+  readonly health: Health;
   /** The TOC has the digest that a label promised. */
   tocVerified = false;
   readonly #options: LayerOptions;
-  readonly #fetching: AbortController;
+  readonly #fetching = new AbortController();
   #isFetchingAhead = false;
 
   /** Fetches nothing yet. */
   static async attach(store: LayerStore, options: LayerOptions): Promise<Layer> {
-    const fetching = new AbortController();
-    const state: { layer?: Layer } = {};
-    const path = await options.face.attach(
-      store,
-      readerOf(store, options, (failing) => {
-        if (state.layer !== undefined) state.layer.failing = failing;
-      }),
-    );
-    const layer = new Layer(store, path, options, fetching);
-    state.layer = layer;
+    const health: Health = { failing: false };
+    const path = await options.face.attach(store, readerOf(store, options, health));
+    const layer = new Layer(store, path, options, health);
     store.onComplete(() => {
-      if (fetching.signal.aborted) return;
+      if (layer.#fetching.signal.aborted) return;
       options.face.completed?.(store);
       options.onComplete();
     });
     return layer;
   }
 
-  private constructor(store: LayerStore, path: string, options: LayerOptions, fetching: AbortController) {
+  private constructor(store: LayerStore, path: string, options: LayerOptions, health: Health) {
     this.store = store;
     this.path = path;
+    this.health = health;
     this.#options = options;
-    this.#fetching = fetching;
   }
 
   /**
@@ -88,11 +85,7 @@ export class Layer {
   }
 }
 
-function readerOf(
-  store: LayerStore,
-  { record, makeRoom }: LayerOptions,
-  setFailing: (failing: boolean) => void,
-): LayerReader {
+function readerOf(store: LayerStore, { record, makeRoom }: LayerOptions, health: Health): LayerReader {
   const reader: LayerReader = {
     async ensure(dataOffset, sizeBytes, signal) {
       try {
@@ -102,9 +95,9 @@ function readerOf(
           await makeRoom();
           await ensure();
         });
-        setFailing(false);
+        health.failing = false;
       } catch (error) {
-        if (!signal.aborted) setFailing(true);
+        if (!signal.aborted) health.failing = true;
         throw error;
       }
     },

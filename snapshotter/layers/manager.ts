@@ -70,7 +70,7 @@ export class LayerManager {
     if (isFirst) this.#sources.resolveAhead(request, this.#siblingsToMount(request), (sibling) => this.#isNew(sibling));
     const layer = await abortable(this.#layerFor(request), signal);
     this.#verify(request, layer);
-    if (layer.failing) await this.#probe(layer, signal);
+    if (layer.health.failing) await this.#probe(layer, signal);
     layer.startFetching(request.prefetchSizeBytes ?? this.#options.config.prefetchSizeBytes);
     if (isFirst) void this.#mountAhead(request);
     return describe(digest, layer);
@@ -118,7 +118,7 @@ export class LayerManager {
 
   health(digest: Digest): 'ok' | 'unavailable' {
     const layer = this.#layers.get(digest);
-    return layer !== undefined && !layer.failing ? 'ok' : 'unavailable';
+    return layer !== undefined && !layer.health.failing ? 'ok' : 'unavailable';
   }
 
   /** Every layer and how much of it is here. */
@@ -129,7 +129,7 @@ export class LayerManager {
       path: layer.path,
       face: this.#options.face.kind,
       holders: this.#holders.get(digest) ?? 0,
-      healthy: !layer.failing,
+      healthy: !layer.health.failing,
       tocVerified: layer.tocVerified,
       complete: layer.store.complete,
       ...layer.store.snapshot(),
@@ -271,7 +271,7 @@ export class LayerManager {
   async #probe(layer: Layer, signal: AbortSignal): Promise<void> {
     try {
       await this.#sources.probe(layer.store.meta, signal);
-      layer.failing = false;
+      layer.health.failing = false;
     } catch (error) {
       throw asLayerError(layer.store.meta.digest, error);
     }

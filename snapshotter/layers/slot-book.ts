@@ -1,5 +1,20 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
-import type { SlotBook, SlotRecord } from './face.ts';
+
+/** What a face was, for the next daemon to go on with. */
+export interface SlotRecord {
+  readonly slot: number;
+  /** EROFS: which superblocks may read the layer's data. */
+  readonly superblocks?: readonly string[];
+}
+
+/** Slots by digest. A change is stored before the method returns; `set` throws, and changes nothing, where it cannot be. */
+export interface SlotBook {
+  readonly slots: ReadonlyMap<string, SlotRecord>;
+  /** A slot that was never used. */
+  take(): number;
+  set(digest: string, record: SlotRecord): void;
+  delete(digest: string): void;
+}
 
 /** A slot book that the next daemon can read, with what else that needs to go on: `facts`, plain data. */
 export interface StoredSlotBook<Facts> extends SlotBook {
