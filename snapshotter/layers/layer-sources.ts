@@ -124,10 +124,11 @@ export class LayerSources {
   }
 
   async #createStore(request: LayerRequest, facts: LayerFacts, built: BuiltLayer): Promise<LayerStore> {
-    const { digest, reference } = request;
+    const { digest } = request;
     const { footer, blobSizeBytes, toc } = facts;
     const { tree, tocDigest } = built;
-    const layer = { digest, reference: formatReference(parseReference(reference)), blobSizeBytes, footer, tocDigest };
+    const reference = parseReference(request.reference);
+    const layer = { digest, reference: formatReference(reference), blobSizeBytes, footer, tocDigest };
     const source = request.urls === undefined ? facts.source : this.#sourceOf(request);
     const context = this.#storeContext(request, source);
     const store = await LayerStore.create(this.#options.root, { ...layer, toc, tree }, context);
@@ -141,7 +142,7 @@ export class LayerSources {
 
   #resolve(request: LayerRequest, digest: Digest): Promise<LayerFacts> {
     const reference = parseReference(request.reference);
-    return this.#resolved.get(repositoryOf(request.reference), digest, () => {
+    return this.#resolved.get(repositoryOf(reference), digest, () => {
       const source = this.#options.registry.blob(
         reference,
         digest,
@@ -174,7 +175,6 @@ export class LayerSources {
   }
 }
 
-function repositoryOf(reference: string): string {
-  const { registry, repository } = parseReference(reference);
+function repositoryOf({ registry, repository }: Reference): string {
   return `${registry}/${repository}`;
 }
