@@ -23,6 +23,7 @@ const order = [
   'snapshotter/syscalls.ts',
   'snapshotter/mountinfo.ts',
   'snapshotter/log.ts',
+  'snapshotter/abort.ts',
   'snapshotter/registry',
   'snapshotter/estargz',
   'snapshotter/tree',

@@ -1,4 +1,5 @@
 import { setTimeout as delay, setImmediate as yieldTurn } from 'node:timers/promises';
+import { untilAborted } from '../abort.ts';
 import { describeError } from '../log.ts';
 import type { Digest } from '../registry/digest.ts';
 import { isDiskFull } from '../store/error.ts';
@@ -68,7 +69,7 @@ export class LayerManager {
     this.#assertOpen(digest);
     const isFirst = !this.#ahead.has(request.reference);
     if (isFirst) this.#sources.resolveAhead(request, this.#siblingsToMount(request), (sibling) => this.#isNew(sibling));
-    const layer = await abortable(this.#layerFor(request), signal);
+    const layer = await untilAborted(this.#layerFor(request), signal);
     this.#verify(request, layer);
     if (layer.health.failing) await this.#probe(layer, signal);
     layer.startFetching(request.prefetchSizeBytes ?? this.#options.config.prefetchSizeBytes);
@@ -361,12 +362,4 @@ export class LayerManager {
 
 function describe(digest: Digest, layer: Layer): MountedLayer {
   return { digest, path: layer.path, rootOwner: layer.rootOwner };
-}
-
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

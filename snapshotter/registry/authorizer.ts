@@ -1,3 +1,4 @@
+import { untilAborted } from '../abort.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { ResponseHeaders } from './connections.ts';
 import { RegistryError } from './error.ts';
@@ -207,20 +208,4 @@ function readyHeader(credential: Credential, method: Method): string | undefined
   if (credential.kind === 'registry-token') return `Bearer ${credential.token}`;
   if (credential.kind === 'basic' && method.kind === 'basic') return basicHeader(credential);
   return undefined;
-}
-
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  // Its failure is heard, though the only caller may have given up already.
-  promise.catch(() => {});
-  signal.throwIfAborted();
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
-  }
 }

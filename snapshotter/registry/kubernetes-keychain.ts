@@ -1,4 +1,5 @@
 import type { Informer, V1Secret } from '@kubernetes/client-node';
+import { untilAborted } from '../abort.ts';
 import { type AuthEntry, matchAuths, parseSecretJson, readAuths } from './auth-file.ts';
 import { RegistryError } from './error.ts';
 import type { Keychain } from './keychain.ts';
@@ -63,14 +64,7 @@ class SecretSync {
   /** After the first list, or its time limit; throws when there was none. */
   async ready(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (!this.#isSynced) {
-      const aborted = Promise.withResolvers<never>();
-      const onAbort = (): void => aborted.reject(signal.reason);
-      signal.addEventListener('abort', onAbort, { once: true });
-      await Promise.race([this.#firstSync.promise, aborted.promise]).finally(() =>
-        signal.removeEventListener('abort', onAbort),
-      );
-    }
+    if (!this.#isSynced) await untilAborted(this.#firstSync.promise, signal);
     if (!this.#isSynced) throw this.#failure ?? failureOf('the secrets have not been listed yet');
   }
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { untilAborted } from '../../abort.ts';
 import type { BlobSource } from '../../registry/blob.ts';
 import { type Digest, digestOf } from '../../registry/digest.ts';
 
@@ -42,7 +43,7 @@ export function memorySource(bytes: Buffer, options: MemorySourceOptions = {}): 
       // Lent until the next piece, as the network's buffers are: reused here, so that whoever keeps one sees it change.
       const lent = Buffer.alloc(pieceBytes);
       for (let at = start; at < end; at += pieceBytes) {
-        if (source.gate !== undefined) await raceAbort(source.gate, signal);
+        if (source.gate !== undefined) await untilAborted(source.gate, signal);
         signal.throwIfAborted();
         if (source.failure !== undefined && at - start >= (source.failure.afterBytes ?? 0)) throw source.failure.error;
         const size = bytes.copy(lent, 0, at, Math.min(at + pieceBytes, end));
@@ -52,12 +53,4 @@ export function memorySource(bytes: Buffer, options: MemorySourceOptions = {}): 
     },
   };
   return source;
-}
-
-function raceAbort(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
