@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { untilAborted } from '../abort.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { StoreError } from './error.ts';
 import { streamMembers } from './fetch-run.ts';
@@ -104,17 +105,11 @@ export class Flights {
 
   /** Waits for those of the members that are in flight; rejects at the first that cannot be had, or with the signal's reason. */
   waitFor(members: readonly number[], signal?: AbortSignal): Promise<void> {
-    return new Promise<void>((resolve, reject) => {
+    const done = new Promise<void>((resolve, reject) => {
       let left = 0;
-      const end = (error?: unknown): void => {
-        signal?.removeEventListener('abort', abort);
-        left = 0;
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const abort = (): void => end(signal!.reason);
       const waiter: Waiter = (error) => {
-        if (left > 0 && (error !== undefined || --left === 0)) end(error);
+        if (error !== undefined) reject(error);
+        else if (--left === 0) resolve();
       };
       for (const member of members) {
         if (!this.#owner.has(member)) continue;
@@ -124,9 +119,8 @@ export class Flights {
         else waiters.push(waiter);
       }
       if (left === 0) resolve();
-      else if (signal?.aborted) abort();
-      else signal?.addEventListener('abort', abort, { once: true });
     });
+    return signal === undefined ? done : untilAborted(done, signal);
   }
 
   /** Ends all transfers and rejects all who wait. Resolves when no run touches the data file any more. */
