@@ -7,9 +7,7 @@ import { RegistryError } from './error.ts';
 import type { Credential, Keychain } from './keychain.ts';
 
 export interface DockerKeychainOptions {
-  /** Where config.json lies; default `$DOCKER_CONFIG`, then ~/.docker. */
-  readonly configDir?: string;
-  /** For helpers (PATH, HOME) and for `$DOCKER_CONFIG`; default process.env. */
+  /** For helpers (PATH, HOME) and for `$DOCKER_CONFIG`, where config.json lies, else ~/.docker; default process.env. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** How long a docker-credential-* program may take. */
   readonly helperLimitMs?: number;
@@ -20,7 +18,7 @@ const defaultHelperLimitMs = 10_000;
 /** What `docker login` left: credHelpers, then credsStore, then auths. Read at each lookup, so a new login counts at once. */
 export function dockerConfigKeychain(options: DockerKeychainOptions = {}): Keychain {
   const env = options.env ?? process.env;
-  const path = join(options.configDir ?? (env.DOCKER_CONFIG || join(env.HOME || homedir(), '.docker')), 'config.json');
+  const path = join(env.DOCKER_CONFIG || join(env.HOME || homedir(), '.docker'), 'config.json');
   const limitMs = options.helperLimitMs ?? defaultHelperLimitMs;
   return {
     name: 'docker',

@@ -32,9 +32,7 @@ export interface StoreContext {
   readonly link: LinkEstimate;
   readonly metrics: FetchMetrics;
   readonly policy?: WindowPolicy;
-  /** After this long without a new chunk, and after 30 s at most, what was stored is made to survive a power loss. */
-  readonly checkpointMs?: number;
-  /** Called then, with more on disk than before. */
+  /** Called whenever what was stored is made to survive a power loss: there is more on disk than before. */
   readonly onCheckpoint?: () => void;
 }
 
@@ -49,6 +47,8 @@ export interface NewLayer {
   readonly tree: BuiltTree;
 }
 
+/** After this long without a new chunk, and after `mostUnsyncedMs` at most, what was stored is made to survive a power loss. */
+const quietMs = 5000;
 const mostUnsyncedMs = 30_000;
 
 /**
@@ -70,7 +70,6 @@ export class LayerStore {
   readonly #flights: Flights;
   readonly #window: FetchWindow;
   readonly #metrics: FetchMetrics;
-  readonly #checkpointMs: number;
   readonly #onCheckpoint: () => void;
   #presentChunks = 0;
   #onComplete: (() => void)[] = [];
@@ -127,7 +126,6 @@ export class LayerStore {
     this.unverifiableChunkCount = tree.unverifiableChunkCount;
     this.#index = index;
     this.#metrics = context.metrics;
-    this.#checkpointMs = context.checkpointMs ?? 5000;
     this.#onCheckpoint = context.onCheckpoint ?? (() => {});
     this.present = allocatePresence(table.chunkCount);
     this.#bits = new Int32Array(this.present);
@@ -312,6 +310,6 @@ export class LayerStore {
       this.#unsyncedSinceMs = undefined;
       this.#checkpointing = this.#checkpointing.then(() => this.#file.checkpoint(this.dataFd)).catch(() => {});
       this.#onCheckpoint();
-    }, this.#checkpointMs).unref();
+    }, quietMs).unref();
   }
 }
