@@ -1,6 +1,6 @@
 export type FetchPriority = 'demand' | 'prefetch' | 'background';
 
-/** What the store counts; service/ turns it into Prometheus series, tests into plain numbers. */
+/** What the store counts; prometheus.ts turns it into series, tests into plain numbers. */
 export interface FetchMetrics {
   /** A ranged GET was sent. */
   requestStarted(priority: FetchPriority): void;
