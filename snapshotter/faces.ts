@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from './config.ts';
+import { closeHeld, emptyStore, storeHeld, takeStored } from './descriptor-store.ts';
 import { listErofsMounts, listSuperblocks, unmountImage } from './erofs/mount.ts';
 import { probeErofs } from './erofs/probe.ts';
 import { ErofsServer } from './erofs/server.ts';
@@ -37,8 +38,8 @@ export const keeperGraceMs = 60_000;
 const keeperRetryMs = 10_000;
 
 /**
- * The face a daemon before this one left in a keeper's care; or a new one, as the configuration asks or this machine
- * allows. The reason is logged.
+ * The face a daemon before this one left in a keeper's care, or in systemd's where the keeper is dead too; or a new one,
+ * as the configuration asks or this machine allows. The reason is logged.
  */
 export async function openFace(directory: string, config: Config, log: Log): Promise<OpenFace> {
   // Mounts are found again by the paths that the kernel has for them.
@@ -47,9 +48,15 @@ export async function openFace(directory: string, config: Config, log: Log): Pro
 }
 
 async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFace | undefined> {
+  const stored = takeStored();
   const left = await findKeeper(root);
-  if (left === undefined) return undefined;
-  const { keeper, held } = left;
+  if (left !== undefined) {
+    if (stored !== undefined) closeHeld(stored);
+    storeHeld(left.held, log);
+  }
+  const keeper = left?.keeper;
+  const held = left?.held ?? stored;
+  if (held === undefined) return undefined;
   const book =
     readSlotBook<FaceFacts>(bookPath(root)) ?? (held.groupFd === undefined ? undefined : openLostBook(root, log));
   let face: Face | undefined;
@@ -65,14 +72,17 @@ async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFa
     face = createErofsFace(server, book);
   }
   if (face === undefined || book === undefined) {
-    log.warn({ keeper: keeper.pid }, 'what an earlier daemon left cannot be taken over');
-    await keeper.dismiss();
+    log.warn({ keeper: keeper?.pid }, 'what an earlier daemon left cannot be taken over');
+    await keeper?.dismiss();
+    closeHeld(held);
+    emptyStore();
     return undefined;
   }
-  log.info({ face: face.kind, keeper: keeper.pid, layers: book.slots.size }, 'mounts of an earlier daemon taken over');
+  log.info({ face: face.kind, keeper: keeper?.pid, layers: book.slots.size }, 'mounts of an earlier daemon taken over');
   if (config.mount.backend !== 'auto' && config.mount.backend !== face.kind)
     log.warn({ face: face.kind, backend: config.mount.backend }, 'the other backend waits until nothing is mounted');
-  return guard(root, face, book, held, Promise.resolve(keeper), true, log);
+  const keeping = keeper === undefined ? tryKeeper(root, held, log) : Promise.resolve(keeper);
+  return guard(root, face, book, held, keeping, true, log);
 }
 
 /**
@@ -102,6 +112,7 @@ async function openNewFace(root: string, config: Config, log: Log): Promise<Open
     try {
       // Without it, this process's death would let holes read as zeros.
       await keeping;
+      storeHeld(held, log);
       log.info({ face: 'erofs', backend: config.mount.backend, reason }, 'layers are shown through EROFS');
       const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
       return guard(root, createErofsFace(server, book), book, held, keeping, false, log);
@@ -116,6 +127,7 @@ async function openNewFace(root: string, config: Config, log: Log): Promise<Open
   const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'fuse', connection: server.connection });
   // Not waited for: until it is there this daemon's death ends the connection, and nothing worse.
   const held = { fuseFd: server.fd };
+  storeHeld(held, log);
   return guard(root, createFuseFace(server, book), book, held, tryKeeper(root, held, log), false, log);
 }
 
@@ -178,6 +190,7 @@ function guard(
         if (isDown) {
           book.remove();
           await keeper?.dismiss();
+          emptyStore();
           return;
         }
         keeper?.release();
@@ -189,7 +202,7 @@ function guard(
       ending ??= (async () => {
         const keeper = await keeping;
         if (keeper === undefined) {
-          await face.close();
+          if (await face.close()) emptyStore();
           return;
         }
         await face.release?.();

@@ -6,7 +6,7 @@ import { relaunchSmall } from './relaunch.ts';
 const flags = readFlags();
 if (process.getuid?.() !== 0) fail('it mounts file systems, so it must run as root; use sudo');
 try {
-  relaunchSmall(flags.root);
+  await relaunchSmall(flags.root);
 } catch (error) {
   fail(`--root: ${(error as Error).message}; choose another`);
 }

@@ -20,7 +20,7 @@ const mark = 'STARGZ_RELAUNCHED';
  * 17 MB, which a compile cache on disk makes unnecessary from the second start on, and two arenas stop malloc from
  * spreading over threads. The process stays the same (execve), so does its pid.
  */
-export function relaunchSmall(root: string): void {
+export async function relaunchSmall(root: string): Promise<void> {
   if (process.env[mark] !== undefined || process.execve === undefined) return;
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const env = {
@@ -29,8 +29,18 @@ export function relaunchSmall(root: string): void {
     ...process.env,
     [mark]: '1',
   };
+  if (process.env.LISTEN_FDS !== undefined) await keepInherited();
   const [node, main, ...args] = process.argv as [string, string, ...string[]];
   process.execve(node, [node, ...nodeOptions, ...process.execArgv, main, ...args], env);
+}
+
+/** Node marks whatever it is started with to be closed by execve; the next one marks it again. */
+async function keepInherited(): Promise<void> {
+  const [{ inheritedDescriptors }, { keepOverExec }] = await Promise.all([
+    import('./systemd.ts'),
+    import('./syscalls.ts'),
+  ]);
+  for (const { fd } of inheritedDescriptors()) keepOverExec(fd);
 }
 
 /** Beside the code, where every root profits from it, if that can be written to. */

@@ -101,10 +101,12 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
     });
 
     test(`${backend}: a root behind a symbolic link, on a path with a blank, is found again`, limit, async (t) => {
-      const bench = await openBench(t, image, backend, (directory) => {
-        mkdirSync(join(directory, 'a disk/root'), { recursive: true });
-        symlinkSync(join(directory, 'a disk/root'), join(directory, 'link'));
-        return join(directory, 'link');
+      const bench = await openBench(t, image, backend, {
+        makeStateRoot(directory) {
+          mkdirSync(join(directory, 'a disk/root'), { recursive: true });
+          symlinkSync(join(directory, 'a disk/root'), join(directory, 'link'));
+          return join(directory, 'link');
+        },
       });
       const mounts = mountsBelow(join(bench.directory, 'a disk'));
       assert.equal(mounts.length, 1);

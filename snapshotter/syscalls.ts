@@ -42,6 +42,7 @@ export const POLLHUP = 16;
 
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
+const F_SETFD = 2;
 const F_GETFL = 3;
 const F_SETPIPE_SZ = 1031;
 const accessModeMask = 3;
@@ -148,6 +149,11 @@ export function preadDescriptor(fd: number, buffer: Uint8Array, sizeBytes: numbe
 /** `to` is from now on what `from` is, which stays open. */
 export function replaceDescriptor(to: number, from: number): void {
   if ((libcDup3(from, to, O_CLOEXEC) as number) < 0) throw new SyscallError('dup3', `descriptor ${to}`, koffi.errno());
+}
+
+/** The program that this process becomes next (execve) has it too. */
+export function keepOverExec(fd: number): void {
+  if ((libcFcntl(fd, F_SETFD, 0) as number) < 0) throw new SyscallError('fcntl', `descriptor ${fd}`, koffi.errno());
 }
 
 export function isWritable(fd: number): boolean {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { notifySystemd } from './systemd.ts';
+import { inheritedDescriptors, notifySystemd } from './systemd.ts';
 import { openNotifySocket } from './testing/notify-socket.ts';
 
 const limit = { timeout: 20_000 };
@@ -26,4 +26,14 @@ test(
 test('without a socket, or with one that nobody serves, nothing is said', limit, () => {
   assert.equal(notifySystemd('READY=1', ''), false);
   assert.equal(notifySystemd('READY=1', '/nonexistent/notify'), false);
+});
+
+test('descriptors are inherited by the process that they were meant for, and no other', limit, () => {
+  const env = { LISTEN_PID: String(process.pid), LISTEN_FDS: '2', LISTEN_FDNAMES: 'a' };
+  assert.deepEqual(inheritedDescriptors(env), [
+    { name: 'a', fd: 3 },
+    { name: '', fd: 4 },
+  ]);
+  assert.deepEqual(inheritedDescriptors({ ...env, LISTEN_PID: String(process.ppid) }), []);
+  assert.deepEqual(inheritedDescriptors({}), []);
 });

@@ -13,6 +13,7 @@ import { parseReference } from '../registry/reference.ts';
 import { startDockerRegistry } from '../registry/testing/docker-registry.ts';
 import { mountAt, mountsBelow, unmount } from '../service/testing/mounts.ts';
 import { startDaemon, type TestProcess } from '../service/testing/process.ts';
+import type { StandInStore } from './descriptor-store.ts';
 import { pushImage } from './image.ts';
 
 const fileCount = 40;
@@ -79,7 +80,10 @@ export async function openBench(
   t: TestContext,
   image: LazyImage,
   backend: 'fuse' | 'erofs',
-  makeStateRoot = (directory: string) => join(directory, 'root'),
+  {
+    makeStateRoot = (directory) => join(directory, 'root'),
+    store,
+  }: { makeStateRoot?: (directory: string) => string; store?: StandInStore } = {},
 ): Promise<Bench> {
   image.gate.open();
   const directory = mkdtempSync(join(image.scratch, `${backend}-`));
@@ -87,6 +91,7 @@ export async function openBench(
   const start = (extraConfig: string) =>
     startDaemon(directory, {
       root: stateRoot,
+      ...store?.startOptions,
       config:
         'disable_verification = true\nno_background_fetch = true\nnoprefetch = true\n' +
         `[cache]\nadaptive_fetch = false\n[mount]\nbackend = "${backend}"\n${extraConfig}`,

@@ -19,7 +19,14 @@ const main = join(import.meta.dirname, '../../main.ts');
 /** The daemon as a user starts it, in `directory` (short: socket paths have 107 bytes). */
 export async function startDaemon(
   directory: string,
-  options: { config?: string; socket?: string; root?: string; env?: Record<string, string> } = {},
+  options: {
+    config?: string;
+    socket?: string;
+    root?: string;
+    env?: Record<string, string>;
+    /** A command that becomes the daemon, whose own command follows. */
+    launcher?: readonly string[];
+  } = {},
 ): Promise<TestProcess> {
   mkdirSync(directory, { recursive: true });
   const address = options.socket ?? join(directory, 'stargz.sock');
@@ -27,7 +34,8 @@ export async function startDaemon(
   writeFileSync(config, options.config ?? '');
   const root = options.root ?? join(directory, 'root');
   const args = [main, '--address', address, '--root', root, '--config', config, '--log-level', 'debug'];
-  const daemon = launch(process.execPath, args, directory, 'daemon.log', address, options.env);
+  const [file, ...command] = [...(options.launcher ?? []), process.execPath, ...args] as [string, ...string[]];
+  const daemon = launch(file, command, directory, 'daemon.log', address, options.env);
   await waitUntil(daemon, async () => {
     const client = openClient('containerd.services.snapshots.v1.Snapshots', address);
     try {

@@ -1,0 +1,31 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { TestContext } from 'node:test';
+
+const program = join(import.meta.dirname, 'descriptor-store.py');
+
+/** A stand-in for systemd, as far as it holds descriptors of a service and starts the service with them. */
+export interface StandInStore {
+  /** For service/testing/process.ts. */
+  readonly startOptions: { readonly env: Record<string, string>; readonly launcher: readonly string[] };
+  /** The names of what it holds. */
+  held(): Promise<string[]>;
+}
+
+/** `directory`: for its sockets. */
+export async function openStandInStore(t: TestContext, directory: string): Promise<StandInStore> {
+  const [notify, handOut] = [join(directory, 'notify'), join(directory, 'hand-out')];
+  const server = spawn('python3', [program, 'serve', notify, handOut], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => server.kill('SIGKILL'));
+  await once(server.stdout, 'data');
+  return {
+    startOptions: { env: { NOTIFY_SOCKET: notify }, launcher: ['python3', program, 'start', handOut] },
+    async held() {
+      // Descriptors that come with the names are closed by the kernel: nobody takes them.
+      return (await text(connect(handOut))).split('\n').filter((name) => name !== '');
+    },
+  };
+}
