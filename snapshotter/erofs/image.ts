@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import type { InodeTable } from '../tree/inode-table.ts';
-import { isDirectory, writeLinkTarget } from '../tree/lookup.ts';
+import { isDirectory, isSymlink, ROOT_INODE, writeLinkTarget } from '../tree/lookup.ts';
 import { type Steps, takeAtOnce } from '../tree/steps.ts';
 import { encodeDirectory } from './directory.ts';
 import {
@@ -16,7 +16,7 @@ import {
   oneChunkFormat,
   SLOT_BYTES,
 } from './ondisk.ts';
-import { isSymlink, type Placement, placeInodes } from './placement.ts';
+import { type Placement, placeInodes } from './placement.ts';
 import { planXattrs, type XattrPlan } from './xattrs.ts';
 
 export interface ErofsImageOptions {
@@ -52,7 +52,7 @@ export function* encodeErofsImage(table: InodeTable, options: ErofsImageOptions 
   const xattrs = planXattrs(table);
   const placement = placeInodes(table, xattrs);
   yield encodeFirstBlock({
-    rootNid: placement.nid[1]!,
+    rootNid: placement.nid[ROOT_INODE]!,
     inodeCount: table.inodeCount,
     blockCount: placement.blockCount,
     metaBlock: placement.metaBlock,

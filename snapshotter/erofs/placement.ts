@@ -1,6 +1,6 @@
 import { FormatError } from '../estargz/error.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
-import { isDirectory } from '../tree/lookup.ts';
+import { isDirectory, isRegular, isSymlink } from '../tree/lookup.ts';
 import { measureDirectory } from './directory.ts';
 import { alignUp, BLOCK_BYTES, CHUNK_INDEX_BYTES, INODE_BYTES, type Layout, layouts, SLOT_BYTES } from './ondisk.ts';
 import type { XattrPlan } from './xattrs.ts';
@@ -21,18 +21,6 @@ export interface Placement {
   /** End of the metadata area, in bytes from its start. */
   readonly metaBytes: number;
   readonly blockCount: number;
-}
-
-const typeMask = 0o170000;
-const regularBits = 0o100000;
-const symlinkBits = 0o120000;
-
-export function isRegular(table: InodeTable, inode: number): boolean {
-  return (table.mode[inode]! & typeMask) === regularBits;
-}
-
-export function isSymlink(table: InodeTable, inode: number): boolean {
-  return (table.mode[inode]! & typeMask) === symlinkBits;
 }
 
 /**

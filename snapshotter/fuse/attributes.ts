@@ -1,5 +1,6 @@
 import type { InodeTable } from '../tree/inode-table.ts';
-import { replyHeaderBytes, rootInode, rootSlot, setUint64 } from './wire.ts';
+import { ROOT_INODE } from '../tree/lookup.ts';
+import { replyHeaderBytes, rootSlot, setUint64 } from './wire.ts';
 
 /**
  *     fuse_attr, 88 bytes: ino size blocks atime mtime ctime u64 | atimensec mtimensec ctimensec mode nlink uid gid rdev
@@ -66,7 +67,7 @@ export function encodeRootAttrOut(view: DataView, layerCount: number, validity: 
 }
 
 export function encodeRootEntry(view: DataView, at: number, layerCount: number, validity: Validity): void {
-  encodeEntryHead(view, at, rootSlot, rootInode, validity);
+  encodeEntryHead(view, at, rootSlot, ROOT_INODE, validity);
   encodeRootAttr(view, at + 40, layerCount);
 }
 
@@ -108,7 +109,7 @@ function encodeAttr(view: DataView, at: number, table: InodeTable, slot: number,
 
 function encodeRootAttr(view: DataView, at: number, layerCount: number): void {
   for (let offset = 0; offset < attrBytes; offset += 4) view.setUint32(at + offset, 0, true);
-  view.setUint32(at, rootInode, true);
+  view.setUint32(at, ROOT_INODE, true);
   view.setUint32(at + 60, 0o040755, true);
   view.setUint32(at + 64, 2 + layerCount, true);
   view.setUint32(at + 80, preferredIoBytes, true);

@@ -1,7 +1,7 @@
 import type { InodeTable } from '../tree/inode-table.ts';
-import { writeDirentName } from '../tree/lookup.ts';
+import { ROOT_INODE, writeDirentName } from '../tree/lookup.ts';
 import { encodeEntry, encodeRootEntry, entryOutBytes, forever, type Validity } from './attributes.ts';
-import { rootInode, rootSlot, setUint64 } from './wire.ts';
+import { rootSlot, setUint64 } from './wire.ts';
 
 /**
  *     fuse_dirent:     ino u64 | off u64 | namelen u32 | type u32 | name, padded to 8
@@ -55,16 +55,16 @@ export function encodeRootDirectory(
   plus: Validity | undefined,
   layers: Iterable<{ readonly slot: number; readonly table: InodeTable }>,
 ): number {
-  let next = encodeDots(view, at, end, offset, plus, rootSlot, rootInode, rootSlot, rootInode);
+  let next = encodeDots(view, at, end, offset, plus, rootSlot, ROOT_INODE, rootSlot, ROOT_INODE);
   const headBytes = (plus === undefined ? 0 : entryOutBytes) + direntHeadBytes;
   for (const { slot, table } of layers) {
     if (slot + 2 <= offset) continue;
     const name = String(slot);
     const padded = (headBytes + name.length + 7) & ~7;
     if (next + padded > end) return next;
-    if (plus !== undefined) encodeEntry(view, next, table, slot, rootInode, plus);
+    if (plus !== undefined) encodeEntry(view, next, table, slot, ROOT_INODE, plus);
     const head = next + headBytes - direntHeadBytes;
-    encodeDirentHead(view, head, slot, rootInode, slot + 2, name.length, DT_DIR);
+    encodeDirentHead(view, head, slot, ROOT_INODE, slot + 2, name.length, DT_DIR);
     bytes.fill(0, head + direntHeadBytes, next + padded);
     for (let i = 0; i < name.length; i++) bytes[head + direntHeadBytes + i] = name.charCodeAt(i);
     next += padded;

@@ -3,6 +3,9 @@ import type { InodeTable } from '../tree/inode-table.ts';
 import {
   findChild,
   findXattr,
+  isDirectory,
+  isSymlink,
+  ROOT_INODE,
   writeLinkTarget,
   writeXattrList,
   writeXattrValue,
@@ -30,7 +33,6 @@ import {
   replyHeaderBytes,
   request,
   requestHeaderBytes,
-  rootInode,
   rootSlot,
   setUint64,
   statfsOut,
@@ -216,7 +218,7 @@ export class Dispatcher {
     }
     const layer = /^[1-9][0-9]{0,9}$/.test(name) ? this.#layers.get(Number(name)) : undefined;
     if (layer === undefined) return this.#fail(errno.ENOENT);
-    encodeEntry(this.#out, replyHeaderBytes, layer.table, layer.slot, rootInode, this.#validity);
+    encodeEntry(this.#out, replyHeaderBytes, layer.table, layer.slot, ROOT_INODE, this.#validity);
     return this.#succeed(replyHeaderBytes + entryOutBytes);
   }
 
@@ -276,7 +278,7 @@ export class Dispatcher {
       );
     const layer = this.#layers.get(slot);
     if (layer === undefined || !isInode(layer.table, inode)) return this.#fail(errno.ESTALE);
-    if (layer.table.mode[inode]! >>> 12 !== 4) return this.#fail(errno.ENOTDIR);
+    if (!isDirectory(layer.table, inode)) return this.#fail(errno.ENOTDIR);
     return this.#succeed(
       encodeDirectory(this.#out, this.#output, replyHeaderBytes, end, offset, plus, layer.table, slot, inode),
     );
@@ -290,7 +292,7 @@ export class Dispatcher {
     const layer = this.#layers.get(slot);
     if (layer === undefined || !isInode(layer.table, inode)) return this.#fail(errno.ESTALE);
     const { table } = layer;
-    if (table.mode[inode]! >>> 12 !== 10) return this.#fail(errno.EINVAL);
+    if (!isSymlink(table, inode)) return this.#fail(errno.EINVAL);
     return this.#succeed(writeLinkTarget(table, inode, this.#output, replyHeaderBytes));
   }
 
@@ -365,5 +367,5 @@ export class Dispatcher {
 }
 
 function isInode(table: InodeTable, inode: number): boolean {
-  return inode >= rootInode && inode <= table.inodeCount;
+  return inode >= ROOT_INODE && inode <= table.inodeCount;
 }

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { setReadahead } from '../mountinfo.ts';
 import { openEvent, signalEvent } from '../syscalls.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
+import { ROOT_INODE } from '../tree/lookup.ts';
 import { forever, type Validity } from './attributes.ts';
 import {
   abortConnection,
@@ -21,7 +22,7 @@ import { hasFlag, initFlag, type Negotiated } from './init.ts';
 import { control, type MessageFromWorker, type MessageToWorker, type WorkerData } from './message.ts';
 import { encodeInvalEntry, encodeInvalInode, encodeResend } from './notification.ts';
 import { type LayerReader, PendingReads } from './pending-reads.ts';
-import { errno, rootInode, rootSlot } from './wire.ts';
+import { errno, rootSlot } from './wire.ts';
 
 export type { LayerReader } from './pending-reads.ts';
 
@@ -154,7 +155,7 @@ export class FuseServer {
     for (const { layer, reader } of this.#layers.values()) this.#postLayer(layer, reader);
     if (hasFlag(this.connection.negotiated.flags, initFlag.HAS_RESEND)) await this.#notify(encodeResend());
     // Layers of the dead daemon that were not added again are listed no more.
-    await this.#notify(encodeInvalInode(rootSlot, rootInode));
+    await this.#notify(encodeInvalInode(rootSlot, ROOT_INODE));
   }
 
   /** Shows a layer as a directory; returns its path, good for overlay's `lowerdir=` until `removeLayer`. */
@@ -167,7 +168,7 @@ export class FuseServer {
     this.#layers.set(slot, { layer, reader });
     if (this.#workers.length > 0) {
       this.#postLayer(layer, reader);
-      await this.#notify(encodeInvalInode(rootSlot, rootInode));
+      await this.#notify(encodeInvalInode(rootSlot, ROOT_INODE));
     }
     return join(this.mountpoint, String(slot));
   }
@@ -179,8 +180,8 @@ export class FuseServer {
     this.#layers.delete(slot);
     this.#pending.failSlot(slot, errno.ESTALE);
     if (this.#closing !== undefined) return;
-    await this.#notify(encodeInvalEntry(rootSlot, rootInode, String(slot)));
-    await this.#notify(encodeInvalInode(rootSlot, rootInode));
+    await this.#notify(encodeInvalEntry(rootSlot, ROOT_INODE, String(slot)));
+    await this.#notify(encodeInvalInode(rootSlot, ROOT_INODE));
   }
 
   /** Unmounts and ends. Reads still waiting fail with EIO. Who still uses the mount gets ENOTCONN from then on. */

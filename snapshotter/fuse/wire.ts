@@ -110,7 +110,6 @@ export const errno = {
 } as const;
 
 export const rootSlot = 0;
-export const rootInode = 1;
 
 const two32 = 2 ** 32;
 
