@@ -5,7 +5,7 @@ import { FOOTER_MAX, parseFooter } from '../estargz/footer.ts';
 import { TocReader } from '../estargz/toc.ts';
 import { buildInodeTable } from './build.ts';
 import { type InodeTable, viewInodeTable } from './inode-table.ts';
-import { direntName, findPath, findXattr, pathOf } from './lookup.ts';
+import { direntName, findPath, findXattr, pathOf, writeXattrList, xattrListSizeBytes } from './lookup.ts';
 import { buildTree, chunk, contentDigest, dir, encodeToc, file, type JsonEntry } from './testing/toc-json.ts';
 
 function names(table: InodeTable, path: string): string[] {
@@ -295,6 +295,23 @@ describe('building a tree', { timeout: 20_000 }, () => {
       assert.equal(table.sizeBytes[findPath(table, 'data')], 130_000);
       assert.equal(table.memberEnd[table.memberCount - 1], footer.payloadEnd);
     }
+  });
+
+  test('extended attributes that no Linux file can have are left out', () => {
+    const { table } = buildTree([
+      file('a', 0, 0, {
+        xattrs: { 'com.apple.FinderInfo': 'AA==', 'user.x': 'eA==', 'user.': 'AA==', 'system.nfs4_acl': 'AA==' },
+      }),
+      file('b', 0, 0, { xattrs: { 'system.posix_acl_access': 'AA==', 'LIBARCHIVE.xattr': 'AA==' } }),
+    ]);
+    const listed = (path: string): string => {
+      const inode = findPath(table, path);
+      const out = Buffer.alloc(xattrListSizeBytes(table, inode));
+      writeXattrList(table, inode, out, 0);
+      return out.toString();
+    };
+    assert.equal(listed('a'), 'user.x\0');
+    assert.equal(listed('b'), 'system.posix_acl_access\0');
   });
 
   test('fields of other writers are skipped', () => {

@@ -29,6 +29,7 @@ export class XattrColumns {
     for (let index = 0; index < entry.xattrCount; index++) {
       const name = entry.xattrNames[index]!;
       checkName(name, entry);
+      if (!isShowable(name)) continue;
       const row = this.#rowFor(name, first);
       this.#noteValue(row, entry.xattrValues[index]!, entry);
     }
@@ -74,6 +75,15 @@ export class XattrColumns {
     this.valueOffset[row] = this.#tree.append(value, 0, value.length);
     this.valueLength[row] = value.length;
   }
+}
+
+/** Namespaces of Linux. Others cannot be set on a file, so unpacking leaves them out (a tar of another system has some). */
+const namespaces = ['user.', 'trusted.', 'security.'];
+const acls = ['system.posix_acl_access', 'system.posix_acl_default'];
+
+function isShowable(name: ByteSlice): boolean {
+  const text = sliceText(name);
+  return acls.includes(text) || namespaces.some((prefix) => text.startsWith(prefix) && text.length > prefix.length);
 }
 
 function checkName(name: ByteSlice, entry: TocEntry): void {
