@@ -9,7 +9,7 @@ import { test } from 'node:test';
 /** A run of the real command in a process of its own, whose cells take a second and whose clean-up takes half of one. */
 const program = (outDir: string) => `
   const { runCommand } = await import(${JSON.stringify(new URL('command.ts', import.meta.url).href)});
-  const { fakeRooms, quickCell } = await import(${JSON.stringify(new URL('fake-rooms.ts', import.meta.url).href)});
+  const { fakeRooms, quickCell } = await import(${JSON.stringify(new URL('testing/fake-rooms.ts', import.meta.url).href)});
   const { watchInterrupts } = await import(${JSON.stringify(new URL('interrupt.ts', import.meta.url).href)});
   const { setTimeout: sleep } = await import('node:timers/promises');
   const interrupts = watchInterrupts();
