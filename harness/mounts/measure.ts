@@ -30,7 +30,12 @@ export async function measureRow(
   for (let round = 1; round <= rounds; round++) {
     const bench = new Bench({ name: row.key, iterations: 1, time: 0, warmup: false, throws: true, signal });
     for (const { backend, root } of shuffle(views, random)) {
-      const beforeEach = () => (condition === 'cold' ? dropCaches(signal) : row.run(root, signal));
+      const beforeEach = async () => {
+        if (condition === 'cold' || row.fill !== undefined) await dropCaches(signal);
+        if (condition === 'cold') return;
+        await row.fill?.(root, signal);
+        await row.run(root, signal);
+      };
       const runAll = async () => {
         for (let run = 0; run < runs; run++) await row.run(root, signal);
       };
