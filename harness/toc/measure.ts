@@ -22,7 +22,6 @@ const daemonOptions = [
   '--initial-old-space-size=16',
   '--max-old-space-size=512',
   '--v8-pool-size=1',
-  '--optimize-for-size',
 ];
 const script = fileURLToPath(new URL('../../snapshotter/testing/measure-mount.ts', import.meta.url));
 const limitMs = 120_000;
