@@ -1,13 +1,13 @@
 import { flushCompileCache } from 'node:module';
 import { join, resolve } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import type { Config } from './config.ts';
-import { openFace } from './faces.ts';
+import type { Config } from './config/config.ts';
+import { openFace } from './handover/faces.ts';
 import { LayerManager } from './layers/manager.ts';
-import type { Log } from './log.ts';
-import { type DaemonMetrics, noMetrics } from './metrics.ts';
-import type { Prometheus } from './prometheus.ts';
-import { openRegistry } from './registries.ts';
+import type { Log } from './platform/log.ts';
+import { type DaemonMetrics, noMetrics } from './observability/metrics.ts';
+import type { Prometheus } from './observability/prometheus.ts';
+import { openRegistry } from './config/registries.ts';
 import { warmUp } from './registry/warm-up.ts';
 import { CriProxy } from './service/cri.ts';
 import { LazyLayers } from './service/lazy-layers.ts';
@@ -134,7 +134,7 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
 
 /** prom-client is loaded only where somebody asks for metrics. */
 async function openMetrics(): Promise<Prometheus> {
-  const { Prometheus } = await import('./prometheus.ts');
+  const { Prometheus } = await import('./observability/prometheus.ts');
   return new Prometheus();
 }
 

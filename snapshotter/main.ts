@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseFlags, usage } from './flags.ts';
-import { relaunchSmall } from './relaunch.ts';
+import { parseFlags, usage } from './config/flags.ts';
+import { relaunchSmall } from './process/relaunch.ts';
 
 const flags = readFlags();
 if (process.getuid?.() !== 0) fail('it mounts file systems, so it must run as root; use sudo');
@@ -13,10 +13,10 @@ try {
 
 // Behind the relaunch: the first process needs none of it.
 const [{ loadConfig }, { openLog }, { startDaemon }, { notifySystemd }] = await Promise.all([
-  import('./config.ts'),
-  import('./log.ts'),
+  import('./config/config.ts'),
+  import('./platform/log.ts'),
   import('./daemon.ts'),
-  import('./systemd.ts'),
+  import('./process/systemd.ts'),
 ]);
 
 try {

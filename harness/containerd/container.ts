@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Mount } from '../../snapshotter/api/types/types.ts';
 import type { Ready, Workload } from '../../workloads/workload.ts';
-import { HarnessError, lastLines } from '../error.ts';
+import { HarnessError, lastLines } from '../cli/error.ts';
 import type { ContainerdClient } from './client.ts';
 import { gcRoot } from './gc-root.ts';
 import type { PulledImage } from './image.ts';

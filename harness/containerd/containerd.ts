@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import type { CallOptions } from '../../snapshotter/api/client.ts';
-import { HarnessError } from '../error.ts';
+import { HarnessError } from '../cli/error.ts';
 import { findCommand, searchPath } from '../host/commands.ts';
 import type { ProcessCost } from '../host/processes.ts';
 import { Service } from '../host/service.ts';

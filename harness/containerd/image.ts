@@ -9,7 +9,7 @@ import {
   parseManifest,
   pickPlatform,
 } from '../../snapshotter/registry/manifest.ts';
-import { HarnessError } from '../error.ts';
+import { HarnessError } from '../cli/error.ts';
 import { chainIds } from './chain-id.ts';
 import type { RunConfig } from './oci-spec.ts';
 

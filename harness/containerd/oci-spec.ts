@@ -1,4 +1,4 @@
-import { HarnessError } from '../error.ts';
+import { HarnessError } from '../cli/error.ts';
 
 /** The part of an image's config that says how to run it (OCI image-spec, "config"). */
 export interface RunConfig {

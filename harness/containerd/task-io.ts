@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { HarnessError } from '../error.ts';
+import { HarnessError } from '../cli/error.ts';
 
 export type StreamName = 'stdout' | 'stderr';
 

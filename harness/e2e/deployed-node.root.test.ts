@@ -16,7 +16,7 @@ import { findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { Service } from '../host/service.ts';
 import { fillShell } from '../images/tiny-image.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';
-import { startDaemon } from '../snapshotter/daemon.ts';
+import { startDaemon } from '../cell/daemon.ts';
 import { type ContainerdVersion, containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
 
 const limit = { timeout: 120_000 };

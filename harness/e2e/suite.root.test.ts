@@ -8,7 +8,7 @@ import type { SuiteCase } from '../../snapshotter/service/testing/suite-context.
 import { Containerd } from '../containerd/containerd.ts';
 import { unmountUnder } from '../host/mounts.ts';
 import { findProcessesNaming, killProcesses } from '../host/processes.ts';
-import { type SnapshotterDaemon, startDaemon } from '../snapshotter/daemon.ts';
+import { type SnapshotterDaemon, startDaemon } from '../cell/daemon.ts';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { HarnessError, lastLines } from '../error.ts';
+import { HarnessError, lastLines } from '../cli/error.ts';
 import { debianMirrors, readAptSources, readHostRelease } from './apt-sources.ts';
 
 export interface DebianPackageRequest {

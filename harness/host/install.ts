@@ -1,8 +1,8 @@
 import { access, readFile, unlink, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
-import type { Reporter } from '../context.ts';
-import { HarnessError, lastLines } from '../error.ts';
+import type { Reporter } from '../cli/reporter.ts';
+import { HarnessError, lastLines } from '../cli/error.ts';
 import { readHostRelease } from './apt-sources.ts';
 import { findCommand } from './commands.ts';
 

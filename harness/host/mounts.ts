@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { execa } from 'execa';
-import { HarnessError, lastLines } from '../error.ts';
+import { HarnessError, lastLines } from '../cli/error.ts';
 
 export interface MountPoint {
   readonly path: string;

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { access, mkdir, readFile, statfs } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { execa } from 'execa';
-import { HarnessError } from '../error.ts';
+import { HarnessError } from '../cli/error.ts';
 import { listMounts } from './mounts.ts';
 
 export interface PreflightOptions {

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { HarnessError } from '../error.ts';
+import { HarnessError } from '../cli/error.ts';
 import { findProcessesNaming, killProcesses } from './processes.ts';
 import { Service } from './service.ts';
 

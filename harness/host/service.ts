@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HarnessError, lastLines } from '../error.ts';
+import { HarnessError, lastLines } from '../cli/error.ts';
 import { type ProcessCost, readCost, sendSignal } from './processes.ts';
 
 export interface ServiceOptions {

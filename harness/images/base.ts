@@ -1,7 +1,7 @@
 import { access, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { HarnessError, lastLines } from '../error.ts';
+import { HarnessError, lastLines } from '../cli/error.ts';
 import { debianMirrors, readAptSources, readHostRelease } from '../host/apt-sources.ts';
 import { mountsUnder, unmountUnder } from '../host/mounts.ts';
 import { keyOf } from './key.ts';

@@ -8,7 +8,7 @@ import { RegistryError } from '../../snapshotter/registry/error.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
 import { findWorkload } from '../../workloads/catalogue.ts';
 import type { ImageRecipe, Workload } from '../../workloads/workload.ts';
-import { HarnessError, messageOf } from '../error.ts';
+import { HarnessError, messageOf } from '../cli/error.ts';
 import { type DebianBase, ensureBase } from './base.ts';
 import { type Buildah, openBuildah } from './buildah.ts';
 import { keyOf, recipeKey } from './key.ts';

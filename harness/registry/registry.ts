@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { HarnessError } from '../error.ts';
+import { HarnessError } from '../cli/error.ts';
 import { findCommand } from '../host/commands.ts';
 import { findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { Service } from '../host/service.ts';

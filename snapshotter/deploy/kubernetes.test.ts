@@ -8,8 +8,8 @@ import { ClusterRole, ClusterRoleBinding } from 'kubernetes-models/rbac.authoriz
 import { ConfigMap, Namespace, ServiceAccount } from 'kubernetes-models/v1';
 import { parse } from 'smol-toml';
 import { parseAllDocuments } from 'yaml';
-import { parseConfig } from '../config.ts';
-import { type Flags, parseFlags } from '../flags.ts';
+import { parseConfig } from '../config/config.ts';
+import { type Flags, parseFlags } from '../config/flags.ts';
 
 interface Container {
   readonly args: string[];

@@ -1,5 +1,5 @@
 import koffi from 'koffi';
-import { SyscallError } from '../syscalls.ts';
+import { SyscallError } from '../platform/syscalls.ts';
 
 /** fanotify(7) through libc: a pre-content group and its marks. Constants from linux/fanotify.h. */
 const libc = koffi.load(null);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
-import { MS_RDONLY, mountFilesystem } from '../syscalls.ts';
+import { MS_RDONLY, mountFilesystem } from '../platform/syscalls.ts';
 import { buildTree, dir } from '../tree/testing/toc-json.ts';
 import { listErofsMounts, unmountImage } from './mount.ts';
 import { probeErofs } from './probe.ts';

@@ -1,7 +1,14 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { listMounts, setReadahead } from '../mountinfo.ts';
-import { MS_NODEV, MS_RDONLY, MS_REMOUNT, mountFilesystem, type SyscallError, unmountFilesystem } from '../syscalls.ts';
+import { listMounts, setReadahead } from '../platform/mountinfo.ts';
+import {
+  MS_NODEV,
+  MS_RDONLY,
+  MS_REMOUNT,
+  mountFilesystem,
+  type SyscallError,
+  unmountFilesystem,
+} from '../platform/syscalls.ts';
 
 export interface ImageMount {
   readonly imagePath: string;

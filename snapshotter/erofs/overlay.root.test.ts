@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { mountFilesystem, unmountFilesystem } from '../syscalls.ts';
+import { mountFilesystem, unmountFilesystem } from '../platform/syscalls.ts';
 import { findPath } from '../tree/lookup.ts';
 import { buildTree, dir, file } from '../tree/testing/toc-json.ts';
 import { withMountedImage } from './testing/mounted-image.ts';

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { allocatePresence } from '../store/presence.ts';
-import { MNT_DETACH, unmountFilesystem } from '../syscalls.ts';
+import { MNT_DETACH, unmountFilesystem } from '../platform/syscalls.ts';
 import { buildInodeTable } from '../tree/build.ts';
 import { findPath } from '../tree/lookup.ts';
 import { writeImageFile } from './image-file.ts';

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 import { createPlainLayer, type Entry } from '../fuse/testing/plain-layer.ts';
-import { mountFilesystem, unmountFilesystem } from '../syscalls.ts';
+import { mountFilesystem, unmountFilesystem } from '../platform/syscalls.ts';
 import { writeImageFile } from './image-file.ts';
 import { listErofsMounts, unmountImage } from './mount.ts';
 import { ErofsServer, type ErofsServerOptions } from './server.ts';

@@ -3,7 +3,7 @@ import { mkdir, open, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { errno, isWritable, openEvent, replaceDescriptor, signalEvent, writeDescriptor } from '../syscalls.ts';
+import { errno, isWritable, openEvent, replaceDescriptor, signalEvent, writeDescriptor } from '../platform/syscalls.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { ErofsError } from './error.ts';
 import { encodeResponse, responseSizeBytes } from './events.ts';

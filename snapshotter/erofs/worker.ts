@@ -9,7 +9,7 @@ import {
   pollSet,
   readDescriptor,
   writeDescriptor,
-} from '../syscalls.ts';
+} from '../platform/syscalls.ts';
 import { type InodeTable, viewInodeTable } from '../tree/inode-table.ts';
 import { type AccessEvent, encodeResponse, readEvents, responseSizeBytes } from './events.ts';
 import { control, type EventWorkerData, type MessageFromEventWorker, type MessageToEventWorker } from './message.ts';

@@ -2,7 +2,7 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, realpath, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { listMounts, type MountEntry } from '../mountinfo.ts';
+import { listMounts, type MountEntry } from '../platform/mountinfo.ts';
 import {
   MNT_DETACH,
   MS_NOATIME,
@@ -10,7 +10,7 @@ import {
   mountFilesystem,
   type SyscallError,
   unmountFilesystem,
-} from '../syscalls.ts';
+} from '../platform/syscalls.ts';
 import { FuseError } from './error.ts';
 
 const devicePath = '/dev/fuse';

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { preadDescriptor, writeDescriptor } from '../syscalls.ts';
+import { preadDescriptor, writeDescriptor } from '../platform/syscalls.ts';
 import type { Miss } from './dispatch.ts';
 import { maxReadBytes } from './init.ts';
 import { encodeReplyHeader, errno, replyHeaderBytes } from './wire.ts';

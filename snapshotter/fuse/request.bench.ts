@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bench } from 'tinybench';
-import { preadDescriptor } from '../syscalls.ts';
+import { preadDescriptor } from '../platform/syscalls.ts';
 import { Dispatcher } from './dispatch.ts';
 import { createPlainLayer, type Entry } from './testing/plain-layer.ts';
 import { nameBody, type RequestFields, readBody, writeRequest, xattrBody } from './testing/request.ts';

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import koffi from 'koffi';
-import { MNT_DETACH, unmountFilesystem } from '../syscalls.ts';
+import { MNT_DETACH, unmountFilesystem } from '../platform/syscalls.ts';
 import { findMount } from './device.ts';
 import type { FuseError } from './error.ts';
 import { FuseServer, type LayerReader } from './server.ts';

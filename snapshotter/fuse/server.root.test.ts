@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
-import { MNT_DETACH, unmountFilesystem } from '../syscalls.ts';
+import { MNT_DETACH, unmountFilesystem } from '../platform/syscalls.ts';
 import {
   cleanUp,
   directoryEntry,

@@ -7,7 +7,7 @@ import {
   spliceFromFile,
   spliceFromPipe,
   writeDescriptor,
-} from '../syscalls.ts';
+} from '../platform/syscalls.ts';
 import { maxReadBytes } from './init.ts';
 import { replyHeaderBytes } from './wire.ts';
 

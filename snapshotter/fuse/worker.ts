@@ -8,7 +8,7 @@ import {
   preadDescriptor,
   readDescriptor,
   writeDescriptor,
-} from '../syscalls.ts';
+} from '../platform/syscalls.ts';
 import { viewInodeTable } from '../tree/inode-table.ts';
 import { Dispatcher } from './dispatch.ts';
 import { maxReadBytes } from './init.ts';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeError } from '../log.ts';
+import { describeError } from '../platform/log.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
 import { formatReference, parseReference, type Reference } from '../registry/reference.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as delay, setImmediate as yieldTurn } from 'node:timers/promises';
-import { untilAborted } from '../abort.ts';
-import { describeError } from '../log.ts';
+import { untilAborted } from '../platform/abort.ts';
+import { describeError } from '../platform/log.ts';
 import type { Digest } from '../registry/digest.ts';
 import { isDiskFull } from '../store/error.ts';
 import type { LayerStore } from '../store/layer-store.ts';

@@ -1,4 +1,4 @@
-import { untilAborted } from '../abort.ts';
+import { untilAborted } from '../platform/abort.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { ResponseHeaders } from './connections.ts';
 import { RegistryError } from './error.ts';

@@ -1,5 +1,5 @@
 import type { Informer, V1Secret } from '@kubernetes/client-node';
-import { untilAborted } from '../abort.ts';
+import { untilAborted } from '../platform/abort.ts';
 import { type AuthEntry, matchAuths, parseSecretJson, readAuths } from './auth-file.ts';
 import { RegistryError } from './error.ts';
 import type { Keychain } from './keychain.ts';

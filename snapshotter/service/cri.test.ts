@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { Client, credentials, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { openClient, RpcError } from '../api/client.ts';
 import { loadService } from '../api/load.ts';
-import { noLog } from '../log.ts';
+import { noLog } from '../platform/log.ts';
 import { criKeychain } from '../registry/cri-keychain.ts';
 import { parseReference } from '../registry/reference.ts';
 import { CriProxy } from './cri.ts';

@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadService } from '../api/load.ts';
 import type { PullImageRequest, RemoveImageRequest } from '../api/types/cri.ts';
-import { describeError, type Log } from '../log.ts';
+import { describeError, type Log } from '../platform/log.ts';
 import type { CriKeychain } from '../registry/cri-keychain.ts';
 import { toStatus } from './status.ts';
 

@@ -1,7 +1,7 @@
 import type { LayerRequest, MountedLayer } from '../layers/layer-request.ts';
 import type { LayerManager } from '../layers/manager.ts';
-import { describeError, type Log } from '../log.ts';
-import type { DaemonMetrics } from '../metrics.ts';
+import { describeError, type Log } from '../platform/log.ts';
+import type { DaemonMetrics } from '../observability/metrics.ts';
 import type { Digest } from '../registry/digest.ts';
 import { SnapshotError } from '../snapshots/error.ts';
 import type { Labels } from '../snapshots/record.ts';

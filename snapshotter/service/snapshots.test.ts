@@ -8,7 +8,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { openClient, RpcError } from '../api/client.ts';
 import { LayerError } from '../layers/error.ts';
 import type { LayerRequest, MountedLayer } from '../layers/layer-request.ts';
-import { noMetrics } from '../metrics.ts';
+import { noMetrics } from '../observability/metrics.ts';
 import type { Digest } from '../registry/digest.ts';
 import { SnapshotStore } from '../snapshots/store.ts';
 import { LazyLayers, type LayerSource } from './lazy-layers.ts';

@@ -1,7 +1,7 @@
 import type { Snapshots, Info as WireInfo, Kind as WireKind } from '../api/types/snapshots.ts';
 import type { Mount as WireMount } from '../api/types/types.ts';
 import { type Partially, timestampOf } from '../api/well-known.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../platform/log.ts';
 import { SnapshotError } from '../snapshots/error.ts';
 import { type Info, type Kind, type Mount, refLabel } from '../snapshots/record.ts';
 import type { SnapshotStore } from '../snapshots/store.ts';

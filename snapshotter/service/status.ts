@@ -1,5 +1,5 @@
 import { type Metadata, status } from '@grpc/grpc-js';
-import { describeError } from '../log.ts';
+import { describeError } from '../platform/log.ts';
 import { SnapshotError, type SnapshotErrorCode } from '../snapshots/error.ts';
 
 export interface Status {

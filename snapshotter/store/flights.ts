@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { untilAborted } from '../abort.ts';
+import { untilAborted } from '../platform/abort.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { StoreError } from './error.ts';
 import { streamMembers } from './fetch-run.ts';

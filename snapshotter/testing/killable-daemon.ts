@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { openClient } from '../api/client.ts';
 import { convertImage } from '../convert/image.ts';
-import { findKeeper } from '../keeper/keeper.ts';
+import { findKeeper } from '../handover/keeper/keeper.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { digestOf } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';

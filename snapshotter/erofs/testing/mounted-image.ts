@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MS_RDONLY, mountFilesystem, unmountFilesystem } from '../../syscalls.ts';
+import { MS_RDONLY, mountFilesystem, unmountFilesystem } from '../../platform/syscalls.ts';
 import type { InodeTable } from '../../tree/inode-table.ts';
 import { writeErofsImage } from '../image.ts';
 

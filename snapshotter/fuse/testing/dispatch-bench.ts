@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { preadDescriptor } from '../../syscalls.ts';
+import { preadDescriptor } from '../../platform/syscalls.ts';
 import type { Validity } from '../attributes.ts';
 import { Dispatcher, type Miss } from '../dispatch.ts';
 import type { Negotiated } from '../init.ts';

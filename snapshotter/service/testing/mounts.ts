@@ -3,7 +3,7 @@ import { mkdirSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { Mount } from '../../api/types/types.ts';
-import { listMounts } from '../../mountinfo.ts';
+import { listMounts } from '../../platform/mountinfo.ts';
 
 const run = promisify(execFile);
 

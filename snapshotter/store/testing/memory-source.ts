@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { untilAborted } from '../../abort.ts';
+import { untilAborted } from '../../platform/abort.ts';
 import type { BlobSource } from '../../registry/blob.ts';
 import { type Digest, digestOf } from '../../registry/digest.ts';
 

@@ -1,0 +1,43 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defaultWorkloads, workloads } from '../../workloads/catalogue.ts';
+import type { Workload } from '../../workloads/workload.ts';
+import { benchPackages, ensurePackages, findMissing, testPackages } from '../host/install.ts';
+import { describeMachine, noiseWarnings } from '../host/machine.ts';
+import { preflight } from '../host/preflight.ts';
+import { modes } from '../cell/modes/catalogue.ts';
+import type { Mode } from '../cell/modes/mode.ts';
+import type { Rooms } from '../bench/dependencies.ts';
+
+const gib = 2 ** 30;
+/** Base, layers, their archives and three variants of each image; later only what a cell unpacks. */
+const firstRunBytes = 12 * gib;
+const laterRunBytes = 4 * gib;
+
+export const realRooms: Rooms<Workload, Mode> = {
+  workloads,
+  defaultWorkloads,
+  modes,
+  mountedBy: (mode, backend, name) =>
+    mode.daemonConfig && { ...mode, name, daemonConfig: { ...mode.daemonConfig, mount: { backend } } },
+  isRoot: process.getuid?.() === 0,
+  preflight: async ({ stateDir }) => {
+    const haveImages = await access(join(stateDir, 'images')).then(
+      () => true,
+      () => false,
+    );
+    await preflight({ stateDir, freeBytes: haveImages ? laterRunBytes : firstRunBytes });
+  },
+  missingPackages: async (forTests) =>
+    (await findMissing(forTests ? testPackages : benchPackages)).map((need) => need.package),
+  ensurePackages: async (forTests, reporter, signal) => {
+    await ensurePackages(forTests ? testPackages : benchPackages, reporter, signal);
+  },
+  describeMachine: async (stateDir) => {
+    const machine = await describeMachine(stateDir);
+    return { machine, warnings: noiseWarnings(machine) };
+  },
+  // Loaded when they are needed: --help and --list should not wait for gRPC and Vega.
+  openExecutor: async (request, signal) => (await import('./executor.ts')).openExecutor(request, signal),
+  drawCharts: async (resultDir) => (await import('../../charts/draw.ts')).drawCharts(resultDir),
+};

@@ -1,0 +1,316 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { parse } from 'csv-parse/sync';
+import { runCommand } from './command.ts';
+import { HarnessError } from '../cli/error.ts';
+import type { ExitCode } from '../cli/failure.ts';
+import { Interrupted } from '../cli/interrupt.ts';
+import { columns } from '../run/row.ts';
+import {
+  type FakeCell,
+  type FakeRooms,
+  fakeOutcome,
+  fakeOutput,
+  fakeRooms,
+  quickCell,
+} from './testing/fake-dependencies.ts';
+
+const limit = { timeout: 30_000 };
+
+test('a run writes a row per cell, a summary and the environment, and shows a table', limit, async (t) => {
+  const run = await start(t, ['--samples', '2', '--seed', '7'], quickCell);
+  assert.equal(run.exitCode, 0, run.stderr);
+  assert.deepEqual(run.rooms.calls.slice(0, 3), ['preflight', 'packages', 'open']);
+  assert.deepEqual(run.rooms.calls.slice(-3), ['close', 'charts', 'close']);
+  const rows = await run.samples();
+  assert.equal(rows.length, 2 * 3 * 2);
+  assert.deepEqual(
+    Object.keys(rows[0]!),
+    columns.map((column) => column.name),
+  );
+  assert.deepEqual(
+    rows.map((row) => row.order),
+    rows.map((_, index) => String(index + 1)),
+  );
+  const { run_id, total_ms, ok, error, mode, daemon_rss_peak_kib } = rows[0]!;
+  assert.equal(run_id, run.runId);
+  assert.equal(ok, 'true');
+  assert.equal(error, '');
+  assert.equal(daemon_rss_peak_kib, '', 'a missing value is an empty cell');
+  assert.equal(total_ms, mode === 'legacy' ? '4100' : mode === 'stargz' ? '2100' : '1100');
+  const summary = parse(await run.read('summary.csv'), { columns: true }) as Record<string, string>[];
+  const all = summary.find((row) => row.workload === 'all' && row.mode === 'estargz');
+  assert.equal(all?.speedup_over_legacy, '3.727');
+  const environment = JSON.parse(await run.read('environment.json'));
+  assert.equal(environment.status, 'complete');
+  assert.equal(environment.seed, 7);
+  assert.equal(environment.machine.kernel, 'a kernel');
+  assert.equal(environment.images.python, 'a digest');
+  assert.deepEqual(environment.warnings, ['something else is busy']);
+  assert.match(run.stderr, /warning: something else is busy/);
+  assert.match(run.stdout, /estargz +0\.08 +0\.02 +1\.00 +1\.10 +10\.0 +3\.7×/);
+  for (const line of run.stdout.split('\n')) assert.ok(line.length <= 80 || line.includes('/'), line);
+});
+
+test('the same seed gives the same order, another seed another', limit, async (t) => {
+  const order = async (seed: string) => (await start(t, ['--seed', seed], quickCell)).rooms.calls.filter(isCell);
+  const first = await order('1');
+  assert.deepEqual(await order('1'), first);
+  assert.notDeepEqual(await order('2'), first);
+});
+
+test('every block of the plan holds each workload and mode once', limit, async (t) => {
+  const { rooms } = await start(t, ['--samples', '3'], quickCell);
+  const cells = rooms.calls.filter(isCell);
+  for (const sample of [1, 2, 3]) {
+    const block = cells.slice((sample - 1) * 6, sample * 6);
+    assert.equal(new Set(block).size, 6);
+    assert.ok(
+      block.every((cell) => cell.endsWith(` ${sample}`)),
+      block.join(),
+    );
+  }
+});
+
+test('a failing cell becomes an error row without durations, and the run goes on', limit, async (t) => {
+  const run = await start(t, ['--samples', '1'], async (cell, onPhase, signal) => {
+    if (cell.mode.name === 'stargz') return { ok: false, error: 'layer 3 was\nunpacked', layers: 4, lazyLayers: 3 };
+    if (cell.mode.name === 'estargz' && cell.workload.name === 'gcc') throw new Error('the executor broke');
+    return await quickCell(cell, onPhase, signal);
+  });
+  assert.equal(run.exitCode, 1);
+  const rows = await run.samples();
+  assert.equal(rows.length, 6);
+  const failed = rows.filter((row) => row.ok === 'false');
+  assert.equal(failed.length, 3);
+  for (const row of failed) assert.deepEqual([row.pull_ms, row.create_ms, row.run_ms, row.total_ms], ['', '', '', '']);
+  const unpacked = failed.find((row) => row.mode === 'stargz');
+  assert.equal(unpacked?.error, 'layer 3 was unpacked');
+  assert.equal(unpacked?.lazy_layers, '3');
+  assert.ok(failed.some((row) => row.error === 'the executor broke'));
+  assert.match(run.stdout, /3 of 6 cells/);
+});
+
+test(
+  'an interrupt in the middle of a cell keeps the rows so far, leaves no half row and cleans up',
+  limit,
+  async (t) => {
+    const controller = new AbortController();
+    let count = 0;
+    const run = await start(
+      t,
+      ['--samples', '2'],
+      async (cell, onPhase, signal) => {
+        count++;
+        if (count < 4) return await quickCell(cell, onPhase, signal);
+        controller.abort(new Interrupted('SIGINT'));
+        // What containerd's client would throw when its process is taken away under it.
+        throw new Error('connection refused');
+      },
+      { signal: controller.signal },
+    );
+    assert.equal(run.exitCode, 130);
+    assert.equal((await run.samples()).length, 3);
+    assert.match(await run.read('samples.csv'), /\n$/);
+    assert.equal(run.rooms.calls.at(-1), 'close');
+    assert.match(run.stderr, /SIGINT: stopping and cleaning up/);
+    assert.equal(JSON.parse(await run.read('environment.json')).status, 'interrupted');
+    assert.match(run.stdout, /stopped +after 3 cells/);
+  },
+);
+
+test('an interrupt that meets a finished cell keeps its row', limit, async (t) => {
+  const controller = new AbortController();
+  const cell: FakeCell = async (cell) => {
+    controller.abort(new Interrupted('SIGTERM'));
+    return fakeOutcome(cell.mode.name);
+  };
+  const run = await start(t, [], cell, { signal: controller.signal });
+  assert.equal(run.exitCode, 130);
+  assert.equal((await run.samples()).length, 1);
+});
+
+test('an interrupt before the first cell leaves no results', limit, async (t) => {
+  const controller = new AbortController();
+  const run = await start(t, [], quickCell, {
+    signal: controller.signal,
+    rooms: {
+      ensurePackages: async (_forTests, _reporter, signal) => {
+        controller.abort(new Interrupted('SIGINT'));
+        signal.throwIfAborted();
+      },
+    },
+  });
+  assert.equal(run.exitCode, 130);
+  assert.deepEqual(await readdir(run.outDir), []);
+  assert.match(run.stderr, /stopped by SIGINT; no results were written\n$/);
+});
+
+test('--mount runs each lazy mode with each mount, under a name that says so', limit, async (t) => {
+  const run = await start(t, ['--samples', '1', '--workloads', 'gcc', '--mount', 'erofs,fuse'], quickCell);
+  assert.equal(run.exitCode, 0);
+  const names = ['legacy', 'stargz/fuse', 'stargz/erofs', 'estargz/fuse', 'estargz/erofs'];
+  assert.deepEqual((await run.samples()).map((sample) => sample.mode).sort(), names.toSorted());
+  const shown = names.map((name) => run.stdout.indexOf(` ${name} `));
+  assert.ok(
+    shown.every((at, index) => at > (shown[index - 1] ?? 0)),
+    run.stdout,
+  );
+  const alone = await start(t, ['--samples', '1', '--workloads', 'gcc', '--mount', 'erofs'], quickCell);
+  assert.deepEqual((await alone.samples()).map((sample) => sample.mode).sort(), ['estargz', 'legacy', 'stargz']);
+});
+
+test('a failing preparation is one line with its remedy, exit code 1, and leaves no results', limit, async (t) => {
+  const run = await start(t, [], quickCell, {
+    rooms: {
+      openExecutor: async () => {
+        throw new HarnessError('image-build', 'cannot build python: apt failed', { remedy: 'check the network' });
+      },
+    },
+  });
+  assert.equal(run.exitCode, 1);
+  assert.match(run.stderr, /^stargz-bench: cannot build python: apt failed; check the network$/m);
+  assert.deepEqual(await readdir(run.outDir), []);
+});
+
+test('charts that cannot be drawn lose no measurement', limit, async (t) => {
+  const run = await start(t, ['--samples', '1'], quickCell, {
+    rooms: { drawCharts: async () => Promise.reject(new Error('no canvas')) },
+  });
+  assert.equal(run.exitCode, 0);
+  assert.equal((await run.samples()).length, 6);
+  assert.match(run.stderr, /no charts: no canvas.*npm run charts/);
+});
+
+test('without root one line says how to get it', limit, async (t) => {
+  const run = await start(t, [], quickCell, { rooms: { isRoot: false } });
+  assert.equal(run.exitCode, 1);
+  assert.match(run.stderr, /^stargz-bench: .*needs root; sudo env "PATH=\$PATH" npm run bench\n$/);
+  assert.deepEqual(run.rooms.calls, []);
+});
+
+test('two runs do not share a state directory', limit, async (t) => {
+  const stateDir = join(tmpdir(), `stargz-bench-shared-${process.pid}`);
+  const nested: { exitCode?: ExitCode; stderr?: string } = {};
+  await start(t, ['--samples', '1', '--workloads', 'gcc', '--state-dir', stateDir], async (cell, onPhase, signal) => {
+    Object.assign(nested, await start(t, ['--state-dir', stateDir], quickCell));
+    return await quickCell(cell, onPhase, signal);
+  });
+  assert.equal(nested.exitCode, 1);
+  assert.match(nested.stderr ?? '', /another run is using .*--state-dir\n$/);
+});
+
+test('--list names the workloads and modes and needs no root', limit, async (t) => {
+  for (const argv of [['--list'], ['list'], ['bench', '--list']]) {
+    const run = await start(t, argv, quickCell, { rooms: { isRoot: false } });
+    assert.equal(run.exitCode, 0);
+    assert.match(run.stdout, /^Workloads\n {2}python +a one-liner\n {2}gcc/);
+    assert.match(run.stdout, /Modes\n {2}legacy/);
+  }
+});
+
+test('--help fits 80 columns and names every option', limit, async (t) => {
+  const run = await start(t, ['--help'], quickCell);
+  assert.equal(run.exitCode, 0);
+  for (const line of run.stdout.split('\n')) assert.ok(line.length <= 80, line);
+  for (const option of [
+    'workloads',
+    'modes',
+    'samples',
+    'seed',
+    'rtt',
+    'bandwidth',
+    'out',
+    'state-dir',
+    'list',
+    'dry-run',
+  ]) {
+    assert.ok(run.stdout.includes(`--${option}`), option);
+  }
+});
+
+test('--dry-run prints the plan and what it would install, and does nothing', limit, async (t) => {
+  const argv = ['--dry-run', '--seed', '1', '--samples', '1', '--rtt', '0', '--bandwidth', 'unlimited'];
+  const run = await start(t, argv, quickCell, { rooms: { isRoot: false } });
+  assert.equal(run.exitCode, 0);
+  assert.match(run.stdout, /would install runc buildah/);
+  assert.match(run.stdout, /0 ms RTT, unlimited/);
+  assert.match(run.stdout, /cells +6, in this order:\n {5}1 {2}/);
+  assert.deepEqual(run.rooms.calls, []);
+  assert.deepEqual(await readdir(run.outDir), []);
+});
+
+test('install says what it would do, does it, or says that nothing is missing', limit, async (t) => {
+  const dry = await start(t, ['install', '--dry-run'], quickCell);
+  assert.equal(dry.stdout, 'would install: runc buildah\n');
+  assert.deepEqual(dry.rooms.calls, []);
+  const done = await start(t, ['install', '--for-tests'], quickCell);
+  assert.equal(done.stdout, 'installed: runc buildah\n');
+  const idle = await start(t, ['install'], quickCell, { rooms: { missingPackages: async () => [] } });
+  assert.equal(idle.stdout, 'nothing to install\n');
+  assert.deepEqual(idle.rooms.calls, []);
+});
+
+const wrongUsage: [string[], RegExp][] = [
+  [['--workloads', 'ruby'], /unknown workload 'ruby'; workloads: python, gcc, numpy/],
+  [['--mount', 'fuse,nfs'], /unknown mount 'nfs'; mounts: fuse, erofs/],
+  [['--modes', 'legacy,turbo'], /unknown mode 'turbo'; modes: legacy, stargz, estargz/],
+  [['--workloads', ''], /--workloads needs names separated by commas/],
+  [['--sampels', '3'], /unknown option '--sampels'; options: --workloads, --modes, --mount, --samples/],
+  [['-x'], /unknown option '-x'/],
+  [['--samples', '0'], /--samples needs a whole number from 1 to 1000, not '0'/],
+  [['--samples', '1e3'], /--samples needs a whole number/],
+  [['--samples'], /--samples needs a value/],
+  [['--seed=-1'], /--seed needs a whole number from 0 to 4294967295, not '-1'/],
+  [['--seed', '-1'], /--seed needs a value/],
+  [['--rtt', '30'], /--rtt needs a time like 0, 30ms or 0\.1s, at most 10s, not '30'/],
+  [['--rtt', '11s'], /--rtt needs a time/],
+  [['--bandwidth', '200'], /--bandwidth needs a rate like .*, not '200'/],
+  [['--bandwidth', '0mbit'], /--bandwidth needs a rate/],
+  [['--list=yes'], /--list takes no value/],
+  [['--out', ''], /--out needs a directory/],
+  [['fly'], /unknown command 'fly'; commands: bench, install, list/],
+  [['bench', 'python'], /unexpected argument 'python'/],
+];
+for (const [argv, expected] of wrongUsage) {
+  test(`wrong usage is one line and exit code 2: ${argv.join(' ')}`, limit, async (t) => {
+    const run = await start(t, argv, quickCell, { bare: true });
+    assert.equal(run.exitCode, 2);
+    assert.match(run.stderr, expected);
+    assert.match(run.stderr, /^stargz-bench: [^\n]+\n$/);
+    assert.equal(run.stdout, '');
+    assert.deepEqual(run.rooms.calls, []);
+  });
+}
+
+function isCell(call: string): boolean {
+  return call.startsWith('cell ');
+}
+
+async function start(
+  t: TestContext,
+  argv: readonly string[],
+  runCell: FakeCell,
+  options: { signal?: AbortSignal; rooms?: Partial<FakeRooms>; bare?: boolean } = {},
+) {
+  const outDir = await mkdtemp(join(tmpdir(), 'stargz-bench-out-'));
+  t.after(() => rm(outDir, { recursive: true, force: true }));
+  const rooms = fakeRooms(runCell, options.rooms);
+  const stdout = fakeOutput();
+  const stderr = fakeOutput();
+  const places = ['--out', outDir, ...(argv.includes('--state-dir') ? [] : ['--state-dir', join(outDir, 'state')])];
+  const exitCode = await runCommand(options.bare ? argv : [...argv, ...places], rooms, {
+    stdout,
+    stderr,
+    env: {},
+    signal: options.signal ?? new AbortController().signal,
+    now: () => performance.now(),
+  });
+  const [runId = ''] = await readdir(outDir);
+  const read = (name: string) => readFile(join(outDir, runId, name), 'utf8');
+  const samples = async () => parse(await read('samples.csv'), { columns: true }) as Record<string, string>[];
+  return { exitCode, stdout: stdout.text, stderr: stderr.text, rooms, outDir, runId, read, samples };
+}

@@ -1,0 +1,135 @@
+import { randomInt } from 'node:crypto';
+import { resolve } from 'node:path';
+import { type BenchResult, runBench, type Selection, selectCells } from './bench.ts';
+import { type ExitCode, reportFailure, signalName } from '../cli/failure.ts';
+import { helpText } from './help.ts';
+import { type Options, parseOptions } from './options.ts';
+import { createProgress, type ProgressOutput, usesColor } from '../progress/progress.ts';
+import { formatLink } from '../cli/quantity.ts';
+import type { Rooms, Titled } from './dependencies.ts';
+import { renderSummary } from './summary-table.ts';
+import { createPaint, formatPath } from '../cli/terminal.ts';
+
+export interface Surroundings {
+  readonly stdout: ProgressOutput;
+  readonly stderr: ProgressOutput;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborts with `Interrupted`. */
+  readonly signal: AbortSignal;
+  /** Monotonic, milliseconds. */
+  readonly now: () => number;
+}
+
+/** Runs one command line. Never rejects: what goes wrong is one line on stderr and an exit code. */
+export async function runCommand<W extends Titled, M extends Titled>(
+  argv: readonly string[],
+  rooms: Rooms<W, M>,
+  around: Surroundings,
+): Promise<ExitCode> {
+  try {
+    const options = parseOptions(argv);
+    switch (options.command) {
+      case 'help':
+        around.stdout.write(helpText(rooms.workloads, rooms.defaultWorkloads, rooms.modes));
+        return 0;
+      case 'list':
+        around.stdout.write(listText(rooms));
+        return 0;
+      case 'install':
+        return await install(options, rooms, around);
+      case 'bench':
+        return await bench(options, rooms, around);
+    }
+  } catch (error) {
+    return reportFailure('stargz-bench', error, around);
+  }
+}
+
+async function install(options: Options, rooms: Rooms, around: Surroundings): Promise<ExitCode> {
+  const missing = await rooms.missingPackages(options.forTests);
+  if (options.dryRun || missing.length === 0) {
+    around.stdout.write(missing.length === 0 ? 'nothing to install\n' : `would install: ${missing.join(' ')}\n`);
+    return 0;
+  }
+  const progress = createProgress(around.stderr, around.env, around.now);
+  try {
+    await rooms.ensurePackages(options.forTests, progress, around.signal);
+  } finally {
+    progress.end();
+  }
+  around.stdout.write(`installed: ${missing.join(' ')}\n`);
+  return 0;
+}
+
+async function bench<W extends Titled, M extends Titled>(
+  options: Options,
+  rooms: Rooms<W, M>,
+  around: Surroundings,
+): Promise<ExitCode> {
+  const selection = selectCells(options, rooms, () => randomInt(2 ** 32));
+  if (options.dryRun) {
+    around.stdout.write(await dryRunText(options, rooms, selection));
+    return 0;
+  }
+  const progress = createProgress(around.stderr, around.env, around.now);
+  const onAbort = () =>
+    progress.warn(`${signalName(around.signal)}: stopping and cleaning up, rows measured so far are kept`);
+  around.signal.addEventListener('abort', onAbort, { once: true });
+  let result: BenchResult;
+  try {
+    result = await runBench(options, rooms, selection, progress, around.signal);
+  } finally {
+    around.signal.removeEventListener('abort', onAbort);
+    progress.end();
+  }
+  const paint = createPaint(usesColor(around.stdout, around.env));
+  const samples = options.samples === 1 ? '1 sample' : `${options.samples} samples`;
+  around.stdout.write(`\n${paint.bold('Seconds from pull to ready')}, ${formatLink(options)}, ${samples} each\n\n`);
+  around.stdout.write(`${renderSummary(result.summary, paint)}\n`);
+  around.stdout.write(closingText(result));
+  if (result.aborted) return 130;
+  return result.rows.every((row) => row.ok) ? 0 : 1;
+}
+
+function closingText(result: BenchResult): string {
+  const failed = result.rows.filter((row) => !row.ok);
+  const [first] = failed;
+  const lines = [`results  ${formatPath(result.resultDir)}/`];
+  const chart = result.charts.find((path) => path.endsWith('.html')) ?? result.charts[0];
+  if (chart !== undefined) lines.push(`report   ${formatPath(chart)}`);
+  if (first !== undefined) {
+    lines.push(
+      `failed   ${failed.length} of ${result.rows.length} cells, first: ${first.workload} ${first.mode}: ${first.error}`,
+    );
+  }
+  if (result.aborted) lines.push(`stopped  after ${result.rows.length} cells; their rows are kept`);
+  return `${lines.join('\n')}\n`;
+}
+
+function listText(rooms: Rooms): string {
+  const width = Math.max(...[...rooms.workloads, ...rooms.modes].map((item) => item.name.length)) + 2;
+  const lines = (items: readonly Titled[]) => items.map((item) => `  ${item.name.padEnd(width)}${item.title}`);
+  const isDefault = (item: Titled) => rooms.defaultWorkloads.some((other) => other.name === item.name);
+  const more = rooms.workloads.filter((item) => !isDefault(item));
+  const extra = more.length > 0 ? ['', 'More workloads, when named', ...lines(more)] : [];
+  const body = ['Workloads', ...lines(rooms.workloads.filter(isDefault)), ...extra, '', 'Modes', ...lines(rooms.modes)];
+  return `${body.join('\n')}\n`;
+}
+
+async function dryRunText(options: Options, rooms: Rooms, selection: Selection<Titled, Titled>): Promise<string> {
+  const missing = await rooms.missingPackages(false);
+  const modeWidth = Math.max(10, ...selection.modes.map((mode) => mode.name.length + 2));
+  const lines = [
+    `packages   ${missing.length === 0 ? 'all there' : `would install ${missing.join(' ')}`}`,
+    `link       ${formatLink(options)}`,
+    `state      ${resolve(options.stateDir)}`,
+    `results    ${resolve(options.outDir)}/<run-id>/`,
+    `seed       ${selection.seed}`,
+    `cells      ${selection.cells.length}, in this order:`,
+    ...selection.cells.map(
+      (cell) =>
+        `  ${String(cell.order).padStart(4)}  ${cell.workload.name.padEnd(12)}${cell.mode.name.padEnd(modeWidth)}sample ${cell.sample}`,
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}

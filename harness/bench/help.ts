@@ -1,0 +1,46 @@
+import type { Titled } from './dependencies.ts';
+
+/** Fits 80 columns. */
+export function helpText(workloads: readonly Titled[], defaults: readonly Titled[], modes: readonly Titled[]): string {
+  const names = (items: readonly Titled[]) => items.map((item) => item.name).join(',');
+  return `Measures how long container images take from pull to ready: whole (legacy),
+lazily (stargz) and lazily in the order of use (estargz). Everything it needs is
+built or installed here; nothing that runs on this machine is touched.
+
+  npm run bench                                the whole comparison, as root
+  npm run bench -- --workloads python --samples 6
+  npm run bench -- --rtt 100ms --bandwidth 50mbit
+  npm run bench -- --dry-run                   what it would do
+
+What is measured
+  --workloads A,B    default ${names(defaults)}
+                     all     ${names(workloads)}
+  --modes A,B        default ${names(modes)}
+  --mount A,B        how lazy modes mount: fuse, erofs; each of them with each
+                     that is named             (default: the daemon's choice)
+  --samples N        of each workload in each mode, 1 to 1000; 6 or more give
+                     confidence intervals                           (default 3)
+  --seed N           order of the cells, 0 to 4294967295    (default: drawn,
+                     and recorded in environment.json)
+
+The link between registry and client (emulated, both directions)
+  --rtt TIME         round trip: 0, 30ms, 0.1s                   (default 30ms)
+  --bandwidth RATE   shared by all connections: 800kbit, 200mbit, 1gbit,
+                     unlimited                                (default 200mbit)
+
+Where things go
+  --out DIR          results: DIR/<run-id>/samples.csv, summary.csv,
+                     environment.json, charts and report      (default results)
+  --state-dir DIR    images, registry, containers; kept for the next run
+                                           (default /var/lib/stargz-bench)
+
+Instead of a run
+  --list             workloads and modes
+  --dry-run          the plan, the packages it would install; changes nothing
+  --help, -h         this text
+
+Exit status: 0 done, 1 failed or a cell failed, 2 wrong usage, 130 interrupted.
+Ctrl-C stops at any moment, cleans up and keeps the rows measured so far.
+Set NO_COLOR to print without colour.
+`;
+}

@@ -1,0 +1,84 @@
+import type { Group, Overall, Summary } from './summary.ts';
+import { formatMegabytes, formatRatio, formatSeconds, type Paint, visibleLength } from '../cli/terminal.ts';
+
+const headings = ['workload', 'mode', 'pull', 'create', 'run', 'total', 'MB', 'speed-up', ''] as const;
+type Widths = readonly number[];
+const barWidth = 8;
+const workloadWidth = 10;
+const leastModeWidth = 9;
+const speedUpWidth = 10;
+/** What of the bar is given to long names of modes: `estargz/erofs`. */
+const mostBarCut = 5;
+/** The number columns between the mode and the speed-up. */
+const wordsWidth = 41;
+
+/**
+ * The result for a person: 80 columns. Seconds are the phases of the sample with the median total, so that they add up;
+ * the bar is that total, per workload, against the slowest mode.
+ */
+export function renderSummary(summary: Summary, paint: Paint): string {
+  const workloads = [...new Set(summary.groups.map((group) => group.workload))];
+  const rule = paint.dim('─'.repeat(79));
+  const modeWidth = Math.max(leastModeWidth, ...summary.groups.map((group) => group.mode.length + 1));
+  const barCut = Math.min(mostBarCut, modeWidth - leastModeWidth);
+  const widths: Widths = [workloadWidth, modeWidth, 8, 8, 8, 9, 8, speedUpWidth, barWidth - barCut + 1];
+  const blocks = workloads.map((workload) => {
+    const groups = summary.groups.filter((group) => group.workload === workload);
+    const slowestMs = Math.max(...groups.map((group) => group.medianRow?.totalMs ?? 0));
+    return groups
+      .map((group, index) => renderGroup(group, index === 0 ? workload : '', slowestMs, widths, paint))
+      .join('\n');
+  });
+  return [
+    paint.dim(renderCells(headings, widths)),
+    rule,
+    blocks.join('\n\n'),
+    rule,
+    ...summary.overall
+      .filter((mode) => mode.speedUp !== undefined)
+      .map((mode, index) => renderOverall(mode, index === 0, modeWidth, paint)),
+    '',
+  ].join('\n');
+}
+
+function renderGroup(group: Group, title: string, slowestMs: number, widths: Widths, paint: Paint): string {
+  const row = group.medianRow;
+  const failed = group.errorCount > 0 ? paint.red(`  ${group.errorCount} failed`) : '';
+  if (row?.totalMs === undefined) return renderCells([paint.bold(title), group.mode, failed], widths);
+  const bar = '▇'.repeat(Math.max(1, Math.round((row.totalMs / slowestMs) * (widths[8]! - 1))));
+  const cells = renderCells(
+    [
+      paint.bold(title),
+      group.mode,
+      formatSeconds(row.pullMs),
+      formatSeconds(row.createMs),
+      formatSeconds(row.runMs),
+      paint.bold(formatSeconds(row.totalMs)),
+      formatMegabytes(group.medianWireBytes),
+      paint.green(formatRatio(group.speedUp)),
+      ` ${paint.cyan(bar)}`,
+    ],
+    widths,
+  );
+  return cells.trimEnd() + failed;
+}
+
+function renderOverall(mode: Overall, first: boolean, modeWidth: number, paint: Paint): string {
+  const interval = mode.speedUpInterval;
+  const range = interval ? ` (95 %: ${formatRatio(interval.low)} to ${formatRatio(interval.high)})` : '';
+  const words = `  geometric mean of ${mode.workloadCount}${range}`;
+  const names = (first ? paint.bold('all') : '   ') + ' '.repeat(workloadWidth - 3) + mode.mode.padEnd(modeWidth);
+  const ratio = paint.green(paint.bold(formatRatio(mode.speedUp)));
+  return names + paint.dim(words.padEnd(wordsWidth)) + ' '.repeat(speedUpWidth - visibleLength(ratio)) + ratio;
+}
+
+/** Names to the left, numbers to the right. */
+function renderCells(cells: readonly string[], widths: Widths): string {
+  return cells
+    .map((cell, index) => {
+      const padding = ' '.repeat(Math.max(0, widths[index]! - visibleLength(cell)));
+      return index < 2 || index === 8 ? cell + padding : padding + cell;
+    })
+    .join('')
+    .trimEnd();
+}

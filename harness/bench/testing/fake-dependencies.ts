@@ -1,0 +1,95 @@
+import type { ProgressOutput } from '../../progress/progress.ts';
+import type { Rooms, Titled } from '../dependencies.ts';
+import type { Outcome } from '../../run/row.ts';
+import type { CellExecutor } from '../../run/run.ts';
+
+/** Stand-ins for the tests of the command line: every part of a run but containers. */
+
+export const fakeWorkloads: readonly Titled[] = [
+  { name: 'python', title: 'a one-liner' },
+  { name: 'gcc', title: 'compiles and runs a program' },
+  { name: 'numpy', title: 'an import that was not optimised for' },
+];
+
+export const fakeModes: readonly Titled[] = [
+  { name: 'legacy', title: 'whole layers' },
+  { name: 'stargz', title: 'lazy' },
+  { name: 'estargz', title: 'lazy, in the order of use' },
+];
+
+export interface FakeRooms extends Rooms {
+  /** What was called, in order. */
+  readonly calls: string[];
+}
+
+export type FakeCell = CellExecutor['runCell'];
+
+export function fakeRooms(runCell: FakeCell, overrides: Partial<Rooms> = {}): FakeRooms {
+  const calls: string[] = [];
+  const executor: CellExecutor = {
+    runCell: async (cell, onPhase, signal) => {
+      calls.push(`cell ${cell.workload.name} ${cell.mode.name} ${cell.sample}`);
+      return await runCell(cell, onPhase, signal);
+    },
+    close: async () => void calls.push('close'),
+  };
+  return {
+    calls,
+    workloads: fakeWorkloads,
+    defaultWorkloads: fakeWorkloads.slice(0, 2),
+    modes: fakeModes,
+    mountedBy: (mode, _mount, name) => (mode.name === 'legacy' ? undefined : { ...mode, name }),
+    isRoot: true,
+    preflight: async () => void calls.push('preflight'),
+    missingPackages: async () => ['runc', 'buildah'],
+    ensurePackages: async () => void calls.push('packages'),
+    describeMachine: async () => ({ machine: { kernel: 'a kernel' }, warnings: ['something else is busy'] }),
+    openExecutor: async ({ reporter }) => {
+      calls.push('open');
+      reporter.step('images', 'python: layer 1 of 3');
+      return { executor, record: { images: { python: 'a digest' } } };
+    },
+    drawCharts: async (resultDir) => {
+      calls.push('charts');
+      return [`${resultDir}/report.html`];
+    },
+    ...overrides,
+  };
+}
+
+/** Legacy 4.1 s, stargz 2.1 s, estargz 1.1 s. */
+export const quickCell: FakeCell = async (cell, onPhase) => {
+  for (const phase of ['reset', 'start', 'pull', 'create', 'run', 'collect', 'stop'] as const) onPhase(phase);
+  return fakeOutcome(cell.mode.name);
+};
+
+export function fakeOutcome(mode: string): Outcome {
+  const runMs = mode === 'legacy' ? 4000 : mode === 'stargz' ? 2000 : 1000;
+  return {
+    ok: true,
+    pullMs: 80,
+    createMs: 20,
+    runMs,
+    image: `127.0.0.1:5000/image:${mode}`,
+    snapshotter: mode === 'legacy' ? 'overlayfs' : 'stargz',
+    mount: mode === 'legacy' ? 'overlayfs' : 'fuse',
+    wireBytes: runMs * 10_000,
+    wireRequests: 12,
+    imageBytes: 60_000_000,
+    layers: 4,
+    lazyLayers: mode === 'legacy' ? 0 : 4,
+  };
+}
+
+/** Collects what is written. */
+export function fakeOutput(isTTY = false): ProgressOutput & { text: string } {
+  const output = {
+    text: '',
+    columns: 80,
+    isTTY,
+    write: (text: string) => {
+      output.text += text;
+    },
+  };
+  return output;
+}

@@ -1,0 +1,141 @@
+import type { Workload } from '../../workloads/workload.ts';
+import { type CellRoom, cellRoom, clearRoom, type RunningCell, startCell } from './sandbox.ts';
+import { messageOf } from '../cli/error.ts';
+import { dropCaches } from '../host/caches.ts';
+import type { Mode } from './modes/mode.ts';
+import type { Cell } from '../run/plan.ts';
+import type { Link } from '../link/link.ts';
+import type { Observations, Outcome } from '../run/row.ts';
+import type { CellExecutor, CellPhase } from '../run/run.ts';
+
+export interface CellExecutorOptions {
+  readonly stateDir: string;
+  /** Between containerd and the registry; what crosses it is counted. */
+  readonly link: Pick<Link, 'address' | 'counters' | 'reset'>;
+  /** `repository:tag` of the image that a cell pulls. */
+  readonly imageOf: (workload: Workload, mode: Mode) => string;
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** Measures a cell as docs/architecture.md describes it: cold, three phases by the monotonic clock, then the proof. */
+export function createCellExecutor(options: CellExecutorOptions): CellExecutor<Workload, Mode> {
+  const room = cellRoom(options.stateDir);
+  return {
+    runCell: async (cell, onPhase, signal) => {
+      try {
+        return await runCell(options, room, cell, onPhase, signal);
+      } catch (error) {
+        // Whatever had been started is down already; this takes away what that could not.
+        await clearRoom(room);
+        signal.throwIfAborted();
+        return { ok: false, error: messageOf(error) };
+      }
+    },
+    close: () => clearRoom(room),
+  };
+}
+
+async function runCell(
+  options: CellExecutorOptions,
+  room: CellRoom,
+  { workload, mode }: Cell<Workload, Mode>,
+  onPhase: (phase: CellPhase) => void,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { link } = options;
+  onPhase('reset');
+  await clearRoom(room);
+  await dropCaches(signal);
+
+  onPhase('start');
+  const { snapshotter, daemonConfig } = mode;
+  const running = await startCell(room, { snapshotter, daemonConfig, registryAddress: link.address }, signal);
+  const image = `${link.address}/${options.imageOf(workload, mode)}`;
+  const observed: Mutable<Observations> = { image, snapshotter };
+  let outcome: Outcome;
+  try {
+    const durations = await measure(running, link, workload, image, observed, onPhase, signal);
+    outcome = { ok: true, ...durations, ...observed };
+  } catch (error) {
+    outcome = { ok: false, error: await explain(error, running), ...observed };
+  }
+  onPhase('stop');
+  const failures = await running.stop();
+  signal.throwIfAborted();
+  return { ...outcome, warnings: failures };
+}
+
+/** The three phases, and what is read off while everything still runs. `observed` is filled even where it throws. */
+async function measure(
+  running: RunningCell,
+  link: CellExecutorOptions['link'],
+  workload: Workload,
+  image: string,
+  observed: Mutable<Observations>,
+  onPhase: (phase: CellPhase) => void,
+  signal: AbortSignal,
+) {
+  const { containerd, daemon } = running;
+  const container = await running.prepareContainer(workload);
+  const costBefore = await containerd.cost();
+  await link.reset();
+  try {
+    onPhase('pull');
+    const pullMs = await timed(() => containerd.pull(image, signal));
+    onPhase('create');
+    const created = await timedValue(async () => {
+      const pulled = await containerd.readImage(image, signal);
+      await container.create(pulled, signal);
+      return pulled;
+    });
+    observed.imageBytes = created.value.sizeBytes;
+    observed.layers = created.value.layers.length;
+    onPhase('run');
+    const runMs = await timed(() => container.runUntilReady(signal));
+    onPhase('collect');
+    // First of all the wire: a lazy layer may go on fetching.
+    await observeWire(link, observed);
+    const proof = await containerd.prove(created.value, signal);
+    observed.lazyLayers = proof.lazyLayers;
+    observed.mount = await running.mountKind();
+    observed.mountReason = await daemon?.mountReason();
+    if (daemon !== undefined && proof.downloaded.length > 0) {
+      throw new Error(`not pulled lazily: ${proof.downloaded.join(', ')}`);
+    }
+    return { pullMs, createMs: created.durationMs, runMs };
+  } catch (error) {
+    await observeWire(link, observed).catch(() => {});
+    throw error;
+  } finally {
+    const [daemonCost, costAfter] = await Promise.all([daemon?.cost(), containerd.cost()]);
+    observed.daemonCpuMs = daemonCost?.cpuMs;
+    observed.daemonRssPeakKib = daemonCost?.rssPeakKib;
+    observed.keeperRssPeakKib = daemonCost?.childrenRssPeakKib || undefined;
+    if (costBefore !== undefined && costAfter !== undefined) {
+      observed.containerdCpuMs = costAfter.cpuMs - costBefore.cpuMs;
+    }
+  }
+}
+
+async function observeWire(link: CellExecutorOptions['link'], observed: Mutable<Observations>): Promise<void> {
+  const { bytes, requests } = await link.counters();
+  observed.wireBytes = bytes;
+  observed.wireRequests = requests;
+}
+
+async function timed(phase: () => Promise<void>): Promise<number> {
+  return (await timedValue(phase)).durationMs;
+}
+
+async function timedValue<T>(phase: () => Promise<T>): Promise<{ value: T; durationMs: number }> {
+  const start = process.hrtime.bigint();
+  const value = await phase();
+  return { value, durationMs: Number(process.hrtime.bigint() - start) / 1e6 };
+}
+
+/** A program that has ended explains more than the call that failed for it. */
+async function explain(error: unknown, { containerd, daemon }: RunningCell): Promise<string> {
+  const ends = await Promise.all([containerd.explainEnd(), daemon?.explainEnd()]);
+  return [messageOf(error), ...ends.filter((end) => end !== undefined)].join('; ');
+}

@@ -1,0 +1,41 @@
+import type { Workload } from '../../workloads/workload.ts';
+import { cellRoom, type RunningCell, requireLazy, withCell } from './sandbox.ts';
+import { HarnessError, messageOf } from '../cli/error.ts';
+import { stargz } from './modes/stargz.ts';
+
+export interface RecordRequest {
+  readonly stateDir: string;
+  /** `host:port` of the registry itself: what is recorded does not depend on the link. */
+  readonly registryAddress: string;
+  readonly workload: Workload;
+  /** `repository:tag` of a stargz image. */
+  readonly image: string;
+  /** The access record (snapshotter/convert/accesses.ts) is appended here. */
+  readonly path: string;
+}
+
+/** Runs a workload once on a lazily mounted image and records which files it reads, in order. */
+export async function recordAccesses(request: RecordRequest, signal: AbortSignal): Promise<void> {
+  const { workload, registryAddress } = request;
+  const image = `${registryAddress}/${request.image}`;
+  // Only through FUSE does the daemon see every first read.
+  const daemonConfig = { ...stargz.daemonConfig, record_accesses: request.path, mount: { backend: 'fuse' } };
+  const setting = { snapshotter: 'stargz', daemonConfig, registryAddress, isCold: false } as const;
+  const run = async (running: RunningCell): Promise<void> => {
+    const container = await running.prepareContainer(workload);
+    await running.containerd.pull(image, signal);
+    const pulled = await running.containerd.readImage(image, signal);
+    await container.create(pulled, signal);
+    await container.runUntilReady(signal);
+    await requireLazy(running, image, pulled, signal);
+  };
+  try {
+    await withCell(cellRoom(request.stateDir), setting, run, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new HarnessError('image-convert', `cannot record what ${workload.name} reads: ${messageOf(error)}`, {
+      remedy: 'run with --modes legacy,stargz to leave the optimised image out',
+      cause: error,
+    });
+  }
+}

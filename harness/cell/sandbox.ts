@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Workload } from '../../workloads/workload.ts';
+import type { Container } from '../containerd/container.ts';
+import { Containerd } from '../containerd/containerd.ts';
+import type { PulledImage } from '../containerd/image.ts';
+import { HarnessError } from '../cli/error.ts';
+import { dropCaches } from '../host/caches.ts';
+import { removeCgroups } from '../host/cgroups.ts';
+import { listMounts, mountsUnder, unmountUnder } from '../host/mounts.ts';
+import { findProcessesInCgroup, findProcessesNaming, killProcesses } from '../host/processes.ts';
+import { type SnapshotterDaemon, startDaemon } from './daemon.ts';
+
+/** Where one cell after the other lives, and whose processes and mounts are then told apart from all others. */
+export interface CellRoom {
+  readonly directory: string;
+  /** How the names of its containers, and so of their control groups, begin. */
+  readonly idPrefix: string;
+  readonly compileCache: string;
+}
+
+export interface CellSetting {
+  readonly snapshotter: 'overlayfs' | 'stargz';
+  readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
+  readonly registryAddress: string;
+}
+
+/** What has been started for a cell. */
+export interface RunningCell {
+  readonly containerd: Containerd;
+  readonly daemon: SnapshotterDaemon | undefined;
+  prepareContainer(workload: Workload): Promise<Container>;
+  /** What serves the layers: the types of the daemon's mounts, or overlayfs. */
+  mountKind(): Promise<'overlayfs' | 'fuse' | 'erofs'>;
+  /** In the order in which they stand on each other. Tries everything; returns what went wrong. */
+  stop(): Promise<string[]>;
+}
+
+export function cellRoom(stateDir: string): CellRoom {
+  const directory = join(resolve(stateDir), 'cell');
+  const mark = createHash('sha256').update(directory).digest('hex').slice(0, 8);
+  return { directory, idPrefix: `stargz-bench-${mark}-`, compileCache: join(resolve(stateDir), 'compile-cache') };
+}
+
+/** Nothing of an earlier cell is left afterwards, nor of a run that was killed: no process, mount, control group or file. */
+export async function clearRoom(room: CellRoom): Promise<void> {
+  const { directory } = room;
+  // One that is being ended may still start another: containerd lets a shim clean up after a shim.
+  for (let left = await findLeft(room), pass = 0; left.length > 0; left = await findLeft(room), pass++) {
+    const alive = pass === 20 ? left : await killProcesses(left);
+    if (alive.length > 0) {
+      throw new HarnessError('cleanup', `process ${alive.join(', ')} of an earlier cell does not end`, {
+        remedy: 'it hangs in the kernel (see its stack in /proc): restart the machine',
+      });
+    }
+  }
+  await removeCgroups(room.idPrefix);
+  await unmountUnder(directory);
+  // Removing through a mount would reach into what it shows.
+  if ((await mountsUnder(directory)).length > 0) throw new HarnessError('cleanup', `${directory} has mounts left`);
+  await rm(directory, { recursive: true, force: true });
+}
+
+async function findLeft({ directory, idPrefix }: CellRoom): Promise<number[]> {
+  const [naming, contained] = await Promise.all([findProcessesNaming(directory), findProcessesInCgroup(idPrefix)]);
+  return [...new Set([...naming, ...contained])];
+}
+
+/** Starts the snapshotter, where the cell has one, and a containerd on it; `room` must be clear. */
+export async function startCell(room: CellRoom, setting: CellSetting, signal: AbortSignal): Promise<RunningCell> {
+  const { directory } = room;
+  const { snapshotter, daemonConfig, registryAddress } = setting;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const daemonDirectory = join(directory, 'stargz');
+  const daemon =
+    daemonConfig === undefined
+      ? undefined
+      : await startDaemon(
+          { directory: daemonDirectory, config: daemonConfig, compileCache: room.compileCache },
+          signal,
+        );
+  let containerd: Containerd;
+  try {
+    containerd = await Containerd.start(
+      { directory: join(directory, 'containerd'), snapshotter, snapshotterAddress: daemon?.address, registryAddress },
+      signal,
+    );
+  } catch (error) {
+    await daemon?.stop();
+    throw error;
+  }
+  const containers: Container[] = [];
+  return {
+    containerd,
+    daemon,
+    prepareContainer: async (workload) => {
+      const id = `${room.idPrefix}${containers.length + 1}`;
+      const container = await containerd.prepareContainer({ id, workload });
+      containers.push(container);
+      return container;
+    },
+    mountKind: async () => {
+      if (daemon === undefined) return 'overlayfs';
+      const below = `${daemonDirectory}/`;
+      const types = (await listMounts()).filter((mount) => mount.path.startsWith(below)).map((mount) => mount.type);
+      return types.includes('erofs') ? 'erofs' : 'fuse';
+    },
+    stop: async () => {
+      const failures: string[] = [];
+      const attempt = async (what: string, step: Promise<void> | undefined) => {
+        await step?.catch((error: unknown) => failures.push(`${what}: ${(error as Error).message}`));
+      };
+      for (const container of containers) await attempt('stop container', container.stop());
+      await attempt('stop containerd', containerd.stop());
+      await attempt('stop the snapshotter', daemon?.stop());
+      return failures;
+    },
+  };
+}
+
+/**
+ * A cell of its own, from a clear room to a clear room; `isCold` drops the page cache before it starts. Rejects, with
+ * HarnessError 'cleanup', if something of it would not end.
+ */
+export async function withCell<T>(
+  room: CellRoom,
+  { isCold, ...setting }: CellSetting & { readonly isCold: boolean },
+  use: (cell: RunningCell) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  await clearRoom(room);
+  if (isCold) await dropCaches(signal);
+  let result: T;
+  let failures: readonly string[] = [];
+  try {
+    const running = await startCell(room, setting, signal);
+    try {
+      result = await use(running);
+    } finally {
+      failures = await running.stop();
+    }
+  } finally {
+    await clearRoom(room);
+  }
+  if (failures.length > 0) throw new HarnessError('cleanup', failures.join('; '));
+  return result;
+}
+
+/** Throws HarnessError 'not-lazy' unless every layer of the image is mounted lazily. */
+export async function requireLazy(
+  { containerd }: RunningCell,
+  image: string,
+  pulled: PulledImage,
+  signal: AbortSignal,
+): Promise<void> {
+  const { downloaded } = await containerd.prove(pulled, signal);
+  if (downloaded.length > 0) throw new HarnessError('not-lazy', `${image}: ${downloaded.join(', ')}`);
+}

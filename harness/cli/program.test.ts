@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const limit = { timeout: 120_000 };
+
+/** The npm scripts that run a program of this room with the frame of program.ts. */
+async function programs(): Promise<[name: string, file: string][]> {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+  };
+  return Object.entries(scripts).flatMap(([name, command]): [string, string][] => {
+    const file = /^node (harness\/.+\/cli\.ts)$/.exec(command)?.[1];
+    return file === undefined ? [] : [[name, file]];
+  });
+}
+
+function run(file: string, ...args: string[]) {
+  return execa(process.execPath, [join(root, file), ...args], { reject: false, timeout: 60_000, stdin: 'ignore' });
+}
+
+test('every benchmark beside bench explains itself, and refuses what it does not know in one line', limit, async () => {
+  const found = await programs();
+  assert.deepEqual(found.map(([name]) => name).sort(), [
+    'bench:micro',
+    'bench:mounts',
+    'bench:numpy',
+    'bench:pull',
+    'bench:toc',
+    'equality',
+    'hostile',
+  ]);
+  for (const [name, file] of found) {
+    const help = await run(file, '--help');
+    assert.equal(help.exitCode, 0, name);
+    assert.ok(help.stdout.includes(`npm run ${name} -- [options]`), `${name}: ${help.stdout}`);
+    const wrong = await run(file, '--bogus');
+    assert.equal(wrong.exitCode, 2, name);
+    assert.ok(wrong.stderr.startsWith(`${name}: unknown option '--bogus'; options: --`), wrong.stderr);
+    assert.equal(wrong.stderr.split('\n').length, 1, wrong.stderr);
+    const more = await run(file, 'more');
+    assert.equal(`${more.exitCode} ${more.stderr}`.split(';')[0], `2 ${name}: unexpected argument 'more'`);
+  }
+});
+
+test('a number that is none is refused, not measured with', limit, async () => {
+  const { exitCode, stderr } = await run('harness/programs/pull/cli.ts', '--samples', 'abc');
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /^bench:pull: --samples needs a whole number from 1 to 1000, not 'abc'/);
+});

@@ -1,0 +1,124 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { HarnessError } from '../cli/error.ts';
+
+export interface LinkOptions {
+  /** `host:port` of the registry. */
+  readonly target: string;
+  readonly rttMs: number;
+  /** Megabits a second in each direction, shared by all connections; undefined is unlimited. */
+  readonly bandwidthMbps: number | undefined;
+}
+
+/** Since the start or the last reset. Payload bytes of TCP: no headers, no retransmissions. */
+export interface LinkCounters {
+  /** Registry to client. */
+  readonly bytes: number;
+  /** Client to registry. */
+  readonly bytesUp: number;
+  /** HTTP request heads; undefined where a connection carried something else (TLS). */
+  readonly requests: number | undefined;
+  readonly connections: number;
+  /** CPU time of the relay itself since it started. */
+  readonly cpuMs: number;
+}
+
+export interface Link {
+  /** `host:port` that clients use instead of the target's. */
+  readonly address: string;
+  counters(): Promise<LinkCounters>;
+  reset(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type LinkRequest = { readonly kind: 'counters' | 'reset'; readonly id: number };
+export type LinkReply =
+  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'failed'; readonly message: string }
+  | { readonly kind: 'counters'; readonly counters: LinkCounters; readonly id?: number };
+
+const startLimitMs = 10_000;
+const closeLimitMs = 2_000;
+
+/** Starts the emulated link in a process of its own. `close` ends that process; so does the end of this one. */
+export async function startLink(options: LinkOptions): Promise<Link> {
+  const { host, port } = splitAddress(options.target);
+  const child = fork(
+    fileURLToPath(new URL('link-process.ts', import.meta.url)),
+    [host, String(port), String(options.rttMs), String(options.bandwidthMbps ?? 0)],
+    { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced' },
+  );
+  try {
+    return openLink(child, await listeningPort(child));
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+}
+
+function openLink(child: ChildProcess, port: number): Link {
+  const waiting = new Map<number, { resolve: (counters: LinkCounters) => void; reject: (error: Error) => void }>();
+  let lastId = 0;
+  child.on('message', (reply: LinkReply) => {
+    if (reply.kind !== 'counters' || reply.id === undefined) return;
+    waiting.get(reply.id)?.resolve(reply.counters);
+    waiting.delete(reply.id);
+    if (waiting.size === 0) child.channel?.unref();
+  });
+  child.once('exit', () => {
+    for (const { reject } of waiting.values()) reject(gone());
+    waiting.clear();
+  });
+  const ask = (kind: LinkRequest['kind']) =>
+    new Promise<LinkCounters>((resolve, reject) => {
+      if (!child.connected) {
+        reject(gone());
+        return;
+      }
+      const id = ++lastId;
+      waiting.set(id, { resolve, reject });
+      child.channel?.ref();
+      child.send({ kind, id } satisfies LinkRequest);
+    });
+  // Idle, the link must not keep the harness alive.
+  child.unref();
+  child.channel?.unref();
+  return {
+    address: `127.0.0.1:${port}`,
+    counters: () => ask('counters'),
+    reset: async () => void (await ask('reset')),
+    close: () => endChild(child),
+  };
+}
+
+async function listeningPort(child: ChildProcess): Promise<number> {
+  const signal = AbortSignal.timeout(startLimitMs);
+  const reply = await Promise.race([
+    once(child, 'message', { signal }).then(([message]) => message as LinkReply),
+    once(child, 'exit', { signal }).then(([code]): LinkReply => ({ kind: 'failed', message: `exit code ${code}` })),
+  ]).catch((error: Error): LinkReply => ({ kind: 'failed', message: error.message }));
+  if (reply.kind === 'listening') return reply.port;
+  const why = reply.kind === 'failed' ? reply.message : 'unexpected message';
+  throw new HarnessError('start', `cannot start the link emulator: ${why}`);
+}
+
+async function endChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.ref();
+  if (child.connected) child.disconnect();
+  const timer = setTimeout(() => child.kill('SIGKILL'), closeLimitMs);
+  await exited;
+  clearTimeout(timer);
+}
+
+function splitAddress(target: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(target);
+  if (match === null) throw new TypeError(`not host:port: ${JSON.stringify(target)}`);
+  return { host: match[1] ?? match[2]!, port: Number(match[3]) };
+}
+
+function gone(): HarnessError {
+  return new HarnessError('stopped', 'the link emulator has ended');
+}

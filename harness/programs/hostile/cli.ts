@@ -1,0 +1,162 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HostileProxy } from '../../../snapshotter/registry/testing/hostile-proxy.ts';
+import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
+import type { Workload } from '../../../workloads/workload.ts';
+import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
+import { cellRoom } from '../../cell/sandbox.ts';
+import { writeRecords } from '../../run/csv.ts';
+import { type Comparison, compareMounts } from '../equality/compare.ts';
+import { modes } from '../../cell/modes/catalogue.ts';
+import type { Mode } from '../../cell/modes/mode.ts';
+import { parsePath } from '../../bench/options.ts';
+import { runProgram, say } from '../../cli/program.ts';
+import { parseCount } from '../../cli/quantity.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
+import { type HostileRun, runThrough } from './run.ts';
+import { faults, mostRequests, pullPatiently, startHostileRegistry, troubleIn, writeDockerConfig } from './weather.ts';
+
+const usage = `The workloads on a registry that misbehaves: each runs in calm and in rough weather, then the content that came through
+the rough is compared with the image unpacked from the registry itself: npm run hostile -- [options]
+  --workloads a,b       what is run                    (default: the default workloads)
+  --modes a,b           stargz, estargz                (default: both)
+  --seed N              of the weather                 (default 1)
+  --no-compare          runs only
+  --out FILE.csv        one row a run
+  --state-dir DIR       images and registry            (default ${defaultStateDir})`;
+
+await runProgram({ name: 'hostile', usage, run });
+
+async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const options = readOptions(argv);
+  const { stateDir } = options;
+  await using stack = new AsyncDisposableStack();
+  const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
+  const request = { stateDir, registryAddress, variants: ['stargz', 'estargz'] as const, onStep: say };
+  const sets = await ensureWorkloadImages(options.workloads, request, signal);
+  const proxy = await startHostileRegistry(registryAddress, options.seed);
+  stack.defer(() => proxy.close());
+  const scratch = await mkdtemp(join(stateDir, 'hostile-'));
+  stack.defer(() => rm(scratch, { recursive: true, force: true }));
+  // The daemon finds it there as it would a user's.
+  process.env.DOCKER_CONFIG = await writeDockerConfig(scratch, proxy.host);
+
+  const rows: ReturnType<typeof toRecord>[] = [];
+  let good = true;
+  for (const workload of options.workloads) {
+    for (const mode of options.modes) {
+      const image = sets.get(workload.image.name)![mode.variant]!;
+      const { calm, rough, isBounded } = await weather(proxy, { stateDir, workload, mode, image }, signal);
+      const comparison = options.isCompared
+        ? await compare(proxy, { stateDir, registryAddress, mode, image }, signal)
+        : undefined;
+      good &&= isBounded && (comparison?.differences.length ?? 0) === 0;
+      rows.push(
+        toRecord([workload.name, mode.name, 'calm'], calm),
+        toRecord([workload.name, mode.name, 'rough'], rough, comparison?.differences),
+      );
+    }
+  }
+  if (proxy.counts.leaks > 0) {
+    say(`credentials reached the CDN ${proxy.counts.leaks} times`);
+    good = false;
+  }
+  if (options.out !== undefined) await writeRecords(options.out, rows);
+  return good;
+}
+
+function readOptions(argv: readonly string[]) {
+  const values = parseFlags(argv, {
+    workloads: { type: 'string' },
+    modes: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    'no-compare': { type: 'boolean', default: false },
+    'state-dir': { type: 'string', default: defaultStateDir },
+    out: { type: 'string' },
+  });
+  const asked = parseNames('--workloads', values.workloads);
+  const lazyModes = modes.filter((mode) => mode.snapshotter === 'stargz');
+  return {
+    workloads: asked === undefined ? defaultWorkloads : selectNamed('workload', workloads, asked),
+    modes: selectNamed('mode', lazyModes, parseNames('--modes', values.modes)),
+    seed: parseCount('--seed', values.seed, 0, 2 ** 32 - 1),
+    isCompared: !values['no-compare'],
+    stateDir: parsePath('--state-dir', values['state-dir']),
+    out: values.out,
+  };
+}
+
+interface HostileCell {
+  readonly stateDir: string;
+  readonly workload: Workload;
+  readonly mode: Mode;
+  readonly image: string;
+}
+
+async function weather(proxy: HostileProxy, { stateDir, workload, mode, image }: HostileCell, signal: AbortSignal) {
+  const room = cellRoom(stateDir);
+  proxy.behave({ faults: {} });
+  const calm = await runThrough(proxy, room, workload, image, mode, signal);
+  proxy.behave({ faults });
+  const rough = await runThrough(proxy, room, workload, image, mode, signal);
+  const limit = mostRequests(calm.counts, rough.counts);
+  const isBounded = rough.counts.requests <= limit;
+  say(
+    `${workload.name} ${mode.name}: ${describe(rough)}; ${calm.counts.requests} requests in calm weather, limit ${limit}` +
+      `${isBounded ? '' : '\n  TOO MANY REQUESTS'}`,
+  );
+  return { calm, rough, isBounded };
+}
+
+async function compare(
+  proxy: HostileProxy,
+  { stateDir, registryAddress, mode, image }: Omit<HostileCell, 'workload'> & { readonly registryAddress: string },
+  signal: AbortSignal,
+): Promise<Comparison> {
+  const comparison = await compareMounts(
+    {
+      room: cellRoom(stateDir),
+      registryAddress,
+      image: `${registryAddress}/${image}`,
+      lazyFrom: { registryAddress: proxy.host, image: `${proxy.host}/${image}`, pull: pullPatiently },
+      daemonConfig: mode.daemonConfig!,
+    },
+    signal,
+  );
+  const { entries, layers, differences } = comparison;
+  say(`  ${entries} entries in ${layers} layers, ${differences.length === 0 ? 'equal' : 'DIFFERENT'}`);
+  for (const difference of differences) say(`  ${difference}`);
+  return comparison;
+}
+
+function describe({ counts, pullMs, runMs }: HostileRun): string {
+  const { tooManyRequests, serverErrors, resets, cuts, cdnRefused } = counts;
+  return (
+    `ran (pull ${pullMs.toFixed(0)} ms, run ${runMs.toFixed(0)} ms) over ${counts.requests} requests, ` +
+    `${troubleIn(counts)} of them retried: ${tooManyRequests} × 429, ${serverErrors} × 503, ${resets} resets, ` +
+    `${cuts} cut bodies, ${cdnRefused} expired URLs`
+  );
+}
+
+function toRecord(
+  [workload, mode, weather]: readonly [string, string, string],
+  { counts, pullMs, runMs }: HostileRun,
+  differences?: readonly string[],
+) {
+  return {
+    workload,
+    mode,
+    weather,
+    pull_ms: pullMs,
+    run_ms: runMs,
+    requests: counts.requests,
+    retried: troubleIn(counts),
+    too_many_requests: counts.tooManyRequests,
+    server_errors: counts.serverErrors,
+    resets: counts.resets,
+    cuts: counts.cuts,
+    expired_urls: counts.cdnRefused,
+    unauthorized: counts.unauthorized,
+    differences: differences?.length,
+  };
+}

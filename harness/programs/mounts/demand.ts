@@ -1,0 +1,134 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { convertImage } from '../../../snapshotter/convert/image.ts';
+import { RegistryClient } from '../../../snapshotter/registry/client.ts';
+import { RegistryError } from '../../../snapshotter/registry/error.ts';
+import { parseReference } from '../../../snapshotter/registry/reference.ts';
+import { type CellRoom, cellRoom, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
+import { gcRoot } from '../../containerd/gc-root.ts';
+import type { PulledImage } from '../../containerd/image.ts';
+import { HarnessError, messageOf } from '../../cli/error.ts';
+import { pushImageOf } from '../../images/tiny-image.ts';
+import { type Random, shuffle } from '../../../measurements/stats/random.ts';
+import type { Sample } from './measure.ts';
+import { tarAway } from './rows.ts';
+import type { BenchTree } from './tree.ts';
+
+export interface DemandRequest {
+  readonly stateDir: string;
+  readonly registryAddress: string;
+  /** Where the image is put together. */
+  readonly directory: string;
+  readonly tree: BenchTree;
+  readonly backends: readonly string[];
+  readonly rounds: number;
+  readonly random: Random;
+  readonly say: (text: string) => void;
+}
+
+export const demandRow = { key: 'demand', title: 'pull a 300 MB layer, tar it', target: 2 };
+/** Directories of 1,000 files that bring the Debian part, of 220 MB, to 300 MB. */
+const fileDirectories = 19;
+const tag = `base-and-${fileDirectories}`;
+
+/**
+ * An image of one layer of 300 MB, on a registry on loopback without a link: pulled and unpacked by containerd's overlayfs
+ * and then read by tar, against pulled lazily, without a profile and without background fetch, and read by tar, which
+ * fills every byte on demand. Caches are dropped before each.
+ */
+export async function measureDemand(request: DemandRequest, signal: AbortSignal): Promise<Sample[]> {
+  const { backends, rounds, random, say } = request;
+  await ensureImage(request, signal);
+  const samples: Sample[] = [];
+  const absent = new Set<string>();
+  for (let round = 1; round <= rounds; round++) {
+    for (const backend of shuffle(['overlayfs', ...backends], random)) {
+      if (absent.has(backend)) continue;
+      try {
+        const durationMs = await pullAndRead(cellRoom(request.stateDir), request.registryAddress, backend, signal);
+        say(`demand fill ${round}/${rounds}, ${backend}: ${(durationMs / 1000).toFixed(1)} s`);
+        samples.push({ row: demandRow.key, condition: 'demand', backend, round, durationMs });
+      } catch (error) {
+        signal.throwIfAborted();
+        if (backend === 'overlayfs') throw error;
+        absent.add(backend);
+        say(`demand fill, ${backend}: left out, it failed: ${messageOf(error)}`);
+      }
+    }
+  }
+  return samples;
+}
+
+async function ensureImage(
+  { directory, registryAddress: address, tree, say }: DemandRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  const client = new RegistryClient();
+  const [legacy, lazy] = [`${address}/demand:legacy-${tag}`, `${address}/demand:estargz-${tag}`];
+  try {
+    const isThere = await client.fetchManifest(parseReference(lazy), signal).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof RegistryError && error.code === 'not-found') return false;
+        throw error;
+      },
+    );
+    if (isThere) return;
+    say('an image of one layer of 300 MB, and its eStargz twin');
+    await pushImageOf([(root) => fillLayer(root, tree)], legacy, join(directory, 'image'), signal);
+    await convertImage(client, parseReference(legacy), parseReference(lazy), { format: 'estargz', signal });
+  } finally {
+    await client.close();
+  }
+}
+
+async function fillLayer(root: string, { path, baseTarPath }: BenchTree): Promise<void> {
+  await execa('tar', ['-xpf', baseTarPath, '--numeric-owner', '-C', root]);
+  await mkdir(join(root, 'srv/files'), { recursive: true });
+  const directories = Array.from({ length: fileDirectories }, (_, index) => join(path, `srv/files/d${index}`));
+  await execa('cp', ['-a', ...directories, join(root, 'srv/files')]);
+}
+
+async function pullAndRead(room: CellRoom, address: string, backend: string, signal: AbortSignal): Promise<number> {
+  const isLazy = backend !== 'overlayfs';
+  const daemonConfig = isLazy ? { no_background_fetch: true, mount: { backend } } : undefined;
+  const snapshotter = isLazy ? 'stargz' : 'overlayfs';
+  const setting = { snapshotter, daemonConfig, registryAddress: address, isCold: true } as const;
+  const image = `${address}/demand:${isLazy ? 'estargz' : 'legacy'}-${tag}`;
+  const measure = async (running: RunningCell): Promise<number> => {
+    const start = performance.now();
+    await running.containerd.pull(image, signal);
+    const pulled = await running.containerd.readImage(image, signal);
+    const target = await mountSnapshot(room, running, pulled, snapshotter, signal);
+    await tarAway(target, signal);
+    const durationMs = performance.now() - start;
+    const kind = await running.mountKind();
+    await execa('umount', [target], { timeout: 60_000 });
+    if (kind !== backend) throw new HarnessError('not-lazy', `asked for ${backend}, the mount was ${kind}`);
+    if (isLazy) await requireLazy(running, image, pulled, signal);
+    return durationMs;
+  };
+  return withCell(room, setting, measure, signal);
+}
+
+/** A container's root: an overlay with an upper directory of its own. */
+async function mountSnapshot(
+  room: CellRoom,
+  { containerd }: RunningCell,
+  pulled: PulledImage,
+  snapshotter: 'overlayfs' | 'stargz',
+  signal: AbortSignal,
+): Promise<string> {
+  const parent = pulled.chainIds.at(-1)!;
+  const { mounts } = await containerd.client.snapshots.prepare(
+    { snapshotter, key: 'read', parent, labels: gcRoot() },
+    { signal },
+  );
+  const [mount] = mounts;
+  if (mount === undefined) throw new HarnessError('start', `the ${snapshotter} snapshotter returned no mount`);
+  const target = join(room.directory, 'read');
+  await mkdir(target);
+  await execa('mount', ['-t', mount.type, '-o', mount.options.join(','), mount.source, target], { timeout: 60_000 });
+  return target;
+}

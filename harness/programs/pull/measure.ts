@@ -1,0 +1,42 @@
+import { type CellRoom, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
+import type { Mode } from '../../cell/modes/mode.ts';
+import type { Link } from '../../link/link.ts';
+
+export interface PullSample {
+  readonly layers: number;
+  readonly pullMs: number;
+  readonly wireRequests: number | undefined;
+  readonly wireBytes: number;
+  readonly daemonCpuMs: number | undefined;
+  readonly daemonRssPeakKib: number | undefined;
+}
+
+/** The pull phase alone, cold, in a room of its own. Throws HarnessError 'not-lazy' where a layer was downloaded. */
+export async function measurePull(
+  room: CellRoom,
+  link: Link,
+  image: string,
+  { snapshotter, daemonConfig }: Mode,
+  signal: AbortSignal,
+): Promise<PullSample> {
+  const setting = { snapshotter, daemonConfig, registryAddress: link.address, isCold: true };
+  const reference = `${link.address}/${image}`;
+  const measure = async (running: RunningCell): Promise<PullSample> => {
+    await link.reset();
+    const startedMs = performance.now();
+    await running.containerd.pull(reference, signal);
+    const pullMs = performance.now() - startedMs;
+    const [wire, cost] = await Promise.all([link.counters(), running.daemon?.cost()]);
+    const pulled = await running.containerd.readImage(reference, signal);
+    await requireLazy(running, reference, pulled, signal);
+    return {
+      layers: pulled.layers.length,
+      pullMs,
+      wireRequests: wire.requests,
+      wireBytes: wire.bytes,
+      daemonCpuMs: cost?.cpuMs,
+      daemonRssPeakKib: cost?.rssPeakKib,
+    };
+  };
+  return withCell(room, setting, measure, signal);
+}

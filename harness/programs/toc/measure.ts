@@ -1,0 +1,47 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { unmountUnder } from '../../host/mounts.ts';
+
+/** What the mount of one layer took: see snapshotter/bench/measure-mount.ts, which prints it. */
+export interface LargeMount {
+  readonly face: string;
+  readonly entries: number;
+  readonly tocBytes: number;
+  readonly mountMs: number;
+  readonly cpuMs: number;
+  readonly peakGrowthBytes: number;
+  /** In the mounted root. */
+  readonly names: readonly string[];
+}
+
+/** Those of snapshotter/process/relaunch.ts. */
+const daemonOptions = [
+  '--max-semi-space-size=2',
+  '--initial-old-space-size=16',
+  '--max-old-space-size=512',
+  '--v8-pool-size=1',
+];
+const script = fileURLToPath(new URL('../../../snapshotter/bench/measure-mount.ts', import.meta.url));
+const limitMs = 120_000;
+
+/** Writes the TOC of a layer of so many entries to `path`. */
+export async function makeToc(entryCount: number, path: string, signal: AbortSignal): Promise<void> {
+  await execa(process.execPath, [script, 'make', String(entryCount), path], { cancelSignal: signal, timeout: limitMs });
+}
+
+/** Mounts it in a process of its own, which leaves nothing below `scratch`. */
+export async function mountLarge(face: string, toc: string, scratch: string, signal: AbortSignal): Promise<LargeMount> {
+  const directory = await mkdtemp(join(scratch, 'mount-'));
+  try {
+    const { stdout } = await execa(process.execPath, [...daemonOptions, script, 'mount', face, toc, directory], {
+      cancelSignal: signal,
+      timeout: limitMs,
+    });
+    return JSON.parse(stdout) as LargeMount;
+  } finally {
+    await unmountUnder(directory);
+    await rm(directory, { recursive: true, force: true });
+  }
+}

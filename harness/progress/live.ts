@@ -1,0 +1,187 @@
+import type { Cell } from '../run/plan.ts';
+import type { NameOrder, Progress, ProgressOutput } from './progress.ts';
+import type { Row } from '../run/row.ts';
+import type { CellPhase } from '../run/run.ts';
+import { median, sortSamples } from '../../measurements/stats/median.ts';
+import {
+  createPaint,
+  eraseLines,
+  formatClock,
+  formatSeconds,
+  hideCursor,
+  type Paint,
+  showCursor,
+  truncate,
+} from '../cli/terminal.ts';
+import { TimeLeft } from './time-left.ts';
+
+const redrawIntervalMs = 200;
+const maxWidth = 100;
+
+/**
+ * A block of lines at the bottom of the terminal, redrawn in place: what runs now, how far the run is, and the medians so
+ * far. Failures and warnings are printed above it and stay.
+ */
+export class LiveProgress implements Progress {
+  readonly #output: ProgressOutput;
+  readonly #paint: Paint;
+  readonly #now: () => number;
+  readonly #startedAt: number;
+  readonly #warned = new Set<string>();
+  readonly #totals = new Map<string, number[]>();
+  readonly #timer: NodeJS.Timeout;
+  #timeLeft: TimeLeft;
+  #title = '';
+  #stage = { name: '', detail: '', since: 0 };
+  #cells: readonly Cell[] = [];
+  #order: NameOrder = { workloads: [], modes: [] };
+  #current: { cell: Cell; phase: CellPhase; since: number } | undefined;
+  #finishedCount = 0;
+  #drawnLines = 0;
+  #ended = false;
+
+  constructor(output: ProgressOutput, color: boolean, now: () => number) {
+    this.#output = output;
+    this.#paint = createPaint(color);
+    this.#now = now;
+    this.#startedAt = now();
+    this.#timeLeft = new TimeLeft([], now);
+    this.#timer = setInterval(() => this.#draw(), redrawIntervalMs).unref();
+    output.write(hideCursor);
+  }
+
+  step(stage: string, detail: string): void {
+    const since = stage === this.#stage.name ? this.#stage.since : this.#now();
+    if (stage !== this.#stage.name) this.#leaveStage();
+    this.#stage = { name: stage, detail, since };
+  }
+
+  warn(text: string): void {
+    if (this.#warned.has(text)) return;
+    this.#warned.add(text);
+    this.#print(`${this.#paint.yellow('warning')} ${text}`);
+  }
+
+  begin(title: string, cells: readonly Cell[], order: NameOrder): void {
+    this.#leaveStage();
+    this.#stage = { name: '', detail: '', since: 0 };
+    this.#title = title;
+    this.#cells = cells;
+    this.#order = order;
+    this.#timeLeft = new TimeLeft(cells, this.#now);
+    this.#draw();
+  }
+
+  cellStarted(cell: Cell): void {
+    this.#timeLeft.start(cell);
+    this.#current = { cell, phase: 'reset', since: this.#now() };
+    this.#draw();
+  }
+
+  phaseStarted(cell: Cell, phase: CellPhase): void {
+    this.#current = { cell, phase, since: this.#now() };
+    this.#draw();
+  }
+
+  cellFinished(cell: Cell, row: Row): void {
+    this.#timeLeft.finish(cell);
+    this.#current = undefined;
+    this.#finishedCount++;
+    const name = `${cell.workload.name} ${cell.mode.name}`;
+    if (row.totalMs !== undefined) {
+      const key = groupKey(cell.workload.name, cell.mode.name);
+      this.#totals.set(key, [...(this.#totals.get(key) ?? []), row.totalMs]);
+    } else this.#print(`${this.#paint.red('failed')} ${name} sample ${cell.sample}: ${row.error}`);
+    if (row.warnings !== undefined) this.warn(`${name}: ${row.warnings}`);
+    this.#draw();
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearInterval(this.#timer);
+    this.#output.write(eraseLines(this.#drawnLines) + showCursor);
+    this.#drawnLines = 0;
+  }
+
+  /** A finished stage of the preparation leaves one line, so that the screen tells what was done. */
+  #leaveStage(): void {
+    const { name, since } = this.#stage;
+    if (name === '') return;
+    this.#print(`${this.#paint.green('done')}    ${name} ${this.#paint.dim(formatClock(this.#now() - since))}`);
+  }
+
+  #print(line: string): void {
+    if (this.#ended) return;
+    this.#output.write(`${eraseLines(this.#drawnLines)}${line}\n`);
+    this.#drawnLines = 0;
+    this.#draw();
+  }
+
+  #draw(): void {
+    if (this.#ended) return;
+    const width = Math.min(this.#output.columns, maxWidth);
+    const lines = (this.#cells.length > 0 ? this.#runLines(width) : this.#stageLines()).map((line) =>
+      truncate(line, width - 1),
+    );
+    this.#output.write(`${eraseLines(this.#drawnLines)}${lines.map((line) => `${line}\n`).join('')}`);
+    this.#drawnLines = lines.length;
+  }
+
+  #stageLines(): string[] {
+    const { name, detail, since } = this.#stage;
+    if (name === '') return [];
+    return [`${this.#paint.cyan('now')}     ${name} ${this.#paint.dim(formatClock(this.#now() - since))}  ${detail}`];
+  }
+
+  #runLines(width: number): string[] {
+    const { bold, cyan, dim } = this.#paint;
+    const left = this.#timeLeft.remainingMs();
+    const spent = formatClock(this.#now() - this.#startedAt);
+    const count = `${this.#finishedCount} of ${this.#cells.length}`;
+    const clock = `${spent} gone, ${left === undefined ? 'time left not known yet' : `about ${formatClock(left)} left`}`;
+    const bar = this.#bar(Math.max(10, Math.min(40, width - count.length - clock.length - 6)));
+    return [
+      '',
+      bold(this.#title),
+      `${bar}  ${count}  ${dim(clock)}`,
+      `${cyan('now')}  ${this.#currentText()}`,
+      '',
+      ...this.#medianLines(),
+    ];
+  }
+
+  #bar(width: number): string {
+    const done = Math.round((this.#finishedCount / this.#cells.length) * width);
+    return this.#paint.cyan('━'.repeat(done)) + this.#paint.dim('─'.repeat(width - done));
+  }
+
+  #currentText(): string {
+    if (this.#current === undefined) return this.#paint.dim('–');
+    const { cell, phase, since } = this.#current;
+    const samples = this.#cells.reduce((most, other) => Math.max(most, other.sample), 0);
+    const name = `${cell.workload.name} · ${cell.mode.name} · sample ${cell.sample} of ${samples}`;
+    return `${name}  ${this.#paint.bold(phase)} ${((this.#now() - since) / 1000).toFixed(1)} s`;
+  }
+
+  #medianLines(): string[] {
+    const { modes, workloads } = this.#order;
+    const nameWidth = Math.max(14, ...workloads.map((name) => name.length + 2));
+    const head = this.#paint.dim('median total s'.padEnd(nameWidth) + modes.map((mode) => mode.padStart(14)).join(''));
+    const body = workloads.map(
+      (workload) => workload.padEnd(nameWidth) + modes.map((mode) => this.#medianCell(workload, mode)).join(''),
+    );
+    return [head, ...body];
+  }
+
+  #medianCell(workload: string, mode: string): string {
+    const samples = sortSamples(this.#totals.get(groupKey(workload, mode)) ?? []);
+    if (samples === undefined) return this.#paint.dim('·'.padStart(14));
+    const count = `×${samples.length}`;
+    return formatSeconds(median(samples)).padStart(13 - count.length) + this.#paint.dim(` ${count}`);
+  }
+}
+
+function groupKey(workload: string, mode: string): string {
+  return `${workload}\n${mode}`;
+}

@@ -1,0 +1,75 @@
+import type { Cell } from '../run/plan.ts';
+import type { Progress, ProgressOutput } from './progress.ts';
+import type { Row } from '../run/row.ts';
+import { formatClock, formatSeconds } from '../cli/terminal.ts';
+import { TimeLeft } from './time-left.ts';
+
+/** Steps that follow one another within this time are one line in a log. */
+const stepIntervalMs = 2_000;
+
+/** One line per event, each with the time since the start. */
+export class PlainProgress implements Progress {
+  readonly #output: ProgressOutput;
+  readonly #now: () => number;
+  readonly #startedAt: number;
+  readonly #warned = new Set<string>();
+  #timeLeft: TimeLeft;
+  #cellCount = 0;
+  #stage = '';
+  #step = '';
+  #stepAt = Number.NEGATIVE_INFINITY;
+
+  constructor(output: ProgressOutput, now: () => number) {
+    this.#output = output;
+    this.#now = now;
+    this.#startedAt = now();
+    this.#timeLeft = new TimeLeft([], now);
+  }
+
+  step(stage: string, detail: string): void {
+    const step = `${stage}: ${detail}`;
+    const soon = stage === this.#stage && this.#now() - this.#stepAt < stepIntervalMs;
+    if (step === this.#step || soon) return;
+    this.#stage = stage;
+    this.#step = step;
+    this.#stepAt = this.#now();
+    this.#line(step);
+  }
+
+  warn(text: string): void {
+    if (this.#warned.has(text)) return;
+    this.#warned.add(text);
+    this.#line(`warning: ${text}`);
+  }
+
+  begin(title: string, cells: readonly Cell[]): void {
+    this.#timeLeft = new TimeLeft(cells, this.#now);
+    this.#cellCount = cells.length;
+    this.#line(title);
+  }
+
+  cellStarted(cell: Cell): void {
+    this.#timeLeft.start(cell);
+  }
+
+  phaseStarted(): void {}
+
+  cellFinished(cell: Cell, row: Row): void {
+    this.#timeLeft.finish(cell);
+    const count = `[${String(cell.order).padStart(String(this.#cellCount).length)}/${this.#cellCount}]`;
+    const name = `${cell.workload.name} ${cell.mode.name} sample ${cell.sample}`;
+    const result = row.ok
+      ? `pull ${formatSeconds(row.pullMs)} + create ${formatSeconds(row.createMs)} + run ${formatSeconds(row.runMs)}` +
+        ` = ${formatSeconds(row.totalMs)} s`
+      : `FAILED: ${row.error}`;
+    const left = this.#timeLeft.remainingMs();
+    this.#line(`${count} ${name}: ${result}${left ? ` (${formatClock(left)} left)` : ''}`);
+    if (row.warnings !== undefined) this.warn(`${cell.workload.name} ${cell.mode.name}: ${row.warnings}`);
+  }
+
+  end(): void {}
+
+  #line(text: string): void {
+    this.#output.write(`${formatClock(this.#now() - this.#startedAt)}  ${text}\n`);
+  }
+}

@@ -1,0 +1,38 @@
+import type { Reporter } from '../cli/reporter.ts';
+import type { Cell } from '../run/plan.ts';
+import { LiveProgress } from './live.ts';
+import { PlainProgress } from './plain.ts';
+import type { RunObserver } from '../run/run.ts';
+
+/** Says what is going on, from the first package to the last cell. */
+export interface Progress extends Reporter, RunObserver {
+  /** The plan is made; `title` stays on show while it runs, and the names in this order. */
+  begin(title: string, cells: readonly Cell[], order: NameOrder): void;
+  /** Leaves the terminal as it was found. Idempotent. */
+  end(): void;
+}
+
+export interface NameOrder {
+  readonly workloads: readonly string[];
+  readonly modes: readonly string[];
+}
+
+export interface ProgressOutput {
+  write(text: string): void;
+  readonly columns: number;
+  readonly isTTY: boolean;
+}
+
+/** A live display on a terminal, plain lines in a pipe, a log or CI; no colour where NO_COLOR says so (no-color.org). */
+export function createProgress(
+  output: ProgressOutput,
+  env: Readonly<Record<string, string | undefined>>,
+  now: () => number,
+): Progress {
+  const live = output.isTTY && !env.CI && env.TERM !== 'dumb';
+  return live ? new LiveProgress(output, usesColor(output, env), now) : new PlainProgress(output, now);
+}
+
+export function usesColor(output: ProgressOutput, env: Readonly<Record<string, string | undefined>>): boolean {
+  return output.isTTY && !env.NO_COLOR && env.TERM !== 'dumb';
+}

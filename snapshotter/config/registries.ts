@@ -1,0 +1,62 @@
+import type { Config } from './config.ts';
+import { describeError, type Log } from '../platform/log.ts';
+import { RegistryClient } from '../registry/client.ts';
+import { type CriKeychain, criKeychain } from '../registry/cri-keychain.ts';
+import { dockerConfigKeychain } from '../registry/docker-keychain.ts';
+import { defaultRequestTimeoutMs, type HostOptions, type MirrorOptions } from '../registry/host.ts';
+import type { Keychain } from '../registry/keychain.ts';
+
+export interface OpenedRegistry {
+  readonly client: RegistryClient;
+  /** Where credentials from the kubelet are to be put, if they are wanted. */
+  readonly criKeychain: CriKeychain | undefined;
+}
+
+/** The client for every registry, with the keychains in the reference's order: Docker's file, Kubernetes, CRI. */
+export async function openRegistry(config: Config, log: Log): Promise<OpenedRegistry> {
+  const keychains: Keychain[] = [dockerConfigKeychain()];
+  const { enable_keychain: useKubernetes, kubeconfig_path: kubeconfigPath } = config.kubeconfig_keychain;
+  if (useKubernetes) {
+    // Loaded on demand: the Kubernetes client is large.
+    const { kubernetesKeychain } = await import('../registry/kubernetes-keychain.ts');
+    const path = kubeconfigPath === '' ? {} : { kubeconfigPath };
+    // Its lookups fail only while nothing was ever listed: that it has gone out of date is said here.
+    const onFailure = (error: Error): void => log.warn({ error: describeError(error) }, 'image pull secrets not read');
+    keychains.push(kubernetesKeychain({ ...path, onFailure }));
+  }
+  const cri = config.cri_keychain.enable_keychain ? criKeychain() : undefined;
+  if (cri !== undefined) keychains.push(cri);
+  const client = new RegistryClient({
+    keychains,
+    hosts: hostOptions(config),
+    requestTimeoutMs: timeoutMs(config.resolver.request_timeout_sec) ?? defaultRequestTimeoutMs,
+    retry: {
+      maxRetries: Math.max(0, config.blob.max_retries),
+      minWaitMs: config.blob.min_wait_msec,
+      maxWaitMs: config.blob.max_wait_msec,
+    },
+    onKeychainFailure: ({ keychain, host, error }) =>
+      log.warn({ keychain, host, error: describeError(error) }, 'keychain failed; the next is asked'),
+  });
+  return { client, criKeychain: cri };
+}
+
+function hostOptions(config: Config): Record<string, HostOptions> {
+  const entries = Object.entries(config.resolver.host).map(([registry, { mirrors }]): [string, HostOptions] => [
+    registry,
+    { mirrors: mirrors.map(mirrorOptions) },
+  ]);
+  return Object.fromEntries(entries);
+}
+
+function mirrorOptions(mirror: Config['resolver']['host'][string]['mirrors'][number]): MirrorOptions {
+  const { host, insecure, header: headers } = mirror;
+  const requestTimeoutMs = timeoutMs(mirror.request_timeout_sec);
+  return { host, insecure, headers, ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }) };
+}
+
+/** The reference's reading of `request_timeout_sec`: 0 is the default of what stands above, negative is no limit. */
+function timeoutMs(seconds: number): number | undefined {
+  if (seconds === 0) return undefined;
+  return seconds < 0 ? 0 : seconds * 1000;
+}

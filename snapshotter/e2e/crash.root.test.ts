@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { unmount } from '../service/testing/mounts.ts';
+import {
+  expected,
+  keepersOf,
+  type LazyImage,
+  mountContainer,
+  openBench,
+  serveLazyImage,
+  sum,
+  sumAll,
+} from '../testing/killable-daemon.ts';
+
+/**
+ * What readers see when the daemon is killed and started again: the bytes of the image, or for reads under way an error.
+ * Never other bytes, and never a wait without end.
+ */
+
+const limit = { timeout: 120_000 };
+
+describe('a daemon that is killed', { timeout: 400_000 }, () => {
+  let image: LazyImage;
+
+  before(async () => {
+    image = await serveLazyImage();
+  }, limit);
+
+  after(() => image?.close());
+
+  for (const backend of ['fuse', 'erofs'] as const) {
+    test(`${backend}: reads of what is there go on, reads of holes wait for the next daemon`, limit, async (t) => {
+      const bench = await openBench(t, image, backend);
+      assert.equal(await sum(t, bench, 0), expected[0]);
+      await bench.daemon.stop('SIGKILL');
+      assert.equal(await Promise.race([sum(t, bench, 0), delay(5000, 'late')]), expected[0]);
+      const waiting = [sum(t, bench, 5), sum(t, bench, 6)];
+      assert.equal(await Promise.race([...waiting, delay(300, 'waits')]), 'waits');
+      await bench.restart();
+      assert.deepEqual(await Promise.all(waiting), [expected[5], expected[6]], bench.daemon.log());
+      assert.deepEqual(await sumAll(t, bench), expected);
+    });
+
+    test(
+      `${backend}: a read that waited for the registry when the daemon was killed succeeds or fails`,
+      limit,
+      async (t) => {
+        const bench = await openBench(t, image, backend);
+        image.gate.shut();
+        const read = sum(t, bench, 9);
+        await delay(300);
+        await bench.daemon.stop('SIGKILL');
+        image.gate.open();
+        await bench.restart();
+        assert.ok([expected[9], 'failed'].includes(await read));
+        assert.deepEqual(await sumAll(t, bench), expected, bench.daemon.log());
+      },
+    );
+
+    test(
+      `${backend}: a keeper that dies is replaced, and the next death of the daemon is survived`,
+      limit,
+      async (t) => {
+        const bench = await openBench(t, image, backend);
+        while (keepersOf(bench).length === 0) await delay(50);
+        process.kill(keepersOf(bench)[0]!, 'SIGKILL');
+        while (keepersOf(bench).length < 2) await delay(50);
+        await bench.daemon.stop('SIGKILL');
+        const waiting = sum(t, bench, 8);
+        await bench.restart();
+        assert.equal(await waiting, expected[8]);
+      },
+    );
+
+    test(`${backend}: after the daemon and its keeper both died, new mounts are right`, limit, async (t) => {
+      const bench = await openBench(t, image, backend);
+      while (keepersOf(bench).length === 0) await delay(50);
+      process.kill(bench.daemon.pid, 'SIGKILL');
+      process.kill(keepersOf(bench)[0]!, 'SIGKILL');
+      await bench.daemon.stop('SIGKILL');
+      await bench.restart();
+      // EROFS: what the old container had not read meanwhile is guarded again. FUSE: its connection is gone.
+      assert.equal(await sum(t, bench, 7), backend === 'erofs' ? expected[7] : 'failed');
+      await unmount(bench.root);
+      await mountContainer(bench);
+      assert.deepEqual(await sumAll(t, bench), expected);
+    });
+
+    test(`${backend}: the daemon or its keeper killed at random while many read`, limit, async (t) => {
+      const bench = await openBench(t, image, backend);
+      for (let round = 0; round < 6; round++) {
+        // A daemon must not be killed before it has a keeper: that both are dead is another test.
+        const count = keepersOf(bench).length;
+        const reads = expected.map((_, index) => sum(t, bench, index));
+        await delay(Math.random() * 150);
+        if (Math.random() < 0.5) {
+          while (keepersOf(bench).length === 0) await delay(10);
+          process.kill(keepersOf(bench).at(-1)!, 'SIGKILL');
+          while (keepersOf(bench).length <= count) await delay(10);
+        } else {
+          await bench.daemon.stop('SIGKILL');
+          await bench.restart();
+        }
+        for (const [index, read] of reads.entries())
+          assert.ok([expected[index], 'failed'].includes(await read), `file ${index} in round ${round}`);
+      }
+      assert.deepEqual(await sumAll(t, bench), expected, bench.daemon.log());
+    });
+  }
+});

@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
+import { openClient } from '../api/client.ts';
+import { mountsBelow, unmount } from '../service/testing/mounts.ts';
+import { startDaemon } from '../service/testing/process.ts';
+import { openNotifySocket } from '../testing/notify-socket.ts';
+
+const run = promisify(execFile);
+const limit = { timeout: 60_000 };
+/** One mount from the start, to be counted; which is chosen elsewhere is tested below. */
+const fuse = '[mount]\nbackend = "fuse"\n';
+const main = join(import.meta.dirname, '../main.ts');
+
+function scratch(t: TestContext): string {
+  const directory = mkdtempSync('/tmp/dm-');
+  t.after(async () => {
+    for (const point of mountsBelow(directory)) await unmount(point);
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return directory;
+}
+
+/** Runs main to its end: exit code, standard output and error. */
+async function runMain(...args: string[]) {
+  const done = run(process.execPath, [main, ...args], { timeout: 30_000 });
+  return done.then(
+    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
+    (error: { code: number; stdout: string; stderr: string }) => ({
+      code: error.code,
+      stdout: error.stdout,
+      stderr: error.stderr,
+    }),
+  );
+}
+
+test('a daemon that is told twice to stop stops once', limit, async (t) => {
+  const directory = scratch(t);
+  const daemon = await startDaemon(directory, { config: fuse });
+  const stopped = [daemon.stop('SIGTERM'), daemon.stop('SIGTERM'), daemon.stop('SIGINT')];
+  assert.deepEqual(await Promise.all(stopped), [0, 0, 0]);
+  assert.deepEqual(mountsBelow(directory), []);
+  assert.equal(daemon.log().match(/"msg":"stopped"/g)?.length, 1);
+});
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`${signal} unmounts everything, exits 0 and keeps the snapshots`, limit, async (t) => {
+    const directory = scratch(t);
+    const daemon = await startDaemon(directory, { config: fuse });
+    const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
+    await client.prepare({ key: 'kept' });
+    await client.prepare({ key: 'removed' });
+    await client.remove({ key: 'removed' });
+    client.close();
+    assert.equal(mountsBelow(directory).length, 1);
+    assert.equal(await daemon.stop(signal), 0);
+    assert.deepEqual(mountsBelow(directory), []);
+    // SIGINT also cleans up, as containerd-stargz-grpc does; SIGTERM leaves that to the next start.
+    assert.deepEqual(readdirSync(join(directory, 'root/snapshots')), signal === 'SIGINT' ? ['1'] : ['1', '2']);
+
+    const again = await startDaemon(directory, { config: fuse });
+    t.after(() => again.stop());
+    const second = openClient('containerd.services.snapshots.v1.Snapshots', again.address);
+    t.after(() => second.close());
+    assert.equal((await second.stat({ key: 'kept' })).info?.kind, 'ACTIVE');
+    assert.deepEqual(readdirSync(join(directory, 'root/snapshots')), ['1']);
+  });
+}
+
+test('after kill -9 the next daemon takes its place: socket, mount and snapshots', limit, async (t) => {
+  const directory = scratch(t);
+  const daemon = await startDaemon(directory, { config: fuse });
+  const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
+  await client.prepare({ key: 'kept' });
+  client.close();
+  await daemon.stop('SIGKILL');
+  const again = await startDaemon(directory, { config: fuse });
+  t.after(() => again.stop());
+  const second = openClient('containerd.services.snapshots.v1.Snapshots', again.address);
+  t.after(() => second.close());
+  assert.equal((await second.mounts({ key: 'kept' })).mounts[0]?.type, 'bind');
+  assert.equal(mountsBelow(directory).length, 1);
+});
+
+test('a second daemon on the same root is refused and leaves the first alone', limit, async (t) => {
+  const directory = scratch(t);
+  const daemon = await startDaemon(directory, { config: fuse });
+  t.after(() => daemon.stop());
+  const second = await runMain('--root', join(directory, 'root'), '--address', join(directory, 'other.sock'));
+  assert.equal(second.code, 1);
+  assert.match(
+    second.stderr,
+    /^containerd-stargz-grpc: open the snapshot database .*another daemon uses this root.*\n$/,
+  );
+  const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
+  t.after(() => client.close());
+  await client.prepare({ key: 'still-served' });
+  assert.equal(mountsBelow(directory).length, 1);
+});
+
+test('bad flags and configurations get one line and exit status 1', limit, async (t) => {
+  const directory = scratch(t);
+  const config = join(directory, 'config.toml');
+  writeFileSync(config, '[blob]\nmax_retries = "many"');
+  const root = ['--root', join(directory, 'root'), '--address', join(directory, 's.sock')];
+  for (const [args, message] of [
+    [['--nosuch'], /nosuch.*--help lists the options/],
+    [[...root, '--log-level', 'loud'], /--log-level: expected one of/],
+    [[...root, '--config', join(directory, 'absent.toml')], /absent\.toml: cannot be read/],
+    [[...root, '--config', config], /config\.toml: blob\.max_retries: expected an integer/],
+    [['--root', join(config, 'below-a-file')], /--root: ENOTDIR.*choose another/],
+  ] as const) {
+    const { code, stderr } = await runMain(...args);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, message);
+    assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
+  }
+  assert.deepEqual(mountsBelow(directory), []);
+});
+
+test(
+  'mount.backend = "auto" takes EROFS where it works here and nothing speaks against it, and says why',
+  limit,
+  async (t) => {
+    for (const [config, why] of [
+      ['', /holes are asked for by range|EROFS mount|in a container/],
+      ['record_accesses = "/dev/null"', /record_accesses: only FUSE/],
+    ] as const) {
+      const directory = scratch(t);
+      const daemon = await startDaemon(directory, { config });
+      assert.match(/"reason":"([^"]*)"/.exec(daemon.log())?.[1] ?? '', why);
+      const face = /"face":"(\w+)"/.exec(daemon.log())?.[1];
+      assert.equal(face, config === '' && daemon.log().includes('holes are asked for by range') ? 'erofs' : 'fuse');
+      assert.equal(await daemon.stop('SIGTERM'), 0);
+      assert.deepEqual(mountsBelow(directory), []);
+      assert.ok(!existsSync(join(directory, 'root/keeper.sock')), 'a keeper with nothing to keep stayed');
+    }
+  },
+);
+
+test('systemd is told that the daemon is ready when it serves, and when it stops', limit, async (t) => {
+  const directory = scratch(t);
+  const [notify, socket] = [join(directory, 'notify'), join(directory, 's.sock')];
+  const received = await openNotifySocket(t, notify, 2, socket);
+  const daemon = await startDaemon(directory, { config: fuse, socket, env: { NOTIFY_SOCKET: notify } });
+  assert.equal(await daemon.stop('SIGTERM'), 0);
+  const [ready, stopping] = await received();
+  assert.equal(ready, 'READY=1 and serving');
+  assert.match(stopping ?? '', /^STOPPING=1/);
+});
+
+test(
+  'the CRI image service is served on the socket that listen_path names, also where that is the own one',
+  limit,
+  async (t) => {
+    for (const name of ['s.sock', '../cri.sock', 'cri.sock', '']) {
+      const directory = join(scratch(t), 'd');
+      const socket = join(directory, 's.sock');
+      const path = name === '' ? '' : `${directory}/${name}`;
+      const config = `${fuse}[cri_keychain]\nenable_keychain = true\nimage_service_path = "/nobody"\nlisten_path = "${path}"\n`;
+      const daemon = await startDaemon(directory, { config, socket });
+      const images = openClient('runtime.v1.ImageService', path === '' ? socket : path);
+      try {
+        // It got as far as containerd, which is not there.
+        await assert.rejects(images.listImages({}), { code: 'UNAVAILABLE', message: /nobody/ });
+      } finally {
+        images.close();
+        assert.equal(await daemon.stop(), 0);
+      }
+    }
+  },
+);
+
+test('--version and --help answer on standard output', limit, async () => {
+  const version = await runMain('--version');
+  assert.deepEqual([version.code, version.stderr], [0, '']);
+  assert.match(version.stdout, /^containerd-stargz-grpc \d+\.\d+\.\d+ \(stargz-bench\)\n$/);
+  assert.match((await runMain('--help')).stdout, /--address PATH/);
+});
+
+test('metrics and layers are served where metrics_address says', limit, async (t) => {
+  const directory = scratch(t);
+  const config = 'metrics_address = "127.0.0.1:0"\nnosuch = 1';
+  const daemon = await startDaemon(directory, { config });
+  t.after(() => daemon.stop());
+  const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
+  await client.prepare({ key: 'a', labels: { 'containerd.io/snapshot.ref': 'c' } });
+  client.close();
+  const port = Number(/"metricsPort":(\d+)/.exec(daemon.log())?.[1]);
+  const get = (path: string) =>
+    new Promise<{ status: number; body: string }>((resolve, reject) => {
+      const sent = request({ host: '127.0.0.1', port, path }, (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text) => (body += text));
+        response.on('end', () => resolve({ status: response.statusCode!, body }));
+      });
+      sent.on('error', reject).end();
+    });
+  const { body } = await get('/metrics');
+  assert.match(body, /^stargz_fallbacks_total\{reason="no-labels"\} 1$/m);
+  assert.match(body, /^stargz_grpc_call_seconds_count\{method="Prepare",code="OK"\} 1$/m);
+  assert.match(body, /^stargz_grpc_calls_in_flight\{method="Prepare"\} 0$/m);
+  assert.match(body, /^stargz_layers_mounted 0$/m);
+  assert.deepEqual(JSON.parse((await get('/debug/layers')).body), []);
+  assert.equal((await get('/')).status, 404);
+  assert.match(daemon.log(), /nosuch is not an option/);
+});
+
+test('a thousand rounds of Prepare, Commit and Remove leave no descriptor, thread, mount or memory', {
+  timeout: 120_000,
+}, async (t) => {
+  const directory = scratch(t);
+  const daemon = await startDaemon(directory, { config: fuse });
+  t.after(() => daemon.stop());
+  const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
+  t.after(() => client.close());
+  const rounds = async (count: number, name: string) => {
+    for (let i = 0; i < count; i += 4) {
+      await Promise.all(
+        [0, 1, 2, 3].map(async (offset) => {
+          const key = `${name}-${i + offset}`;
+          await client.prepare({ key });
+          await client.commit({ name: `${key}-c`, key });
+          await client.remove({ key: `${key}-c` });
+        }),
+      );
+    }
+    await client.cleanup({});
+  };
+  const measure = () => ({
+    descriptors: readdirSync(`/proc/${daemon.pid}/fd`).length,
+    threads: readdirSync(`/proc/${daemon.pid}/task`).length,
+    mounts: mountsBelow(directory).length,
+    rssKib: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))![1]),
+  });
+  await rounds(500, 'warm');
+  const before = measure();
+  await rounds(1000, 'round');
+  const after = measure();
+  assert.ok(after.descriptors <= before.descriptors, `${before.descriptors} -> ${after.descriptors} descriptors`);
+  assert.ok(after.threads <= before.threads, `${before.threads} -> ${after.threads} threads`);
+  assert.equal(after.mounts, before.mounts);
+  assert.ok(after.rssKib - before.rssKib < 15_000, `${before.rssKib} -> ${after.rssKib} KiB`);
+  assert.deepEqual(readdirSync(join(directory, 'root/snapshots')), []);
+  t.diagnostic(`daemon at ${after.rssKib} KiB`);
+});

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { findKeeper } from '../handover/keeper/keeper.ts';
+import { mountsBelow, unmount } from '../service/testing/mounts.ts';
+import { startDaemon } from '../service/testing/process.ts';
+import {
+  type Bench,
+  expected,
+  keepersOf,
+  type LazyImage,
+  mountContainer,
+  openBench,
+  pullLayer,
+  serveLazyImage,
+  sum,
+  sumAll,
+} from '../testing/killable-daemon.ts';
+
+/** What a daemon takes over from the one before, and what it clears away. */
+
+const limit = { timeout: 120_000 };
+
+describe('a daemon after another', { timeout: 400_000 }, () => {
+  let image: LazyImage;
+
+  before(async () => {
+    image = await serveLazyImage();
+  }, limit);
+
+  after(() => image?.close());
+
+  const bookOf = (bench: Bench): string => readFileSync(join(bench.stateRoot, 'face.json'), 'utf8');
+
+  /** The upper layer is mounted as well, but no request for it comes. */
+  async function mountAhead(bench: Bench): Promise<void> {
+    await pullLayer(bench, image, 'again', image.layer, [image.layer, image.upperLayer]);
+    while (!bookOf(bench).includes(image.upperLayer)) await delay(20);
+  }
+
+  /** What the mount of a face shows: FUSE has a directory a layer, EROFS a mount. */
+  function shownLayers(bench: Bench, backend: 'fuse' | 'erofs'): number {
+    return backend === 'fuse'
+      ? readdirSync(join(bench.stateRoot, 'mnt')).length
+      : mountsBelow(join(bench.stateRoot, 'erofs')).length;
+  }
+
+  for (const backend of ['fuse', 'erofs'] as const) {
+    test(`${backend}: SIGTERM leaves mounts to the next daemon, SIGINT takes all down`, limit, async (t) => {
+      const bench = await openBench(t, image, backend);
+      assert.equal(await bench.daemon.stop('SIGTERM'), 0);
+      const waiting = sum(t, bench, 3);
+      await bench.restart();
+      assert.equal(await waiting, expected[3]);
+      assert.deepEqual(await sumAll(t, bench), expected);
+      await unmount(bench.root);
+      assert.equal(await bench.daemon.stop('SIGINT'), 0);
+      assert.deepEqual(mountsBelow(bench.directory), []);
+      assert.equal(await findKeeper(bench.stateRoot), undefined);
+    });
+
+    test(`${backend}: updates one after the other while many read fail none of them`, limit, async (t) => {
+      const bench = await openBench(t, image, backend);
+      for (let update = 0; update < 4; update++) {
+        const files = Array.from({ length: 10 }, (_, index) => update * 10 + index);
+        const reads = files.map((file) => sum(t, bench, file));
+        await delay(update * 20);
+        assert.equal(await bench.daemon.stop('SIGTERM'), 0);
+        await bench.restart();
+        assert.deepEqual(
+          await Promise.all(reads),
+          files.map((file) => expected[file]),
+          bench.daemon.log(),
+        );
+      }
+    });
+
+    test(`${backend}: a layer mounted ahead whose request never came is gone`, limit, async (t) => {
+      const bench = await openBench(t, image, backend);
+      await mountAhead(bench);
+      assert.equal(shownLayers(bench, backend), 2);
+      await bench.daemon.stop('SIGKILL');
+      await bench.restart();
+      assert.equal(shownLayers(bench, backend), 1, bench.daemon.log());
+      await pullLayer(bench, image, 'upper', image.upperLayer);
+      assert.deepEqual(await sumAll(t, bench), expected);
+      await unmount(bench.root);
+      assert.equal(await bench.daemon.stop('SIGINT'), 0);
+      assert.deepEqual(mountsBelow(bench.directory), []);
+    });
+
+    test(`${backend}: a root behind a symbolic link, on a path with a blank, is found again`, limit, async (t) => {
+      const bench = await openBench(t, image, backend, {
+        makeStateRoot(directory) {
+          mkdirSync(join(directory, 'a disk/root'), { recursive: true });
+          symlinkSync(join(directory, 'a disk/root'), join(directory, 'link'));
+          return join(directory, 'link');
+        },
+      });
+      const mounts = mountsBelow(join(bench.directory, 'a disk'));
+      assert.equal(mounts.length, 1);
+      await bench.daemon.stop('SIGKILL');
+      await bench.restart();
+      assert.deepEqual(mountsBelow(join(bench.directory, 'a disk')), mounts);
+      assert.deepEqual(await sumAll(t, bench), expected);
+      await unmount(bench.root);
+      assert.equal(await bench.daemon.stop('SIGINT'), 0);
+      assert.deepEqual(mountsBelow(bench.directory), []);
+    });
+  }
+
+  test('erofs: a mount whose slot was not noted any more is gone, and its slot usable', limit, async (t) => {
+    const bench = await openBench(t, image, 'erofs');
+    await mountAhead(bench);
+    await bench.daemon.stop('SIGKILL');
+    const lines = bookOf(bench).split('\n');
+    writeFileSync(
+      join(bench.stateRoot, 'face.json'),
+      lines.filter((line) => !line.includes(image.upperLayer)).join('\n'),
+    );
+    await bench.restart();
+    assert.equal(shownLayers(bench, 'erofs'), 1, bench.daemon.log());
+    await pullLayer(bench, image, 'upper', image.upperLayer);
+    assert.equal(shownLayers(bench, 'erofs'), 2);
+    assert.deepEqual(await sumAll(t, bench), expected);
+  });
+
+  test('erofs: without the record of what was mounted, containers read on', limit, async (t) => {
+    const bench = await openBench(t, image, 'erofs');
+    await bench.daemon.stop('SIGKILL');
+    writeFileSync(join(bench.stateRoot, 'face.json'), '{"version":0}\n');
+    const waiting = sum(t, bench, 4);
+    await bench.restart();
+    assert.equal(await waiting, expected[4], bench.daemon.log());
+    await bench.daemon.stop('SIGKILL');
+    await bench.restart();
+    assert.deepEqual(await sumAll(t, bench), expected);
+    assert.equal(shownLayers(bench, 'erofs'), 1);
+  });
+
+  test(
+    'erofs: a daemon killed between its keeper and its first record is followed by one that starts',
+    limit,
+    async (t) => {
+      const directory = mkdtempSync(join(image.scratch, 'new-'));
+      const options = { config: '[mount]\nbackend = "erofs"\n' };
+      const first = await startDaemon(directory, options);
+      while (!first.log().includes('mounts outlive')) await delay(20);
+      await first.stop('SIGKILL');
+      rmSync(join(directory, 'root/face.json'));
+      const second = await startDaemon(directory, options);
+      t.after(() => second.stop());
+      assert.equal(await second.stop('SIGINT'), 0);
+      assert.equal(await findKeeper(join(directory, 'root')), undefined);
+    },
+  );
+
+  test('erofs: a layer that cannot be restored stays guarded when the daemon stops', limit, async (t) => {
+    const bench = await openBench(t, image, 'erofs');
+    await bench.daemon.stop('SIGKILL');
+    rmSync(join(bench.stateRoot, 'layers', image.layer.slice('sha256:'.length), 'meta.json'));
+    image.gate.shut();
+    const unreachable =
+      '[snapshotter]\nallow_invalid_mounts_on_restart = true\n[resolver]\nrequest_timeout_sec = 1\n[blob]\nmax_retries = 1\n';
+    await bench.restart(unreachable);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      assert.equal(await sum(t, bench, 2), 'failed');
+      assert.equal(await bench.daemon.stop(signal), 0);
+      assert.ok(existsSync(`/proc/${keepersOf(bench)[0]}`), bench.daemon.log());
+      const reading = sum(t, bench, 2);
+      await bench.restart(unreachable);
+      assert.equal(await reading, 'failed');
+    }
+    image.gate.open();
+    await bench.daemon.stop('SIGTERM');
+    await bench.restart();
+    // Its data file was replaced: who still uses the old one is not served, and is not given zeros.
+    assert.equal(await sum(t, bench, 2), 'failed');
+    await unmount(bench.root);
+    await mountContainer(bench);
+    assert.deepEqual(await sumAll(t, bench), expected);
+  });
+});

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { openClient } from '../api/client.ts';
+import { convertImage } from '../convert/image.ts';
+import { RegistryClient } from '../registry/client.ts';
+import { digestOf } from '../registry/digest.ts';
+import { parseReference } from '../registry/reference.ts';
+import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
+import { mountsBelow, unmount, whileMounted } from '../service/testing/mounts.ts';
+import { startContainerd, startDaemon, type TestProcess } from '../service/testing/process.ts';
+import { criConfig, type Kubelet, openKubelet } from '../testing/cri.ts';
+import { copyPrograms, pushImage } from '../testing/image.ts';
+
+/** Many containers at once, and memory taken back while they read: right content, no chunk fetched twice, no deadlock. */
+
+const limit = { timeout: 120_000 };
+const run = promisify(execFile);
+const programs = ['/bin/sh', '/bin/cat', '/usr/bin/sha256sum', '/usr/bin/xargs', '/usr/bin/find', '/usr/bin/sort'];
+const files = Array.from({ length: 120 }, (_, index) => ({
+  name: `d${index % 7}/f${index}`,
+  content: randomBytes(5000 + ((index * 7919) % 400_000)),
+}));
+/** As `find | sort | sha256sum` prints them. */
+const sums = files
+  .map(({ name, content }) => `${digestOf(content).slice('sha256:'.length)}  ./${name}\n`)
+  .sort((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1))
+  .join('');
+const listSums = 'cd /data && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum';
+
+for (const backend of ['fuse', 'erofs'] as const) {
+  describe(`a lazy image under stress (${backend})`, { timeout: 300_000 }, () => testOn(backend));
+}
+
+function testOn(backend: 'fuse' | 'erofs'): void {
+  let directory = '';
+  const client = new RegistryClient();
+  let registry: TestRegistry;
+  let daemon: TestProcess;
+  let containerd: TestProcess;
+  let kubelet: Kubelet;
+  let blobBytes = 0;
+  const image = (name: string) => `${registry.host}/${name}:latest`;
+
+  before(async () => {
+    directory = mkdtempSync('/tmp/stress-');
+    registry = await startDockerRegistry();
+    const signal = AbortSignal.timeout(60_000);
+    const sleeper = (root: string) => copyPrograms(root, ['/bin/sleep']);
+    await pushImage(client, { name: image('pause'), layers: [sleeper], command: ['/bin/sleep', '1000'] }, signal);
+    const layers = [(root: string) => copyPrograms(root, programs), fillData];
+    await pushImage(client, { name: image('plain'), layers, command: ['/bin/sh'] }, signal);
+    const format = { format: 'estargz', chunkSizeBytes: 65_536, signal } as const;
+    for (const name of ['crowd', 'pressure']) {
+      const converted = await convertImage(client, parseReference(image('plain')), parseReference(image(name)), format);
+      blobBytes = converted.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0);
+    }
+    const socket = join(directory, 'stargz.sock');
+    const config =
+      'disable_verification = true\nno_background_fetch = true\nnoprefetch = true\n' +
+      `metrics_address = "127.0.0.1:0"\n[cache]\nlimit_bytes = 0\n[mount]\nbackend = "${backend}"\n`;
+    daemon = await startDaemon(directory, { socket, config });
+    containerd = await startContainerd(join(directory, 'c'), {
+      extraConfig: criConfig(directory, socket, image('pause')),
+    });
+    kubelet = openKubelet(directory, containerd.address, containerd.address);
+  }, limit);
+
+  after(async () => {
+    kubelet?.close();
+    await containerd?.stop();
+    await daemon?.stop('SIGINT');
+    await registry?.close();
+    await client.close();
+    for (const point of mountsBelow(directory)) await unmount(point);
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  test('sixteen containers that start at once on it read the right bytes, each fetched once', limit, async () => {
+    await kubelet.pull(image('crowd'));
+    const fetchedBefore = await fetchedBytes(daemon);
+    const crowd = Array.from({ length: 16 }, () => kubelet.run(image('crowd'), ['/bin/sh', '-c', listSums]));
+    for (const { exitCode, output } of await Promise.all(crowd)) {
+      assert.equal(exitCode, 0, daemon.log());
+      assert.equal(output.trimEnd(), sums.trimEnd());
+    }
+    const fetched = (await fetchedBytes(daemon)) - fetchedBefore;
+    assert.ok(fetched > 0 && fetched <= 1.02 * blobBytes, `${fetched} bytes of ${blobBytes} were fetched`);
+    await kubelet.remove(image('crowd'));
+  });
+
+  test('readers go on and nothing is fetched again while the kernel takes memory back', limit, async () => {
+    await kubelet.pull(image('pressure'));
+    const fetchedBefore = await fetchedBytes(daemon);
+    const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
+    const top = await topSnapshot(daemon, image('pressure'));
+    const { mounts } = await snapshots.prepare({ key: 'reader', parent: top });
+    await whileMounted(mounts, join(directory, 'reader'), async (root) => {
+      let drops = 0;
+      // Each runs a shell and libraries out of the image itself: mapped and executed, page by page.
+      const readers = Array.from({ length: 6 }, async () => {
+        do {
+          const { stdout } = await run('chroot', [root, '/bin/sh', '-c', listSums], { timeout: 60_000 });
+          assert.equal(stdout, sums);
+        } while (drops < 12);
+      });
+      const reading = Promise.all(readers);
+      let isReading = true;
+      const readingEnds = () => {
+        isReading = false;
+      };
+      reading.then(readingEnds, readingEnds);
+      // Page cache, dentries and inodes.
+      for (; isReading; drops++) await writeFile('/proc/sys/vm/drop_caches', '3');
+      await reading;
+    });
+    await snapshots.remove({ key: 'reader' });
+    snapshots.close();
+    const fetched = (await fetchedBytes(daemon)) - fetchedBefore;
+    assert.ok(fetched > 0 && fetched <= 1.02 * blobBytes, `${fetched} bytes of ${blobBytes} were fetched`);
+    await kubelet.remove(image('pressure'));
+  });
+}
+
+function fillData(root: string): void {
+  for (const { name, content } of files) {
+    mkdirSync(join(root, 'data', name, '..'), { recursive: true });
+    writeFileSync(join(root, 'data', name), content);
+  }
+}
+
+/** Of contents, not of TOCs. */
+async function fetchedBytes(daemon: TestProcess): Promise<number> {
+  const port = /"metricsPort":(\d+)/.exec(daemon.log())![1];
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const counts = [...text.matchAll(/^stargz_fetched_bytes_total\{[^}]*\} (\d+)/gm)].map((match) => Number(match[1]));
+  return counts.reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** The name of the snapshot of the image's uppermost layer. */
+async function topSnapshot(daemon: TestProcess, reference: string): Promise<string> {
+  const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
+  const parents = new Set<string>();
+  const names: string[] = [];
+  for await (const { info } of snapshots.list({})) {
+    for (const { name, parent, labels } of info) {
+      parents.add(parent);
+      if (labels['containerd.io/snapshot/cri.image-ref'] === reference) names.push(name);
+    }
+  }
+  snapshots.close();
+  return names.find((name) => !parents.has(name))!;
+}

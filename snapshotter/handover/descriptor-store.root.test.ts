@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { findKeeper } from './keeper/keeper.ts';
+import { mountsBelow, unmount } from '../service/testing/mounts.ts';
+import { openStandInStore } from '../testing/descriptor-store.ts';
+import {
+  type Bench,
+  expected,
+  keepersOf,
+  type LazyImage,
+  mountContainer,
+  openBench,
+  serveLazyImage,
+  sum,
+  sumAll,
+} from '../testing/killable-daemon.ts';
+
+/** What systemd's descriptor store is for: the daemon and its keeper may die together, and readers still only wait. */
+
+const limit = { timeout: 120_000 };
+const storedName = { fuse: 'fuse-connection', erofs: 'fanotify-group' } as const;
+
+describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, () => {
+  let image: LazyImage;
+
+  before(async () => {
+    image = await serveLazyImage();
+  }, limit);
+
+  after(() => image?.close());
+
+  const openStore = (t: Parameters<typeof openStandInStore>[0]) =>
+    openStandInStore(t, mkdtempSync(join(image.scratch, 'store-')));
+
+  /** The keeper first: it must not come back. */
+  async function killBoth(bench: Bench, known = 0): Promise<void> {
+    while (keepersOf(bench).length <= known) await delay(20);
+    const keeper = keepersOf(bench).at(-1)!;
+    process.kill(bench.daemon.pid, 'SIGSTOP');
+    process.kill(keeper, 'SIGKILL');
+    assert.equal(await bench.daemon.stop('SIGKILL'), 'SIGKILL');
+    while (isAlive(keeper)) await delay(20);
+  }
+
+  for (const backend of ['fuse', 'erofs'] as const) {
+    test(`${backend}: reads of holes wait while neither the daemon nor its keeper lives`, limit, async (t) => {
+      const store = await openStore(t);
+      const bench = await openBench(t, image, backend, { store });
+      assert.deepEqual(await store.held(), [storedName[backend]]);
+      for (const round of [0, 1]) {
+        const [under, present, hole] = [3 * round, 3 * round + 1, 3 * round + 2];
+        assert.equal(await sum(t, bench, present), expected[present]);
+        const underWay = sum(t, bench, under);
+        await killBoth(bench, round);
+        assert.equal(await sum(t, bench, present), expected[present]);
+        const waiting = [sum(t, bench, hole), sum(t, bench, 20 + hole)];
+        assert.equal(await Promise.race([...waiting, delay(500, 'waits')]), 'waits');
+        await bench.restart();
+        assert.deepEqual(await Promise.all(waiting), [expected[hole], expected[20 + hole]], bench.daemon.log());
+        assert.ok([expected[under], 'failed'].includes(await underWay));
+        assert.deepEqual(await store.held(), [storedName[backend]]);
+      }
+      assert.deepEqual(await sumAll(t, bench), expected);
+      assert.doesNotMatch(bench.daemon.log(), /unguarded|cannot be taken over/);
+      await unmount(bench.root);
+      assert.equal(await bench.daemon.stop('SIGINT'), 0);
+      assert.deepEqual(mountsBelow(bench.directory), []);
+      assert.equal(await findKeeper(bench.stateRoot), undefined);
+      assert.deepEqual(await store.held(), []);
+    });
+
+    test(`${backend}: where the keeper lives, it is who the mounts are taken over from`, limit, async (t) => {
+      const store = await openStore(t);
+      const bench = await openBench(t, image, backend, { store });
+      for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+        while (keepersOf(bench).length === 0) await delay(20);
+        await bench.daemon.stop(signal);
+        const waiting = sum(t, bench, signal === 'SIGKILL' ? 7 : 8);
+        await bench.restart();
+        assert.equal(await waiting, expected[signal === 'SIGKILL' ? 7 : 8]);
+        assert.equal(new Set(keepersOf(bench)).size, 1);
+        assert.deepEqual(await store.held(), [storedName[backend]]);
+      }
+      await killBoth(bench, 2);
+      const waiting = sum(t, bench, 9);
+      await bench.restart();
+      assert.equal(await waiting, expected[9], bench.daemon.log());
+    });
+  }
+
+  test('what was stored and fits no record of mounts is let go', limit, async (t) => {
+    const store = await openStore(t);
+    const bench = await openBench(t, image, 'fuse', { store });
+    await killBoth(bench);
+    writeFileSync(join(bench.stateRoot, 'face.json'), '{"version":0}\n');
+    const waiting = sum(t, bench, 4);
+    await bench.restart();
+    assert.equal(await waiting, 'failed');
+    assert.deepEqual(await store.held(), ['fuse-connection'], bench.daemon.log());
+    await unmount(bench.root);
+    await mountContainer(bench);
+    assert.deepEqual(await sumAll(t, bench), expected);
+  });
+
+  test('erofs: a store that cannot be reached is a warning', limit, async (t) => {
+    const store = await openStore(t);
+    const { launcher } = store.startOptions;
+    const unreachable = { ...store, startOptions: { launcher, env: { NOTIFY_SOCKET: '/nonexistent/notify' } } };
+    const bench = await openBench(t, image, 'erofs', { store: unreachable });
+    assert.equal(bench.daemon.log().match(/descriptor store cannot be reached/g)?.length, 1);
+    assert.equal(await sum(t, bench, 0), expected[0]);
+  });
+});
+
+/** Not one that is dead and only waits to be reaped. */
+function isAlive(pid: number): boolean {
+  return existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+}

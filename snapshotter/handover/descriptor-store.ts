@@ -1,0 +1,42 @@
+import { closeSync } from 'node:fs';
+import type { HeldDescriptors } from './keeper/keeper.ts';
+import type { Log } from '../platform/log.ts';
+import { dropDescriptor, inheritedDescriptors, notifySocket, storeDescriptor } from '../process/systemd.ts';
+
+/*
+ * Under systemd its process 1 holds what the keeper holds as well, so that readers wait even when the daemon and its keeper
+ * died. A service that runs without systemd has no such store: then all of this does nothing.
+ */
+const names = { fuseFd: 'fuse-connection', groupFd: 'fanotify-group' } as const;
+const kinds = Object.keys(names) as (keyof typeof names)[];
+
+/** What an earlier daemon stored, for whoever asks first; undefined where that is nothing. */
+export function takeStored(): HeldDescriptors | undefined {
+  const inherited = inheritedDescriptors();
+  // Not for the processes that this one starts.
+  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[name];
+  const held: { -readonly [kind in keyof HeldDescriptors]: number } = {};
+  for (const { name, fd } of inherited) {
+    const kind = kinds.find((candidate) => names[candidate] === name);
+    if (kind === undefined || held[kind] !== undefined) closeSync(fd);
+    else held[kind] = fd;
+  }
+  return Object.keys(held).length === 0 ? undefined : held;
+}
+
+/** From now on systemd holds this and nothing else. Call it before holes can be read. A failure leaves the keeper alone. */
+export function storeHeld(held: HeldDescriptors, log: Log): void {
+  if (notifySocket() === '') return;
+  emptyStore();
+  const isSent = kinds.every((kind) => held[kind] === undefined || storeDescriptor(names[kind], held[kind]));
+  if (!isSent) log.warn({ socket: notifySocket() }, "systemd's descriptor store cannot be reached");
+}
+
+/** Nothing is mounted any more, or what is held cannot be taken over. */
+export function emptyStore(): void {
+  for (const kind of kinds) dropDescriptor(names[kind]);
+}
+
+export function closeHeld(held: HeldDescriptors): void {
+  for (const kind of kinds) if (held[kind] !== undefined) closeSync(held[kind]);
+}

@@ -1,0 +1,259 @@
+import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Config } from '../config/config.ts';
+import { closeHeld, emptyStore, storeHeld, takeStored } from './descriptor-store.ts';
+import { listErofsMounts, listSuperblocks, unmountImage } from '../erofs/mount.ts';
+import { probeErofs } from '../erofs/probe.ts';
+import { ErofsServer } from '../erofs/server.ts';
+import { type FuseConnection, FuseServer } from '../fuse/server.ts';
+import { denyOrphaned } from './keeper/denial.ts';
+import { findKeeper, type HeldDescriptors, type Keeper, startKeeper } from './keeper/keeper.ts';
+import { createErofsFace } from '../layers/erofs-face.ts';
+import type { Face } from '../layers/face.ts';
+import { createFuseFace } from '../layers/fuse-face.ts';
+import { openSlotBook, readSlotBook, type StoredSlotBook } from '../layers/slot-book.ts';
+import { describeError, type Log } from '../platform/log.ts';
+import { MNT_DETACH } from '../platform/syscalls.ts';
+
+export interface OpenFace {
+  readonly face: Face;
+  /** It came from a daemon before this one, with what was mounted then. */
+  readonly isAdopted: boolean;
+  /** Unmounts, and lets the keeper go unless something is still in use. */
+  takeDown(): Promise<void>;
+  /** Ends and leaves everything mounted, in the keeper's care. */
+  leave(): Promise<void>;
+}
+
+type FaceFacts = { readonly kind: 'fuse'; readonly connection: FuseConnection } | { readonly kind: 'erofs' };
+
+/** proc_ns.h: PROC_PID_INIT_INO. */
+const initialPidNamespace = 'pid:[4026531836]';
+
+/** How long reads wait for the next daemon before they fail; also said in docs/architecture.md. */
+export const keeperGraceMs = 60_000;
+
+/** How soon another keeper is tried where none could be started. */
+const keeperRetryMs = 10_000;
+
+/**
+ * The face a daemon before this one left in a keeper's care, or in systemd's where the keeper is dead too; or a new one,
+ * as the configuration asks or this machine allows. The reason is logged.
+ */
+export async function openFace(directory: string, config: Config, log: Log): Promise<OpenFace> {
+  // Mounts are found again by the paths that the kernel has for them.
+  const root = realpathSync(directory);
+  return (await adoptFace(root, config, log)) ?? (await openNewFace(root, config, log));
+}
+
+async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFace | undefined> {
+  const stored = takeStored();
+  const left = await findKeeper(root);
+  if (left !== undefined) {
+    if (stored !== undefined) closeHeld(stored);
+    storeHeld(left.held, log);
+  }
+  const keeper = left?.keeper;
+  const held = left?.held ?? stored;
+  if (held === undefined) return undefined;
+  const book =
+    readSlotBook<FaceFacts>(bookPath(root)) ?? (held.groupFd === undefined ? undefined : openLostBook(root, log));
+  let face: Face | undefined;
+  if (book?.facts.kind === 'fuse' && held.fuseFd !== undefined) {
+    const server = FuseServer.adopt(held.fuseFd, book.facts.connection, fuseOptions(root, config, log));
+    face = createFuseFace(server, book);
+  } else if (book?.facts.kind === 'erofs' && held.groupFd !== undefined) {
+    // Before the worker takes events of its own, whose numbers would be the same.
+    const denied = denyOrphaned(held.groupFd);
+    if (denied > 0) log.warn({ reads: denied }, 'reads that the daemon before had taken and not answered failed');
+    const server = openErofs(root, config, log, held.groupFd);
+    await server.ready;
+    face = createErofsFace(server, book);
+  }
+  if (face === undefined || book === undefined) {
+    log.warn({ keeper: keeper?.pid }, 'what an earlier daemon left cannot be taken over');
+    await keeper?.dismiss();
+    closeHeld(held);
+    emptyStore();
+    return undefined;
+  }
+  log.info({ face: face.kind, keeper: keeper?.pid, layers: book.slots.size }, 'mounts of an earlier daemon taken over');
+  if (config.mount.backend !== 'auto' && config.mount.backend !== face.kind)
+    log.warn({ face: face.kind, backend: config.mount.backend }, 'the other backend waits until nothing is mounted');
+  const keeping = keeper === undefined ? tryKeeper(root, held, log) : Promise.resolve(keeper);
+  return guard(root, face, book, held, keeping, true, log);
+}
+
+/**
+ * A book for EROFS mounts whose own cannot be read. To let them go would let their holes be read as zeros; and whoever uses
+ * one reads on, since events name the data file, once its layer is mounted anew.
+ */
+function openLostBook(root: string, log: Log): StoredSlotBook<FaceFacts> {
+  const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
+  const names = existsSync(erofsPath(root)) ? readdirSync(erofsPath(root)) : [];
+  // Nothing was mounted yet.
+  if (names.length === 0) return book;
+  log.error({ file: bookPath(root) }, 'the record of what is mounted cannot be read; layers are mounted anew');
+  const used = Math.max(...names.map(Number).filter(Number.isInteger));
+  let slot = book.take();
+  while (slot <= used) slot = book.take();
+  book.set('unknown layers', { slot, superblocks: listSuperblocks() });
+  return book;
+}
+
+async function openNewFace(root: string, config: Config, log: Log): Promise<OpenFace> {
+  await detachLeftovers(root, log);
+  const { useErofs, reason } = await chooseErofs(root, config);
+  if (useErofs) {
+    const server = openErofs(root, config, log, undefined);
+    const held = { groupFd: server.groupFd };
+    const keeping = startKeeper(root, held, keeperGraceMs);
+    try {
+      // Without it, this process's death would let holes read as zeros.
+      await keeping;
+      storeHeld(held, log);
+      log.info({ face: 'erofs', backend: config.mount.backend, reason }, 'layers are shown through EROFS');
+      const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
+      return guard(root, createErofsFace(server, book), book, held, keeping, false, log);
+    } catch (error) {
+      await server.close();
+      if (config.mount.backend === 'erofs') throw error;
+      log.warn({ error: describeError(error) }, 'no keeper for EROFS mounts');
+    }
+  }
+  const server = await FuseServer.mount(fusePath(root), fuseOptions(root, config, log));
+  log.info({ face: 'fuse', backend: config.mount.backend, reason }, 'layers are shown through FUSE');
+  const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'fuse', connection: server.connection });
+  // Not waited for: until it is there this daemon's death ends the connection, and nothing worse.
+  const held = { fuseFd: server.fd };
+  storeHeld(held, log);
+  return guard(root, createFuseFace(server, book), book, held, tryKeeper(root, held, log), false, log);
+}
+
+async function chooseErofs(root: string, { mount, record_accesses }: Config) {
+  if (mount.backend === 'fuse') return { useErofs: false, reason: 'configured' };
+  if (mount.backend === 'auto' && isContained())
+    return { useErofs: false, reason: "in a container, whose end would be the keeper's too" };
+  const isRecording = record_accesses !== '';
+  const { works, reason } = isRecording
+    ? { works: false, reason: 'record_accesses: only FUSE sees the first read of each file' }
+    : await probeErofs(root);
+  if (mount.backend === 'erofs' && !works) {
+    throw new Error(`mount.backend = "erofs": ${describeError(reason)}; set "auto" or "fuse"`);
+  }
+  return { useErofs: works, reason: describeError(reason) };
+}
+
+/** A pod has a control group that ends as one, and most containers have processes of their own numbering. */
+function isContained(): boolean {
+  return process.env.KUBERNETES_SERVICE_HOST !== undefined || readlinkSync('/proc/self/ns/pid') !== initialPidNamespace;
+}
+
+/** Ties a face to its keeper, and starts another should that one die. */
+function guard(
+  root: string,
+  face: Face,
+  book: StoredSlotBook<FaceFacts>,
+  held: HeldDescriptors,
+  first: Promise<Keeper | undefined>,
+  isAdopted: boolean,
+  log: Log,
+): OpenFace {
+  let ending: Promise<void> | undefined;
+  let keeping = first;
+  const watch = async (): Promise<void> => {
+    for (;;) {
+      const keeper = await keeping;
+      if (keeper === undefined) await delay(keeperRetryMs, undefined, { ref: false });
+      else {
+        const guardAll = (): void =>
+          keeper.guard([...book.slots.values()].flatMap((record) => record.superblocks ?? []));
+        book.onChange = (added) => (added === undefined ? guardAll() : keeper.guardMore(added.superblocks ?? []));
+        guardAll();
+        log.info({ keeper: keeper.pid }, 'mounts outlive this process');
+        await keeper.gone;
+      }
+      if (ending !== undefined) return;
+      if (keeper !== undefined) log.error({ keeper: keeper.pid }, 'the keeper died; starting another');
+      keeping = tryKeeper(root, held, log);
+    }
+  };
+  void watch();
+  return {
+    face,
+    isAdopted,
+    takeDown() {
+      ending ??= (async () => {
+        const isDown = await face.close();
+        const keeper = await keeping;
+        if (isDown) {
+          book.remove();
+          await keeper?.dismiss();
+          emptyStore();
+          return;
+        }
+        keeper?.release();
+        log.error({ root, graceMs: keeperGraceMs }, 'mounts in use were left; what they lack cannot be read soon');
+      })();
+      return ending;
+    },
+    leave() {
+      ending ??= (async () => {
+        const keeper = await keeping;
+        if (keeper === undefined) {
+          if (await face.close()) emptyStore();
+          return;
+        }
+        await face.release?.();
+        keeper.release();
+      })();
+      return ending;
+    },
+  };
+}
+
+function tryKeeper(root: string, held: HeldDescriptors, log: Log): Promise<Keeper | undefined> {
+  return startKeeper(root, held, keeperGraceMs).catch((error) => {
+    log.error({ error: describeError(error) }, 'no keeper: mounts will not outlive this process');
+    return undefined;
+  });
+}
+
+function openErofs(root: string, config: Config, log: Log, groupFd: number | undefined): ErofsServer {
+  return new ErofsServer(erofsPath(root), {
+    groupFd,
+    missLimitMs: missLimitMs(config),
+    onError: (error) => log.error({ error: describeError(error) }, 'read failed'),
+    onDeath(error) {
+      log.error({ error: describeError(error) }, 'the thread that answers reads ended, and so does the daemon');
+      process.exit(1);
+    },
+  });
+}
+
+function fuseOptions(root: string, config: Config, log: Log) {
+  const { attr_timeout: attrSec, entry_timeout: entrySec } = config.fuse;
+  return {
+    validity: { ...(attrSec === 0 ? {} : { attrSec }), ...(entrySec === 0 ? {} : { entrySec }) },
+    missLimitMs: missLimitMs(config),
+    onError: (error: unknown, miss?: object) => log.error({ error: describeError(error), ...miss }, 'read failed'),
+    onDisconnect: () => log.error({ mountpoint: fusePath(root) }, 'the FUSE connection was ended from outside'),
+  };
+}
+
+/**
+ * EROFS mounts that nobody guards, because the daemon and the keeper both died. New mounts of the same layers raise their
+ * guard again; what was read meanwhile stays wrong in the cache of those that containers still use.
+ */
+async function detachLeftovers(root: string, log: Log): Promise<void> {
+  const left = listErofsMounts().filter((path) => path.startsWith(`${erofsPath(root)}/`));
+  for (const path of left) await unmountImage(path, MNT_DETACH);
+  if (left.length > 0)
+    log.error({ mounts: left.length }, 'mounts found unguarded: restart containers that were running on them');
+}
+
+const missLimitMs = (config: Config): number => config.blob.fetching_timeout_sec * 1000;
+const fusePath = (root: string): string => join(root, 'mnt');
+const erofsPath = (root: string): string => join(root, 'erofs');
+const bookPath = (root: string): string => join(root, 'face.json');

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { inheritedDescriptors, notifySystemd } from './systemd.ts';
+import { openNotifySocket } from '../testing/notify-socket.ts';
+
+const limit = { timeout: 20_000 };
+
+test(
+  'systemd hears on its socket, by path or abstract name, that the service is ready and stopping',
+  limit,
+  async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'notify-'));
+    t.after(() => rmSync(directory, { recursive: true }));
+    for (const path of [join(directory, 'notify'), `@stargz-test-${process.pid}`]) {
+      const received = await openNotifySocket(t, path, 2);
+      assert.equal(notifySystemd('READY=1', path), true);
+      assert.equal(notifySystemd('STOPPING=1', path), true);
+      assert.deepEqual(await received(), ['READY=1', 'STOPPING=1']);
+    }
+  },
+);
+
+test('without a socket, or with one that nobody serves, nothing is said', limit, () => {
+  assert.equal(notifySystemd('READY=1', ''), false);
+  assert.equal(notifySystemd('READY=1', '/nonexistent/notify'), false);
+});
+
+test('descriptors are inherited by the process that they were meant for, and no other', limit, () => {
+  const env = { LISTEN_PID: String(process.pid), LISTEN_FDS: '2', LISTEN_FDNAMES: 'a' };
+  assert.deepEqual(inheritedDescriptors(env), [
+    { name: 'a', fd: 3 },
+    { name: '', fd: 4 },
+  ]);
+  assert.deepEqual(inheritedDescriptors({ ...env, LISTEN_PID: String(process.ppid) }), []);
+  assert.deepEqual(inheritedDescriptors({}), []);
+});
