@@ -15,13 +15,13 @@ import { FuseServer } from '../fuse/server.ts';
 import { createErofsFace } from '../layers/erofs-face.ts';
 import type { Face } from '../layers/face.ts';
 import { createFuseFace } from '../layers/fuse-face.ts';
-import { defaultLayerConfig } from '../layers/testing/layer-config.ts';
 import { LayerManager } from '../layers/manager.ts';
-import { makeLargeToc } from '../layers/testing/large-toc.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { type Digest, digestOf } from '../registry/digest.ts';
 import { noFetchMetrics } from '../store/metrics.ts';
 import { FetchScheduler } from '../store/scheduler.ts';
+import { makeLargeToc } from './large-toc.ts';
+import { defaultLayerConfig } from './layer-config.ts';
 
 interface StoredToc {
   readonly blobSizeBytes: number;

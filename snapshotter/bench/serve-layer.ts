@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { writeErofsImage } from '../erofs/image.ts';
 import { ErofsServer } from '../erofs/server.ts';
 import { type FuseOptions, FuseServer } from '../fuse/server.ts';
-import { createPlainLayer, entriesOfDirectory, type PlainLayer } from '../fuse/testing/plain-layer.ts';
+import { createPlainLayer, entriesOfDirectory, type PlainLayer } from './plain-layer.ts';
 
 interface Request {
   readonly source: string;

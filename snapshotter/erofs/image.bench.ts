@@ -1,6 +1,6 @@
 import type { Bench } from 'tinybench';
 import { buildInodeTable } from '../tree/build.ts';
-import { generateToc } from '../tree/toc.bench.ts';
+import { generateToc } from '../bench/large-toc.ts';
 import { encodeErofsImage } from './image.ts';
 
 /** Inode table to EROFS image, in memory. */

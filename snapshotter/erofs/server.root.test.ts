@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
-import { createPlainLayer, type Entry } from '../fuse/testing/plain-layer.ts';
+import { createPlainLayer, type Entry } from '../bench/plain-layer.ts';
 import { mountFilesystem, unmountFilesystem } from '../platform/syscalls.ts';
 import { writeImageFile } from './image-file.ts';
 import { listErofsMounts, unmountImage } from './mount.ts';

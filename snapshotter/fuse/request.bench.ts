@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Bench } from 'tinybench';
 import { preadDescriptor } from '../platform/syscalls.ts';
 import { Dispatcher } from './dispatch.ts';
-import { createPlainLayer, type Entry } from './testing/plain-layer.ts';
+import { createPlainLayer, type Entry } from '../bench/plain-layer.ts';
 import { nameBody, type RequestFields, readBody, writeRequest, xattrBody } from './testing/request.ts';
 import { opcode } from './wire.ts';
 

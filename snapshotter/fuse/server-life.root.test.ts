@@ -22,7 +22,7 @@ import {
   sampleTree,
   serve,
 } from './testing/mounted-layer.ts';
-import type { Entry } from './testing/plain-layer.ts';
+import type { Entry } from '../bench/plain-layer.ts';
 
 const duplicate = koffi.load(null).func('int dup(int fd)');
 

@@ -15,7 +15,7 @@ import {
   sampleTree,
   serve,
 } from './testing/mounted-layer.ts';
-import { createPlainLayer, entriesOfDirectory } from './testing/plain-layer.ts';
+import { createPlainLayer, entriesOfDirectory } from '../bench/plain-layer.ts';
 
 test('a mounted tree equals the directory it was made from, as find, stat and tar see it', limit, async () => {
   const tree = sampleTree();

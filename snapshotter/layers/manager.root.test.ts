@@ -12,7 +12,7 @@ import { FetchScheduler } from '../store/scheduler.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
 import { createFuseFace } from './fuse-face.ts';
 import { LayerManager } from './manager.ts';
-import { defaultLayerConfig } from './testing/layer-config.ts';
+import { defaultLayerConfig } from '../bench/layer-config.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
 const run = promisify(execFile);

@@ -1,6 +1,6 @@
 import type { Bench } from 'tinybench';
+import { directoryName, fileName, generateToc } from '../bench/large-toc.ts';
 import { scanToc } from '../estargz/testing/whole-toc.ts';
-import { digestOf } from '../registry/digest.ts';
 import { buildInodeTable } from './build.ts';
 import { findChild, findPath } from './lookup.ts';
 
@@ -25,39 +25,4 @@ export function register(bench: Bench): void {
   bench.add('inode look-up of a path of 6 names, 100k entries', () =>
     findPath(table, `${directoryName(100 * (turn++ & 63))}/${fileName(7)}`),
   );
-}
-
-const filesPerDirectory = 11;
-
-export function generateToc(entryCount: number): Buffer {
-  const entries: object[] = [];
-  let offset = 1000;
-  for (let directory = 0; entries.length < entryCount; directory++) {
-    entries.push({ name: `${directoryName(directory)}/`, type: 'dir', modtime: '2023-01-29T14:05:11Z', mode: 0o755 });
-    for (let file = 0; file < filesPerDirectory && entries.length < entryCount; file++) {
-      const size = 500 + (((directory * 131 + file) * 7919) % 60_000);
-      const digest = digestOf(`${directory}/${file}`);
-      const name = `${directoryName(directory)}/${fileName(file)}`;
-      entries.push({
-        name,
-        type: 'reg',
-        size,
-        modtime: '2023-01-29T14:05:11Z',
-        mode: 0o644,
-        offset,
-        digest,
-        chunkDigest: digest,
-      });
-      offset += 300 + (size >> 2);
-    }
-  }
-  return Buffer.from(JSON.stringify({ version: 1, entries }, null, '\t'));
-}
-
-function directoryName(index: number): string {
-  return `usr/lib/python3/dist-packages/package_${index % 97}/module_${index}`;
-}
-
-function fileName(index: number): string {
-  return `file_number_${index}.cpython-311.pyc`;
 }

@@ -6,7 +6,7 @@ import { preadDescriptor } from '../../platform/syscalls.ts';
 import type { Validity } from '../attributes.ts';
 import { Dispatcher, type Miss } from '../dispatch.ts';
 import type { Negotiated } from '../init.ts';
-import { createPlainLayer, type Entry } from './plain-layer.ts';
+import { createPlainLayer, type Entry } from '../../bench/plain-layer.ts';
 import { type RequestFields, writeRequest } from './request.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'fuse-dispatch-'));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach } from 'node:test';
 import { execa } from 'execa';
 import { type FuseOptions, FuseServer, type LayerReader } from '../server.ts';
-import { createPlainLayer, type Entry, type PlainLayer } from './plain-layer.ts';
+import { createPlainLayer, type Entry, type PlainLayer } from '../../bench/plain-layer.ts';
 
 /**
  * Real mounts for tests, taken down after each. Whatever looks into one is a child process: the test's own is the server,

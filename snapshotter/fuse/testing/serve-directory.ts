@@ -3,7 +3,7 @@
  * A process of its own, for tests that kill it and for measurements. OPTIONS is JSON: FuseOptions and `dataPath`.
  */
 import { FuseServer } from '../server.ts';
-import { createPlainLayer, entriesOfDirectory } from './plain-layer.ts';
+import { createPlainLayer, entriesOfDirectory } from '../../bench/plain-layer.ts';
 
 const [directory, mountpoint, optionsJson] = process.argv.slice(2);
 const { dataPath, ...options } = JSON.parse(optionsJson!);

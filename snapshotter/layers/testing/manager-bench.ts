@@ -13,7 +13,7 @@ import { LayerError, type LayerErrorReason } from '../error.ts';
 import type { Face, LayerReader } from '../face.ts';
 import type { LayerConfig } from '../layer-config.ts';
 import { LayerManager } from '../manager.ts';
-import { defaultLayerConfig } from './layer-config.ts';
+import { defaultLayerConfig } from '../../bench/layer-config.ts';
 import type { TestRegistry } from './registry.ts';
 
 export const limit = { timeout: 20_000 };

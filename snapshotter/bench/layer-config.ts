@@ -1,4 +1,4 @@
-import type { LayerConfig } from '../layer-config.ts';
+import type { LayerConfig } from '../layers/layer-config.ts';
 
 /** What config.toml says where it says nothing. */
 export const defaultLayerConfig: LayerConfig = {

@@ -9,8 +9,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { allocatePresence, markPresent } from '../../store/presence.ts';
-import { allocateInodeTable, type InodeTable } from '../../tree/inode-table.ts';
+import { allocatePresence, markPresent } from '../store/presence.ts';
+import { allocateInodeTable, type InodeTable } from '../tree/inode-table.ts';
 
 /** An entry of a layer made by hand. Parents must be listed; '' is the root. */
 export interface Entry {
