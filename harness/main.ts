@@ -1,13 +1,13 @@
 import { runCommand } from './bench/command.ts';
 import { watchInterrupts } from './cli/interrupt.ts';
 import type { ProgressOutput } from './progress/progress.ts';
-import { realRooms } from './assembly/dependencies.ts';
+import { realDependencies } from './assembly/dependencies.ts';
 
 // A reader that goes away (a closed terminal, `| head`) must not end the run before it has cleaned up.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 const interrupts = watchInterrupts();
-process.exitCode = await runCommand(process.argv.slice(2), realRooms, {
+process.exitCode = await runCommand(process.argv.slice(2), realDependencies, {
   stdout: outputOf(process.stdout),
   stderr: outputOf(process.stderr),
   env: process.env,

@@ -7,14 +7,14 @@ import { describeMachine, noiseWarnings } from '../host/machine.ts';
 import { preflight } from '../host/preflight.ts';
 import { modes } from '../cell/modes/catalogue.ts';
 import type { Mode } from '../cell/modes/mode.ts';
-import type { Rooms } from '../bench/dependencies.ts';
+import type { Dependencies } from '../bench/dependencies.ts';
 
 const gib = 2 ** 30;
 /** Base, layers, their archives and three variants of each image; later only what a cell unpacks. */
 const firstRunBytes = 12 * gib;
 const laterRunBytes = 4 * gib;
 
-export const realRooms: Rooms<Workload, Mode> = {
+export const realDependencies: Dependencies<Workload, Mode> = {
   workloads,
   defaultWorkloads,
   modes,

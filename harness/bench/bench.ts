@@ -9,7 +9,7 @@ import { buildPlan, type Cell, type Named } from '../run/plan.ts';
 import type { Progress } from '../progress/progress.ts';
 import { formatLink } from '../cli/quantity.ts';
 import { createResultDir, removeResultDir, writeResultFile } from '../run/result-dir.ts';
-import type { Rooms, Titled } from './dependencies.ts';
+import type { Dependencies, Titled } from './dependencies.ts';
 import { type RunResult, runPlan } from '../run/run.ts';
 import { seededRandom } from '../../measurements/stats/random.ts';
 import { type Summary, summarize, summaryRecords } from './summary.ts';
@@ -31,15 +31,15 @@ export interface BenchResult extends RunResult {
 /** What a run would measure, in which order. Throws UsageError on an unknown name. */
 export function selectCells<W extends Titled, M extends Titled>(
   options: Options,
-  rooms: Rooms<W, M>,
+  dependencies: Dependencies<W, M>,
   drawSeed: () => number,
 ): Selection<W, M> {
   const workloads =
     options.workloads === undefined
-      ? rooms.defaultWorkloads
-      : selectNamed('workload', rooms.workloads, options.workloads);
-  const modes = selectNamed('mode', rooms.modes, options.modes).flatMap((mode) =>
-    mountEach(rooms, mode, options.mounts),
+      ? dependencies.defaultWorkloads
+      : selectNamed('workload', dependencies.workloads, options.workloads);
+  const modes = selectNamed('mode', dependencies.modes, options.modes).flatMap((mode) =>
+    mountEach(dependencies, mode, options.mounts),
   );
   const seed = options.seed ?? drawSeed();
   const cells = buildPlan({ workloads, modes, samples: options.samples, random: seededRandom(seed) });
@@ -47,11 +47,15 @@ export function selectCells<W extends Titled, M extends Titled>(
 }
 
 /** A lazy mode once for each way to mount it, told apart by name where there is more than one. */
-function mountEach<W extends Titled, M extends Titled>(rooms: Rooms<W, M>, mode: M, mounts: Options['mounts']): M[] {
+function mountEach<W extends Titled, M extends Titled>(
+  dependencies: Dependencies<W, M>,
+  mode: M,
+  mounts: Options['mounts'],
+): M[] {
   if (mounts === undefined) return [mode];
   const mounted = mounts.flatMap((mount) => {
     const name = mounts.length === 1 ? mode.name : `${mode.name}/${mount}`;
-    return rooms.mountedBy(mode, mount, name) ?? [];
+    return dependencies.mountedBy(mode, mount, name) ?? [];
   });
   return mounted.length === 0 ? [mode] : mounted;
 }
@@ -62,18 +66,18 @@ function mountEach<W extends Titled, M extends Titled>(rooms: Rooms<W, M>, mode:
  */
 export async function runBench<W extends Titled, M extends Titled>(
   options: Options,
-  rooms: Rooms<W, M>,
+  dependencies: Dependencies<W, M>,
   selection: Selection<W, M>,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<BenchResult> {
-  if (!rooms.isRoot) {
+  if (!dependencies.isRoot) {
     throw new HarnessError('not-root', 'a run mounts file systems and starts containers, which needs root', {
       remedy: 'sudo env "PATH=$PATH" npm run bench',
     });
   }
   await using stack = new AsyncDisposableStack();
-  await rooms.preflight({ stateDir: options.stateDir });
+  await dependencies.preflight({ stateDir: options.stateDir });
   const lock = await lockStateDir(options.stateDir);
   stack.defer(() => lock.release());
   const { runId, path: resultDir } = await createResultDir(options.outDir, new Date());
@@ -82,8 +86,8 @@ export async function runBench<W extends Titled, M extends Titled>(
 
   const { stateDir } = options;
   const link = { rttMs: options.rttMs, bandwidthMbps: options.bandwidthMbps };
-  await rooms.ensurePackages(false, progress, signal);
-  const { machine, warnings } = await rooms.describeMachine(stateDir);
+  await dependencies.ensurePackages(false, progress, signal);
+  const { machine, warnings } = await dependencies.describeMachine(stateDir);
   for (const warning of warnings) progress.warn(warning);
   const environment = await openEnvironment(resultDir, {
     runId,
@@ -97,7 +101,7 @@ export async function runBench<W extends Titled, M extends Titled>(
     warnings,
   });
   const request = { workloads: selection.workloads, modes: selection.modes, stateDir, link, reporter: progress };
-  const { executor, record } = await rooms.openExecutor(request, signal);
+  const { executor, record } = await dependencies.openExecutor(request, signal);
   stack.defer(() => executor.close());
   signal.throwIfAborted();
 
@@ -129,19 +133,19 @@ export async function runBench<W extends Titled, M extends Titled>(
   const summary = summarize(result.rows, names, selection.seed);
   await writeResultFile(resultDir, 'summary.csv', stringifyRecords(summaryRecords(summary)));
   await environment.complete(result, record);
-  return { ...result, resultDir, summary, charts: await drawCharts(rooms, resultDir, result, progress) };
+  return { ...result, resultDir, summary, charts: await drawCharts(dependencies, resultDir, result, progress) };
 }
 
 /** A chart that cannot be drawn loses no measurement: it can be drawn again from the CSV. */
 async function drawCharts(
-  rooms: Pick<Rooms, 'drawCharts'>,
+  dependencies: Pick<Dependencies, 'drawCharts'>,
   resultDir: string,
   result: RunResult,
   progress: Progress,
 ): Promise<readonly string[]> {
   if (!result.rows.some((row) => row.ok)) return [];
   try {
-    return await rooms.drawCharts(resultDir);
+    return await dependencies.drawCharts(resultDir);
   } catch (error) {
     const again = `npm run charts -- ${formatPath(resultDir)}`;
     progress.warn(`no charts: ${messageOf(error)}; the samples are kept, draw them with ${again}`);

@@ -11,10 +11,10 @@ import { Interrupted } from '../cli/interrupt.ts';
 import { columns } from '../run/row.ts';
 import {
   type FakeCell,
-  type FakeRooms,
+  type FakeDependencies,
   fakeOutcome,
   fakeOutput,
-  fakeRooms,
+  fakeDependencies,
   quickCell,
 } from './testing/fake-dependencies.ts';
 
@@ -23,8 +23,8 @@ const limit = { timeout: 30_000 };
 test('a run writes a row per cell, a summary and the environment, and shows a table', limit, async (t) => {
   const run = await start(t, ['--samples', '2', '--seed', '7'], quickCell);
   assert.equal(run.exitCode, 0, run.stderr);
-  assert.deepEqual(run.rooms.calls.slice(0, 3), ['preflight', 'packages', 'open']);
-  assert.deepEqual(run.rooms.calls.slice(-3), ['close', 'charts', 'close']);
+  assert.deepEqual(run.dependencies.calls.slice(0, 3), ['preflight', 'packages', 'open']);
+  assert.deepEqual(run.dependencies.calls.slice(-3), ['close', 'charts', 'close']);
   const rows = await run.samples();
   assert.equal(rows.length, 2 * 3 * 2);
   assert.deepEqual(
@@ -56,15 +56,15 @@ test('a run writes a row per cell, a summary and the environment, and shows a ta
 });
 
 test('the same seed gives the same order, another seed another', limit, async (t) => {
-  const order = async (seed: string) => (await start(t, ['--seed', seed], quickCell)).rooms.calls.filter(isCell);
+  const order = async (seed: string) => (await start(t, ['--seed', seed], quickCell)).dependencies.calls.filter(isCell);
   const first = await order('1');
   assert.deepEqual(await order('1'), first);
   assert.notDeepEqual(await order('2'), first);
 });
 
 test('every block of the plan holds each workload and mode once', limit, async (t) => {
-  const { rooms } = await start(t, ['--samples', '3'], quickCell);
-  const cells = rooms.calls.filter(isCell);
+  const { dependencies } = await start(t, ['--samples', '3'], quickCell);
+  const cells = dependencies.calls.filter(isCell);
   for (const sample of [1, 2, 3]) {
     const block = cells.slice((sample - 1) * 6, sample * 6);
     assert.equal(new Set(block).size, 6);
@@ -115,7 +115,7 @@ test(
     assert.equal(run.exitCode, 130);
     assert.equal((await run.samples()).length, 3);
     assert.match(await run.read('samples.csv'), /\n$/);
-    assert.equal(run.rooms.calls.at(-1), 'close');
+    assert.equal(run.dependencies.calls.at(-1), 'close');
     assert.match(run.stderr, /SIGINT: stopping and cleaning up/);
     assert.equal(JSON.parse(await run.read('environment.json')).status, 'interrupted');
     assert.match(run.stdout, /stopped +after 3 cells/);
@@ -137,7 +137,7 @@ test('an interrupt before the first cell leaves no results', limit, async (t) =>
   const controller = new AbortController();
   const run = await start(t, [], quickCell, {
     signal: controller.signal,
-    rooms: {
+    dependencies: {
       ensurePackages: async (_forTests, _reporter, signal) => {
         controller.abort(new Interrupted('SIGINT'));
         signal.throwIfAborted();
@@ -165,7 +165,7 @@ test('--mount runs each lazy mode with each mount, under a name that says so', l
 
 test('a failing preparation is one line with its remedy, exit code 1, and leaves no results', limit, async (t) => {
   const run = await start(t, [], quickCell, {
-    rooms: {
+    dependencies: {
       openExecutor: async () => {
         throw new HarnessError('image-build', 'cannot build python: apt failed', { remedy: 'check the network' });
       },
@@ -178,7 +178,7 @@ test('a failing preparation is one line with its remedy, exit code 1, and leaves
 
 test('charts that cannot be drawn lose no measurement', limit, async (t) => {
   const run = await start(t, ['--samples', '1'], quickCell, {
-    rooms: { drawCharts: async () => Promise.reject(new Error('no canvas')) },
+    dependencies: { drawCharts: async () => Promise.reject(new Error('no canvas')) },
   });
   assert.equal(run.exitCode, 0);
   assert.equal((await run.samples()).length, 6);
@@ -186,10 +186,10 @@ test('charts that cannot be drawn lose no measurement', limit, async (t) => {
 });
 
 test('without root one line says how to get it', limit, async (t) => {
-  const run = await start(t, [], quickCell, { rooms: { isRoot: false } });
+  const run = await start(t, [], quickCell, { dependencies: { isRoot: false } });
   assert.equal(run.exitCode, 1);
   assert.match(run.stderr, /^stargz-bench: .*needs root; sudo env "PATH=\$PATH" npm run bench\n$/);
-  assert.deepEqual(run.rooms.calls, []);
+  assert.deepEqual(run.dependencies.calls, []);
 });
 
 test('two runs do not share a state directory', limit, async (t) => {
@@ -205,7 +205,7 @@ test('two runs do not share a state directory', limit, async (t) => {
 
 test('--list names the workloads and modes and needs no root', limit, async (t) => {
   for (const argv of [['--list'], ['list'], ['bench', '--list']]) {
-    const run = await start(t, argv, quickCell, { rooms: { isRoot: false } });
+    const run = await start(t, argv, quickCell, { dependencies: { isRoot: false } });
     assert.equal(run.exitCode, 0);
     assert.match(run.stdout, /^Workloads\n {2}python +a one-liner\n {2}gcc/);
     assert.match(run.stdout, /Modes\n {2}legacy/);
@@ -234,24 +234,24 @@ test('--help fits 80 columns and names every option', limit, async (t) => {
 
 test('--dry-run prints the plan and what it would install, and does nothing', limit, async (t) => {
   const argv = ['--dry-run', '--seed', '1', '--samples', '1', '--rtt', '0', '--bandwidth', 'unlimited'];
-  const run = await start(t, argv, quickCell, { rooms: { isRoot: false } });
+  const run = await start(t, argv, quickCell, { dependencies: { isRoot: false } });
   assert.equal(run.exitCode, 0);
   assert.match(run.stdout, /would install runc buildah/);
   assert.match(run.stdout, /0 ms RTT, unlimited/);
   assert.match(run.stdout, /cells +6, in this order:\n {5}1 {2}/);
-  assert.deepEqual(run.rooms.calls, []);
+  assert.deepEqual(run.dependencies.calls, []);
   assert.deepEqual(await readdir(run.outDir), []);
 });
 
 test('install says what it would do, does it, or says that nothing is missing', limit, async (t) => {
   const dry = await start(t, ['install', '--dry-run'], quickCell);
   assert.equal(dry.stdout, 'would install: runc buildah\n');
-  assert.deepEqual(dry.rooms.calls, []);
+  assert.deepEqual(dry.dependencies.calls, []);
   const done = await start(t, ['install', '--for-tests'], quickCell);
   assert.equal(done.stdout, 'installed: runc buildah\n');
-  const idle = await start(t, ['install'], quickCell, { rooms: { missingPackages: async () => [] } });
+  const idle = await start(t, ['install'], quickCell, { dependencies: { missingPackages: async () => [] } });
   assert.equal(idle.stdout, 'nothing to install\n');
-  assert.deepEqual(idle.rooms.calls, []);
+  assert.deepEqual(idle.dependencies.calls, []);
 });
 
 const wrongUsage: [string[], RegExp][] = [
@@ -282,7 +282,7 @@ for (const [argv, expected] of wrongUsage) {
     assert.match(run.stderr, expected);
     assert.match(run.stderr, /^stargz-bench: [^\n]+\n$/);
     assert.equal(run.stdout, '');
-    assert.deepEqual(run.rooms.calls, []);
+    assert.deepEqual(run.dependencies.calls, []);
   });
 }
 
@@ -294,15 +294,15 @@ async function start(
   t: TestContext,
   argv: readonly string[],
   runCell: FakeCell,
-  options: { signal?: AbortSignal; rooms?: Partial<FakeRooms>; bare?: boolean } = {},
+  options: { signal?: AbortSignal; dependencies?: Partial<FakeDependencies>; bare?: boolean } = {},
 ) {
   const outDir = await mkdtemp(join(tmpdir(), 'stargz-bench-out-'));
   t.after(() => rm(outDir, { recursive: true, force: true }));
-  const rooms = fakeRooms(runCell, options.rooms);
+  const dependencies = fakeDependencies(runCell, options.dependencies);
   const stdout = fakeOutput();
   const stderr = fakeOutput();
   const places = ['--out', outDir, ...(argv.includes('--state-dir') ? [] : ['--state-dir', join(outDir, 'state')])];
-  const exitCode = await runCommand(options.bare ? argv : [...argv, ...places], rooms, {
+  const exitCode = await runCommand(options.bare ? argv : [...argv, ...places], dependencies, {
     stdout,
     stderr,
     env: {},
@@ -312,5 +312,5 @@ async function start(
   const [runId = ''] = await readdir(outDir);
   const read = (name: string) => readFile(join(outDir, runId, name), 'utf8');
   const samples = async () => parse(await read('samples.csv'), { columns: true }) as Record<string, string>[];
-  return { exitCode, stdout: stdout.text, stderr: stderr.text, rooms, outDir, runId, read, samples };
+  return { exitCode, stdout: stdout.text, stderr: stderr.text, dependencies, outDir, runId, read, samples };
 }

@@ -6,7 +6,7 @@ import { helpText } from './help.ts';
 import { type Options, parseOptions } from './options.ts';
 import { createProgress, type ProgressOutput, usesColor } from '../progress/progress.ts';
 import { formatLink } from '../cli/quantity.ts';
-import type { Rooms, Titled } from './dependencies.ts';
+import type { Dependencies, Titled } from './dependencies.ts';
 import { renderSummary } from './summary-table.ts';
 import { createPaint, formatPath } from '../cli/terminal.ts';
 
@@ -23,37 +23,37 @@ export interface Surroundings {
 /** Runs one command line. Never rejects: what goes wrong is one line on stderr and an exit code. */
 export async function runCommand<W extends Titled, M extends Titled>(
   argv: readonly string[],
-  rooms: Rooms<W, M>,
+  dependencies: Dependencies<W, M>,
   around: Surroundings,
 ): Promise<ExitCode> {
   try {
     const options = parseOptions(argv);
     switch (options.command) {
       case 'help':
-        around.stdout.write(helpText(rooms.workloads, rooms.defaultWorkloads, rooms.modes));
+        around.stdout.write(helpText(dependencies.workloads, dependencies.defaultWorkloads, dependencies.modes));
         return 0;
       case 'list':
-        around.stdout.write(listText(rooms));
+        around.stdout.write(listText(dependencies));
         return 0;
       case 'install':
-        return await install(options, rooms, around);
+        return await install(options, dependencies, around);
       case 'bench':
-        return await bench(options, rooms, around);
+        return await bench(options, dependencies, around);
     }
   } catch (error) {
     return reportFailure('stargz-bench', error, around);
   }
 }
 
-async function install(options: Options, rooms: Rooms, around: Surroundings): Promise<ExitCode> {
-  const missing = await rooms.missingPackages(options.forTests);
+async function install(options: Options, dependencies: Dependencies, around: Surroundings): Promise<ExitCode> {
+  const missing = await dependencies.missingPackages(options.forTests);
   if (options.dryRun || missing.length === 0) {
     around.stdout.write(missing.length === 0 ? 'nothing to install\n' : `would install: ${missing.join(' ')}\n`);
     return 0;
   }
   const progress = createProgress(around.stderr, around.env, around.now);
   try {
-    await rooms.ensurePackages(options.forTests, progress, around.signal);
+    await dependencies.ensurePackages(options.forTests, progress, around.signal);
   } finally {
     progress.end();
   }
@@ -63,12 +63,12 @@ async function install(options: Options, rooms: Rooms, around: Surroundings): Pr
 
 async function bench<W extends Titled, M extends Titled>(
   options: Options,
-  rooms: Rooms<W, M>,
+  dependencies: Dependencies<W, M>,
   around: Surroundings,
 ): Promise<ExitCode> {
-  const selection = selectCells(options, rooms, () => randomInt(2 ** 32));
+  const selection = selectCells(options, dependencies, () => randomInt(2 ** 32));
   if (options.dryRun) {
-    around.stdout.write(await dryRunText(options, rooms, selection));
+    around.stdout.write(await dryRunText(options, dependencies, selection));
     return 0;
   }
   const progress = createProgress(around.stderr, around.env, around.now);
@@ -77,7 +77,7 @@ async function bench<W extends Titled, M extends Titled>(
   around.signal.addEventListener('abort', onAbort, { once: true });
   let result: BenchResult;
   try {
-    result = await runBench(options, rooms, selection, progress, around.signal);
+    result = await runBench(options, dependencies, selection, progress, around.signal);
   } finally {
     around.signal.removeEventListener('abort', onAbort);
     progress.end();
@@ -106,18 +106,29 @@ function closingText(result: BenchResult): string {
   return `${lines.join('\n')}\n`;
 }
 
-function listText(rooms: Rooms): string {
-  const width = Math.max(...[...rooms.workloads, ...rooms.modes].map((item) => item.name.length)) + 2;
+function listText(dependencies: Dependencies): string {
+  const width = Math.max(...[...dependencies.workloads, ...dependencies.modes].map((item) => item.name.length)) + 2;
   const lines = (items: readonly Titled[]) => items.map((item) => `  ${item.name.padEnd(width)}${item.title}`);
-  const isDefault = (item: Titled) => rooms.defaultWorkloads.some((other) => other.name === item.name);
-  const more = rooms.workloads.filter((item) => !isDefault(item));
+  const isDefault = (item: Titled) => dependencies.defaultWorkloads.some((other) => other.name === item.name);
+  const more = dependencies.workloads.filter((item) => !isDefault(item));
   const extra = more.length > 0 ? ['', 'More workloads, when named', ...lines(more)] : [];
-  const body = ['Workloads', ...lines(rooms.workloads.filter(isDefault)), ...extra, '', 'Modes', ...lines(rooms.modes)];
+  const body = [
+    'Workloads',
+    ...lines(dependencies.workloads.filter(isDefault)),
+    ...extra,
+    '',
+    'Modes',
+    ...lines(dependencies.modes),
+  ];
   return `${body.join('\n')}\n`;
 }
 
-async function dryRunText(options: Options, rooms: Rooms, selection: Selection<Titled, Titled>): Promise<string> {
-  const missing = await rooms.missingPackages(false);
+async function dryRunText(
+  options: Options,
+  dependencies: Dependencies,
+  selection: Selection<Titled, Titled>,
+): Promise<string> {
+  const missing = await dependencies.missingPackages(false);
   const modeWidth = Math.max(10, ...selection.modes.map((mode) => mode.name.length + 2));
   const lines = [
     `packages   ${missing.length === 0 ? 'all there' : `would install ${missing.join(' ')}`}`,

@@ -21,8 +21,8 @@ export interface OpenExecutor<W extends Named, M extends Named> {
   readonly record: Readonly<Record<string, unknown>>;
 }
 
-/** All that the commands need from the rest of the harness. real-rooms.ts is the one in use; tests bring their own. */
-export interface Rooms<W extends Titled = Titled, M extends Titled = Titled> {
+/** All that the commands need from the rest of the harness. assembly/dependencies.ts is the one in use; tests bring their own. */
+export interface Dependencies<W extends Titled = Titled, M extends Titled = Titled> {
   readonly workloads: readonly W[];
   /** What runs unless workloads are named. */
   readonly defaultWorkloads: readonly W[];

@@ -9,13 +9,13 @@ import { test } from 'node:test';
 /** A run of the real command in a process of its own, whose cells take a second and whose clean-up takes half of one. */
 const program = (outDir: string) => `
   const { runCommand } = await import(${JSON.stringify(new URL('command.ts', import.meta.url).href)});
-  const { fakeRooms, quickCell } = await import(${JSON.stringify(new URL('testing/fake-dependencies.ts', import.meta.url).href)});
+  const { fakeDependencies, quickCell } = await import(${JSON.stringify(new URL('testing/fake-dependencies.ts', import.meta.url).href)});
   const { watchInterrupts } = await import(${JSON.stringify(new URL('../cli/interrupt.ts', import.meta.url).href)});
   const { setTimeout: sleep } = await import('node:timers/promises');
   const interrupts = watchInterrupts();
   const output = { write: (text) => process.stderr.write(text), columns: 80, isTTY: false };
   let count = 0;
-  const rooms = fakeRooms(async (cell, onPhase, signal) => {
+  const dependencies = fakeDependencies(async (cell, onPhase, signal) => {
     if (++count <= 2) return await quickCell(cell, onPhase, signal);
     console.log('third cell');
     await sleep(60_000, undefined, { signal }).catch(() => {});
@@ -25,7 +25,7 @@ const program = (outDir: string) => `
   });
   const argv = ['--out', ${JSON.stringify(outDir)}, '--state-dir', ${JSON.stringify(`${outDir}/state`)}];
   const around = { stdout: output, stderr: output, env: {}, signal: interrupts.signal, now: () => performance.now() };
-  process.exitCode = await runCommand(argv, rooms, around);
+  process.exitCode = await runCommand(argv, dependencies, around);
   interrupts.stop();
 `;
 

@@ -9,7 +9,7 @@ import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import { createCellExecutor } from './cell.ts';
-import { cellRoom, clearRoom, startCell } from './sandbox.ts';
+import { openSandbox, clearSandbox, startCell } from './sandbox.ts';
 import { listMounts, mountsUnder } from '../host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming } from '../host/processes.ts';
 import { pushTinyImage } from '../images/tiny-image.ts';
@@ -68,21 +68,21 @@ after(async () => {
   await executor?.close();
   await link?.close();
   await registry?.close();
-  await clearRoom(cellRoom(stateDir));
+  await clearSandbox(openSandbox(stateDir));
   await rm(stateDir, { recursive: true, force: true });
 });
 
 const cell = (mode: Mode, workload: Workload = tiny) => ({ order: 1, sample: 1, workload, mode });
 
 async function assertNothingLeft(): Promise<void> {
-  const room = cellRoom(stateDir);
-  assert.deepEqual(await mountsUnder(room.directory), []);
-  assert.deepEqual(await findProcessesNaming(room.directory), []);
-  assert.deepEqual(await findProcessesInCgroup(room.idPrefix), []);
+  const sandbox = openSandbox(stateDir);
+  assert.deepEqual(await mountsUnder(sandbox.directory), []);
+  assert.deepEqual(await findProcessesNaming(sandbox.directory), []);
+  assert.deepEqual(await findProcessesInCgroup(sandbox.idPrefix), []);
   const groups = (await listMounts())
     .filter((mount) => mount.type.startsWith('cgroup'))
     .map((mount) => readdir(mount.path));
-  const left = (await Promise.all(groups)).flat().filter((name) => name.startsWith(room.idPrefix));
+  const left = (await Promise.all(groups)).flat().filter((name) => name.startsWith(sandbox.idPrefix));
   assert.deepEqual(left, []);
 }
 
@@ -150,19 +150,19 @@ test('an abort rejects with its reason and leaves nothing', { timeout }, async (
 });
 
 test('what a killed run left is cleared away', { timeout }, async (t) => {
-  const room = cellRoom(stateDir);
-  await clearRoom(room);
+  const sandbox = openSandbox(stateDir);
+  await clearSandbox(sandbox);
   const setting = { snapshotter: 'stargz', daemonConfig: stargz.daemonConfig, registryAddress: link.address } as const;
-  const running = await startCell(room, setting, t.signal);
+  const running = await startCell(sandbox, setting, t.signal);
   const sleeper = { ...tiny, command: ['sh', '-c', 'cat /greeting; exec sleep 60'] };
   const container = await running.prepareContainer({ ...sleeper, ready: { kind: 'line', pattern: /hello/ } });
   await running.containerd.pull(`${link.address}/tiny:stargz`, t.signal);
   await container.create(await running.containerd.readImage(`${link.address}/tiny:stargz`, t.signal), t.signal);
   await container.runUntilReady(t.signal);
-  assert.ok((await findProcessesNaming(room.directory)).length >= 3);
+  assert.ok((await findProcessesNaming(sandbox.directory)).length >= 3);
   running.containerd.client.close();
   // As if this process had been killed: nobody stops anything.
-  await clearRoom(room);
+  await clearSandbox(sandbox);
   await assertNothingLeft();
-  await assert.rejects(readFile(join(room.directory, 'containerd', 'config.toml')), { code: 'ENOENT' });
+  await assert.rejects(readFile(join(sandbox.directory, 'containerd', 'config.toml')), { code: 'ENOENT' });
 });

@@ -1,5 +1,5 @@
 import type { Workload } from '../../workloads/workload.ts';
-import { type CellRoom, cellRoom, clearRoom, type RunningCell, startCell } from './sandbox.ts';
+import { type Sandbox, openSandbox, clearSandbox, type RunningCell, startCell } from './sandbox.ts';
 import { messageOf } from '../cli/error.ts';
 import { dropCaches } from '../host/caches.ts';
 import type { Mode } from './modes/mode.ts';
@@ -20,37 +20,37 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Measures a cell as docs/architecture.md describes it: cold, three phases by the monotonic clock, then the proof. */
 export function createCellExecutor(options: CellExecutorOptions): CellExecutor<Workload, Mode> {
-  const room = cellRoom(options.stateDir);
+  const sandbox = openSandbox(options.stateDir);
   return {
     runCell: async (cell, onPhase, signal) => {
       try {
-        return await runCell(options, room, cell, onPhase, signal);
+        return await runCell(options, sandbox, cell, onPhase, signal);
       } catch (error) {
         // Whatever had been started is down already; this takes away what that could not.
-        await clearRoom(room);
+        await clearSandbox(sandbox);
         signal.throwIfAborted();
         return { ok: false, error: messageOf(error) };
       }
     },
-    close: () => clearRoom(room),
+    close: () => clearSandbox(sandbox),
   };
 }
 
 async function runCell(
   options: CellExecutorOptions,
-  room: CellRoom,
+  sandbox: Sandbox,
   { workload, mode }: Cell<Workload, Mode>,
   onPhase: (phase: CellPhase) => void,
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { link } = options;
   onPhase('reset');
-  await clearRoom(room);
+  await clearSandbox(sandbox);
   await dropCaches(signal);
 
   onPhase('start');
   const { snapshotter, daemonConfig } = mode;
-  const running = await startCell(room, { snapshotter, daemonConfig, registryAddress: link.address }, signal);
+  const running = await startCell(sandbox, { snapshotter, daemonConfig, registryAddress: link.address }, signal);
   const image = `${link.address}/${options.imageOf(workload, mode)}`;
   const observed: Mutable<Observations> = { image, snapshotter };
   let outcome: Outcome;

@@ -1,5 +1,5 @@
 import type { Workload } from '../../workloads/workload.ts';
-import { cellRoom, type RunningCell, requireLazy, withCell } from './sandbox.ts';
+import { openSandbox, type RunningCell, requireLazy, withCell } from './sandbox.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
 import { stargz } from './modes/stargz.ts';
 
@@ -30,7 +30,7 @@ export async function recordAccesses(request: RecordRequest, signal: AbortSignal
     await requireLazy(running, image, pulled, signal);
   };
   try {
-    await withCell(cellRoom(request.stateDir), setting, run, signal);
+    await withCell(openSandbox(request.stateDir), setting, run, signal);
   } catch (error) {
     signal.throwIfAborted();
     throw new HarnessError('image-convert', `cannot record what ${workload.name} reads: ${messageOf(error)}`, {

@@ -13,7 +13,7 @@ import { findProcessesInCgroup, findProcessesNaming, killProcesses } from '../ho
 import { type SnapshotterDaemon, startDaemon } from './daemon.ts';
 
 /** Where one cell after the other lives, and whose processes and mounts are then told apart from all others. */
-export interface CellRoom {
+export interface Sandbox {
   readonly directory: string;
   /** How the names of its containers, and so of their control groups, begin. */
   readonly idPrefix: string;
@@ -37,17 +37,17 @@ export interface RunningCell {
   stop(): Promise<string[]>;
 }
 
-export function cellRoom(stateDir: string): CellRoom {
+export function openSandbox(stateDir: string): Sandbox {
   const directory = join(resolve(stateDir), 'cell');
   const mark = createHash('sha256').update(directory).digest('hex').slice(0, 8);
   return { directory, idPrefix: `stargz-bench-${mark}-`, compileCache: join(resolve(stateDir), 'compile-cache') };
 }
 
 /** Nothing of an earlier cell is left afterwards, nor of a run that was killed: no process, mount, control group or file. */
-export async function clearRoom(room: CellRoom): Promise<void> {
-  const { directory } = room;
+export async function clearSandbox(sandbox: Sandbox): Promise<void> {
+  const { directory } = sandbox;
   // One that is being ended may still start another: containerd lets a shim clean up after a shim.
-  for (let left = await findLeft(room), pass = 0; left.length > 0; left = await findLeft(room), pass++) {
+  for (let left = await findLeft(sandbox), pass = 0; left.length > 0; left = await findLeft(sandbox), pass++) {
     const alive = pass === 20 ? left : await killProcesses(left);
     if (alive.length > 0) {
       throw new HarnessError('cleanup', `process ${alive.join(', ')} of an earlier cell does not end`, {
@@ -55,21 +55,21 @@ export async function clearRoom(room: CellRoom): Promise<void> {
       });
     }
   }
-  await removeCgroups(room.idPrefix);
+  await removeCgroups(sandbox.idPrefix);
   await unmountUnder(directory);
   // Removing through a mount would reach into what it shows.
   if ((await mountsUnder(directory)).length > 0) throw new HarnessError('cleanup', `${directory} has mounts left`);
   await rm(directory, { recursive: true, force: true });
 }
 
-async function findLeft({ directory, idPrefix }: CellRoom): Promise<number[]> {
+async function findLeft({ directory, idPrefix }: Sandbox): Promise<number[]> {
   const [naming, contained] = await Promise.all([findProcessesNaming(directory), findProcessesInCgroup(idPrefix)]);
   return [...new Set([...naming, ...contained])];
 }
 
-/** Starts the snapshotter, where the cell has one, and a containerd on it; `room` must be clear. */
-export async function startCell(room: CellRoom, setting: CellSetting, signal: AbortSignal): Promise<RunningCell> {
-  const { directory } = room;
+/** Starts the snapshotter, where the cell has one, and a containerd on it; `sandbox` must be clear. */
+export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: AbortSignal): Promise<RunningCell> {
+  const { directory } = sandbox;
   const { snapshotter, daemonConfig, registryAddress } = setting;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const daemonDirectory = join(directory, 'stargz');
@@ -77,7 +77,7 @@ export async function startCell(room: CellRoom, setting: CellSetting, signal: Ab
     daemonConfig === undefined
       ? undefined
       : await startDaemon(
-          { directory: daemonDirectory, config: daemonConfig, compileCache: room.compileCache },
+          { directory: daemonDirectory, config: daemonConfig, compileCache: sandbox.compileCache },
           signal,
         );
   let containerd: Containerd;
@@ -95,7 +95,7 @@ export async function startCell(room: CellRoom, setting: CellSetting, signal: Ab
     containerd,
     daemon,
     prepareContainer: async (workload) => {
-      const id = `${room.idPrefix}${containers.length + 1}`;
+      const id = `${sandbox.idPrefix}${containers.length + 1}`;
       const container = await containerd.prepareContainer({ id, workload });
       containers.push(container);
       return container;
@@ -120,28 +120,28 @@ export async function startCell(room: CellRoom, setting: CellSetting, signal: Ab
 }
 
 /**
- * A cell of its own, from a clear room to a clear room; `isCold` drops the page cache before it starts. Rejects, with
+ * A cell of its own, that starts and ends with a cleared sandbox; `isCold` drops the page cache before it starts. Rejects, with
  * HarnessError 'cleanup', if something of it would not end.
  */
 export async function withCell<T>(
-  room: CellRoom,
+  sandbox: Sandbox,
   { isCold, ...setting }: CellSetting & { readonly isCold: boolean },
   use: (cell: RunningCell) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  await clearRoom(room);
+  await clearSandbox(sandbox);
   if (isCold) await dropCaches(signal);
   let result: T;
   let failures: readonly string[] = [];
   try {
-    const running = await startCell(room, setting, signal);
+    const running = await startCell(sandbox, setting, signal);
     try {
       result = await use(running);
     } finally {
       failures = await running.stop();
     }
   } finally {
-    await clearRoom(room);
+    await clearSandbox(sandbox);
   }
   if (failures.length > 0) throw new HarnessError('cleanup', failures.join('; '));
   return result;

@@ -1,5 +1,5 @@
 import type { ProgressOutput } from '../../progress/progress.ts';
-import type { Rooms, Titled } from '../dependencies.ts';
+import type { Dependencies, Titled } from '../dependencies.ts';
 import type { Outcome } from '../../run/row.ts';
 import type { CellExecutor } from '../../run/run.ts';
 
@@ -17,14 +17,14 @@ export const fakeModes: readonly Titled[] = [
   { name: 'estargz', title: 'lazy, in the order of use' },
 ];
 
-export interface FakeRooms extends Rooms {
+export interface FakeDependencies extends Dependencies {
   /** What was called, in order. */
   readonly calls: string[];
 }
 
 export type FakeCell = CellExecutor['runCell'];
 
-export function fakeRooms(runCell: FakeCell, overrides: Partial<Rooms> = {}): FakeRooms {
+export function fakeDependencies(runCell: FakeCell, overrides: Partial<Dependencies> = {}): FakeDependencies {
   const calls: string[] = [];
   const executor: CellExecutor = {
     runCell: async (cell, onPhase, signal) => {

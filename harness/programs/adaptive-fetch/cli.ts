@@ -1,6 +1,6 @@
 import { workloads } from '../../../workloads/catalogue.ts';
 import { defaultStateDir, parseFlags, selectNamed } from '../../cli/arguments.ts';
-import { cellRoom } from '../../cell/sandbox.ts';
+import { openSandbox } from '../../cell/sandbox.ts';
 import { writeRecords } from '../../run/csv.ts';
 import { parsePath } from '../../bench/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
@@ -68,7 +68,7 @@ async function measureAll(
   const image = sets.get(workload.image.name)!.stargz!;
   const link = await startLink({ target: registryAddress, ...asked });
   stack.defer(() => link.close());
-  const common = { room: cellRoom(stateDir), link, workload, image };
+  const common = { sandbox: openSandbox(stateDir), link, workload, image };
   // Not timed: it also warms what the first pair would otherwise warm for the second.
   const { readBytes } = await measureRun({ ...common, adaptiveFetch: false, countReads: true }, signal);
   const pairs: Pair[] = [];

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Workload } from '../../../workloads/workload.ts';
-import { type CellRoom, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
+import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
 import type { Link } from '../../link/link.ts';
 
@@ -17,7 +17,7 @@ export interface RunSample {
 }
 
 export interface RunRequest {
-  readonly room: CellRoom;
+  readonly sandbox: Sandbox;
   readonly link: Link;
   readonly workload: Workload;
   readonly image: string;
@@ -31,7 +31,7 @@ const settleMs = 500;
 
 /** The run phase of a workload on a CRFS image, cold, with adaptive fetching or one chunk at a time. */
 export async function measureRun(request: RunRequest, signal: AbortSignal): Promise<RunSample> {
-  const { room, link, workload } = request;
+  const { sandbox, link, workload } = request;
   const daemonConfig = {
     ...stargz.daemonConfig,
     cache: { adaptive_fetch: request.adaptiveFetch },
@@ -58,14 +58,14 @@ export async function measureRun(request: RunRequest, signal: AbortSignal): Prom
       wireBytes: bytes,
       wireRequests: requests,
       daemonCpuMs: cost === undefined ? undefined : cost.cpuMs - cpuBefore,
-      readBytes: request.countReads === true ? await countReads(room, signal) : undefined,
+      readBytes: request.countReads === true ? await countReads(sandbox, signal) : undefined,
     };
   };
-  return withCell(room, setting, measure, signal);
+  return withCell(sandbox, setting, measure, signal);
 }
 
-async function countReads(room: CellRoom, signal: AbortSignal): Promise<number> {
-  const log = await readFile(join(room.directory, 'stargz', 'snapshotter.log'), 'utf8');
+async function countReads(sandbox: Sandbox, signal: AbortSignal): Promise<number> {
+  const log = await readFile(join(sandbox.directory, 'stargz', 'snapshotter.log'), 'utf8');
   const port = /"metricsPort":(\d+)/.exec(log)?.[1];
   const answer = await fetch(`http://127.0.0.1:${port}/debug/layers`, { signal });
   const layers = (await answer.json()) as readonly { readonly demandedBytes: number }[];

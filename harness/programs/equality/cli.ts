@@ -1,6 +1,6 @@
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
 import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
-import { cellRoom } from '../../cell/sandbox.ts';
+import { openSandbox } from '../../cell/sandbox.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
 import { parseMounts, parsePath } from '../../bench/options.ts';
@@ -36,7 +36,10 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
       for (const backend of backends) {
         const image = `${registryAddress}/${set[mode.variant]}`;
         const daemonConfig = { ...mode.daemonConfig, mount: { backend } };
-        const result = await compareMounts({ room: cellRoom(stateDir), registryAddress, image, daemonConfig }, signal);
+        const result = await compareMounts(
+          { sandbox: openSandbox(stateDir), registryAddress, image, daemonConfig },
+          signal,
+        );
         const verdict = result.differences.length === 0 ? 'equal' : 'DIFFERENT';
         say(`${name} ${mode.name} (${result.mount}): ${result.entries} entries in ${result.layers} layers, ${verdict}`);
         for (const difference of result.differences) say(`  ${difference}`);

@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { type CellRoom, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
+import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
 import type { Containerd } from '../../containerd/containerd.ts';
 import { gcRoot } from '../../containerd/gc-root.ts';
 import { HarnessError, lastLines } from '../../cli/error.ts';
 
 export interface ComparisonRequest {
   /** Cleared before and after. */
-  readonly room: CellRoom;
+  readonly sandbox: Sandbox;
   readonly registryAddress: string;
   /** A converted image, full reference. */
   readonly image: string;
@@ -68,15 +68,20 @@ async function listImage(
   snapshotter: 'overlayfs' | 'stargz',
   signal: AbortSignal,
 ): Promise<Listed> {
-  const { room } = request;
+  const { sandbox } = request;
   const { registryAddress, image } = (snapshotter === 'stargz' ? request.lazyFrom : undefined) ?? request;
   const daemonConfig = snapshotter === 'stargz' ? request.daemonConfig : undefined;
   const setting = { snapshotter, daemonConfig, registryAddress, isCold: false };
-  return withCell(room, setting, (running) => listRunning({ ...request, image }, running, snapshotter, signal), signal);
+  return withCell(
+    sandbox,
+    setting,
+    (running) => listRunning({ ...request, image }, running, snapshotter, signal),
+    signal,
+  );
 }
 
 async function listRunning(
-  { room, image, lazyFrom }: ComparisonRequest,
+  { sandbox, image, lazyFrom }: ComparisonRequest,
   running: RunningCell,
   snapshotter: 'overlayfs' | 'stargz',
   signal: AbortSignal,
@@ -93,7 +98,7 @@ async function listRunning(
   );
   const [mount] = mounts;
   if (mount === undefined) throw new HarnessError('start', `the ${snapshotter} snapshotter returned no mount`);
-  const target = join(room.directory, 'compared');
+  const target = join(sandbox.directory, 'compared');
   await mkdir(target);
   const options = mount.options.filter((option) => option !== 'rbind');
   const type = mount.type === 'bind' ? ['--bind'] : ['-t', mount.type];

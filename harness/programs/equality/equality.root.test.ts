@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { convertImage } from '../../../snapshotter/convert/image.ts';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
-import { cellRoom, clearRoom } from '../../cell/sandbox.ts';
+import { openSandbox, clearSandbox } from '../../cell/sandbox.ts';
 import { pushImageOf } from '../../images/tiny-image.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
@@ -42,7 +42,7 @@ before(
 );
 
 after(async () => {
-  await clearRoom(cellRoom(scratch));
+  await clearSandbox(openSandbox(scratch));
   await registry?.close();
   await rm(scratch, { recursive: true, force: true });
 });
@@ -50,7 +50,7 @@ after(async () => {
 function compare(mode: typeof estargz, backend: string): Promise<Comparison> {
   return compareMounts(
     {
-      room: cellRoom(scratch),
+      sandbox: openSandbox(scratch),
       registryAddress: registry.address,
       image: `${registry.address}/awkward:${mode.variant}`,
       daemonConfig: { ...mode.daemonConfig, mount: { backend } },

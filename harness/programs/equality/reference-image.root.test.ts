@@ -8,7 +8,7 @@ import {
   type PrivateContainerd,
   startPrivateContainerd,
 } from '../../../snapshotter/convert/testing/private-containerd.ts';
-import { cellRoom, clearRoom } from '../../cell/sandbox.ts';
+import { openSandbox, clearSandbox } from '../../cell/sandbox.ts';
 import { type FillLayer, pushImageOf } from '../../images/tiny-image.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
 import { startRegistry } from '../../registry/registry.ts';
@@ -39,9 +39,9 @@ test('an image made by ctr-remote images optimize is mounted lazily and is what 
   timeout,
 }, async (t) => {
   const scratch = await mkdtemp(join(tmpdir(), 'bench-reference-'));
-  const room = cellRoom(scratch);
+  const sandbox = openSandbox(scratch);
   t.after(async () => {
-    await clearRoom(room);
+    await clearSandbox(sandbox);
     await rm(scratch, { recursive: true, force: true });
   });
   const signal = AbortSignal.timeout(timeout);
@@ -57,7 +57,7 @@ test('an image made by ctr-remote images optimize is mounted lazily and is what 
     await containerd.close();
   }
   const { differences, entries, layers } = await compareMounts(
-    { room, registryAddress: registry.address, image: target, daemonConfig: { ...estargz.daemonConfig } },
+    { sandbox, registryAddress: registry.address, image: target, daemonConfig: { ...estargz.daemonConfig } },
     signal,
   );
   assert.deepEqual(differences, []);

@@ -4,7 +4,7 @@ import type { HostileProxy } from '../../../snapshotter/registry/testing/hostile
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
 import type { Workload } from '../../../workloads/workload.ts';
 import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
-import { cellRoom } from '../../cell/sandbox.ts';
+import { openSandbox } from '../../cell/sandbox.ts';
 import { writeRecords } from '../../run/csv.ts';
 import { type Comparison, compareMounts } from '../equality/compare.ts';
 import { modes } from '../../cell/modes/catalogue.ts';
@@ -94,11 +94,11 @@ interface HostileCell {
 }
 
 async function weather(proxy: HostileProxy, { stateDir, workload, mode, image }: HostileCell, signal: AbortSignal) {
-  const room = cellRoom(stateDir);
+  const sandbox = openSandbox(stateDir);
   proxy.behave({ faults: {} });
-  const calm = await runThrough(proxy, room, workload, image, mode, signal);
+  const calm = await runThrough(proxy, sandbox, workload, image, mode, signal);
   proxy.behave({ faults });
-  const rough = await runThrough(proxy, room, workload, image, mode, signal);
+  const rough = await runThrough(proxy, sandbox, workload, image, mode, signal);
   const limit = mostRequests(calm.counts, rough.counts);
   const isBounded = rough.counts.requests <= limit;
   say(
@@ -115,7 +115,7 @@ async function compare(
 ): Promise<Comparison> {
   const comparison = await compareMounts(
     {
-      room: cellRoom(stateDir),
+      sandbox: openSandbox(stateDir),
       registryAddress,
       image: `${registryAddress}/${image}`,
       lazyFrom: { registryAddress: proxy.host, image: `${proxy.host}/${image}`, pull: pullPatiently },

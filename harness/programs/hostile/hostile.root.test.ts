@@ -7,7 +7,7 @@ import { convertImage } from '../../../snapshotter/convert/image.ts';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
 import type { HostileCounts, HostileProxy } from '../../../snapshotter/registry/testing/hostile-proxy.ts';
-import { cellRoom, clearRoom } from '../../cell/sandbox.ts';
+import { openSandbox, clearSandbox } from '../../cell/sandbox.ts';
 import { compareMounts } from '../equality/compare.ts';
 import { awkwardLayers } from '../equality/testing/awkward-layers.ts';
 import { pushImageOf } from '../../images/tiny-image.ts';
@@ -48,7 +48,7 @@ before(
 
 after(async () => {
   delete process.env.DOCKER_CONFIG;
-  await clearRoom(cellRoom(scratch));
+  await clearSandbox(openSandbox(scratch));
   await proxy?.close();
   await registry?.close();
   await rm(scratch, { recursive: true, force: true });
@@ -58,7 +58,7 @@ async function compare(): Promise<HostileCounts> {
   const start = { ...proxy.counts };
   const { differences, entries, mount } = await compareMounts(
     {
-      room: cellRoom(scratch),
+      sandbox: openSandbox(scratch),
       registryAddress: registry.address,
       image: `${registry.address}/awkward:estargz`,
       lazyFrom: { registryAddress: proxy.host, image: `${proxy.host}/awkward:estargz`, pull: pullPatiently },

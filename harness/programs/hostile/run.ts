@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HostileCounts, HostileProxy } from '../../../snapshotter/registry/testing/hostile-proxy.ts';
 import type { Workload } from '../../../workloads/workload.ts';
-import { type CellRoom, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
+import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
 import type { Mode } from '../../cell/modes/mode.ts';
 import { cdnLifetimeMs, countsBetween, pullPatiently } from './weather.ts';
 
@@ -15,7 +15,7 @@ export interface HostileRun {
 /** Pulls and runs a workload through the proxy until it is ready, as lazily as a cell does; throws where it does not work. */
 export async function runThrough(
   proxy: HostileProxy,
-  room: CellRoom,
+  sandbox: Sandbox,
   workload: Workload,
   imageName: string,
   { snapshotter, daemonConfig }: Mode,
@@ -40,5 +40,5 @@ export async function runThrough(
     await requireLazy(running, image, pulled, signal);
     return { counts, pullMs: pulledMs - startedMs, runMs: readyMs - createdMs };
   };
-  return withCell(room, setting, run, signal);
+  return withCell(sandbox, setting, run, signal);
 }

@@ -5,7 +5,7 @@ import { convertImage } from '../../../snapshotter/convert/image.ts';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { RegistryError } from '../../../snapshotter/registry/error.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
-import { type CellRoom, cellRoom, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
+import { type Sandbox, openSandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
 import { gcRoot } from '../../containerd/gc-root.ts';
 import type { PulledImage } from '../../containerd/image.ts';
 import { HarnessError, messageOf } from '../../cli/error.ts';
@@ -46,7 +46,7 @@ export async function measureDemand(request: DemandRequest, signal: AbortSignal)
     for (const backend of shuffle(['overlayfs', ...backends], random)) {
       if (absent.has(backend)) continue;
       try {
-        const durationMs = await pullAndRead(cellRoom(request.stateDir), request.registryAddress, backend, signal);
+        const durationMs = await pullAndRead(openSandbox(request.stateDir), request.registryAddress, backend, signal);
         say(`demand fill ${round}/${rounds}, ${backend}: ${(durationMs / 1000).toFixed(1)} s`);
         samples.push({ row: demandRow.key, condition: 'demand', backend, round, durationMs });
       } catch (error) {
@@ -90,7 +90,7 @@ async function fillLayer(root: string, { path, baseTarPath }: BenchTree): Promis
   await execa('cp', ['-a', ...directories, join(root, 'srv/files')]);
 }
 
-async function pullAndRead(room: CellRoom, address: string, backend: string, signal: AbortSignal): Promise<number> {
+async function pullAndRead(sandbox: Sandbox, address: string, backend: string, signal: AbortSignal): Promise<number> {
   const isLazy = backend !== 'overlayfs';
   const daemonConfig = isLazy ? { no_background_fetch: true, mount: { backend } } : undefined;
   const snapshotter = isLazy ? 'stargz' : 'overlayfs';
@@ -100,7 +100,7 @@ async function pullAndRead(room: CellRoom, address: string, backend: string, sig
     const start = performance.now();
     await running.containerd.pull(image, signal);
     const pulled = await running.containerd.readImage(image, signal);
-    const target = await mountSnapshot(room, running, pulled, snapshotter, signal);
+    const target = await mountSnapshot(sandbox, running, pulled, snapshotter, signal);
     await tarAway(target, signal);
     const durationMs = performance.now() - start;
     const kind = await running.mountKind();
@@ -109,12 +109,12 @@ async function pullAndRead(room: CellRoom, address: string, backend: string, sig
     if (isLazy) await requireLazy(running, image, pulled, signal);
     return durationMs;
   };
-  return withCell(room, setting, measure, signal);
+  return withCell(sandbox, setting, measure, signal);
 }
 
 /** A container's root: an overlay with an upper directory of its own. */
 async function mountSnapshot(
-  room: CellRoom,
+  sandbox: Sandbox,
   { containerd }: RunningCell,
   pulled: PulledImage,
   snapshotter: 'overlayfs' | 'stargz',
@@ -127,7 +127,7 @@ async function mountSnapshot(
   );
   const [mount] = mounts;
   if (mount === undefined) throw new HarnessError('start', `the ${snapshotter} snapshotter returned no mount`);
-  const target = join(room.directory, 'read');
+  const target = join(sandbox.directory, 'read');
   await mkdir(target);
   await execa('mount', ['-t', mount.type, '-o', mount.options.join(','), mount.source, target], { timeout: 60_000 });
   return target;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { workloads } from '../../../workloads/catalogue.ts';
 import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
-import { cellRoom } from '../../cell/sandbox.ts';
+import { openSandbox } from '../../cell/sandbox.ts';
 import { writeRecords } from '../../run/csv.ts';
 import { modes } from '../../cell/modes/catalogue.ts';
 import { parsePath } from '../../bench/options.ts';
@@ -92,7 +92,7 @@ async function measureAll(options: Options, signal: AbortSignal): Promise<Row[]>
   for (let sample = 0; sample <= options.samples; sample++) {
     for (const { name, tagOf } of sample === 0 ? repositories.slice(0, 1) : repositories) {
       for (const mode of options.modes) {
-        const measured = await measurePull(cellRoom(stateDir), link, tagOf(mode.variant), mode, signal);
+        const measured = await measurePull(openSandbox(stateDir), link, tagOf(mode.variant), mode, signal);
         const limitMs = roundTrips * rttMs + msPerLayer * measured.layers;
         if (sample > 0) rows.push({ image: name, mode: mode.name, sample, rttMs, limitMs, ...measured });
       }

@@ -1,4 +1,4 @@
-import { type CellRoom, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
+import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
 import type { Mode } from '../../cell/modes/mode.ts';
 import type { Link } from '../../link/link.ts';
 
@@ -11,9 +11,9 @@ export interface PullSample {
   readonly daemonRssPeakKib: number | undefined;
 }
 
-/** The pull phase alone, cold, in a room of its own. Throws HarnessError 'not-lazy' where a layer was downloaded. */
+/** The pull phase alone, cold, in a sandbox of its own. Throws HarnessError 'not-lazy' where a layer was downloaded. */
 export async function measurePull(
-  room: CellRoom,
+  sandbox: Sandbox,
   link: Link,
   image: string,
   { snapshotter, daemonConfig }: Mode,
@@ -38,5 +38,5 @@ export async function measurePull(
       daemonRssPeakKib: cost?.rssPeakKib,
     };
   };
-  return withCell(room, setting, measure, signal);
+  return withCell(sandbox, setting, measure, signal);
 }
