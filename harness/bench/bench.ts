@@ -80,7 +80,7 @@ export async function runBench<W extends Titled, M extends Titled>(
   await dependencies.preflight({ stateDir: options.stateDir });
   const lock = await lockStateDir(options.stateDir);
   stack.defer(() => lock.release());
-  const { runId, path: resultDir } = await createResultDir(options.outDir, new Date());
+  const { runId, path: resultDir } = await createResultDir(options.outDir, 'bench', new Date());
   let rowCount = 0;
   stack.defer(async () => (rowCount === 0 ? await removeResultDir(resultDir) : undefined));
 

@@ -309,8 +309,8 @@ async function start(
     signal: options.signal ?? new AbortController().signal,
     now: () => performance.now(),
   });
-  const [runId = ''] = await readdir(outDir);
-  const read = (name: string) => readFile(join(outDir, runId, name), 'utf8');
+  const [runId = ''] = await readdir(join(outDir, 'bench')).catch(() => []);
+  const read = (name: string) => readFile(join(outDir, 'bench', runId, name), 'utf8');
   const samples = async () => parse(await read('samples.csv'), { columns: true }) as Record<string, string>[];
   return { exitCode, stdout: stdout.text, stderr: stderr.text, dependencies, outDir, runId, read, samples };
 }

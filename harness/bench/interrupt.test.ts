@@ -43,8 +43,8 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const [exitCode] = await ended;
     assert.equal(exitCode, 130, output.text);
     assert.match(output.text, /cleaned up/);
-    const [runId = ''] = await readdir(outDir);
-    const csv = await readFile(join(outDir, runId, 'samples.csv'), 'utf8');
+    const [runId = ''] = await readdir(join(outDir, 'bench'));
+    const csv = await readFile(join(outDir, 'bench', runId, 'samples.csv'), 'utf8');
     assert.equal(csv.trimEnd().split('\n').length, 3, 'a heading and two rows');
     assert.ok(csv.endsWith('\n'));
   });

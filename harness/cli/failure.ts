@@ -1,4 +1,3 @@
-import { HarnessError } from './error.ts';
 import { Interrupted } from './interrupt.ts';
 import { UsageError } from './quantity.ts';
 
@@ -14,7 +13,7 @@ export interface FailureSurroundings {
 /** One line on stderr that says what went wrong with what, and the remedy if there is one. */
 export function reportFailure(program: string, error: unknown, { stderr, signal, env }: FailureSurroundings): ExitCode {
   if (signal.aborted && (error === signal.reason || isAbort(error))) {
-    stderr.write(`${program}: stopped by ${signalName(signal)}; no results were written\n`);
+    stderr.write(`${program}: stopped by ${signalName(signal)}\n`);
     return 130;
   }
   if (error instanceof UsageError) {
@@ -22,8 +21,7 @@ export function reportFailure(program: string, error: unknown, { stderr, signal,
     return 2;
   }
   const text = error instanceof Error ? error.message : String(error);
-  const remedy = error instanceof HarnessError && error.remedy !== undefined ? `; ${error.remedy}` : '';
-  stderr.write(`${program}: ${text.replace(/\s*\n\s*/g, ' ')}${remedy}\n`);
+  stderr.write(`${program}: ${text.replace(/\s*\n\s*/g, ' ')}${remedyOf(error)}\n`);
   // A defect of ours deserves its stack; a failure of the surroundings does not.
   const isDefect = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
   if (error instanceof Error && (isDefect || env.STARGZ_BENCH_DEBUG)) stderr.write(`${error.stack}\n`);
@@ -32,6 +30,12 @@ export function reportFailure(program: string, error: unknown, { stderr, signal,
 
 export function signalName(signal: AbortSignal): string {
   return signal.reason instanceof Interrupted ? signal.reason.signalName : 'request';
+}
+
+/** The error classes of all rooms carry it under one name. */
+function remedyOf(error: unknown): string {
+  const remedy = error instanceof Error && 'remedy' in error ? error.remedy : undefined;
+  return typeof remedy === 'string' ? `; ${remedy}` : '';
 }
 
 function isAbort(error: unknown): boolean {

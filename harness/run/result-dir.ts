@@ -1,15 +1,20 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { HarnessError } from '../cli/error.ts';
 
-/** results/<run-id>/, the run id being the time of the start in UTC, with a number behind it if that is taken. */
-export async function createResultDir(outDir: string, startedAt: Date): Promise<{ runId: string; path: string }> {
+/** OUT/<program>/<run-id>/. The run id is the time of the start in UTC, with a number appended if that is taken. */
+export async function createResultDir(
+  outDir: string,
+  program: string,
+  startedAt: Date,
+): Promise<{ runId: string; path: string }> {
   const stamp = startedAt.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+  const parent = join(outDir, programDirectory(program));
   try {
-    await mkdir(outDir, { recursive: true });
+    await mkdir(parent, { recursive: true });
     for (let attempt = 1; ; attempt++) {
       const runId = attempt === 1 ? stamp : `${stamp}-${attempt}`;
-      const path = join(outDir, runId);
+      const path = join(parent, runId);
       try {
         await mkdir(path);
         return { runId, path };
@@ -26,9 +31,15 @@ export async function createResultDir(outDir: string, startedAt: Date): Promise<
   }
 }
 
-/** A run that measured nothing leaves no directory behind. */
+/** `bench:pull` -> `bench-pull`: a colon does not survive in every file system and URL. */
+export function programDirectory(program: string): string {
+  return program.replaceAll(':', '-');
+}
+
+/** Removes the directory of a run that measured nothing, and its program's if that is empty now. */
 export async function removeResultDir(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
+  await rmdir(dirname(path)).catch(() => {});
 }
 
 /** Written aside and renamed, so that a reader never sees half of it. */

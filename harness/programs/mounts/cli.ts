@@ -68,7 +68,7 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
     note(await measureDemand(request, signal));
   }
   const summary = summarize(samples);
-  const { runId, path } = await createResultDir(options.out, startedAt);
+  const { runId, path } = await createResultDir(options.out, 'bench:mounts', startedAt);
   const machine = await describeMachine(stateDir);
   const environment = { runId, commandLine: argv, startedAt: startedAt.toISOString(), machine };
   await writeResultFile(path, 'environment.json', `${JSON.stringify(environment, null, 2)}\n`);
