@@ -1,26 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { boundOf, type MemberCodec } from './compress.ts';
+import { boundOf, type MemberCodec, MemberCompressor } from './compress.ts';
+import { type Batch, type BatchReply, compressBatch } from './compress-batch.ts';
 
 export interface PoolSetup {
   readonly codec: MemberCodec;
   readonly level: number;
   readonly slots: readonly { readonly raw: SharedArrayBuffer; readonly compressed: SharedArrayBuffer }[];
-}
-
-export interface Batch {
-  readonly slot: number;
-  /** Members lie end to end in the slot's raw buffer. */
-  readonly memberSizes: readonly number[];
-  /** [start, size] in the raw buffer of what is to be hashed. */
-  readonly chunks: readonly (readonly [number, number])[];
-}
-
-export interface BatchReply {
-  readonly slot: number;
-  readonly compressedSizes: readonly number[];
-  /** Hex sha256 of each chunk. */
-  readonly digests: readonly string[];
 }
 
 export interface CompressedBatch {
@@ -49,6 +35,9 @@ interface Thread {
   pending: number;
 }
 
+/** At level 6 gzip takes less time for that many bytes than a thread takes to start. */
+const inlineLimitBytes = 256 << 10;
+
 /** Threads that compress, and the shared buffers through which bytes reach them and come back without a copy. */
 export class CompressorPool {
   readonly slotCount: number;
@@ -56,6 +45,8 @@ export class CompressorPool {
   readonly #threadLimit: number;
   readonly #setup: PoolSetup;
   readonly #waiting = new Map<number, Waiting>();
+  /** Of this thread. */
+  #compressor: MemberCompressor | undefined;
   #failure: Error | undefined;
 
   constructor({ codec, level, slotSizeBytes, maxMembersPerBatch, threads = availableParallelism() }: PoolOptions) {
@@ -83,6 +74,7 @@ export class CompressorPool {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(this.#failure);
       this.#waiting.set(batch.slot, { resolve, reject });
+      if (this.#threads.length === 0 && isSmall(batch)) return this.#compressInline(batch);
       const thread = this.#idlestThread();
       thread.pending++;
       thread.worker.postMessage(batch);
@@ -94,7 +86,15 @@ export class CompressorPool {
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
   }
 
-  /** Threads are started when there is work for them: most layers are small, and a thread costs 50 ms. */
+  /** Most layers are small, and a thread costs 50 ms. */
+  #compressInline(batch: Batch): void {
+    const { codec, level, slots } = this.#setup;
+    const { raw, compressed } = slots[batch.slot]!;
+    this.#compressor ??= new MemberCompressor(codec, level);
+    this.#deliver(compressBatch(this.#compressor, batch, Buffer.from(raw), Buffer.from(compressed)));
+  }
+
+  /** Threads are started when there is work for them. */
   #idlestThread(): Thread {
     const idlest = this.#threads.toSorted((one, other) => one.pending - other.pending)[0];
     if (idlest !== undefined && (idlest.pending === 0 || this.#threads.length === this.#threadLimit)) return idlest;
@@ -128,4 +128,8 @@ export class CompressorPool {
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
   }
+}
+
+function isSmall({ memberSizes }: Batch): boolean {
+  return memberSizes.reduce((sum, size) => sum + size, 0) <= inlineLimitBytes;
 }
