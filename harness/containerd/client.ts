@@ -15,6 +15,7 @@ export interface ContainerdClient {
   readonly snapshots: ClientOf<'containerd.services.snapshots.v1.Snapshots'>;
   readonly containers: ClientOf<'containerd.services.containers.v1.Containers'>;
   readonly tasks: ClientOf<'containerd.services.tasks.v1.Tasks'>;
+  readonly diff: ClientOf<'containerd.services.diff.v1.Diff'>;
   close(): void;
 }
 
@@ -28,6 +29,7 @@ export function openContainerdClient(socket: string): ContainerdClient {
     snapshots: open('containerd.services.snapshots.v1.Snapshots'),
     containers: open('containerd.services.containers.v1.Containers'),
     tasks: open('containerd.services.tasks.v1.Tasks'),
+    diff: open('containerd.services.diff.v1.Diff'),
   };
   return {
     ...services,

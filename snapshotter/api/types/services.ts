@@ -2,6 +2,7 @@
 import type { Containers as containers_Containers } from './containers.ts';
 import type { Content as content_Content } from './content.ts';
 import type { ImageService as cri_ImageService, RuntimeService as cri_RuntimeService } from './cri.ts';
+import type { Diff as diff_Diff } from './diff.ts';
 import type { Images as images_Images } from './images.ts';
 import type { Introspection as introspection_Introspection } from './introspection.ts';
 import type { Leases as leases_Leases } from './leases.ts';
@@ -16,6 +17,7 @@ export interface Services {
   'containerd.services.content.v1.Content': content_Content;
   'runtime.v1.ImageService': cri_ImageService;
   'runtime.v1.RuntimeService': cri_RuntimeService;
+  'containerd.services.diff.v1.Diff': diff_Diff;
   'containerd.services.images.v1.Images': images_Images;
   'containerd.services.introspection.v1.Introspection': introspection_Introspection;
   'containerd.services.leases.v1.Leases': leases_Leases;
@@ -32,6 +34,7 @@ export const serviceFiles: Readonly<Record<keyof Services, string>> = {
   'containerd.services.content.v1.Content': 'content.proto',
   'runtime.v1.ImageService': 'cri.proto',
   'runtime.v1.RuntimeService': 'cri.proto',
+  'containerd.services.diff.v1.Diff': 'diff.proto',
   'containerd.services.images.v1.Images': 'images.proto',
   'containerd.services.introspection.v1.Introspection': 'introspection.proto',
   'containerd.services.leases.v1.Leases': 'leases.proto',
