@@ -3,10 +3,13 @@ import { join, resolve } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { Config } from './config/config.ts';
 import { openFace } from './handover/faces.ts';
+import type { Face } from './layers/face.ts';
 import { LayerManager } from './layers/manager.ts';
 import type { Log } from './platform/log.ts';
+import { createCounters } from './observability/counters.ts';
 import { type DaemonMetrics, noMetrics } from './observability/metrics.ts';
 import type { Prometheus } from './observability/prometheus.ts';
+import { type Identity, openStatus } from './observability/status.ts';
 import { openRegistry } from './config/registries.ts';
 import { warmUp } from './registry/warm-up.ts';
 import { CriProxy } from './service/cri.ts';
@@ -22,6 +25,8 @@ export interface DaemonOptions {
   readonly address: string;
   readonly root: string;
   readonly config: Config;
+  /** For the status document. */
+  readonly identity: Identity;
   readonly log: Log;
 }
 
@@ -39,10 +44,12 @@ const stopGraceMs = 3000;
 const compileCacheDelayMs = 20_000;
 
 /** Brings up the whole daemon, or nothing: what was opened before a failure is closed again. */
-export async function startDaemon({ address, root, config, log }: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
+export async function startDaemon(options: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
+  const { address, root, config, log } = options;
   await using opened = new AsyncDisposableStack();
-  const metrics = config.metrics_address === '' || config.no_prometheus ? undefined : await openMetrics();
-  if (metrics !== undefined) opened.defer(() => metrics.close());
+  const prometheus = config.metrics_address === '' || config.no_prometheus ? undefined : await openMetrics();
+  if (prometheus !== undefined) opened.defer(() => prometheus.close());
+  const metrics = createCounters(prometheus ?? noMetrics);
 
   const store: SnapshotStore = new SnapshotStore({
     root,
@@ -50,12 +57,21 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
     layerPath: (digest) => layers.mounted(digest)?.path,
   });
   opened.defer(() => store.close());
+  // The store holds the lock on the root: from here on the file is this daemon's.
+  let live: { readonly face: Face; readonly layers: LayerManager } | undefined;
+  const counters = () => ({
+    layersMounted: live?.layers.mountedCount ?? 0,
+    readHits: live?.face.readHits?.() ?? null,
+    ...metrics.values,
+  });
+  const status = openStatus(root, options.identity, counters, log);
+  opened.defer(() => status.close());
   const { client: registry, criKeychain } = await openRegistry(config, log);
   opened.defer(() => registry.close());
   await warmUp(registry);
   const scheduler = new FetchScheduler({ maxBackground: config.max_concurrency });
   opened.defer(() => scheduler.close());
-  const mounts = await openFace(root, config, log);
+  const mounts = await openFace({ root, config, log, onChange: (change) => status.change(change) });
   const { face } = mounts;
   // A start that fails leaves what it took over to the next.
   let keepMounts = mounts.isAdopted;
@@ -78,14 +94,32 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
       ...(config.record_accesses === '' ? {} : { recordAccesses: config.record_accesses }),
     },
     log,
-    metrics: (metrics ?? noMetrics).fetch,
+    metrics: metrics.fetch,
   });
+  live = { face, layers };
   opened.defer(async () => {
     if (keepMounts) await mounts.leave();
     await (keepMounts ? layers.abandon() : layers.close());
   });
 
-  const lazy = new LazyLayers({ store, layers, log, metrics: metrics ?? noMetrics, mountTimeoutMs: 60_000 });
+  const lazy = new LazyLayers({
+    store,
+    layers,
+    log,
+    metrics: {
+      ...metrics,
+      lazyMount(durationMs) {
+        metrics.lazyMount(durationMs);
+        status.change({});
+      },
+      fallback(fallback) {
+        metrics.fallback(fallback);
+        const { reason, error = null, image = null, digest = null } = fallback;
+        status.addFallback({ reason, error, image, digest });
+      },
+    },
+    mountTimeoutMs: 60_000,
+  });
   const lost = await lazy.restore(signal);
   const { allow_invalid_mounts_on_restart: mayLack, lazy_restore_on_restart: mayWait } = config.snapshotter;
   if (lost.length > 0 && !mayLack && !mayWait) {
@@ -99,8 +133,9 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
 
   const server = createServer();
   opened.defer(() => stopServer(server, stopGraceMs));
-  const observer = observeCalls(metrics ?? noMetrics, log);
+  const observer = observeCalls(metrics, log);
   addService(server, 'containerd.services.snapshots.v1.Snapshots', snapshotsService(store, lazy, log), observer);
+  let criPath: string | null = null;
   if (criKeychain !== undefined) {
     const { image_service_path: backend, listen_path: ownPath } = config.cri_keychain;
     const proxy = new CriProxy(backend, criKeychain, log);
@@ -110,21 +145,25 @@ export async function startDaemon({ address, root, config, log }: DaemonOptions,
     if (criServer !== server) {
       opened.defer(() => stopServer(criServer, stopGraceMs));
       await listenOnSocket(criServer, ownPath);
+      criPath = ownPath;
     }
   }
   const { readHits } = face;
-  if (readHits !== undefined) metrics?.observeReadHits(readHits);
-  const metricsPort = await metrics?.listen(config.metrics_address, layers);
+  if (readHits !== undefined) prometheus?.observeReadHits(readHits);
+  const metricsAddress =
+    (await prometheus?.listen(config.metrics_address, { layers, status: () => status.document() })) ?? null;
   await listenOnSocket(server, address);
   // Not at once: what is compiled by then includes the path of a mount, which the next start has ready then.
   const flushing = setTimeout(flushCompileCache, compileCacheDelayMs).unref();
   opened.defer(() => clearTimeout(flushing));
-  log.info({ address, root, face: face.kind, pid: process.pid, metricsPort }, 'serving');
+  status.change({ state: 'serving', listening: { grpc: address, cri: criPath, metrics: metricsAddress } });
+  log.info({ address, root, face: face.kind, pid: process.pid, metrics: metricsAddress }, 'serving');
 
   keepMounts = false;
   const resources = opened.move();
   return {
     async stop(how) {
+      status.change({ state: 'stopping' });
       keepMounts = how === 'keep' && layers.mountedCount > 0;
       if (how === 'take-down') await store.cleanup();
       await resources.disposeAsync();

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseFlags, usage } from './config/flags.ts';
+import { readBuild } from './process/build.ts';
 import { relaunchSmall } from './process/relaunch.ts';
 
 const flags = readFlags();
@@ -33,13 +32,16 @@ try {
       });
     }
   });
-  const daemon = await startDaemon({ address: flags.address, root: flags.root, config, log }, starting.signal);
+  const { version, commit = null } = readBuild();
+  const { address, root, config: path, logLevel } = flags;
+  const identity = { version, commit, logLevel, config: { path, warnings } };
+  const daemon = await startDaemon({ address, root, config, identity, log }, starting.signal);
 
   notifySystemd('READY=1');
   const name = await signalled;
   notifySystemd('STOPPING=1');
   log.info({ signal: name }, 'stopping');
-  // Something that will not end must not keep the service manager waiting.
+  // Whatever does not end must not keep the service manager waiting.
   setTimeout(() => fail('it did not stop within 30 s'), 30_000).unref();
   await daemon.stop(name === 'SIGINT' ? 'take-down' : 'keep');
   log.info({}, 'stopped');
@@ -52,17 +54,12 @@ function readFlags() {
   try {
     const parsed = parseFlags(process.argv.slice(2));
     if (typeof parsed === 'object') return parsed;
-    process.stdout.write(parsed === 'help' ? usage : `containerd-stargz-grpc ${readVersion()}\n`);
+    const { name, version } = readBuild();
+    process.stdout.write(parsed === 'help' ? usage : `containerd-stargz-grpc ${version} (${name})\n`);
   } catch (error) {
     fail(`${(error as Error).message.split('\n')[0]}; --help lists the options`);
   }
   process.exit(0);
-}
-
-function readVersion(): string {
-  const text = readFileSync(join(import.meta.dirname, '../package.json'), 'utf8');
-  const { name, version } = JSON.parse(text) as { name: string; version: string };
-  return `${version} (${name})`;
 }
 
 function fail(message: string): never {

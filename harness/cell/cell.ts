@@ -99,7 +99,7 @@ async function measure(
     const proof = await containerd.prove(created.value, signal);
     observed.lazyLayers = proof.lazyLayers;
     observed.mount = await running.mountKind();
-    observed.mountReason = await daemon?.mountReason();
+    observed.mountReason = daemon?.status().face?.reason;
     if (daemon !== undefined && proof.downloaded.length > 0) {
       throw new Error(`not pulled lazily: ${proof.downloaded.join(', ')}`);
     }

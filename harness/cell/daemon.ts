@@ -1,8 +1,10 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'smol-toml';
 import { openClient } from '../../snapshotter/api/client.ts';
+import { readStatus, type StatusDocument } from '../../snapshotter/api/status.ts';
+import { HarnessError } from '../cli/error.ts';
 import type { ProcessCost } from '../host/processes.ts';
 import { Service } from '../host/service.ts';
 
@@ -19,8 +21,8 @@ export interface SnapshotterDaemon {
   /** Socket for containerd's proxy plugin. */
   readonly address: string;
   cost(): Promise<ProcessCost | undefined>;
-  /** Why it mounts layers the way it does, in its own words. */
-  mountReason(): Promise<string | undefined>;
+  /** Its status document. Of its counters, those of mounts are current. */
+  status(): StatusDocument;
   /** Its last words, if it has ended by itself. */
   explainEnd(): Promise<string | undefined>;
   /** Ends it in an orderly way: it takes its mounts down itself. */
@@ -38,7 +40,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   await mkdir(directory, { recursive: true });
   const address = join(directory, 'snapshotter.sock');
   const configPath = join(directory, 'config.toml');
-  const logPath = join(directory, 'snapshotter.log');
+  const root = join(directory, 'root');
   await writeFile(configPath, stringify(config));
   const service = await Service.start({
     name: 'the snapshotter',
@@ -46,12 +48,12 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
     args: [
       mainPath,
       ...['--address', address],
-      ...['--root', join(directory, 'root')],
+      ...['--root', root],
       ...['--config', configPath],
       ...['--log-level', 'info'],
     ],
     env: { ...process.env, NODE_COMPILE_CACHE: options.compileCache },
-    logPath,
+    logPath: join(directory, 'snapshotter.log'),
   });
   const client = openClient('containerd.services.snapshots.v1.Snapshots', address);
   try {
@@ -65,20 +67,15 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   return {
     address,
     cost: () => service.cost(),
-    mountReason: () => readMountReason(logPath),
+    status() {
+      const status = readStatus(root);
+      if (status?.pid === service.pid) return status;
+      throw new HarnessError('start', `the snapshotter wrote no status document below ${root}`);
+    },
     explainEnd: () => service.explainEnd(),
     // SIGTERM would leave the mounts to a daemon that follows.
     stop: () => service.stop(stopGraceMs, 'SIGINT'),
   };
-}
-
-/** From the log line in which the daemon says what it chose, and why. */
-async function readMountReason(logPath: string): Promise<string | undefined> {
-  for (const line of (await readFile(logPath, 'utf8')).split('\n')) {
-    if (!line.includes('layers are shown through')) continue;
-    return (JSON.parse(line) as { readonly reason?: string }).reason;
-  }
-  return undefined;
 }
 
 async function listOnce(

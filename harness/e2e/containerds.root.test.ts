@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -147,9 +147,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
 
       /** The layers that the daemon says are mounted, and that are. */
       async function mountedLayers(): Promise<string[]> {
-        const log = await readFile(join(directory, 's/snapshotter.log'), 'utf8');
-        const port = [...log.matchAll(/"metricsPort":(\d+)/g)].at(-1)?.[1];
-        const layers = (await (await fetch(`http://127.0.0.1:${port}/debug/layers`)).json()) as {
+        const layers = (await (await fetch(`http://${daemon!.status().listening.metrics}/debug/layers`)).json()) as {
           path: string;
           face: string;
         }[];

@@ -84,7 +84,7 @@ describe('a node with the configuration of snapshotter/deploy', {
           try {
             await pullWhenDialled(() => other.pull(image('lazy')));
             assert.deepEqual(await other.run(image('lazy'), hello), { exitCode: 0, output: 'hello\n' });
-            assert.match(await readFile(join(directory, 's/snapshotter.log'), 'utf8'), /layer mounted lazily/);
+            assert.ok(daemon.status().counters.lazyMounts > 0);
             for (const name of ['lazy', 'plain']) await other.remove(image(name));
           } finally {
             await daemon.stop();

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { unmount } from '../service/testing/mounts.ts';
 import {
   expected,
-  keepersOf,
+  keeperOf,
   type LazyImage,
   mountContainer,
   openBench,
@@ -63,9 +63,9 @@ describe('a daemon that is killed', { timeout: 400_000 }, () => {
       limit,
       async (t) => {
         const bench = await openBench(t, image, backend);
-        while (keepersOf(bench).length === 0) await delay(50);
-        process.kill(keepersOf(bench)[0]!, 'SIGKILL');
-        while (keepersOf(bench).length < 2) await delay(50);
+        const keeper = await keeperOf(bench);
+        process.kill(keeper, 'SIGKILL');
+        await keeperOf(bench, keeper);
         await bench.daemon.stop('SIGKILL');
         const waiting = sum(t, bench, 8);
         await bench.restart();
@@ -75,9 +75,9 @@ describe('a daemon that is killed', { timeout: 400_000 }, () => {
 
     test(`${backend}: after the daemon and its keeper both died, new mounts are right`, limit, async (t) => {
       const bench = await openBench(t, image, backend);
-      while (keepersOf(bench).length === 0) await delay(50);
+      const keeper = await keeperOf(bench);
       process.kill(bench.daemon.pid, 'SIGKILL');
-      process.kill(keepersOf(bench)[0]!, 'SIGKILL');
+      process.kill(keeper, 'SIGKILL');
       await bench.daemon.stop('SIGKILL');
       await bench.restart();
       // EROFS: what the old container had not read meanwhile is guarded again. FUSE: its connection is gone.
@@ -91,13 +91,12 @@ describe('a daemon that is killed', { timeout: 400_000 }, () => {
       const bench = await openBench(t, image, backend);
       for (let round = 0; round < 6; round++) {
         // A daemon must not be killed before it has a keeper: that both are dead is another test.
-        const count = keepersOf(bench).length;
+        const keeper = await keeperOf(bench);
         const reads = expected.map((_, index) => sum(t, bench, index));
         await delay(Math.random() * 150);
         if (Math.random() < 0.5) {
-          while (keepersOf(bench).length === 0) await delay(10);
-          process.kill(keepersOf(bench).at(-1)!, 'SIGKILL');
-          while (keepersOf(bench).length <= count) await delay(10);
+          process.kill(keeper, 'SIGKILL');
+          await keeperOf(bench, keeper);
         } else {
           await bench.daemon.stop('SIGKILL');
           await bench.restart();

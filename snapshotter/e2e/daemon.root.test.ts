@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
+import type { StatusDocument } from '../api/status.ts';
 import { openClient } from '../api/client.ts';
 import { mountsBelow, unmount } from '../service/testing/mounts.ts';
 import { startDaemon } from '../service/testing/process.ts';
@@ -44,7 +45,7 @@ test('a daemon that is told twice to stop stops once', limit, async (t) => {
   const stopped = [daemon.stop('SIGTERM'), daemon.stop('SIGTERM'), daemon.stop('SIGINT')];
   assert.deepEqual(await Promise.all(stopped), [0, 0, 0]);
   assert.deepEqual(mountsBelow(directory), []);
-  assert.equal(daemon.log().match(/"msg":"stopped"/g)?.length, 1);
+  assert.equal(daemon.status().state, 'stopped');
 });
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -132,9 +133,10 @@ test(
     ] as const) {
       const directory = scratch(t);
       const daemon = await startDaemon(directory, { config });
-      assert.match(/"reason":"([^"]*)"/.exec(daemon.log())?.[1] ?? '', why);
-      const face = /"face":"(\w+)"/.exec(daemon.log())?.[1];
-      assert.equal(face, config === '' && daemon.log().includes('holes are asked for by range') ? 'erofs' : 'fuse');
+      const { kind, reason, configured } = daemon.status().face!;
+      assert.match(reason, why);
+      assert.equal(kind, reason.includes('holes are asked for by range') ? 'erofs' : 'fuse');
+      assert.equal(configured, 'auto');
       assert.equal(await daemon.stop('SIGTERM'), 0);
       assert.deepEqual(mountsBelow(directory), []);
       assert.ok(!existsSync(join(directory, 'root/keeper.sock')), 'a keeper with nothing to keep stayed');
@@ -190,7 +192,8 @@ test('metrics and layers are served where metrics_address says', limit, async (t
   const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
   await client.prepare({ key: 'a', labels: { 'containerd.io/snapshot.ref': 'c' } });
   client.close();
-  const port = Number(/"metricsPort":(\d+)/.exec(daemon.log())?.[1]);
+  const { host, port } = URL.parse(`http://${daemon.status().listening.metrics}`)!;
+  assert.equal(host, `127.0.0.1:${port}`);
   const get = (path: string) =>
     new Promise<{ status: number; body: string }>((resolve, reject) => {
       const sent = request({ host: '127.0.0.1', port, path }, (response) => {
@@ -207,7 +210,14 @@ test('metrics and layers are served where metrics_address says', limit, async (t
   assert.match(body, /^stargz_layers_mounted 0$/m);
   assert.deepEqual(JSON.parse((await get('/debug/layers')).body), []);
   assert.equal((await get('/')).status, 404);
-  assert.match(daemon.log(), /nosuch is not an option/);
+  const {
+    config: { warnings },
+    counters,
+  } = daemon.status();
+  assert.match(warnings.join(), /nosuch is not an option/);
+  assert.deepEqual(counters.fallbacks, { 'no-labels': 1 });
+  const current = JSON.parse((await get('/debug/status')).body) as StatusDocument;
+  assert.deepEqual({ ...current, writtenAt: '', counters }, { ...daemon.status(), writtenAt: '' });
 });
 
 test('a thousand rounds of Prepare, Commit and Remove leave no descriptor, thread, mount or memory', {

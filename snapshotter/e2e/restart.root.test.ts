@@ -18,7 +18,7 @@ import { startDaemon } from '../service/testing/process.ts';
 import {
   type Bench,
   expected,
-  keepersOf,
+  keeperOf,
   type LazyImage,
   mountContainer,
   openBench,
@@ -156,7 +156,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
       const directory = mkdtempSync(join(image.scratch, 'new-'));
       const options = { config: '[mount]\nbackend = "erofs"\n' };
       const first = await startDaemon(directory, options);
-      while (!first.log().includes('mounts outlive')) await delay(20);
+      await keeperOf({ daemon: first });
       await first.stop('SIGKILL');
       rmSync(join(directory, 'root/face.json'));
       const second = await startDaemon(directory, options);
@@ -174,10 +174,11 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
     const unreachable =
       '[snapshotter]\nallow_invalid_mounts_on_restart = true\n[resolver]\nrequest_timeout_sec = 1\n[blob]\nmax_retries = 1\n';
     await bench.restart(unreachable);
+    const keeper = await keeperOf(bench);
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       assert.equal(await sum(t, bench, 2), 'failed');
       assert.equal(await bench.daemon.stop(signal), 0);
-      assert.ok(existsSync(`/proc/${keepersOf(bench)[0]}`), bench.daemon.log());
+      assert.ok(existsSync(`/proc/${keeper}`), bench.daemon.log());
       const reading = sum(t, bench, 2);
       await bench.restart(unreachable);
       assert.equal(await reading, 'failed');

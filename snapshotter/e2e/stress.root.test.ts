@@ -13,7 +13,8 @@ import { digestOf } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
 import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
 import { mountsBelow, unmount, whileMounted } from '../service/testing/mounts.ts';
-import { startContainerd, startDaemon, type TestProcess } from '../service/testing/process.ts';
+import type { StatusDocument } from '../api/status.ts';
+import { startContainerd, startDaemon, type TestDaemon, type TestProcess } from '../service/testing/process.ts';
 import { criConfig, type Kubelet, openKubelet } from '../testing/cri.ts';
 import { copyPrograms, pushImage } from '../testing/image.ts';
 
@@ -41,7 +42,7 @@ function testOn(backend: 'fuse' | 'erofs'): void {
   let directory = '';
   const client = new RegistryClient();
   let registry: TestRegistry;
-  let daemon: TestProcess;
+  let daemon: TestDaemon;
   let containerd: TestProcess;
   let kubelet: Kubelet;
   let blobBytes = 0;
@@ -135,11 +136,10 @@ function fillData(root: string): void {
 }
 
 /** Of contents, not of TOCs. */
-async function fetchedBytes(daemon: TestProcess): Promise<number> {
-  const port = /"metricsPort":(\d+)/.exec(daemon.log())![1];
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  const counts = [...text.matchAll(/^stargz_fetched_bytes_total\{[^}]*\} (\d+)/gm)].map((match) => Number(match[1]));
-  return counts.reduce((sum, bytes) => sum + bytes, 0);
+async function fetchedBytes(daemon: TestDaemon): Promise<number> {
+  const answer = await fetch(`http://${daemon.status().listening.metrics}/debug/status`);
+  const { counters } = (await answer.json()) as StatusDocument;
+  return Object.values(counters.fetched).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** The name of the snapshot of the image's uppermost layer. */

@@ -9,7 +9,7 @@ import { openStandInStore } from '../testing/descriptor-store.ts';
 import {
   type Bench,
   expected,
-  keepersOf,
+  keeperOf,
   type LazyImage,
   mountContainer,
   openBench,
@@ -36,9 +36,8 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
     openStandInStore(t, mkdtempSync(join(image.scratch, 'store-')));
 
   /** The keeper first: it must not come back. */
-  async function killBoth(bench: Bench, known = 0): Promise<void> {
-    while (keepersOf(bench).length <= known) await delay(20);
-    const keeper = keepersOf(bench).at(-1)!;
+  async function killBoth(bench: Bench): Promise<void> {
+    const keeper = await keeperOf(bench);
     process.kill(bench.daemon.pid, 'SIGSTOP');
     process.kill(keeper, 'SIGKILL');
     assert.equal(await bench.daemon.stop('SIGKILL'), 'SIGKILL');
@@ -54,7 +53,7 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
         const [under, present, hole] = [3 * round, 3 * round + 1, 3 * round + 2];
         assert.equal(await sum(t, bench, present), expected[present]);
         const underWay = sum(t, bench, under);
-        await killBoth(bench, round);
+        await killBoth(bench);
         assert.equal(await sum(t, bench, present), expected[present]);
         const waiting = [sum(t, bench, hole), sum(t, bench, 20 + hole)];
         assert.equal(await Promise.race([...waiting, delay(500, 'waits')]), 'waits');
@@ -75,16 +74,16 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
     test(`${backend}: where the keeper lives, it is who the mounts are taken over from`, limit, async (t) => {
       const store = await openStore(t);
       const bench = await openBench(t, image, backend, { store });
+      const keeper = await keeperOf(bench);
       for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
-        while (keepersOf(bench).length === 0) await delay(20);
         await bench.daemon.stop(signal);
         const waiting = sum(t, bench, signal === 'SIGKILL' ? 7 : 8);
         await bench.restart();
         assert.equal(await waiting, expected[signal === 'SIGKILL' ? 7 : 8]);
-        assert.equal(new Set(keepersOf(bench)).size, 1);
+        assert.equal(await keeperOf(bench), keeper);
         assert.deepEqual(await store.held(), [storedName[backend]]);
       }
-      await killBoth(bench, 2);
+      await killBoth(bench);
       const waiting = sum(t, bench, 9);
       await bench.restart();
       assert.equal(await waiting, expected[9], bench.daemon.log());

@@ -13,8 +13,18 @@ import { createErofsFace } from '../layers/erofs-face.ts';
 import type { Face } from '../layers/face.ts';
 import { createFuseFace } from '../layers/fuse-face.ts';
 import { openSlotBook, readSlotBook, type StoredSlotBook } from '../layers/slot-book.ts';
+import type { StatusChange } from '../observability/status.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import { MNT_DETACH } from '../platform/syscalls.ts';
+
+export interface FaceSetting {
+  /** The daemon's. */
+  readonly root: string;
+  readonly config: Config;
+  readonly log: Log;
+  /** For the status document. */
+  onChange(change: StatusChange): void;
+}
 
 export interface OpenFace {
   readonly face: Face;
@@ -41,13 +51,14 @@ const keeperRetryMs = 10_000;
  * The face a daemon before this one left in a keeper's care, or in systemd's where the keeper is dead too; or a new one,
  * as the configuration asks or this machine allows. The reason is logged.
  */
-export async function openFace(directory: string, config: Config, log: Log): Promise<OpenFace> {
+export async function openFace(setting: FaceSetting): Promise<OpenFace> {
   // Mounts are found again by the paths that the kernel has for them.
-  const root = realpathSync(directory);
-  return (await adoptFace(root, config, log)) ?? (await openNewFace(root, config, log));
+  const resolved = { ...setting, root: realpathSync(setting.root) };
+  return (await adoptFace(resolved)) ?? (await openNewFace(resolved));
 }
 
-async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFace | undefined> {
+async function adoptFace(setting: FaceSetting): Promise<OpenFace | undefined> {
+  const { root, config, log, onChange } = setting;
   const stored = takeStored();
   const left = await findKeeper(root);
   if (left !== undefined) {
@@ -79,10 +90,12 @@ async function adoptFace(root: string, config: Config, log: Log): Promise<OpenFa
     return undefined;
   }
   log.info({ face: face.kind, keeper: keeper?.pid, layers: book.slots.size }, 'mounts of an earlier daemon taken over');
+  const reason = `mounts of an earlier daemon were taken over from ${keeper === undefined ? 'systemd' : 'its keeper'}`;
+  onChange({ face: { kind: face.kind, configured: config.mount.backend, reason, takenOver: true } });
   if (config.mount.backend !== 'auto' && config.mount.backend !== face.kind)
     log.warn({ face: face.kind, backend: config.mount.backend }, 'the other backend waits until nothing is mounted');
-  const keeping = keeper === undefined ? tryKeeper(root, held, log) : Promise.resolve(keeper);
-  return guard(root, face, book, held, keeping, true, log);
+  const keeping = keeper === undefined ? tryKeeper(setting, held) : Promise.resolve(keeper);
+  return guard(setting, face, book, held, keeping, true);
 }
 
 /**
@@ -102,9 +115,12 @@ function openLostBook(root: string, log: Log): StoredSlotBook<FaceFacts> {
   return book;
 }
 
-async function openNewFace(root: string, config: Config, log: Log): Promise<OpenFace> {
+async function openNewFace(setting: FaceSetting): Promise<OpenFace> {
+  const { root, config, log, onChange } = setting;
+  const configured = config.mount.backend;
   await detachLeftovers(root, log);
-  const { useErofs, reason } = await chooseErofs(root, config);
+  const { useErofs, reason: choice } = await chooseErofs(root, config);
+  let reason = choice;
   if (useErofs) {
     const server = openErofs(root, config, log, undefined);
     const held = { groupFd: server.groupFd };
@@ -113,22 +129,25 @@ async function openNewFace(root: string, config: Config, log: Log): Promise<Open
       // Without it, this process's death would let holes read as zeros.
       await keeping;
       storeHeld(held, log);
-      log.info({ face: 'erofs', backend: config.mount.backend, reason }, 'layers are shown through EROFS');
+      log.info({ face: 'erofs', backend: configured, reason }, 'layers are shown through EROFS');
+      onChange({ face: { kind: 'erofs', configured, reason, takenOver: false } });
       const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
-      return guard(root, createErofsFace(server, book), book, held, keeping, false, log);
+      return guard(setting, createErofsFace(server, book), book, held, keeping, false);
     } catch (error) {
       await server.close();
-      if (config.mount.backend === 'erofs') throw error;
+      if (configured === 'erofs') throw error;
+      reason = `EROFS works here, but its mounts have no keeper: ${describeError(error)}`;
       log.warn({ error: describeError(error) }, 'no keeper for EROFS mounts');
     }
   }
   const server = await FuseServer.mount(fusePath(root), fuseOptions(root, config, log));
-  log.info({ face: 'fuse', backend: config.mount.backend, reason }, 'layers are shown through FUSE');
+  log.info({ face: 'fuse', backend: configured, reason }, 'layers are shown through FUSE');
+  onChange({ face: { kind: 'fuse', configured, reason, takenOver: false } });
   const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'fuse', connection: server.connection });
   // Not waited for: until it is there this daemon's death ends the connection, and nothing worse.
   const held = { fuseFd: server.fd };
   storeHeld(held, log);
-  return guard(root, createFuseFace(server, book), book, held, tryKeeper(root, held, log), false, log);
+  return guard(setting, createFuseFace(server, book), book, held, tryKeeper(setting, held), false);
 }
 
 async function chooseErofs(root: string, { mount, record_accesses }: Config) {
@@ -152,14 +171,14 @@ function isContained(): boolean {
 
 /** Ties a face to its keeper, and starts another should that one die. */
 function guard(
-  root: string,
+  setting: FaceSetting,
   face: Face,
   book: StoredSlotBook<FaceFacts>,
   held: HeldDescriptors,
   first: Promise<Keeper | undefined>,
   isAdopted: boolean,
-  log: Log,
 ): OpenFace {
+  const { root, log, onChange } = setting;
   let ending: Promise<void> | undefined;
   let keeping = first;
   const watch = async (): Promise<void> => {
@@ -172,11 +191,15 @@ function guard(
         book.onChange = (added) => (added === undefined ? guardAll() : keeper.guardMore(added.superblocks ?? []));
         guardAll();
         log.info({ keeper: keeper.pid }, 'mounts outlive this process');
+        onChange({ keeper: { pid: keeper.pid, reason: null } });
         await keeper.gone;
       }
       if (ending !== undefined) return;
-      if (keeper !== undefined) log.error({ keeper: keeper.pid }, 'the keeper died; starting another');
-      keeping = tryKeeper(root, held, log);
+      if (keeper !== undefined) {
+        log.error({ keeper: keeper.pid }, 'the keeper died; starting another');
+        onChange({ keeper: { pid: null, reason: `process ${keeper.pid} died; another is being started` } });
+      }
+      keeping = tryKeeper(setting, held);
     }
   };
   void watch();
@@ -191,6 +214,7 @@ function guard(
           book.remove();
           await keeper?.dismiss();
           emptyStore();
+          onChange({ keeper: { pid: null, reason: 'nothing is mounted' } });
           return;
         }
         keeper?.release();
@@ -213,9 +237,11 @@ function guard(
   };
 }
 
-function tryKeeper(root: string, held: HeldDescriptors, log: Log): Promise<Keeper | undefined> {
+function tryKeeper({ root, log, onChange }: FaceSetting, held: HeldDescriptors): Promise<Keeper | undefined> {
   return startKeeper(root, held, keeperGraceMs).catch((error) => {
-    log.error({ error: describeError(error) }, 'no keeper: mounts will not outlive this process');
+    const reason = describeError(error);
+    log.error({ error: reason }, 'no keeper: mounts will not outlive this process');
+    onChange({ keeper: { pid: null, reason } });
     return undefined;
   });
 }

@@ -1,12 +1,19 @@
 import { type FetchMetrics, noFetchMetrics } from '../store/metrics.ts';
 
-/** What the daemon counts. Where no address is configured nothing is, and prom-client is never loaded. */
+/** A layer that was left to an ordinary pull. */
+export interface Fallback {
+  readonly reason: string;
+  readonly error?: string | undefined;
+  readonly image?: string | undefined;
+  readonly digest?: string | undefined;
+}
+
+/** What the daemon counts, for the status document and, where an address is configured, for Prometheus. */
 export interface DaemonMetrics {
   readonly fetch: FetchMetrics;
   /** A layer was mounted lazily for a Prepare. */
   lazyMount(durationMs: number): void;
-  /** A layer had to be left to an ordinary pull. */
-  fallback(reason: string): void;
+  fallback(fallback: Fallback): void;
   callStarted(method: string): void;
   /** `code` is the gRPC status by name. */
   callFinished(method: string, code: string, durationMs: number): void;

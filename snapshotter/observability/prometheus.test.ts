@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { type ObservedLayers, Prometheus } from './prometheus.ts';
+import { type Observed, Prometheus } from './prometheus.ts';
 
 const limit = { timeout: 20_000 };
 
-async function serve(t: TestContext, layers: ObservedLayers) {
+const idle: Observed = { layers: { mountedCount: 0, debugLayers: () => [] }, status: () => ({}) };
+
+async function serve(t: TestContext, observed: Observed) {
   const prometheus = new Prometheus();
   t.after(() => prometheus.close());
-  const port = await prometheus.listen('127.0.0.1:0', layers);
-  const get = (path: string, method = 'GET') => fetch(`http://127.0.0.1:${port}${path}`, { method });
+  const address = await prometheus.listen('127.0.0.1:0', observed);
+  const get = (path: string, method = 'GET') => fetch(`http://${address}${path}`, { method });
   return { prometheus, get };
 }
 
@@ -17,7 +19,7 @@ test(
   'every series of the daemon is in the table of deploy/README.md with its labels, and nothing else',
   limit,
   async (t) => {
-    const { prometheus } = await serve(t, { mountedCount: 0, debugLayers: () => [] });
+    const { prometheus } = await serve(t, idle);
     prometheus.observeReadHits(() => 0);
     const served = (await prometheus.registry.getMetricsAsArray())
       .filter(({ name }) => name.startsWith('stargz_'))
@@ -35,9 +37,9 @@ test(
 
 test('mounts, fallbacks, calls and fetches are counted where they belong', limit, async (t) => {
   const layers = { mountedCount: 2, debugLayers: () => [{ digest: 'd', fetchedShare: 0.5 }] };
-  const { prometheus, get } = await serve(t, layers);
+  const { prometheus, get } = await serve(t, { layers, status: () => ({ state: 'serving' }) });
   prometheus.lazyMount(200);
-  prometheus.fallback('not-lazy');
+  prometheus.fallback({ reason: 'not-lazy' });
   prometheus.callStarted('Stat');
   prometheus.callStarted('Prepare');
   prometheus.callFinished('Prepare', 'OK', 5);
@@ -72,18 +74,22 @@ test('mounts, fallbacks, calls and fetches are counted where they belong', limit
   const debug = await get('/debug/layers?pretty');
   assert.equal(debug.headers.get('content-type'), 'application/json');
   assert.deepEqual(await debug.json(), layers.debugLayers());
+  assert.deepEqual(await (await get('/debug/status')).json(), { state: 'serving' });
 });
 
 test(
-  'a look that fails, a path that is none and another method get a status, and the next look its answer',
+  'a failing source, an unknown path and another method get an HTTP status, and the server goes on',
   limit,
   async (t) => {
     let isBroken = true;
     const { get } = await serve(t, {
-      mountedCount: 0,
-      debugLayers() {
-        if (isBroken) throw new Error('a layer went away');
-        return [];
+      ...idle,
+      layers: {
+        mountedCount: 0,
+        debugLayers() {
+          if (isBroken) throw new Error('a layer went away');
+          return [];
+        },
       },
     });
     const broken = await get('/debug/layers');
@@ -99,9 +105,6 @@ test('an address in use is an error that names the option', limit, async (t) => 
   const first = new Prometheus();
   const second = new Prometheus();
   t.after(() => first.close());
-  const port = await first.listen('127.0.0.1:0', { mountedCount: 0, debugLayers: () => [] });
-  await assert.rejects(
-    second.listen(`127.0.0.1:${port}`, { mountedCount: 0, debugLayers: () => [] }),
-    /^Error: metrics_address 127\.0\.0\.1:\d+: .*EADDRINUSE/,
-  );
+  const address = await first.listen('127.0.0.1:0', idle);
+  await assert.rejects(second.listen(address, idle), /^Error: metrics_address 127\.0\.0\.1:\d+: .*EADDRINUSE/);
 });

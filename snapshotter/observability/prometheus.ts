@@ -1,12 +1,13 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { parseListenAddress } from '../config/listen-address.ts';
-import type { DaemonMetrics } from './metrics.ts';
+import type { DaemonMetrics, Fallback } from './metrics.ts';
 
-/** What of the layers is shown. */
-export interface ObservedLayers {
-  readonly mountedCount: number;
-  debugLayers(): unknown;
+/** What is served besides the series. */
+export interface Observed {
+  readonly layers: { readonly mountedCount: number; debugLayers(): unknown };
+  /** The document of /debug/status. */
+  status(): unknown;
 }
 
 interface Answer {
@@ -60,7 +61,7 @@ export class Prometheus implements DaemonMetrics {
     this.#lazyMounts.observe(durationMs / 1000);
   }
 
-  fallback(reason: string): void {
+  fallback({ reason }: Fallback): void {
     this.#fallbacks.inc({ reason });
   }
 
@@ -86,8 +87,8 @@ export class Prometheus implements DaemonMetrics {
     });
   }
 
-  /** Serves /metrics and /debug/layers. Returns the port (the configured one, or the one the system chose for 0). */
-  async listen(address: string, layers: ObservedLayers): Promise<number> {
+  /** Serves /metrics, /debug/layers and /debug/status. Resolves to host:port, the port being the kernel's choice for 0. */
+  async listen(address: string, observed: Observed): Promise<string> {
     const found = parseListenAddress(address);
     if (found === undefined) throw new Error(`metrics_address: expected host:port, found "${address}"`);
     new Gauge({
@@ -95,11 +96,11 @@ export class Prometheus implements DaemonMetrics {
       help: 'Layers mounted now',
       registers: [this.registry],
       collect() {
-        this.set(layers.mountedCount);
+        this.set(observed.layers.mountedCount);
       },
     });
     const server = createServer((request, response) => {
-      void this.#answer(request, layers).then(({ status, type = 'text/plain', body = '' }) =>
+      void this.#answer(request, observed).then(({ status, type = 'text/plain', body = '' }) =>
         response.writeHead(status, { 'content-type': type }).end(body),
       );
     });
@@ -112,22 +113,24 @@ export class Prometheus implements DaemonMetrics {
       server.listen(found.port, found.host, resolve);
     });
     const bound = server.address();
-    return typeof bound === 'object' && bound !== null ? bound.port : found.port;
+    const port = typeof bound === 'object' && bound !== null ? bound.port : found.port;
+    const { host = '::' } = found;
+    return `${host.includes(':') ? `[${host}]` : host}:${port}`;
   }
 
-  /** Never rejects: whoever looks on must not end the daemon. */
-  async #answer({ method, url }: IncomingMessage, layers: ObservedLayers): Promise<Answer> {
+  /** Never rejects: an observer must not end the daemon. */
+  async #answer({ method, url }: IncomingMessage, observed: Observed): Promise<Answer> {
     if (method !== 'GET' && method !== 'HEAD') return { status: 405 };
     try {
       switch (url?.split('?')[0]) {
         case '/metrics':
           return { status: 200, type: this.registry.contentType, body: await this.registry.metrics() };
-        case '/debug/layers': {
-          const body = `${JSON.stringify(layers.debugLayers(), undefined, 2)}\n`;
-          return { status: 200, type: 'application/json', body };
-        }
+        case '/debug/layers':
+          return jsonAnswer(observed.layers.debugLayers());
+        case '/debug/status':
+          return jsonAnswer(observed.status());
         default:
-          return { status: 404, body: 'this serves /metrics and /debug/layers\n' };
+          return { status: 404, body: 'this serves /metrics, /debug/layers and /debug/status\n' };
       }
     } catch (error) {
       return { status: 500, body: `${(error as Error).message}\n` };
@@ -138,6 +141,10 @@ export class Prometheus implements DaemonMetrics {
     this.#server?.close();
     this.#server?.closeAllConnections();
   }
+}
+
+function jsonAnswer(value: unknown): Answer {
+  return { status: 200, type: 'application/json', body: `${JSON.stringify(value, undefined, 2)}\n` };
 }
 
 function fetchSeries(registers: Registry[]): DaemonMetrics['fetch'] {

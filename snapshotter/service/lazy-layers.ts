@@ -114,11 +114,9 @@ export class LazyLayers {
   }
 
   #fallBack(reason: string, error: string | undefined, ref: string, request: LayerRequest | undefined): void {
-    this.#options.metrics.fallback(reason);
-    this.#options.log.warn(
-      { reason, error, digest: request?.digest, image: request?.reference, ref },
-      'layer will be pulled and unpacked',
-    );
+    const { digest, reference: image } = request ?? {};
+    this.#options.metrics.fallback({ reason, error, digest, image });
+    this.#options.log.warn({ reason, error, digest, image, ref }, 'layer will be pulled and unpacked');
   }
 }
 

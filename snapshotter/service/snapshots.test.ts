@@ -72,7 +72,7 @@ async function serve(t: TestContext, mountTimeoutMs = 5000) {
   const lazyMounts: number[] = [];
   const metrics = {
     ...noMetrics,
-    fallback: (reason: string) => void fallbacks.push(reason),
+    fallback: ({ reason }: { reason: string }) => void fallbacks.push(reason),
     lazyMount: (durationMs: number) => void lazyMounts.push(durationMs),
   };
   const lazy = new LazyLayers({ store, layers, log, metrics, mountTimeoutMs });

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { TestContext } from 'node:test';
 import { openClient } from '../api/client.ts';
 import { convertImage } from '../convert/image.ts';
@@ -12,10 +13,11 @@ import { digestOf } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
 import { startDockerRegistry } from '../registry/testing/docker-registry.ts';
 import { mountAt, mountsBelow, unmount } from '../service/testing/mounts.ts';
-import { startDaemon, type TestProcess } from '../service/testing/process.ts';
+import { startDaemon, type TestDaemon } from '../service/testing/process.ts';
 import type { StandInStore } from './descriptor-store.ts';
 import { pushImage } from './image.ts';
 
+const keeperLimitMs = 30_000;
 const fileCount = 40;
 const contents = Array.from({ length: fileCount }, (_, index) => randomBytes(20_000 + index * 9000));
 
@@ -71,7 +73,7 @@ export interface Bench {
   readonly stateRoot: string;
   /** The container's. */
   readonly root: string;
-  daemon: TestProcess;
+  daemon: TestDaemon;
   /** After it was stopped. */
   restart(extraConfig?: string): Promise<void>;
 }
@@ -158,9 +160,14 @@ export function sumAll(t: TestContext, bench: Bench): Promise<string[]> {
   return Promise.all(contents.map((_, index) => sum(t, bench, index)));
 }
 
-/** The processes that the daemons of a bench had as keepers, in order. */
-export function keepersOf({ daemon }: Bench): number[] {
-  return [...daemon.log().matchAll(/"keeper":(\d+),"msg":"mounts outlive/g)].map((match) => Number(match[1]));
+/** Waits until the bench's daemon has a keeper, other than `previous` where that is given; its pid. */
+export async function keeperOf({ daemon }: Pick<Bench, 'daemon'>, previous?: number): Promise<number> {
+  for (const limitMs = performance.now() + keeperLimitMs; ; ) {
+    const { pid } = daemon.status().keeper;
+    if (pid !== null && pid !== previous) return pid;
+    if (performance.now() > limitMs) throw new Error(`no keeper within ${keeperLimitMs} ms\n${daemon.log()}`);
+    await delay(20);
+  }
 }
 
 async function tearDown({ directory, stateRoot, root, daemon }: Bench): Promise<void> {

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Workload } from '../../../workloads/workload.ts';
 import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
@@ -58,16 +56,14 @@ export async function measureRun(request: RunRequest, signal: AbortSignal): Prom
       wireBytes: bytes,
       wireRequests: requests,
       daemonCpuMs: cost === undefined ? undefined : cost.cpuMs - cpuBefore,
-      readBytes: request.countReads === true ? await countReads(sandbox, signal) : undefined,
+      readBytes: request.countReads === true ? await countReads(running, signal) : undefined,
     };
   };
   return withCell(sandbox, setting, measure, signal);
 }
 
-async function countReads(sandbox: Sandbox, signal: AbortSignal): Promise<number> {
-  const log = await readFile(join(sandbox.directory, 'stargz', 'snapshotter.log'), 'utf8');
-  const port = /"metricsPort":(\d+)/.exec(log)?.[1];
-  const answer = await fetch(`http://127.0.0.1:${port}/debug/layers`, { signal });
+async function countReads({ daemon }: RunningCell, signal: AbortSignal): Promise<number> {
+  const answer = await fetch(`http://${daemon!.status().listening.metrics}/debug/layers`, { signal });
   const layers = (await answer.json()) as readonly { readonly demandedBytes: number }[];
   return layers.reduce((sum, layer) => sum + layer.demandedBytes, 0);
 }

@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openClient } from '../../api/client.ts';
+import { readStatus, type StatusDocument } from '../../api/status.ts';
 
 export interface TestProcess {
   /** The socket it serves on. */
@@ -16,6 +17,11 @@ export interface TestProcess {
 
 const main = join(import.meta.dirname, '../../main.ts');
 
+export interface TestDaemon extends TestProcess {
+  /** Its status document; throws where another daemon wrote the last. */
+  status(): StatusDocument;
+}
+
 /** The daemon as a user starts it, in `directory` (short: socket paths have 107 bytes). */
 export async function startDaemon(
   directory: string,
@@ -27,7 +33,7 @@ export async function startDaemon(
     /** A command that becomes the daemon, whose own command follows. */
     launcher?: readonly string[];
   } = {},
-): Promise<TestProcess> {
+): Promise<TestDaemon> {
   mkdirSync(directory, { recursive: true });
   const address = options.socket ?? join(directory, 'stargz.sock');
   const config = join(directory, 'config.toml');
@@ -44,7 +50,14 @@ export async function startDaemon(
       client.close();
     }
   });
-  return daemon;
+  return {
+    ...daemon,
+    status() {
+      const status = readStatus(root);
+      if (status?.pid === daemon.pid) return status;
+      throw new Error(`status.json below ${root} is of process ${status?.pid}, not of ${daemon.pid}`);
+    },
+  };
 }
 
 /** Plugin tables to append, for example `[proxy_plugins.stargz]`. */
