@@ -5,6 +5,7 @@ import { type CriKeychain, criKeychain } from '../registry/cri-keychain.ts';
 import { dockerConfigKeychain } from '../registry/docker-keychain.ts';
 import { defaultRequestTimeoutMs, type HostOptions, type MirrorOptions } from '../registry/host.ts';
 import type { Keychain } from '../registry/keychain.ts';
+import type { RequestReport } from '../registry/transport.ts';
 
 export interface OpenedRegistry {
   readonly client: RegistryClient;
@@ -35,10 +36,20 @@ export async function openRegistry(config: Config, log: Log): Promise<OpenedRegi
       minWaitMs: config.blob.min_wait_msec,
       maxWaitMs: config.blob.max_wait_msec,
     },
+    ...(log.trace === undefined ? {} : { onRequest: traceRequests(log.trace) }),
     onKeychainFailure: ({ keychain, host, error }) =>
       log.warn({ keychain, host, error: describeError(error) }, 'keychain failed; the next is asked'),
   });
   return { client, criKeychain: cri };
+}
+
+/** The blob's digest is in the path of a registry's URL, and as a rule in that of its CDN. */
+function traceRequests(trace: NonNullable<Log['trace']>): (report: RequestReport) => void {
+  return ({ path, kind, headMs, durationMs, ...fields }) => {
+    const layer = kind === 'blob' ? /[0-9a-f]{64}/.exec(path)?.[0] : undefined;
+    const times = { headMs: headMs && Math.round(headMs), durationMs: Math.round(durationMs) };
+    trace({ layer: layer && `sha256:${layer}`, kind, path, ...fields, ...times }, 'registry request');
+  };
 }
 
 function hostOptions(config: Config): Record<string, HostOptions> {

@@ -1,9 +1,31 @@
+/** One fanotify event: somebody is about to read a range of a layer's data file. */
+export interface EventTrace {
+  /** undefined: of no mounted layer. */
+  readonly slot: number | undefined;
+  readonly pid: number;
+  readonly offset: number;
+  readonly sizeBytes: number;
+  /** `own`: by this process. `held`: until the layers of the daemon before are added. */
+  readonly outcome: 'allowed' | 'missed' | 'denied' | 'held' | 'own';
+}
+
+/** The answer to a missed event. */
+export interface VerdictTrace {
+  readonly slot: number;
+  readonly offset: number;
+  readonly sizeBytes: number;
+  readonly error: string | undefined;
+  readonly waitedMs: number;
+}
+
 /** What the main thread starts the event worker with. */
 export interface EventWorkerData {
   readonly groupFd: number;
   readonly wakeFd: number;
   /** Int32: see `control`. */
   readonly control: SharedArrayBuffer;
+  /** Send a `traced` for every event. */
+  readonly trace: boolean;
 }
 
 /** Words of the control buffer. */
@@ -43,6 +65,7 @@ export type MessageFromEventWorker =
     }
   /** An event's descriptor that is kept: open for reading and writing, and never asks. */
   | { readonly kind: 'descriptor'; readonly dataInode: number; readonly fd: number }
+  | { readonly kind: 'traced'; readonly trace: EventTrace }
   /** The worker will not name this slot again. */
   | { readonly kind: 'removed'; readonly slot: number }
   /** An event that could not be understood or belongs to no layer; where it could be answered it was denied. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
+import { until } from '../../testkit/until.ts';
 import { createPlainLayer, type Entry } from '../bench/plain-layer.ts';
 import { mountFilesystem, unmountFilesystem } from '../platform/syscalls.ts';
 import { writeImageFile } from './image-file.ts';
@@ -143,7 +144,7 @@ test('a layer that became complete under an overlay is soon read past the page c
     assert.equal(isReadDirectly(path), false);
     layer.fill();
     server.releaseGuard(7);
-    while (!isReadDirectly(path)) await delay(10);
+    await until('the mount reads its data file directly', () => isReadDirectly(path), { limitMs: 10_000 });
     assert.equal(await checksums(root), await expectedChecksums());
   });
   assert.deepEqual(errors, []);
@@ -188,7 +189,7 @@ test('close answers reads under way, unmounts, and names what is in use', limit,
   const gate = Promise.withResolvers<void>();
   const { directory, path, server, asked } = await serve(t, () => gate.promise);
   const reader = execa('cat', [join(path, 'one')], { encoding: 'buffer', timeout: 10_000 });
-  while (asked.length === 0) await delay(10);
+  await until('a hole is asked for', () => asked.length > 0, { limitMs: 10_000 });
   const closing = server.close();
   gate.resolve();
   assert.deepEqual(Buffer.from((await reader).stdout), contents.get('one'));
@@ -273,7 +274,7 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 sys.stdout.write(str(sum(texts["f%d" % index] == "content of f%d" % index for index in range(1000))))`;
   const readers = execa('python3', ['-c', script], { cwd: path, timeout: 20_000 });
-  while (asked.length < 1000) await delay(10);
+  await until('1000 holes are asked for', () => asked.length >= 1000, { limitMs: 20_000 });
   gate.resolve();
   assert.equal((await readers).stdout, '1000');
   assert.deepEqual(errors, []);
@@ -283,7 +284,7 @@ test('a reader that is killed while it waits ends at once, and leaves its bytes 
   const gate = Promise.withResolvers<void>();
   const { path, asked } = await serve(t, () => gate.promise);
   const doomed = execa('cat', [join(path, 'one')], { reject: false, encoding: 'buffer' });
-  while (asked.length === 0) await delay(10);
+  await until('a hole is asked for', () => asked.length > 0, { limitMs: 10_000 });
   const next = execa('cat', [join(path, 'one')], { encoding: 'buffer', timeout: 10_000 });
   doomed.kill('SIGKILL');
   assert.equal((await doomed).signal, 'SIGKILL');

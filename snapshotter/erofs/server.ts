@@ -4,15 +4,25 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { errno, isWritable, openEvent, replaceDescriptor, signalEvent, writeDescriptor } from '../platform/syscalls.ts';
+import { defaultMissLimitMs, demandRange, type LayerReader } from '../store/layer-reader.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { ErofsError } from './error.ts';
 import { encodeResponse, responseSizeBytes } from './events.ts';
 import { markFile, openGroup, unmarkFile } from './fanotify-calls.ts';
-import { control, type EventWorkerData, type MessageFromEventWorker, type MessageToEventWorker } from './message.ts';
+import {
+  control,
+  type EventTrace,
+  type EventWorkerData,
+  type MessageFromEventWorker,
+  type MessageToEventWorker,
+  type VerdictTrace,
+} from './message.ts';
 import { isMounted, isSuperblockAlive, listErofsMounts, mountImage, readDirectly, unmountImage } from './mount.ts';
 
 export interface ErofsLayer {
   readonly slot: number;
+  /** The layer's digest, for logs. */
+  readonly digest?: string;
   readonly table: InodeTable;
   readonly present: SharedArrayBuffer;
   /**
@@ -27,14 +37,11 @@ export interface ErofsLayer {
   readonly isComplete?: boolean;
 }
 
-export interface ErofsReader {
-  /** Makes the range present in the data file, or rejects: the reader then gets EIO. */
-  ensure(dataOffset: number, sizeBytes: number, signal: AbortSignal): Promise<void>;
-}
-
 export interface ErofsServerOptions {
   /** Called for what cannot be answered to anybody: a failed fill (the reader got EIO), an event of no layer. */
   readonly onError?: (error: unknown) => void;
+  /** Every event, with the layer it is of, and every verdict that had to wait. Off unless given: it costs a message each. */
+  readonly onTrace?: ((trace: EventTrace | VerdictTrace, layer: ErofsLayer | undefined) => void) | undefined;
   /** Nobody answers events any more, so reads of holes wait: end the process, and let the next one take over. */
   readonly onDeath?: (error: unknown) => void;
   /** A group taken over from a daemon before this one; a new one is opened otherwise. */
@@ -48,7 +55,7 @@ export interface ErofsServerOptions {
 
 interface Mounted {
   readonly layer: ErofsLayer;
-  readonly reader: ErofsReader;
+  readonly reader: LayerReader;
   readonly path: string;
   readonly dataInode: number;
   readonly fills: AbortController;
@@ -59,7 +66,6 @@ interface Mounted {
   directTimer: NodeJS.Timeout | undefined;
 }
 
-const defaultMissLimitMs = 300_000;
 const defaultReadaheadKib = 512;
 /** A container that starts while its layers fill finds what it reads next in memory. */
 const defaultDirectDelayMs = 60_000;
@@ -103,6 +109,7 @@ export class ErofsServer {
       groupFd: this.groupFd,
       wakeFd: this.#wakeFd,
       control: this.#state.buffer as SharedArrayBuffer,
+      trace: options.onTrace !== undefined,
     };
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData,
@@ -120,7 +127,7 @@ export class ErofsServer {
    * Mounts the layer read-only; resolves to the directory. Holes are guarded before the mount can be reached. A mount
    * that is there already, by a daemon before this one, is taken over if `superblocks` names what reads the data file.
    */
-  async addLayer(layer: ErofsLayer, reader: ErofsReader, superblocks?: readonly string[]): Promise<string> {
+  async addLayer(layer: ErofsLayer, reader: LayerReader, superblocks?: readonly string[]): Promise<string> {
     const path = join(this.directory, String(layer.slot));
     if (this.#closing) throw new ErofsError('closed', path, 'the server is closed');
     await mkdir(path, { recursive: true });
@@ -332,6 +339,9 @@ export class ErofsServer {
         this.#removals.get(message.slot)?.();
         this.#removals.delete(message.slot);
         return;
+      case 'traced':
+        this.#trace(message.trace);
+        return;
       case 'failed':
         this.#report(message.error);
     }
@@ -343,6 +353,7 @@ export class ErofsServer {
   }
 
   async #fill(slot: number, fd: number, offset: number, sizeBytes: number): Promise<void> {
+    const startedMs = performance.now();
     const mounted = this.#mounted.get(slot);
     let denial: number | undefined = errno.EIO;
     try {
@@ -355,27 +366,23 @@ export class ErofsServer {
     } finally {
       writeDescriptor(this.groupFd, encodeResponse(this.#response, fd, denial), responseSizeBytes);
       closeSync(fd);
+      const error = denial === undefined ? undefined : 'EIO';
+      this.#trace({ slot, offset, sizeBytes, error, waitedMs: performance.now() - startedMs });
     }
   }
 
-  /** Not by AbortSignal.any and timeout: what those make stays in memory until the time is over, for each read. */
-  #ensure({ reader, fills }: Mounted, offset: number, sizeBytes: number): Promise<void> {
-    const limitMs = this.#options.missLimitMs ?? defaultMissLimitMs;
-    const ending = new AbortController();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const end = (error: Error): void => {
-      ending.abort(error);
-      reject(error);
-    };
-    const stop = (): void => end(new Error('the layer is being taken away'));
-    const timer = setTimeout(() => end(new Error(`no data after ${limitMs} ms`)), limitMs);
+  async #ensure({ reader, fills }: Mounted, offset: number, sizeBytes: number): Promise<void> {
+    const removal = new Error('the layer is being taken away');
+    if (fills.signal.aborted) throw removal;
+    const demand = demandRange(reader, offset, sizeBytes, this.#options.missLimitMs ?? defaultMissLimitMs);
+    const stop = (): void => demand.cancel(removal);
     fills.signal.addEventListener('abort', stop);
-    if (fills.signal.aborted) stop();
-    else reader.ensure(offset, sizeBytes, ending.signal).then(resolve, reject);
-    return promise.finally(() => {
-      clearTimeout(timer);
-      fills.signal.removeEventListener('abort', stop);
-    });
+    await demand.done.finally(() => fills.signal.removeEventListener('abort', stop));
+  }
+
+  #trace(trace: EventTrace | VerdictTrace): void {
+    if (this.#options.onTrace === undefined) return;
+    this.#options.onTrace(trace, trace.slot === undefined ? undefined : this.#mounted.get(trace.slot)?.layer);
   }
 
   #report(error: unknown): void {

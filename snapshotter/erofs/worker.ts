@@ -12,7 +12,13 @@ import {
 } from '../platform/syscalls.ts';
 import { type InodeTable, viewInodeTable } from '../tree/inode-table.ts';
 import { type AccessEvent, encodeResponse, readEvents, responseSizeBytes } from './events.ts';
-import { control, type EventWorkerData, type MessageFromEventWorker, type MessageToEventWorker } from './message.ts';
+import {
+  control,
+  type EventTrace,
+  type EventWorkerData,
+  type MessageFromEventWorker,
+  type MessageToEventWorker,
+} from './message.ts';
 
 /**
  * A thread that lets the kernel read on where the bytes are there, and hands the rest to the main thread. Like the FUSE
@@ -28,7 +34,7 @@ interface GuardedLayer {
 const eventBytes = 16 * 1024;
 const pollLimitMs = 1000;
 
-const { groupFd, wakeFd, control: shared } = workerData as EventWorkerData;
+const { groupFd, wakeFd, control: shared, trace: isTraced } = workerData as EventWorkerData;
 const port = parentPort!;
 const state = new Int32Array(shared);
 const events = Buffer.alloc(eventBytes);
@@ -87,6 +93,7 @@ function answer(event: AccessEvent): void {
   if (event.pid === process.pid) {
     // Through a descriptor opened when the file was marked already, after a restart. This process reads no mount of its
     // own, so it is never a reader.
+    if (isTraced) trace(event, undefined, 'own');
     if (!wanted.delete(dataInode)) respond(event.fd);
     else {
       allow(event.fd);
@@ -97,15 +104,19 @@ function answer(event: AccessEvent): void {
   const layer = layers.get(dataInode);
   if (layer === undefined) {
     if (Atomics.load(state, control.adopting) === 1) {
+      if (isTraced) trace(event, undefined, 'held');
       held.push(event);
       return;
     }
+    if (isTraced) trace(event, undefined, 'denied');
     respond(event.fd, hostErrno.EIO);
     post({ kind: 'failed', error: new Error(`a read by process ${event.pid} of a data file of no mounted layer`) });
     return;
   }
   const sizeBytes = Math.min(event.sizeBytes, Math.max(0, layer.table.dataSizeBytes - event.offset));
-  if (isRangePresent(layer.table, layer.present, event.offset, sizeBytes)) respond(event.fd);
+  const isPresent = isRangePresent(layer.table, layer.present, event.offset, sizeBytes);
+  if (isTraced) trace(event, layer.slot, isPresent ? 'allowed' : 'missed');
+  if (isPresent) respond(event.fd);
   else post({ kind: 'miss', slot: layer.slot, fd: event.fd, offset: event.offset, sizeBytes });
 }
 
@@ -141,6 +152,14 @@ function apply(message: MessageToEventWorker): void {
     case 'want-descriptor':
       wanted.add(message.dataInode);
   }
+}
+
+function trace(
+  { pid, offset, sizeBytes }: AccessEvent,
+  slot: number | undefined,
+  outcome: EventTrace['outcome'],
+): void {
+  post({ kind: 'traced', trace: { slot, pid, offset, sizeBytes, outcome } });
 }
 
 function post(message: MessageFromEventWorker): void {

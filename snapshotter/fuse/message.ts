@@ -1,6 +1,7 @@
 import type { Validity } from './attributes.ts';
 import type { Miss } from './dispatch.ts';
 import type { Negotiated } from './init.ts';
+import type { RequestTrace } from './trace.ts';
 
 /** What the main thread starts a worker with. */
 export interface WorkerData {
@@ -10,6 +11,8 @@ export interface WorkerData {
   readonly control: SharedArrayBuffer;
   readonly validity: Validity;
   readonly spliceReplies: boolean;
+  /** Send a `traced` for every request. */
+  readonly trace: boolean;
 }
 
 /** Words of the control buffer. */
@@ -41,6 +44,7 @@ export type MessageFromWorker =
   | { readonly kind: 'first-read'; readonly slot: number; readonly inode: number }
   | { readonly kind: 'negotiated'; readonly negotiated: Negotiated }
   | { readonly kind: 'removed'; readonly slot: number }
+  | { readonly kind: 'traced'; readonly trace: RequestTrace }
   /** A request this worker could not handle; it was answered with EIO. */
   | { readonly kind: 'failed'; readonly error: unknown }
   /** The kernel ended the connection (the last mount of it is gone, or it was aborted). */

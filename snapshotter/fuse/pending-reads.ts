@@ -1,21 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { preadDescriptor, writeDescriptor } from '../platform/syscalls.ts';
+import { demandRange, type LayerReader } from '../store/layer-reader.ts';
 import type { Miss } from './dispatch.ts';
 import { maxReadBytes } from './init.ts';
+import { errorName, type ReplyTrace } from './trace.ts';
 import { encodeReplyHeader, errno, replyHeaderBytes } from './wire.ts';
-
-/** Makes bytes of a layer's data file present, verified; rejects when they cannot be had. */
-export interface LayerReader {
-  ensure(dataOffset: number, sizeBytes: number, signal: AbortSignal): Promise<void>;
-  /** The first read of each inode, in order: what a recording of accesses wants. Costs nothing when absent. */
-  onFirstRead?(inode: number): void;
-}
 
 export interface PendingReadsOptions {
   readonly fuseFd: number;
   /** After this a read fails with EIO, whatever `ensure` does. */
   readonly limitMs: number;
   onFailure(miss: Miss, error: unknown): void;
+  readonly onReply?: ((trace: ReplyTrace) => void) | undefined;
 }
 
 interface Pending {
@@ -49,25 +45,22 @@ export class PendingReads {
   /** Answers the read when its bytes have come, or fails it. */
   serve(miss: Miss, reader: LayerReader, dataFd: number): void {
     const key = keyOf(miss.uniqueLow, miss.uniqueHigh);
-    const controller = new AbortController();
-    const { limitMs } = this.#options;
-    const timer = setTimeout(() => fail(new Error(`no data after ${limitMs} ms`)), limitMs);
-    const forget = (): boolean => {
-      if (this.#pending.get(key) !== pending) return false;
-      this.#pending.delete(key);
-      clearTimeout(timer);
-      return true;
-    };
+    const startedMs = performance.now();
+    const demand = demandRange(reader, miss.dataOffset, miss.sizeBytes, this.#options.limitMs);
+    /** True for the first who ends it. */
+    const forget = (): boolean => this.#pending.get(key) === pending && this.#pending.delete(key);
     const settle = (error: number): void => {
       if (!forget()) return;
-      if (error === 0) this.#replyData(miss, dataFd);
+      let answered = error;
+      if (error === 0) answered = this.#replyData(miss, dataFd);
       else {
         this.#replyError(miss.uniqueLow, miss.uniqueHigh, error);
-        controller.abort();
+        demand.cancel(new Error('the read was answered'));
       }
+      this.#options.onReply?.(traceOf(miss, answered, performance.now() - startedMs));
     };
     const abandon = (): void => {
-      if (forget()) controller.abort();
+      if (forget()) demand.cancel(new Error('the read is left to another process'));
     };
     const fail = (error: unknown): void => {
       if (this.#pending.get(key) !== pending) return;
@@ -76,11 +69,7 @@ export class PendingReads {
     };
     const pending: Pending = { miss, settle, abandon, interrupted: false };
     this.#pending.set(key, pending);
-    try {
-      reader.ensure(miss.dataOffset, miss.sizeBytes, controller.signal).then(() => settle(0), fail);
-    } catch (error) {
-      fail(error);
-    }
+    demand.done.then(() => settle(0), fail);
   }
 
   /** Fails a read that cannot be served at all. */
@@ -124,7 +113,8 @@ export class PendingReads {
     for (const pending of [...this.#pending.values()]) pending.abandon();
   }
 
-  #replyData(miss: Miss, dataFd: number): void {
+  /** The errno of the answer, or 0. */
+  #replyData(miss: Miss, dataFd: number): number {
     const count = preadDescriptor(dataFd, this.#body, miss.sizeBytes, miss.dataOffset);
     if (count === miss.sizeBytes) {
       const sizeBytes = replyHeaderBytes + count;
@@ -133,16 +123,21 @@ export class PendingReads {
         this.#output,
         encodeReplyHeader(this.#view, sizeBytes, 0, miss.uniqueLow, miss.uniqueHigh),
       );
-      return;
+      return 0;
     }
     this.#options.onFailure(miss, new Error(`data file: read ${count} of ${miss.sizeBytes} bytes`));
     this.#replyError(miss.uniqueLow, miss.uniqueHigh, errno.EIO);
+    return errno.EIO;
   }
 
   #replyError(uniqueLow: number, uniqueHigh: number, error: number): void {
     const sizeBytes = encodeReplyHeader(this.#view, replyHeaderBytes, error, uniqueLow, uniqueHigh);
     writeDescriptor(this.#options.fuseFd, this.#output, sizeBytes);
   }
+}
+
+function traceOf({ slot, inode, pid, dataOffset, sizeBytes }: Miss, error: number, waitedMs: number): ReplyTrace {
+  return { slot, inode, pid, dataOffset, sizeBytes, error: errorName(error), waitedMs };
 }
 
 function keyOf(uniqueLow: number, uniqueHigh: number): string {

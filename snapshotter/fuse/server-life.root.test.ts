@@ -11,7 +11,8 @@ import koffi from 'koffi';
 import { MNT_DETACH, unmountFilesystem } from '../platform/syscalls.ts';
 import { findMount } from './device.ts';
 import type { FuseError } from './error.ts';
-import { FuseServer, type LayerReader } from './server.ts';
+import type { LayerReader } from '../store/layer-reader.ts';
+import { FuseServer } from './server.ts';
 import {
   cleanUp,
   directoryEntry,
@@ -19,8 +20,10 @@ import {
   limit,
   output,
   root,
+  runProgram,
   sampleTree,
   serve,
+  untilPending,
 } from './testing/mounted-layer.ts';
 import type { Entry } from '../bench/plain-layer.ts';
 
@@ -33,7 +36,7 @@ test('many readers wait at once, and present data is served while they do', limi
   const { path, server, layer } = await serve(entries, (layer) => fillOnDemand(layer, () => gate.promise));
   layer.fill([0]);
   const readers = Array.from({ length: 19 }, (_, i) => output('cat', join(path, `f${i + 1}`)));
-  while (server.pendingReads < 19) await sleep(5);
+  await untilPending(server, 19);
   assert.equal(await output('cat', join(path, 'f0')), 'content 0');
   gate.resolve();
   assert.deepEqual(
@@ -72,12 +75,8 @@ test('a signal that a program handles does not end its read; one that kills it d
   const gate = Promise.withResolvers<void>();
   const entries = [directoryEntry, { path: 'f', mode: 0o100644, content: Buffer.from('data\n') }];
   const { path, server } = await serve(entries, (layer) => fillOnDemand(layer, () => gate.promise));
-  const python = `import os, signal, sys
-signal.signal(signal.SIGALRM, lambda *_: None); signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
-fd = os.open(sys.argv[1], os.O_RDONLY); print("open", flush=True); data = os.read(fd, 10)
-signal.setitimer(signal.ITIMER_REAL, 0); sys.stdout.write(data.decode())`;
-  const patient = execa('python3', ['-c', python, join(path, 'f')], { timeout: 30_000 });
-  while (server.pendingReads === 0) await sleep(5);
+  const patient = runProgram('read-under-alarms.py', join(path, 'f'));
+  await untilPending(server);
   await sleep(400);
   const doomed = spawn('cat', [join(path, 'f')]);
   await sleep(300);
@@ -85,14 +84,14 @@ signal.setitimer(signal.ITIMER_REAL, 0); sys.stdout.write(data.decode())`;
   const [, signal] = await once(doomed, 'exit');
   assert.equal(signal, 'SIGTERM');
   gate.resolve();
-  assert.equal((await patient).stdout, 'open\ndata');
+  assert.equal(await patient, 'open\ndata');
 });
 
 test('removing a layer fails its waiting reads and lets go of its descriptor', limit, async () => {
   const entries = [directoryEntry, { path: 'f', mode: 0o100644, content: Buffer.from('data') }];
   const { path, server, slot } = await serve(entries, () => ({ ensure: () => new Promise(() => {}) }));
   const waiting = execa('cat', [join(path, 'f')], { reject: false });
-  while (server.pendingReads === 0) await sleep(5);
+  await untilPending(server);
   await server.removeLayer(slot);
   assert.match((await waiting).stderr, /Stale file handle|Input\/output error/);
   assert.equal(server.pendingReads, 0);
@@ -106,7 +105,7 @@ test('close ends waiting reads, unmounts even while in use, and may be called tw
   cleanUp(() => user.kill('SIGKILL'));
   await once(user.stdout, 'data');
   const waiting = execa('cat', [join(path, 'f')], { reject: false });
-  while (server.pendingReads === 0) await sleep(5);
+  await untilPending(server);
   await Promise.all([server.close(), server.close()]);
   assert.notEqual((await waiting).exitCode, 0);
   assert.equal(findMount(server.mountpoint), undefined);
@@ -193,7 +192,7 @@ test('another server takes over a connection by its descriptor, reads in flight 
   // Shares the open connection as an inherited descriptor would.
   const held = duplicate(first.server.fd) as number;
   const waiting = output('cat', join(first.path, 'f'));
-  while (first.server.pendingReads === 0) await sleep(5);
+  await untilPending(first.server);
   await first.server.release();
   const between = output('cat', join(first.path, 'g'));
   const second = FuseServer.adopt(held, JSON.parse(JSON.stringify(connection)));

@@ -12,6 +12,7 @@ import {
   limit,
   output,
   root,
+  runProgram,
   sampleTree,
   serve,
 } from './testing/mounted-layer.ts';
@@ -124,8 +125,7 @@ test('overlayfs sees whiteouts, opaque directories and file capabilities, and co
     '',
     'dir:',
   ]);
-  const python = 'import os, sys; f = sys.argv[1]; print(os.getxattr(f, "security.capability").hex(), os.listxattr(f))';
-  const xattrs = await output('python3', '-c', python, join(merged, 'pong'));
+  const xattrs = await runProgram('print-xattrs.py', join(merged, 'pong'), 'security.capability');
   assert.match(xattrs, new RegExp(`^${capability.toString('hex')} `));
   assert.match(xattrs, /user\.note/);
 });
@@ -135,12 +135,7 @@ test('a program is executed and its pages are mapped from chunks that come only 
   const { path, layer } = await serve(entriesOfDirectory(tree), (layer) => fillOnDemand(layer, () => sleep(5)));
   // By way of a shell: spawn itself waits, on this thread, until the program was read.
   await output('sh', '-c', '"$0"', join(path, 'usr/bin/true'));
-  const python = `import mmap, sys, hashlib
-f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
-order = list(range(0, len(m), 4096)); order.reverse()
-for at in order: m[at]
-print(hashlib.sha256(m).hexdigest())`;
-  const mapped = await output('python3', '-c', python, join(path, 'big'));
+  const mapped = await runProgram('map-backwards.py', join(path, 'big'));
   assert.equal(mapped, (await output('sha256sum', join(tree, 'big'))).slice(0, 64));
   const present = layer.bits.subarray(0, layer.bits.length / 2).reduce((sum, word) => sum + popcount(word), 0);
   assert.ok(present > 0 && present < layer.table.chunkCount, 'only what was read was fetched');

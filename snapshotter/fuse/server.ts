@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { setReadahead } from '../platform/mountinfo.ts';
 import { openEvent, signalEvent } from '../platform/syscalls.ts';
+import { defaultMissLimitMs, type LayerReader } from '../store/layer-reader.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { ROOT_INODE } from '../tree/lookup.ts';
 import { forever, type Validity } from './attributes.ts';
@@ -21,10 +22,9 @@ import { FuseError } from './error.ts';
 import { hasFlag, initFlag, type Negotiated } from './init.ts';
 import { control, type MessageFromWorker, type MessageToWorker, type WorkerData } from './message.ts';
 import { encodeInvalEntry, encodeInvalInode, encodeResend } from './notification.ts';
-import { type LayerReader, PendingReads } from './pending-reads.ts';
+import { PendingReads } from './pending-reads.ts';
+import type { ReplyTrace, RequestTrace } from './trace.ts';
 import { errno, rootSlot } from './wire.ts';
-
-export type { LayerReader } from './pending-reads.ts';
 
 export interface FuseOptions {
   /** Threads that answer the kernel from shared memory. Default 1: a second one speeds up cold sequential reads only, for 21 MiB. */
@@ -38,6 +38,8 @@ export interface FuseOptions {
   readonly missLimitMs?: number;
   /** A read that failed (`miss` says which), or a defect in a worker. For a log. */
   onError?(error: unknown, miss?: Miss): void;
+  /** Every request, and every late answer to a missed read, with the layer it is of. Off unless given: it costs a message each. */
+  readonly onTrace?: ((trace: RequestTrace | ReplyTrace, layer: FuseLayer | undefined) => void) | undefined;
   /** The kernel ended the connection before `close` was called: somebody unmounted or aborted it. */
   onDisconnect?(): void;
 }
@@ -45,6 +47,8 @@ export interface FuseOptions {
 export interface FuseLayer {
   /** 1 to 2^32 - 1, never used before on this connection. Names the layer's directory. */
   readonly slot: number;
+  /** The layer's digest, for logs. */
+  readonly digest?: string;
   readonly table: InodeTable;
   readonly present: SharedArrayBuffer;
   /** Stays open until `removeLayer` has returned. */
@@ -60,7 +64,6 @@ export interface FuseConnection {
 }
 
 const defaultReadaheadKib = 512;
-const defaultMissLimitMs = 300_000;
 const initLimitMs = 10_000;
 const workerEndLimitMs = 5000;
 
@@ -121,6 +124,7 @@ export class FuseServer {
       fuseFd,
       limitMs: options.missLimitMs ?? defaultMissLimitMs,
       onFailure: (miss, error) => options.onError?.(error, miss),
+      onReply: options.onTrace && ((trace) => this.#trace(trace)),
     });
   }
 
@@ -223,6 +227,7 @@ export class FuseServer {
       control: this.#control.buffer as SharedArrayBuffer,
       validity: { ...forever, ...this.#options.validity },
       spliceReplies: this.#options.spliceReplies ?? true,
+      trace: this.#options.onTrace !== undefined,
     };
     for (let index = 0; index < (this.#options.workers ?? 1); index++)
       this.#workers.push(
@@ -268,6 +273,9 @@ export class FuseServer {
         this.#initialized.reject(new FuseError('init-failed', this.mountpoint, 'the kernel refused the protocol'));
         if (this.#closing === undefined) this.#options.onDisconnect?.();
         break;
+      case 'traced':
+        this.#trace(message.trace);
+        break;
       case 'removed':
         break;
     }
@@ -277,6 +285,10 @@ export class FuseServer {
     const found = this.#layers.get(miss.slot);
     if (this.#closing === undefined && found !== undefined) this.#pending.serve(miss, found.reader, found.layer.dataFd);
     else if (!this.#isReleasing) this.#pending.refuse(miss, found === undefined ? errno.ESTALE : errno.EIO);
+  }
+
+  #trace(trace: RequestTrace | ReplyTrace): void {
+    this.#options.onTrace?.(trace, this.#layers.get(trace.slot)?.layer);
   }
 
   /** Nobody answers the kernel any more: end the connection rather than let its users hang. */

@@ -14,6 +14,7 @@ import { Dispatcher } from './dispatch.ts';
 import { maxReadBytes } from './init.ts';
 import { control, type MessageFromWorker, type MessageToWorker, type WorkerData } from './message.ts';
 import { ReplySplicer } from './splice.ts';
+import { RequestTracer } from './trace.ts';
 import { errno, replyHeaderBytes } from './wire.ts';
 
 /**
@@ -26,13 +27,14 @@ const requestBytes = 128 * 1024;
 /** A bound, so that even a lost wake-up, or a process that just exits, waits no longer than this. */
 const pollLimitMs = 1000;
 
-const { fuseFd, wakeFd, control: shared, validity, spliceReplies } = workerData as WorkerData;
+const { fuseFd, wakeFd, control: shared, validity, spliceReplies, trace: isTraced } = workerData as WorkerData;
 const port = parentPort!;
 const state = new Int32Array(shared);
 const input = Buffer.alloc(requestBytes);
 const output = Buffer.alloc(replyHeaderBytes + maxReadBytes);
 const replyBody = output.subarray(replyHeaderBytes);
 
+const tracer = isTraced ? new RequestTracer(input, output, (trace) => post({ kind: 'traced', trace })) : undefined;
 const splicer = spliceReplies ? new ReplySplicer(fuseFd) : undefined;
 
 const dispatcher = new Dispatcher(
@@ -46,7 +48,10 @@ const dispatcher = new Dispatcher(
           sendFromFile: (dataFd: number, sizeBytes: number, dataOffset: number) =>
             splicer.send(output, dataFd, sizeBytes, dataOffset),
         }),
-    miss: (miss) => post({ kind: 'miss', miss }),
+    miss(miss) {
+      tracer?.missed();
+      post({ kind: 'miss', miss });
+    },
     firstRead: (slot, inode) => post({ kind: 'first-read', slot, inode }),
     hit: () => void Atomics.add(state, control.hits, 1),
     interrupt: (uniqueLow, uniqueHigh) => post({ kind: 'interrupt', uniqueLow, uniqueHigh }),
@@ -82,6 +87,7 @@ function serve(): void {
 
 function answer(length: number): void {
   let replyBytes: number;
+  tracer?.begin();
   try {
     replyBytes = dispatcher.handle(length);
   } catch (error) {
@@ -90,6 +96,7 @@ function answer(length: number): void {
   }
   // A reply that fails with ENOENT is one that nobody waits for any more.
   if (replyBytes > 0) writeDescriptor(fuseFd, output, replyBytes);
+  tracer?.end(length);
 }
 
 function drain(): void {

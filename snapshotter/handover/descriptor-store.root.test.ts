@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { until } from '../../testkit/until.ts';
 import { findKeeper } from './keeper/keeper.ts';
 import { mountsBelow, unmount } from '../service/testing/mounts.ts';
 import { openStandInStore } from '../testing/descriptor-store.ts';
@@ -41,7 +42,7 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
     process.kill(bench.daemon.pid, 'SIGSTOP');
     process.kill(keeper, 'SIGKILL');
     assert.equal(await bench.daemon.stop('SIGKILL'), 'SIGKILL');
-    while (isAlive(keeper)) await delay(20);
+    await until('the keeper is dead', () => !isAlive(keeper), { limitMs: 10_000 });
   }
 
   for (const backend of ['fuse', 'erofs'] as const) {

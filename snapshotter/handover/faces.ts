@@ -14,6 +14,7 @@ import type { Face } from '../layers/face.ts';
 import { createFuseFace } from '../layers/fuse-face.ts';
 import { openSlotBook, readSlotBook, type StoredSlotBook } from '../layers/slot-book.ts';
 import type { StatusChange } from '../observability/status.ts';
+import { traceErofs, traceFuse } from './trace.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import { MNT_DETACH } from '../platform/syscalls.ts';
 
@@ -250,6 +251,7 @@ function openErofs(root: string, config: Config, log: Log, groupFd: number | und
   return new ErofsServer(erofsPath(root), {
     groupFd,
     missLimitMs: missLimitMs(config),
+    onTrace: traceErofs(log),
     onError: (error) => log.error({ error: describeError(error) }, 'read failed'),
     onDeath(error) {
       log.error({ error: describeError(error) }, 'the thread that answers reads ended, and so does the daemon');
@@ -263,6 +265,7 @@ function fuseOptions(root: string, config: Config, log: Log) {
   return {
     validity: { ...(attrSec === 0 ? {} : { attrSec }), ...(entrySec === 0 ? {} : { entrySec }) },
     missLimitMs: missLimitMs(config),
+    onTrace: traceFuse(log),
     onError: (error: unknown, miss?: object) => log.error({ error: describeError(error), ...miss }, 'read failed'),
     onDisconnect: () => log.error({ mountpoint: fusePath(root) }, 'the FUSE connection was ended from outside'),
   };

@@ -18,7 +18,7 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
       const { table, present, dataFd, dataPath } = store;
       const imagePath = await writeImageFile(store.directory, table);
       const path = await server.addLayer(
-        { slot, table, present, dataFd, dataPath, imagePath, isComplete: store.complete },
+        { slot, digest, table, present, dataFd, dataPath, imagePath, isComplete: store.complete },
         reader,
         left?.superblocks,
       );

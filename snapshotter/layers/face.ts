@@ -1,11 +1,5 @@
+import type { LayerReader } from '../store/layer-reader.ts';
 import type { LayerStore } from '../store/layer-store.ts';
-
-/** What a face asks of a layer while it is attached. */
-export interface LayerReader {
-  ensure(dataOffset: number, sizeBytes: number, signal: AbortSignal): Promise<void>;
-  /** The first read of each file, in order; left out unless accesses are recorded, since it costs a message each. */
-  onFirstRead?(inode: number): void;
-}
 
 /** A way to show layers to the kernel: FUSE, or EROFS with fanotify. */
 export interface Face {

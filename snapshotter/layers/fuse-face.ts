@@ -14,7 +14,7 @@ export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBo
       const slot = book.slots.get(digest)?.slot ?? book.take();
       book.set(digest, { slot });
       const { table, present, dataFd } = store;
-      return server.addLayer({ slot, table, present, dataFd }, reader);
+      return server.addLayer({ slot, digest, table, present, dataFd }, reader);
     },
     async detach(store) {
       const { digest } = store.meta;

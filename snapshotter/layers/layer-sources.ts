@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeError } from '../platform/log.ts';
+import { describeError, type Log } from '../platform/log.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
 import { formatReference, parseReference, type Reference } from '../registry/reference.ts';
@@ -25,7 +25,7 @@ export interface LayerSourcesOptions {
   readonly registry: { blob(reference: Reference, digest: Digest, urls?: readonly string[]): BlobSource };
   readonly scheduler: FetchScheduler;
   readonly config: LayerConfig;
-  readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
+  readonly log: Pick<Log, 'trace' | 'info' | 'warn'>;
   readonly metrics: FetchMetrics;
 }
 
@@ -163,12 +163,13 @@ export class LayerSources {
   }
 
   #storeContext(request: LayerRequest, source: BlobSource): StoreContext {
-    const { scheduler, config, metrics } = this.#options;
+    const { scheduler, config, metrics, log } = this.#options;
     return {
       source,
       scheduler,
       link: scheduler.link(parseReference(request.reference).registry),
       metrics,
+      trace: log.trace,
       policy: config.adaptiveFetch ? adaptivePolicy : singlePolicy,
       onCheckpoint: this.#onGrowth,
     };

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDiskFull } from '../store/error.ts';
+import type { LayerReader } from '../store/layer-reader.ts';
 import type { LayerStore } from '../store/layer-store.ts';
 import { pathOf, ROOT_INODE } from '../tree/lookup.ts';
 import type { AccessRecord } from './access-record.ts';
-import type { Face, LayerReader } from './face.ts';
+import type { Face } from './face.ts';
 
 export interface LayerOptions {
   readonly face: Face;

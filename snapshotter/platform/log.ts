@@ -3,26 +3,35 @@ import pino from 'pino';
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** What the daemon's rooms write to: a record, then a sentence that does not vary. */
+/** What the daemon's rooms write to: a record, then a constant sentence. */
 export interface Log {
+  /** Absent unless traces are wanted, so that `log.trace?.(...)` does not even compute its arguments. */
+  readonly trace?: ((fields: object, message: string) => void) | undefined;
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
 
-/** JSON lines on standard error: standard output is nobody's, the journal and containers collect both. */
+/** JSON lines on standard error, which the journal and container runtimes collect. */
 export function openLog(level: LogLevel): Log {
-  return pino(
+  const logger = pino(
     {
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    // Synchronous: the last line before the end is the one that is wanted.
+    // Synchronous: the last line before a crash is the one that is needed.
     pino.destination({ fd: 2, sync: true }),
   );
+  return {
+    trace: logger.isLevelEnabled('trace') ? (fields, message) => logger.trace(fields, message) : undefined,
+    debug: (fields, message) => logger.debug(fields, message),
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => logger.warn(fields, message),
+    error: (fields, message) => logger.error(fields, message),
+  };
 }
 
 export const noLog: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };

@@ -63,6 +63,7 @@ describe('a client of a plain registry', () => {
           kind: 'blob',
           method: 'GET',
           path: `/v2/a/source/blobs/${digest}`,
+          range: 'bytes=-1000',
           error: undefined,
           status: 206,
           attempt: 1,

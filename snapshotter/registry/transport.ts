@@ -26,6 +26,8 @@ export interface RequestReport {
   readonly method: string;
   /** Of the URL, without its query, which may be a signature. */
   readonly path: string;
+  /** The Range header, if one was sent. */
+  readonly range: string | undefined;
   /** Absent when no response came. */
   readonly status: number | undefined;
   /** From 1; more than 1 means a retry. */
@@ -148,7 +150,9 @@ export class Transport {
         const code = error instanceof RegistryError ? error.code : error?.name;
         const { host, pathname: path } = request.url;
         const { kind } = options;
-        report({ host, kind, method: request.method, path, status, attempt, bytes, headMs, durationMs, error: code });
+        const { method, headers } = request;
+        const { range } = headers;
+        report({ host, kind, method, path, range, status, attempt, bytes, headMs, durationMs, error: code });
       },
     };
     return this.#connections.exchange(request, options.signal, events);

@@ -9,6 +9,8 @@ export interface FetchPlan {
   readonly demand: Span;
   /** Worth fetching at the same time, behind what readers wait for. */
   readonly ahead: readonly Span[];
+  /** Bytes beyond the missed ones, by why they come: see WindowPolicy. */
+  readonly because: Readonly<Record<'file' | 'directory' | 'stream' | 'sweep', number>>;
 }
 
 /** Sizes are in link windows (bandwidth x RTT), so that one policy serves near and far registries. */
@@ -107,7 +109,7 @@ export function createFetchWindow(
   }
 
   /** What precedes the missed member in its span by more than `mostDelayBytes` comes by a request of its own. */
-  function planOf(members: number[], first: number, mostDelayBytes: number): FetchPlan {
+  function planOf(members: number[], first: number, mostDelayBytes: number): Omit<FetchPlan, 'because'> {
     const spans = contiguousSpans(
       table,
       members.sort((a, b) => a - b),
@@ -167,27 +169,37 @@ export function createFetchWindow(
         return leftBytes;
       };
 
+      const because = { file: 0, directory: 0, stream: 0, sweep: 0 };
+      const count = <T>(reason: keyof typeof because, widen: () => T): T => {
+        const before = unusedBytes;
+        const result = widen();
+        because[reason] += unusedBytes - before;
+        return result;
+      };
       const inode = inodeOf(last);
-      let end = reach(last, 1, policy.fileWindows * windowBytes, (member) => inodeOf(member) === inode);
+      let end = count('file', () =>
+        reach(last, 1, policy.fileWindows * windowBytes, (member) => inodeOf(member) === inode),
+      );
       const directory = directoryOf(last);
       const isNeighbour = (member: number): boolean =>
         directoryOf(member) === directory && sizeOf(member) <= policy.neighbourBytes;
       const neighbourBytes = (): number => Math.min(policy.directoryWindows * windowBytes, budgetBytes);
-      end = reach(end, 1, neighbourBytes(), isNeighbour);
+      end = count('directory', () => reach(end, 1, neighbourBytes(), isNeighbour));
       const earned = streams.get(first);
       streams.delete(first);
-      if (earned !== undefined) end = reach(end, 1, Math.min(earned * windowBytes, budgetBytes), () => true);
-      const begin = reach(first, -1, neighbourBytes(), isNeighbour);
+      if (earned !== undefined)
+        end = count('stream', () => reach(end, 1, Math.min(earned * windowBytes, budgetBytes), () => true));
+      const begin = count('directory', () => reach(first, -1, neighbourBytes(), isNeighbour));
       const sweepBytes = Math.min(
         policy.sweepShare * usedBytes - unusedBytes - sweepOnsetWindows * windowBytes,
         policy.mostWindows * windowBytes,
       );
-      if (sweepBytes > 0) sweep(begin, -1, sweep(end, 1, sweepBytes));
+      if (sweepBytes > 0) count('sweep', () => sweep(begin, -1, sweep(end, 1, sweepBytes)));
 
       streams.set(end + 1, Math.min(earned === undefined ? policy.streamWindows : 2 * earned, policy.mostWindows));
       if (streams.size > keptStreams) streams.delete(streams.keys().next().value!);
       for (let member = first; member <= last; member++) taken.push(member);
-      return planOf(taken, first, mostDelayWindows * windowBytes);
+      return { ...planOf(taken, first, mostDelayWindows * windowBytes), because };
     },
     accounts() {
       settleAccounts();

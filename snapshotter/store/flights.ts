@@ -1,14 +1,17 @@
 import { performance } from 'node:perf_hooks';
 import { untilAborted } from '../platform/abort.ts';
+import type { Log } from '../platform/log.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { StoreError } from './error.ts';
 import { streamMembers } from './fetch-run.ts';
-import type { FetchWindow } from './fetch-window.ts';
+import type { FetchPlan, FetchWindow } from './fetch-window.ts';
 import type { LinkEstimate } from './link-estimate.ts';
 import type { ChunkTarget } from './member-reader.ts';
 import type { FetchMetrics, FetchPriority } from './metrics.ts';
 import { type FetchScheduler, moreUrgent, type Ticket } from './scheduler.ts';
 import { contiguousSpans, type Span } from './spans.ts';
+import { pathOf } from '../tree/lookup.ts';
+import { chunksOf } from './member-index.ts';
 
 export interface FlightContext {
   readonly target: ChunkTarget;
@@ -17,6 +20,8 @@ export interface FlightContext {
   readonly link: LinkEstimate;
   readonly window: FetchWindow;
   readonly metrics: FetchMetrics;
+  /** A line per miss and per fetch. */
+  readonly trace?: Log['trace'];
   isStored(member: number): boolean;
 }
 
@@ -76,6 +81,7 @@ export class Flights {
         continue;
       }
       const plan = this.#context.window.plan(span.first, span.last, (member) => this.#isFree(member, priority));
+      this.#traceMiss(span, plan);
       this.#start(plan.demand, priority);
       for (const ahead of plan.ahead) this.#start(ahead, 'prefetch');
     }
@@ -231,6 +237,7 @@ export class Flights {
     } finally {
       const totalMs = performance.now() - sentMs;
       metrics.requestFinished(run.priority, outcome, totalMs);
+      this.#traceFetch(run, span, { outcome, bytes: ownBytes, firstByteMs, totalMs });
       const otherBytes = link.arrivedBytes - arrivedBefore - ownBytes;
       if (outcome === 'ok' && !held && firstByteMs !== undefined) {
         link.observe({ firstByteMs, totalMs, sizeBytes: ownBytes, otherBytes });
@@ -277,6 +284,45 @@ export class Flights {
     if (waiters === undefined) return;
     this.#waiters.delete(member);
     for (const waiter of waiters) waiter(error);
+  }
+
+  #traceMiss(missed: Span, { demand, ahead, because }: FetchPlan): void {
+    const { trace, link } = this.#context;
+    if (trace === undefined) return;
+    const fields = {
+      ...this.#place(missed),
+      fetched: this.#rangeOf(demand),
+      ahead: ahead.map((span) => this.#rangeOf(span)),
+      because,
+      windowBytes: Math.round(link.windowBytes()),
+    };
+    trace(fields, 'content missed');
+  }
+
+  #traceFetch(
+    { priority }: Run,
+    span: Span,
+    {
+      outcome,
+      bytes,
+      firstByteMs,
+      totalMs,
+    }: { outcome: string; bytes: number; firstByteMs: number | undefined; totalMs: number },
+  ): void {
+    const times = { firstByteMs: firstByteMs && Math.round(firstByteMs), durationMs: Math.round(totalMs) };
+    this.#context.trace?.({ ...this.#place(span), priority, outcome, bytes, ...times }, 'content fetched');
+  }
+
+  /** Layer, file of the first member, blob range. */
+  #place(span: Span): object {
+    const { subject, table, index } = this.#context.target;
+    const path = `/${pathOf(table, table.chunkInode[chunksOf(index, span.first)[0]!]!)}`;
+    return { layer: subject, path, range: this.#rangeOf(span) };
+  }
+
+  /** As a Range header has it: the last byte included. */
+  #rangeOf({ first, last }: Span): string {
+    return `${this.#offsetOf(first)}-${this.#endOf(last) - 1}`;
   }
 
   #asStoreError(error: unknown): StoreError {

@@ -3,6 +3,7 @@ import { utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Footer } from '../estargz/footer.ts';
+import type { Log } from '../platform/log.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { BuiltTree } from '../tree/build.ts';
@@ -31,6 +32,7 @@ export interface StoreContext {
   readonly scheduler: FetchScheduler;
   readonly link: LinkEstimate;
   readonly metrics: FetchMetrics;
+  readonly trace?: Log['trace'];
   readonly policy?: WindowPolicy;
   /** Called whenever what was stored is made to survive a power loss: there is more on disk than before. */
   readonly onCheckpoint?: () => void;
@@ -155,6 +157,7 @@ export class LayerStore {
       link: context.link,
       window: this.#window,
       metrics: this.#metrics,
+      trace: context.trace,
       isStored: (member) => this.#isStored(member),
     });
   }

@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { TestContext } from 'node:test';
+import { until } from '../../testkit/until.ts';
 import { openClient } from '../api/client.ts';
 import { convertImage } from '../convert/image.ts';
 import { findKeeper } from '../handover/keeper/keeper.ts';
+import type { LogLevel } from '../platform/log.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { digestOf } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
@@ -85,7 +86,8 @@ export async function openBench(
   {
     makeStateRoot = (directory) => join(directory, 'root'),
     store,
-  }: { makeStateRoot?: (directory: string) => string; store?: StandInStore } = {},
+    logLevel = 'debug',
+  }: { makeStateRoot?: (directory: string) => string; store?: StandInStore; logLevel?: LogLevel } = {},
 ): Promise<Bench> {
   image.gate.open();
   const directory = mkdtempSync(join(image.scratch, `${backend}-`));
@@ -93,6 +95,7 @@ export async function openBench(
   const start = (extraConfig: string) =>
     startDaemon(directory, {
       root: stateRoot,
+      logLevel,
       ...store?.startOptions,
       config:
         'disable_verification = true\nno_background_fetch = true\nnoprefetch = true\n' +
@@ -162,12 +165,11 @@ export function sumAll(t: TestContext, bench: Bench): Promise<string[]> {
 
 /** Waits until the bench's daemon has a keeper, other than `previous` where that is given; its pid. */
 export async function keeperOf({ daemon }: Pick<Bench, 'daemon'>, previous?: number): Promise<number> {
-  for (const limitMs = performance.now() + keeperLimitMs; ; ) {
+  const other = () => {
     const { pid } = daemon.status().keeper;
-    if (pid !== null && pid !== previous) return pid;
-    if (performance.now() > limitMs) throw new Error(`no keeper within ${keeperLimitMs} ms\n${daemon.log()}`);
-    await delay(20);
-  }
+    return pid !== previous && pid;
+  };
+  return until('the daemon has a keeper', other, { limitMs: keeperLimitMs });
 }
 
 async function tearDown({ directory, stateRoot, root, daemon }: Bench): Promise<void> {

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach } from 'node:test';
 import { execa } from 'execa';
-import { type FuseOptions, FuseServer, type LayerReader } from '../server.ts';
+import type { LayerReader } from '../../store/layer-reader.ts';
+import { type FuseOptions, FuseServer } from '../server.ts';
 import { createPlainLayer, type Entry, type PlainLayer } from '../../bench/plain-layer.ts';
+import { until } from '../../../testkit/until.ts';
 
 /**
  * Real mounts for tests, taken down after each. Whatever looks into one is a child process: the test's own is the server,
@@ -62,6 +64,16 @@ export async function serve(
 
 export async function output(command: string, ...args: string[]): Promise<string> {
   return (await execa(command, args, { timeout: 30_000 })).stdout;
+}
+
+/** A Python program of this directory. */
+export function runProgram(name: string, ...args: string[]): Promise<string> {
+  return output('python3', join(import.meta.dirname, name), ...args);
+}
+
+/** Resolves once `count` reads of the mount wait for data. */
+export function untilPending(server: FuseServer, count = 1): Promise<unknown> {
+  return until(`${count} reads wait`, () => server.pendingReads >= count, { limitMs: 20_000 });
 }
 
 /** Fills chunks that a read needs, when it is called. */

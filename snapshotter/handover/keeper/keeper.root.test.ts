@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { until } from '../../../testkit/until.ts';
 import { findKeeper } from './keeper.ts';
 
 const fixture = fileURLToPath(new URL('./testing/guard.ts', import.meta.url));
@@ -118,7 +119,7 @@ test('a keeper that is left alone with nothing mounted leaves', { timeout: 30_00
   const { root, file } = prepare(t);
   await kill(await startGuard(t, root, file, 'unused', 'ignore', '100'));
   // It takes its socket away when it goes.
-  while (existsSync(join(root, 'keeper.sock'))) await delay(50);
+  await until('the keeper leaves', () => !existsSync(join(root, 'keeper.sock')), { limitMs: 20_000 });
 });
 
 test('a keeper that nobody knew of leaves the socket of the next one alone', { timeout: 30_000 }, async (t) => {
@@ -127,7 +128,7 @@ test('a keeper that nobody knew of leaves the socket of the next one alone', { t
   const pid = await keeperPid(root);
   await startGuard(t, root, file, 'found', 'allow', '30000');
   await kill(first);
-  while (existsSync(`/proc/${pid}`)) await delay(20);
+  await until('the first keeper leaves', () => !existsSync(`/proc/${pid}`), { limitMs: 20_000 });
   assert.notEqual(await keeperPid(root), pid);
 });
 

@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openClient } from '../../api/client.ts';
+import type { LogLevel } from '../../platform/log.ts';
 import { readStatus, type StatusDocument } from '../../api/status.ts';
 
 export interface TestProcess {
@@ -29,6 +30,7 @@ export async function startDaemon(
     config?: string;
     socket?: string;
     root?: string;
+    logLevel?: LogLevel;
     env?: Record<string, string>;
     /** A command that becomes the daemon, whose own command follows. */
     launcher?: readonly string[];
@@ -39,7 +41,17 @@ export async function startDaemon(
   const config = join(directory, 'config.toml');
   writeFileSync(config, options.config ?? '');
   const root = options.root ?? join(directory, 'root');
-  const args = [main, '--address', address, '--root', root, '--config', config, '--log-level', 'debug'];
+  const args = [
+    main,
+    '--address',
+    address,
+    '--root',
+    root,
+    '--config',
+    config,
+    '--log-level',
+    options.logLevel ?? 'debug',
+  ];
   const [file, ...command] = [...(options.launcher ?? []), process.execPath, ...args] as [string, ...string[]];
   const daemon = launch(file, command, directory, 'daemon.log', address, options.env);
   await waitUntil(daemon, async () => {

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { until } from '../../testkit/until.ts';
+import { expected, type LazyImage, openBench, serveLazyImage, sum } from '../testing/killable-daemon.ts';
+import type { TestDaemon } from '../service/testing/process.ts';
+
+const limit = { timeout: 60_000 };
+
+interface Line {
+  readonly level: string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+function tracesOf(daemon: TestDaemon): Line[] {
+  return daemon
+    .log()
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Line)
+    .filter(({ level }) => level === 'trace');
+}
+
+describe('a daemon with --log-level trace', { timeout: 200_000 }, () => {
+  let image: LazyImage;
+
+  before(async () => {
+    image = await serveLazyImage();
+  }, limit);
+
+  after(() => image?.close());
+
+  for (const backend of ['fuse', 'erofs'] as const) {
+    test(`${backend}: a read can be followed from the kernel to the registry and back`, limit, async (t) => {
+      const { daemon, ...bench } = await openBench(t, image, backend, { logLevel: 'trace' });
+      assert.equal(await sum(t, { daemon, ...bench }, 7), expected[7]);
+      const place = { layer: image.layer, path: '/f7' };
+      const find = (msg: string, fields: object) =>
+        until(
+          `a trace "${msg}" with ${JSON.stringify(fields)}`,
+          () =>
+            tracesOf(daemon).find(
+              (line) => line.msg === msg && Object.entries(fields).every(([name, value]) => line[name] === value),
+            ),
+          { limitMs: 10_000 },
+        );
+      const asked =
+        backend === 'fuse'
+          ? await find('FUSE request', { ...place, operation: 'READ', outcome: 'missed' })
+          : await find('fanotify event', { ...place, outcome: 'missed' });
+      assert.ok((asked.pid as number) > 0 || backend === 'fuse');
+      const missed = await find('content missed', place);
+      assert.match(missed.range as string, /^\d+-\d+$/);
+      const fetched = await find('content fetched', { ...place, priority: 'demand', outcome: 'ok' });
+      assert.equal(fetched.range, missed.fetched);
+      const request = await find('registry request', { range: `bytes=${fetched.range}`, layer: image.layer });
+      assert.deepEqual([request.method, request.status, request.bytes], ['GET', 206, fetched.bytes]);
+      const answered = await find(backend === 'fuse' ? 'FUSE read answered' : 'fanotify event answered', place);
+      assert.equal(answered.error, undefined);
+      assert.equal(typeof answered.waitedMs, 'number');
+      if (backend === 'fuse') await find('FUSE request', { operation: 'LOOKUP', name: 'f7', outcome: 'answered' });
+    });
+
+    test(`${backend}: a failed read says so, and below trace nothing is traced`, limit, async (t) => {
+      const traced = await openBench(t, image, backend, { logLevel: 'trace' });
+      await traced.daemon.stop('SIGTERM');
+      image.gate.shut();
+      await traced.restart('[blob]\nfetching_timeout_sec = 1\n');
+      assert.equal(await sum(t, traced, 9), 'failed');
+      const answered = tracesOf(traced.daemon).find(({ path, error }) => path === '/f9' && error === 'EIO');
+      assert.equal(answered?.layer, image.layer);
+      image.gate.open();
+      const quiet = await openBench(t, image, backend);
+      assert.equal(await sum(t, quiet, 9), expected[9]);
+      assert.deepEqual(tracesOf(quiet.daemon), []);
+    });
+  }
+});
