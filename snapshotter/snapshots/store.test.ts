@@ -255,6 +255,21 @@ test('a lazy layer is a committed snapshot: found by reference and parent, once'
   assert.equal(store.remove('ref2')?.digest, 'd2');
 });
 
+test('a layer that comes twice in a chain is one lower directory, the nearest', limit, (t) => {
+  const { store } = openStore(t, { layerPath: (digest) => `/layers/${digest}` });
+  const commit = (name: string, parent: string, digest: string) =>
+    assert.equal(store.commitRemote(name, parent, {}, layer(digest)), true);
+  commit('a', '', 'A');
+  commit('ae', 'a', 'E');
+  commit('aeb', 'ae', 'B');
+  commit('aebe', 'aeb', 'E');
+  const [mount] = store.prepare('c', 'aebe', {});
+  assert.equal(option(mount!.options, 'lowerdir'), '/layers/E:/layers/B:/layers/A');
+  commit('aa', 'a', 'A');
+  assert.deepEqual(store.view('v', 'aa', {}), [{ type: 'bind', source: '/layers/A', options: ['ro', 'rbind'] }]);
+  assert.equal(option(store.prepare('d', 'aa', {})[0]!.options, 'lowerdir'), '/layers/A');
+});
+
 test('one reference on two parents gives two snapshots, each found by its parent', limit, async (t) => {
   const { store } = openStore(t, { layerPath: (digest) => `/layers/${digest}` });
   store.prepare('x', '', {});
