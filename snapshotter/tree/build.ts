@@ -2,14 +2,18 @@ import { FormatError } from '../estargz/error.ts';
 import type { Compression } from '../estargz/inflater.ts';
 import { type ByteSource, scanTocInSteps } from '../estargz/toc.ts';
 import { DIGEST_BYTES } from '../registry/digest.ts';
-import { allocateInodeTable, type InodeTable } from './inode-table.ts';
+import { DATA_SIZE_LIMIT_BYTES } from './chunk-columns.ts';
+import { allocateInodeTable, type InodeTable, type InodeTableCounts, inodeTableSizeBytes } from './inode-table.ts';
+import { isDirectoryKind, kinds, objectFlags } from './kinds.ts';
 import { ROOT_INODE, typeBits } from './lookup.ts';
-import { isShownChunk, type MemberPlan, planMembers } from './member-plan.ts';
+import { type MemberPlan, planMembers } from './member-plan.ts';
+import { type MemoryAccount, unlimitedMemory, WorkingMemory } from './memory.ts';
 import { sortByName } from './name-order.ts';
 import { rootNode } from './name-tree.ts';
+import { rootObject } from './object-columns.ts';
 import { type Steps, takeAtOnce } from './steps.ts';
-import { DATA_SIZE_LIMIT_BYTES, kinds, TocColumns } from './toc-columns.ts';
-import { isDirectoryKind, numberVisibleNodes, shownNameStart, type VisibleNodes } from './visible-nodes.ts';
+import { TocReplay } from './toc-replay.ts';
+import { hasData, numberVisibleNodes, type VisibleNodes } from './visible-nodes.ts';
 
 export interface BuildOptions {
   /** Of the blob's footer: where its last data member ends. */
@@ -18,6 +22,10 @@ export interface BuildOptions {
   readonly opaqueXattr: 'trusted' | 'user';
   /** For `gzip`, chunks that no gzip member of that size could hold are refused here rather than when they are read. */
   readonly compression?: Compression;
+  /** The layer has nothing below it: see `BuiltTree.hasMarks`. */
+  readonly isLowest?: boolean;
+  /** Charged for what the build takes while it runs, and for the table as long as the caller keeps that. */
+  readonly memory?: MemoryAccount;
 }
 
 export type Landmark =
@@ -31,10 +39,20 @@ export interface BuiltTree {
   readonly landmark: Landmark | undefined;
   /** Chunks without any digest: to be refused where verification is asked for. */
   readonly unverifiableChunkCount: number;
+  /** It has whiteouts or opaque markers. As an image's lowest layer it is another tree, with the same chunks. */
+  readonly hasMarks: boolean;
+  /**
+   * Inodes of directories that were implied, parents first, which take attributes from the layers below (inheritance.ts);
+   * with `NAMED_SINCE` where an entry came for them afterwards, which leaves them the extended ones.
+   */
+  readonly implied: Uint32Array;
 }
 
 /** The whole JSON, or a source of it (TocReader). */
 export type TocSource = Uint8Array | (ByteSource & { readonly sizeBytes: number });
+
+/** Above any inode. */
+export const NAMED_SINCE = 0x80000000;
 
 /** Content starts on a page, so that EROFS can map it. */
 const dataAlignment = 4096;
@@ -52,36 +70,57 @@ export function buildInodeTable(json: TocSource, options: BuildOptions): BuiltTr
 
 /** The same in steps; the longest take some 20 ms for 100,000 entries. */
 export function* buildInSteps(json: TocSource, options: BuildOptions): Steps<BuiltTree> {
-  const { payloadEnd } = options;
+  const { payloadEnd, memory = unlimitedMemory } = options;
   if (!Number.isSafeInteger(payloadEnd) || payloadEnd < 0)
     throw new RangeError(`buildInodeTable: payloadEnd ${payloadEnd}`);
+  const working = new WorkingMemory(memory);
+  try {
+    return yield* replayAndBuild(json, options, working);
+  } finally {
+    working.giveAll();
+  }
+}
+
+function* replayAndBuild(json: TocSource, options: BuildOptions, working: WorkingMemory): Steps<BuiltTree> {
+  const { payloadEnd, compression, opaqueXattr, memory = unlimitedMemory } = options;
   const jsonBytes = json instanceof Uint8Array ? json.length : json.sizeBytes;
-  const toc = new TocColumns(Math.min(Math.ceil(jsonBytes / smallEntryBytes), 1 << 20), payloadEnd);
-  yield* scanTocInSteps(json, toc.visit);
-  toc.finish();
-  const visible = numberVisibleNodes(toc);
+  const expectedEntries = Math.min(Math.ceil(jsonBytes / smallEntryBytes), 1 << 20);
+  const replay = new TocReplay(expectedEntries, options, working);
+  yield* scanTocInSteps(json, replay.visit);
+  replay.finish();
+  const visible = numberVisibleNodes(replay);
   yield;
-  const plan = planMembers(toc, visible, payloadEnd, options.compression);
+  const plan = planMembers(replay, payloadEnd, compression);
   yield;
-  const opaque = placeOpaqueMark(toc, options.opaqueXattr);
-  const table = allocateInodeTable({
+  const opaque = placeOpaqueMark(replay, opaqueXattr);
+  const counts: InodeTableCounts = {
     inodeCount: visible.inodeCount,
     direntCount: visible.direntCount,
-    xattrCount: countXattrs(toc, visible, opaque),
+    xattrCount: countXattrs(replay, visible),
     chunkCount: plan.chunkCount,
     memberCount: plan.memberCount,
-    poolSizeBytes: toc.tree.poolEnd,
-    dataSizeBytes: sumData(toc, visible),
-  });
-  table.pool.set(toc.tree.pool.subarray(0, toc.tree.poolEnd));
+    poolSizeBytes: replay.tree.poolEnd,
+    dataSizeBytes: sumData(replay),
+  };
+  memory.take(inodeTableSizeBytes(counts));
+  const table = allocateInodeTable(counts);
+  table.pool.set(replay.tree.pool.subarray(0, replay.tree.poolEnd));
   yield;
-  fillInodes(table, toc, visible, opaque);
+  fillInodes(table, replay, visible, opaque);
   yield;
-  fillDirents(table, toc, visible);
+  fillDirents(table, replay, visible);
   yield;
   fillMembers(table, plan);
-  fillChunks(table, toc, visible, plan);
-  return { table, landmark: findLandmark(toc, visible), unverifiableChunkCount: plan.unverifiableChunkCount };
+  fillChunks(table, replay, visible, plan);
+  const { hasMarks } = replay;
+  const implied = listImplied(replay, visible);
+  return {
+    table,
+    landmark: findLandmark(replay),
+    unverifiableChunkCount: plan.unverifiableChunkCount,
+    hasMarks,
+    implied,
+  };
 }
 
 interface OpaqueMark {
@@ -90,50 +129,35 @@ interface OpaqueMark {
   readonly valueOffset: number;
 }
 
-function placeOpaqueMark(toc: TocColumns, namespace: 'trusted' | 'user'): OpaqueMark {
+function placeOpaqueMark({ tree }: TocReplay, namespace: 'trusted' | 'user'): OpaqueMark {
   const name = Buffer.from(`${namespace}.overlay.opaque`);
-  const nameOffset = toc.tree.append(name, 0, name.length);
-  return { nameOffset, nameLength: name.length, valueOffset: toc.tree.append(Buffer.from('y'), 0, 1) };
+  const nameOffset = tree.append(name, 0, name.length);
+  return { nameOffset, nameLength: name.length, valueOffset: tree.append(Buffer.from('y'), 0, 1) };
 }
 
-/** Whether the opaque mark must be added: the directory is opaque and its TOC entry has no such attribute itself. */
-function needsOpaqueMark(toc: TocColumns, visible: VisibleNodes, node: number, mark: OpaqueMark): boolean {
-  if (!visible.isOpaque(node) || !visible.isDirectory(node)) return false;
-  const { pool } = toc.tree;
-  const name = Buffer.from(pool.buffer, mark.nameOffset, mark.nameLength);
-  const first = toc.firstXattr[node]!;
-  for (let row = first; row < first + toc.xattrLength[node]!; row++) {
-    if (
-      name.equals(pool.subarray(toc.xattrs.nameOffset[row]!, toc.xattrs.nameOffset[row]! + toc.xattrs.nameLength[row]!))
-    )
-      return false;
-  }
-  return true;
+function isOpaque({ objects }: TocReplay, object: number): boolean {
+  return objects.hasFlag(object, objectFlags.opaque) && objects.isDirectory(object);
 }
 
-function countXattrs(toc: TocColumns, visible: VisibleNodes, mark: OpaqueMark): number {
+function countXattrs(replay: TocReplay, visible: VisibleNodes): number {
+  const { objects } = replay;
   let count = 0;
-  for (let node = rootNode; node <= toc.tree.nodeCount; node++) {
-    if (!ownsInode(toc, visible, node) || visible.isWhiteout(node)) continue;
-    count += toc.xattrLength[node]!;
-    if (needsOpaqueMark(toc, visible, node, mark)) count++;
+  for (let object = rootObject; object <= objects.count; object++) {
+    if (visible.inodeOfObject[object] === 0 || objects.kind[object] === kinds.whiteout) continue;
+    count += objects.xattrLength[object]! + Number(isOpaque(replay, object));
   }
   return count;
 }
 
-/** Hard links show an inode that another node describes. */
-function ownsInode(toc: TocColumns, visible: VisibleNodes, node: number): boolean {
-  return visible.inodeOf[node] !== 0 && (toc.kind[node] !== kinds.hardlink || visible.isWhiteout(node));
-}
-
-function sumData(toc: TocColumns, visible: VisibleNodes): number {
+function sumData(replay: TocReplay): number {
+  const { objects, tree } = replay;
   let sum = 0;
-  for (let node = rootNode; node <= toc.tree.nodeCount; node++) {
-    if (toc.kind[node] !== kinds.reg || visible.inodeOf[node] === 0 || visible.isWhiteout(node)) continue;
-    sum += align(toc.size[node]!);
+  for (let object = rootObject; object <= objects.count; object++) {
+    if (!hasData(replay, object)) continue;
+    sum += align(objects.size[object]!);
     if (sum > DATA_SIZE_LIMIT_BYTES) {
       throw new FormatError('limit', `the layer's files add up to more than ${DATA_SIZE_LIMIT_BYTES} bytes`, {
-        entry: toc.tree.pathOf(node),
+        entry: tree.pathOf(objects.node[object]!),
       });
     }
   }
@@ -144,25 +168,24 @@ function align(sizeBytes: number): number {
   return Math.ceil(sizeBytes / dataAlignment) * dataAlignment;
 }
 
-function fillInodes(table: InodeTable, toc: TocColumns, visible: VisibleNodes, mark: OpaqueMark): void {
+function fillInodes(table: InodeTable, replay: TocReplay, visible: VisibleNodes, mark: OpaqueMark): void {
+  const { objects, tree, names } = replay;
   let xattrRow = 0;
-  for (let node = rootNode; node <= toc.tree.nodeCount; node++) {
-    if (!ownsInode(toc, visible, node)) continue;
+  for (let node = rootNode; node <= tree.nodeCount; node++) {
     const inode = visible.inodeOf[node]!;
-    table.uid[inode] = toc.uid[node]!;
-    table.gid[inode] = toc.gid[node]!;
-    table.mtimeSec[inode] = toc.mtimeSec[node]!;
-    table.mtimeNsec[inode] = toc.mtimeNsec[node]!;
-    table.parent[inode] = visible.inodeOf[toc.tree.parent[node]!]!;
+    // Of a file with several names the first fills its row.
+    if (inode === 0 || table.parent[inode] !== 0) continue;
+    const object = names.objectAt[node]!;
+    table.uid[inode] = objects.uid[object]!;
+    table.gid[inode] = objects.gid[object]!;
+    table.mtimeSec[inode] = objects.mtimeSec[object]!;
+    table.mtimeNsec[inode] = objects.mtimeNsec[object]!;
+    table.parent[inode] = visible.inodeOf[tree.parent[node]!]!;
     table.firstXattr[inode] = xattrRow;
-    // A whiteout is nothing but a mark: 0:0, without mode bits or attributes of the marker file.
-    if (visible.isWhiteout(node)) {
-      table.mode[inode] = typeBits.char;
-      continue;
-    }
-    fillKind(table, toc, node, inode);
-    xattrRow = copyXattrs(table, toc, node, xattrRow);
-    if (needsOpaqueMark(toc, visible, node, mark)) {
+    fillKind(table, replay, object, inode);
+    if (objects.kind[object] === kinds.whiteout) continue;
+    xattrRow = copyXattrs(table, replay, object, xattrRow);
+    if (isOpaque(replay, object)) {
       table.xattrNameOffset[xattrRow] = mark.nameOffset;
       table.xattrNameLength[xattrRow] = mark.nameLength;
       table.xattrValueOffset[xattrRow] = mark.valueOffset;
@@ -172,57 +195,59 @@ function fillInodes(table: InodeTable, toc: TocColumns, visible: VisibleNodes, m
   }
 }
 
-function fillKind(table: InodeTable, toc: TocColumns, node: number, inode: number): void {
-  const mode = toc.mode[node]!;
-  switch (toc.kind[node]) {
+function fillKind(table: InodeTable, { objects }: TocReplay, object: number, inode: number): void {
+  const mode = objects.mode[object]!;
+  switch (objects.kind[object]) {
     case kinds.implicit:
-      table.mode[inode] = typeBits.dir | 0o755;
-      table.sizeBytes[inode] = directorySizeBytes;
-      return;
     case kinds.dir:
       table.mode[inode] = typeBits.dir | mode;
       table.sizeBytes[inode] = directorySizeBytes;
       return;
     case kinds.reg:
       table.mode[inode] = typeBits.reg | mode;
-      table.sizeBytes[inode] = toc.size[node]!;
+      table.sizeBytes[inode] = objects.size[object]!;
       return;
     case kinds.symlink:
       // Linux has no other mode for them, whatever the archive says.
       table.mode[inode] = typeBits.symlink | 0o777;
-      table.sizeBytes[inode] = toc.valueLength[node]!;
-      table.targetOffset[inode] = toc.value[node]!;
-      table.targetLength[inode] = toc.valueLength[node]!;
+      table.sizeBytes[inode] = objects.valueLength[object]!;
+      table.targetOffset[inode] = objects.value[object]!;
+      table.targetLength[inode] = objects.valueLength[object]!;
       return;
     case kinds.char:
       table.mode[inode] = typeBits.char | mode;
-      table.rdev[inode] = toc.value[node]!;
+      table.rdev[inode] = objects.value[object]!;
       return;
     case kinds.block:
       table.mode[inode] = typeBits.block | mode;
-      table.rdev[inode] = toc.value[node]!;
+      table.rdev[inode] = objects.value[object]!;
       return;
     case kinds.fifo:
       table.mode[inode] = typeBits.fifo | mode;
       return;
+    case kinds.whiteout:
+      // Nothing but a mark: 0:0, without mode bits or attributes of the marker file.
+      table.mode[inode] = typeBits.char;
+      return;
   }
 }
 
-function copyXattrs(table: InodeTable, toc: TocColumns, node: number, firstRow: number): number {
-  const first = toc.firstXattr[node]!;
-  const count = toc.xattrLength[node]!;
+function copyXattrs(table: InodeTable, { objects }: TocReplay, object: number, firstRow: number): number {
+  const { xattrs } = objects;
+  const first = objects.firstXattr[object]!;
+  const count = objects.xattrLength[object]!;
   for (let index = 0; index < count; index++) {
-    table.xattrNameOffset[firstRow + index] = toc.xattrs.nameOffset[first + index]!;
-    table.xattrNameLength[firstRow + index] = toc.xattrs.nameLength[first + index]!;
-    table.xattrValueOffset[firstRow + index] = toc.xattrs.valueOffset[first + index]!;
-    table.xattrValueLength[firstRow + index] = toc.xattrs.valueLength[first + index]!;
+    table.xattrNameOffset[firstRow + index] = xattrs.nameOffset[first + index]!;
+    table.xattrNameLength[firstRow + index] = xattrs.nameLength[first + index]!;
+    table.xattrValueOffset[firstRow + index] = xattrs.valueOffset[first + index]!;
+    table.xattrValueLength[firstRow + index] = xattrs.valueLength[first + index]!;
   }
   return firstRow + count;
 }
 
-function fillDirents(table: InodeTable, toc: TocColumns, visible: VisibleNodes): void {
+function fillDirents(table: InodeTable, replay: TocReplay, visible: VisibleNodes): void {
   const { inodeOf } = visible;
-  const { tree } = toc;
+  const { tree } = replay;
   for (let node = rootNode + 1; node <= tree.nodeCount; node++) {
     if (inodeOf[node] !== 0) table.direntLength[inodeOf[tree.parent[node]!]!]!++;
   }
@@ -239,7 +264,7 @@ function fillDirents(table: InodeTable, toc: TocColumns, visible: VisibleNodes):
   for (let node = rootNode + 1; node <= tree.nodeCount; node++) {
     if (inodeOf[node] !== 0) nodes[next[inodeOf[tree.parent[node]!]!]!++] = node;
   }
-  const nameStart = (node: number): number => shownNameStart(toc, visible, node);
+  const nameStart = (node: number): number => tree.nameOffset[node]!;
   const nameEnd = (node: number): number => tree.nameOffset[node]! + tree.nameLength[node]!;
   for (let inode = 1; inode <= table.inodeCount; inode++) {
     const first = table.firstDirent[inode]!;
@@ -252,20 +277,20 @@ function fillDirents(table: InodeTable, toc: TocColumns, visible: VisibleNodes):
     table.direntNameLength[index] = nameEnd(node) - start;
     nodes[index] = inodeOf[node]!;
   }
-  countLinks(table, toc, visible);
+  countLinks(table, replay, visible);
 }
 
 /** A directory's links: its name, its own `.`, and `..` of each directory in it. */
-function countLinks(table: InodeTable, toc: TocColumns, visible: VisibleNodes): void {
+function countLinks(table: InodeTable, { tree, names, objects }: TocReplay, visible: VisibleNodes): void {
   const { nlink } = table;
   nlink[ROOT_INODE] = 2;
-  for (let node = rootNode + 1; node <= toc.tree.nodeCount; node++) {
+  for (let node = rootNode + 1; node <= tree.nodeCount; node++) {
     const inode = visible.inodeOf[node]!;
     if (inode === 0) continue;
-    if (visible.isWhiteout(node) || !isDirectoryKind(toc.kind[node]!)) nlink[inode]!++;
+    if (!isDirectoryKind(objects.kind[names.objectAt[node]!]!)) nlink[inode]!++;
     else {
       nlink[inode]! += 2;
-      nlink[visible.inodeOf[toc.tree.parent[node]!]!]!++;
+      nlink[visible.inodeOf[tree.parent[node]!]!]!++;
     }
   }
 }
@@ -279,40 +304,51 @@ function fillMembers(table: InodeTable, plan: MemberPlan): void {
   }
 }
 
-function fillChunks(table: InodeTable, toc: TocColumns, visible: VisibleNodes, plan: MemberPlan): void {
+function fillChunks(table: InodeTable, replay: TocReplay, visible: VisibleNodes, plan: MemberPlan): void {
+  const { chunks, objects } = replay;
   let next = 0;
   let fileOffset = 0;
   let chunkOffset = 0;
   let fileEnd = 0;
-  for (let row = 0; row < toc.chunkCount; row++) {
-    if (!isShownChunk(toc, visible, row)) continue;
-    const node = toc.chunkNode[row]!;
-    const inode = visible.inodeOf[node]!;
-    if (row === toc.value[node]) {
+  for (let row = 0; row < chunks.chunkCount; row++) {
+    const object = chunks.chunkObject[row]!;
+    if (!hasData(replay, object)) continue;
+    const inode = visible.inodeOfObject[object]!;
+    if (row === objects.value[object]) {
       fileOffset = fileEnd;
-      fileEnd += align(toc.size[node]!);
+      fileEnd += align(objects.size[object]!);
       chunkOffset = fileOffset;
-      table.dataOffset[inode] = fileOffset;
-      table.firstChunk[inode] = next;
-      table.chunkLength[inode] = toc.valueLength[node]!;
+      if (inode !== 0) {
+        table.dataOffset[inode] = fileOffset;
+        table.firstChunk[inode] = next;
+        table.chunkLength[inode] = objects.valueLength[object]!;
+      }
     }
     table.chunkDataOffset[next] = chunkOffset;
-    table.chunkSizeBytes[next] = toc.chunkSize[row]!;
+    table.chunkSizeBytes[next] = chunks.chunkSize[row]!;
     table.chunkInode[next] = inode;
-    table.chunkMember[next] = plan.memberRow[plan.boundaryOf(toc.chunkOffset[row]!)]! - 1;
-    table.chunkInnerOffset[next] = toc.chunkInner[row]!;
-    table.chunkHasDigest[next] = toc.chunkHasDigest[row]!;
+    table.chunkMember[next] = plan.memberRow[plan.boundaryOf(chunks.chunkOffset[row]!)]! - 1;
+    table.chunkInnerOffset[next] = chunks.chunkInner[row]!;
+    table.chunkHasDigest[next] = chunks.chunkHasDigest[row]!;
     for (let at = 0; at < DIGEST_BYTES; at++)
-      table.chunkDigest[next * DIGEST_BYTES + at] = toc.chunkDigest[row * DIGEST_BYTES + at]!;
-    chunkOffset += toc.chunkSize[row]!;
+      table.chunkDigest[next * DIGEST_BYTES + at] = chunks.chunkDigest[row * DIGEST_BYTES + at]!;
+    chunkOffset += chunks.chunkSize[row]!;
     next++;
   }
 }
 
-function findLandmark(toc: TocColumns, visible: VisibleNodes): Landmark | undefined {
-  const node = visible.prefetchLandmark;
-  if (node !== 0 && toc.kind[node] === kinds.reg && toc.valueLength[node]! > 0) {
-    return { kind: 'prefetch', endOffset: toc.chunkOffset[toc.value[node]!]! };
-  }
-  return visible.noPrefetchLandmark === 0 ? undefined : { kind: 'none' };
+function findLandmark({ objects, chunks, prefetchLandmark, hasNoPrefetchLandmark }: TocReplay): Landmark | undefined {
+  if (prefetchLandmark !== 0 && objects.valueLength[prefetchLandmark]! > 0)
+    return { kind: 'prefetch', endOffset: chunks.chunkOffset[objects.value[prefetchLandmark]!]! };
+  return hasNoPrefetchLandmark ? { kind: 'none' } : undefined;
+}
+
+/** Inodes of those that a name still shows. */
+function listImplied({ implied, objects }: TocReplay, visible: VisibleNodes): Uint32Array {
+  const inodes = implied.flatMap((object) => {
+    const inode = visible.inodeOfObject[object]!;
+    if (inode === 0 || !objects.hasFlag(object, objectFlags.inherits)) return [];
+    return objects.kind[object] === kinds.implicit ? inode : inode + NAMED_SINCE;
+  });
+  return Uint32Array.from(inodes);
 }

@@ -52,20 +52,46 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     assert.ok(findPath(buildTree([file(`${'./'.repeat(5000)}x`, 0, 0)]).table, 'x') > 0);
   });
 
-  test('the root cannot be anything but a directory', () => {
-    refuses([file('', 0, 0)], 'name', '', /root/);
-    refuses([{ name: './', type: 'symlink', linkName: 'x' }], 'name', './', /root/);
+  test('entries for the root change nothing, whatever their type', () => {
+    const entries = [
+      dir('./', { mode: 0o700, uid: 5, xattrs: { 'user.x': 'eA==' } }),
+      file('', 10, 100),
+      { name: '..', type: 'symlink', linkName: 'x' },
+    ];
+    const { table } = buildTree(entries);
+    assert.deepEqual([table.inodeCount, table.xattrCount, table.dataSizeBytes], [1, 0, 0]);
+    assert.deepEqual([table.mode[1], table.uid[1]], [0o040755, 0]);
   });
 
-  test('a file below a file is refused, whichever comes first', () => {
+  test('a file below a file is refused', () => {
     refuses([file('a', 0, 0), file('a/b', 0, 0)], 'name', 'a/b', /below "a", which is not a directory/);
-    refuses([file('a/b', 0, 0), file('a', 0, 0)], 'name', 'a/b', /not a directory/);
+    refuses([file('a', 0, 0), file('a/b/c', 0, 0)], 'name', 'a/b/c', /below "a", which is not a directory/);
     refuses(
-      [{ name: 'a', type: 'symlink', linkName: '/etc' }, file('a/passwd', 0, 0)],
+      [file('a', 0, 0), { name: 'l', type: 'symlink', linkName: 'a' }, file('l/b', 0, 0)],
       'name',
-      'a/passwd',
+      'l/b',
       /not a directory/,
     );
+  });
+
+  test('names through a loop of symbolic links are refused', () => {
+    const link = (name: string, linkName: string): JsonEntry => ({ name, type: 'symlink', linkName });
+    refuses([link('a', 'a'), file('a/b', 0, 0)], 'name', 'a', /too many symbolic links/);
+    refuses([link('a', 'b/x'), link('b', 'a/y'), file('a/b', 0, 0)], 'name', undefined, /too many symbolic links/);
+    refuses(
+      [link('a', `b/${'x'.repeat(200)}`), link('b', 'a'), file('a/b', 0, 0)],
+      'name',
+      undefined,
+      /symbolic links/,
+    );
+  });
+
+  test('symbolic links that cost much to follow are followed only so often', () => {
+    const entries: JsonEntry[] = [];
+    for (let index = 0; index < 200; index++)
+      entries.push({ name: `l${index}`, type: 'symlink', linkName: `${'d/'.repeat(1000)}../l${index + 1}` });
+    for (let index = 0; index < 10_000; index++) entries.push({ name: `l0/s${index}`, type: 'symlink', linkName: 'x' });
+    refuses(entries, 'limit', undefined, /too many symbolic links/);
   });
 
   test('a whiteout of nothing, of itself or of its parent is refused', () => {
@@ -73,15 +99,16 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
       refuses([file(name, 0, 0)], 'name', name, /whiteout that names nothing/);
   });
 
-  test('what lies below a whiteout or a landmark is not shown', () => {
+  test('what lies below a landmark is not shown, below a marker it is, as unpacking has it', () => {
     const { table } = buildTree([
-      file('.wh.x/y', 0, 0),
-      dir('.wh.x'),
       dir('.prefetch.landmark'),
       file('.prefetch.landmark/y', 0, 0),
+      dir('.wh.x'),
+      file('.wh.x/y', 0, 0),
     ]);
-    assert.equal(table.inodeCount, 2);
-    assert.equal(table.direntCount, 1);
+    assert.ok(findPath(table, '.wh.x/y') > 0);
+    assert.equal(table.mode[findPath(table, 'x')], 0o020000);
+    assert.equal(table.inodeCount, 4);
   });
 
   test('loops of hard links are refused', () => {
@@ -107,6 +134,7 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     refuses([link('d'), file('d/f', 0, 0)], 'link', 'l', /directory/);
     refuses([link('/')], 'link', 'l', /directory/);
     refuses([link('.prefetch.landmark'), file('.prefetch.landmark', 1, 10)], 'link', 'l', /not in the layer/);
+    refuses([file('.prefetch.landmark', 1, 10), link('.prefetch.landmark')], 'link', 'l', /what a mount hides/);
     refuses([link('.wh.x'), file('.wh.x', 0, 0)], 'link', 'l', /not in the layer/);
     refuses([{ name: 'l', type: 'hardlink' }], 'link', 'l', /without a target/);
   });

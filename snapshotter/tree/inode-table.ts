@@ -137,12 +137,17 @@ const headerBytes = counted.length * 8;
 
 /** Zeroed columns for these counts. */
 export function allocateInodeTable(counts: InodeTableCounts): InodeTable {
+  const shared = new SharedArrayBuffer(inodeTableSizeBytes(counts));
+  new Float64Array(shared, 0, counted.length).set(counted.map((name) => counts[name]));
+  return viewInodeTable(shared);
+}
+
+/** What a table of these counts takes. */
+export function inodeTableSizeBytes(counts: InodeTableCounts): number {
   let sizeBytes = headerBytes;
   for (const [, type, extent] of columns)
     sizeBytes += extentLength(extent, counts) * (type as ColumnType).BYTES_PER_ELEMENT;
-  const shared = new SharedArrayBuffer(sizeBytes);
-  new Float64Array(shared, 0, counted.length).set(counted.map((name) => counts[name]));
-  return viewInodeTable(shared);
+  return sizeBytes;
 }
 
 /** The columns over a buffer that `allocateInodeTable` made, in this thread or another. */

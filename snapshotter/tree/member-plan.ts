@@ -1,13 +1,14 @@
 import { FormatError } from '../estargz/error.ts';
 import { type Compression, DEFLATE_RATIO_LIMIT } from '../estargz/inflater.ts';
-import { kinds, type TocColumns } from './toc-columns.ts';
-import type { VisibleNodes } from './visible-nodes.ts';
+import type { ChunkColumns } from './chunk-columns.ts';
+import type { TocReplay } from './toc-replay.ts';
+import { hasData } from './visible-nodes.ts';
 
-/** Which chunk rows of the TOC are shown, and which members of the blob they lie in. */
+/** Which chunk rows of the TOC are stored, and which members of the blob they lie in. */
 export interface MemberPlan {
   /** Ascending offsets of every member that the TOC tells of; the extra last one is the end of the last member. */
   readonly boundaries: Float64Array;
-  /** By boundary: the member's row in the table plus one; 0 where no shown chunk lies in it. */
+  /** By boundary: the member's row in the table plus one; 0 where no stored chunk lies in it. */
   readonly memberRow: Uint32Array;
   readonly memberCount: number;
   readonly chunkCount: number;
@@ -21,13 +22,9 @@ export interface MemberPlan {
  * Refuses chunks that overlap in a member and chunks larger than their member can hold, so that a small blob cannot
  * promise more content than inflating it once would make.
  */
-export function planMembers(
-  toc: TocColumns,
-  visible: VisibleNodes,
-  payloadEnd: number,
-  compression: Compression | undefined,
-): MemberPlan {
-  const boundaries = findBoundaries(toc, payloadEnd);
+export function planMembers(replay: TocReplay, payloadEnd: number, compression: Compression | undefined): MemberPlan {
+  const { chunks } = replay;
+  const boundaries = findBoundaries(chunks, payloadEnd);
   const last = boundaries.length - 1;
   const memberRow = new Uint32Array(last + 1);
   const innerEnd = new Float64Array(last + 1);
@@ -39,18 +36,19 @@ export function planMembers(
   };
   let chunkCount = 0;
   let unverifiableChunkCount = 0;
-  for (let row = 0; row < toc.chunkCount; row++) {
-    if (!isShownChunk(toc, visible, row)) continue;
+  for (let row = 0; row < chunks.chunkCount; row++) {
+    if (!hasData(replay, chunks.chunkObject[row]!)) continue;
     chunkCount++;
-    if (toc.chunkHasDigest[row] === 0) unverifiableChunkCount++;
-    const boundary = boundaryOf(toc.chunkOffset[row]!);
-    const inner = toc.chunkInner[row]!;
-    const end = inner + toc.chunkSize[row]!;
-    if (inner < innerEnd[boundary]!) throw chunkError(toc, row, 'overlaps another chunk of the same compressed member');
+    if (chunks.chunkHasDigest[row] === 0) unverifiableChunkCount++;
+    const boundary = boundaryOf(chunks.chunkOffset[row]!);
+    const inner = chunks.chunkInner[row]!;
+    const end = inner + chunks.chunkSize[row]!;
+    if (inner < innerEnd[boundary]!)
+      throw chunkError(replay, row, 'overlaps another chunk of the same compressed member');
     const memberBytes = boundaries[boundary + 1]! - boundaries[boundary]!;
     if (compression === 'gzip' && end > memberBytes * DEFLATE_RATIO_LIMIT) {
       throw chunkError(
-        toc,
+        replay,
         row,
         `ends ${end} bytes into a member of ${memberBytes} compressed bytes, more than that can hold`,
       );
@@ -64,21 +62,13 @@ export function planMembers(
   return { boundaries, memberRow, memberCount, chunkCount, unverifiableChunkCount, boundaryOf };
 }
 
-/** Rows of entries that a later one of the same name replaced, and those of landmarks, are not shown. */
-export function isShownChunk(toc: TocColumns, visible: VisibleNodes, row: number): boolean {
-  const node = toc.chunkNode[row]!;
-  if (visible.inodeOf[node] === 0 || toc.kind[node] !== kinds.reg || visible.isWhiteout(node)) return false;
-  const first = toc.value[node]!;
-  return row >= first && row < first + toc.valueLength[node]!;
-}
-
 /** Landmarks and replaced entries end the member before them like any other. */
-function findBoundaries(toc: TocColumns, payloadEnd: number): Float64Array {
-  const offsets = new Float64Array(toc.chunkCount + 1);
+function findBoundaries(chunks: ChunkColumns, payloadEnd: number): Float64Array {
+  const offsets = new Float64Array(chunks.chunkCount + 1);
   let isSorted = true;
   let count = 0;
-  for (let row = 0; row < toc.chunkCount; row++) {
-    const offset = toc.chunkOffset[row]!;
+  for (let row = 0; row < chunks.chunkCount; row++) {
+    const offset = chunks.chunkOffset[row]!;
     if (count > 0 && offset === offsets[count - 1]) continue;
     if (count > 0 && offset < offsets[count - 1]!) isSorted = false;
     offsets[count++] = offset;
@@ -105,7 +95,7 @@ function search(sorted: Float64Array, value: number): number {
   return low;
 }
 
-function chunkError(toc: TocColumns, row: number, problem: string): FormatError {
-  const entry = toc.tree.pathOf(toc.chunkNode[row]!);
-  return new FormatError('chunk', `the chunk at offset ${toc.chunkOffset[row]} of the blob ${problem}`, { entry });
+function chunkError({ tree, objects, chunks }: TocReplay, row: number, problem: string): FormatError {
+  const entry = tree.pathOf(objects.node[chunks.chunkObject[row]!]!);
+  return new FormatError('chunk', `the chunk at offset ${chunks.chunkOffset[row]} of the blob ${problem}`, { entry });
 }

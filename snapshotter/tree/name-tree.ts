@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { FormatError } from '../estargz/error.ts';
 import { growColumns } from './columns.ts';
+import type { MemoryAccount } from './memory.ts';
 
 /** NAME_MAX and PATH_MAX of Linux: longer ones could not be reached through any mount. */
 export const NAME_LIMIT_BYTES = 255;
@@ -37,17 +38,29 @@ export class NameTree {
   #lastLength = 0;
   readonly #lastNodes = new Uint32Array(PATH_LIMIT_BYTES + 1);
 
-  constructor(expectedNodes: number) {
+  /** The last component of the path given to `addParent`, in those bytes; empty for the root. */
+  baseStart = 0;
+  baseEnd = 0;
+  readonly #memory: MemoryAccount;
+
+  constructor(expectedNodes: number, memory: MemoryAccount) {
+    this.#memory = memory;
     const capacity = expectedNodes + 16;
-    growColumns(this, nodeColumns, capacity);
-    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(capacity * 1.5)));
+    growColumns(this, nodeColumns, capacity, memory);
+    memory.take(this.pool.length);
+    this.#slots = this.#allocateSlots(2 ** Math.ceil(Math.log2(capacity * 1.5)));
     this.parent[rootNode] = rootNode;
   }
 
-  /** The node of a path, made with all its parents where missing. Throws FormatError('name' | 'limit'). */
-  add(bytes: Uint8Array, start: number, end: number): number {
+  /**
+   * The node of a path's directory, made with all its parents where missing; the last component is left in `baseStart`
+   * and `baseEnd` for `addChild`. Throws FormatError('name' | 'limit').
+   */
+  addParent(bytes: Uint8Array, start: number, untrimmedEnd: number): number {
     let from = start;
+    let end = untrimmedEnd;
     while (from < end && (bytes[from] === slash || (bytes[from] === dot && bytes[from + 1] === slash))) from++;
+    while (end > from && bytes[end - 1] === slash) end--;
     const nodes = this.#lastNodes;
     const last = this.#lastDirectory;
     let shared = 0;
@@ -63,12 +76,15 @@ export class NameTree {
       level = 0;
       depth = this.#split(bytes, from, end, 0);
     }
+    const isPlain = this.#isPlain;
     nodes[0] = rootNode;
-    for (let index = 0; index < depth; index++, level++) {
-      nodes[level + 1] = this.#addChild(nodes[level]!, bytes, this.#starts[index]!, this.#ends[index]!);
+    for (let index = 0; index + 1 < depth; index++, level++) {
+      nodes[level + 1] = this.addChild(nodes[level]!, bytes, this.#starts[index]!, this.#ends[index]!);
     }
+    this.baseStart = depth === 0 ? 0 : this.#starts[depth - 1]!;
+    this.baseEnd = depth === 0 ? 0 : this.#ends[depth - 1]!;
     this.#lastLength = 0;
-    if (this.#isPlain) {
+    if (isPlain) {
       let length = end - from;
       while (length > 0 && bytes[from + length - 1] !== slash) length--;
       for (let at = shared; at < length; at++) last[at] = bytes[from + at]!;
@@ -104,20 +120,20 @@ export class NameTree {
     const offset = this.poolEnd;
     this.poolEnd += count;
     if (this.poolEnd > this.pool.length) {
-      growColumns(this, ['pool'], Math.max(this.poolEnd, Math.ceil(this.pool.length * 1.5)));
+      growColumns(this, ['pool'], Math.max(this.poolEnd, Math.ceil(this.pool.length * 1.5)), this.#memory);
     }
     return offset;
   }
 
-  nameOf(node: number): string {
+  nameOf(node: number, encoding: 'utf8' | 'latin1' = 'utf8'): string {
     const start = this.nameOffset[node]!;
-    return Buffer.from(this.pool.buffer, start, this.nameLength[node]!).toString('utf8');
+    return Buffer.from(this.pool.buffer, start, this.nameLength[node]!).toString(encoding);
   }
 
-  /** For messages. */
-  pathOf(node: number): string {
+  /** For messages, unless the encoding is `latin1`, which keeps every byte. */
+  pathOf(node: number, encoding: 'utf8' | 'latin1' = 'utf8'): string {
     const names: string[] = [];
-    for (let at = node; at !== rootNode; at = this.parent[at]!) names.push(this.nameOf(at));
+    for (let at = node; at !== rootNode; at = this.parent[at]!) names.push(this.nameOf(at, encoding));
     return names.reverse().join('/');
   }
 
@@ -156,13 +172,14 @@ export class NameTree {
     return depth;
   }
 
-  #addChild(parent: number, bytes: Uint8Array, start: number, end: number): number {
+  /** The node of a name in a directory, made where missing. */
+  addChild(parent: number, bytes: Uint8Array, start: number, end: number): number {
     const slot = this.#slotOf(parent, bytes, start, end);
     const found = this.#slots[slot]!;
     if (found !== 0) return found;
     const node = this.nodeCount + 1;
     if (node > nodeLimit) throw new FormatError('limit', `TOC: more than ${nodeLimit} files and directories`);
-    if (node >= this.parent.length) growColumns(this, nodeColumns, Math.ceil(this.parent.length * 1.5));
+    if (node >= this.parent.length) growColumns(this, nodeColumns, Math.ceil(this.parent.length * 1.5), this.#memory);
     this.nodeCount = node;
     this.parent[node] = parent;
     this.nameOffset[node] = this.append(bytes, start, end);
@@ -200,8 +217,15 @@ export class NameTree {
     return (hash ^ (hash >>> 13)) >>> 0;
   }
 
+  #allocateSlots(count: number): Uint32Array {
+    this.#memory.take(count * Uint32Array.BYTES_PER_ELEMENT);
+    return new Uint32Array(count);
+  }
+
   #growSlots(): void {
-    this.#slots = new Uint32Array(this.#slots.length * 2);
+    const stale = this.#slots;
+    this.#slots = this.#allocateSlots(stale.length * 2);
+    this.#memory.give(stale.byteLength);
     for (let node = rootNode + 1; node <= this.nodeCount; node++) {
       const start = this.nameOffset[node]!;
       this.#slots[this.#slotOf(this.parent[node]!, this.pool, start, start + this.nameLength[node]!)] = node;

@@ -1,12 +1,22 @@
 import { FormatError } from '../estargz/error.ts';
 import { type ByteSlice, sliceText, type TocEntry } from '../estargz/toc.ts';
 import { growColumns } from './columns.ts';
+import { isDirectoryKind, kinds } from './kinds.ts';
+import type { MemoryAccount } from './memory.ts';
 import { NAME_LIMIT_BYTES, type NameTree } from './name-tree.ts';
+import { settledAcl } from './posix-acl.ts';
 
 /** XATTR_SIZE_MAX of Linux. */
 const valueLimitBytes = 65_536;
 const internedLimit = 1024;
+/** Of one file, from all its entries: what a column of bytes counts. */
+const fileLimit = 255;
 const columns = ['nameOffset', 'nameLength', 'valueOffset', 'valueLength'] as const;
+
+export interface XattrRules {
+  /** Whose attributes the overlay above reads as its own; they come from no archive. */
+  readonly opaqueXattr: 'trusted' | 'user';
+}
 
 /** Extended attributes, a row each; names (once for the whole layer) and decoded values lie in the name tree's pool. */
 export class XattrColumns {
@@ -16,24 +26,64 @@ export class XattrColumns {
   valueOffset = new Uint32Array(64);
   valueLength = new Uint32Array(64);
   readonly #tree: NameTree;
+  readonly #rules: XattrRules;
+  readonly #memory: MemoryAccount;
   /** Offsets of the names that were seen, by name: there are few in any layer, and the limit bounds a hostile one. */
   readonly #interned = new Map<string, number>();
 
-  constructor(tree: NameTree) {
+  constructor(tree: NameTree, rules: XattrRules, memory: MemoryAccount) {
     this.#tree = tree;
+    this.#rules = rules;
+    this.#memory = memory;
   }
 
-  /** Adds those of one entry; returns how many rows it took. */
-  add(entry: TocEntry): number {
-    const first = this.count;
+  /**
+   * Rows for an object that has rows [first, first + length) and now an entry more: its attributes join those, and
+   * `chown` and `chmod` do to those what they do. Returns how many rows at the end are the object's.
+   */
+  merge(first: number, length: number, entry: TocEntry, kind: number): number {
+    const start = this.count;
+    for (let row = first; row < first + length; row++) this.#keepRow(row, entry, kind);
     for (let index = 0; index < entry.xattrCount; index++) {
       const name = entry.xattrNames[index]!;
       checkName(name, entry);
-      if (!isShowable(name)) continue;
-      const row = this.#rowFor(name, first);
-      this.#noteValue(row, entry.xattrValues[index]!, entry);
+      const text = sliceText(name);
+      if (!isSet(text, kind, this.#rules)) continue;
+      if (text === defaultAcl)
+        throw new FormatError('unsupported', 'a default ACL, which all that is unpacked below inherits', {
+          entry: sliceText(entry.name),
+        });
+      const value = decodedValue(entry.xattrValues[index]!, entry);
+      if (text === accessAcl) this.#addAcl(name, value, start, entry);
+      else this.#noteValue(this.#rowFor(name, start), value);
     }
-    return this.count - first;
+    if (this.count - start > fileLimit)
+      throw new FormatError('limit', `more than ${fileLimit} extended attributes`, { entry: sliceText(entry.name) });
+    return this.count - start;
+  }
+
+  /** `chown` takes capabilities away from all but directories, and `chmod` rewrites an ACL. */
+  #keepRow(row: number, entry: TocEntry, kind: number): void {
+    const { pool } = this.#tree;
+    const offset = this.nameOffset[row]!;
+    const name = { bytes: pool, start: offset, end: offset + this.nameLength[row]! };
+    const text = sliceText(name);
+    if (text === capability && !isDirectoryKind(kind)) return;
+    const valueAt = this.valueOffset[row]!;
+    const value = pool.subarray(valueAt, valueAt + this.valueLength[row]!);
+    if (text === accessAcl) {
+      this.#addAcl(name, value, this.count, entry);
+      return;
+    }
+    const kept = this.#addRow();
+    for (const column of columns) this[column][kept] = this[column][row]!;
+  }
+
+  #addAcl(name: ByteSlice, value: Uint8Array, start: number, entry: TocEntry): void {
+    const acl = settledAcl(value, entry.mode);
+    if (acl === undefined)
+      throw new FormatError('entry', `an impossible ${accessAcl}`, { entry: sliceText(entry.name) });
+    if (acl.length > 0) this.#noteValue(this.#rowFor(name, start), acl);
   }
 
   /** A name that comes twice in one entry keeps its first row and its last value, as in any JSON decoder. */
@@ -45,11 +95,15 @@ export class XattrColumns {
       while (same < length && this.#tree.pool[this.nameOffset[row]! + same] === name.bytes[name.start + same]) same++;
       if (same === length) return row;
     }
-    if (this.count === this.nameOffset.length) growColumns(this, columns, 2 * this.count);
-    const row = this.count++;
+    const row = this.#addRow();
     this.nameOffset[row] = this.#intern(name);
     this.nameLength[row] = length;
     return row;
+  }
+
+  #addRow(): number {
+    if (this.count === this.nameOffset.length) growColumns(this, columns, 2 * this.count, this.#memory);
+    return this.count++;
   }
 
   #intern(name: ByteSlice): number {
@@ -63,27 +117,39 @@ export class XattrColumns {
     return offset;
   }
 
-  #noteValue(row: number, text: ByteSlice, entry: TocEntry): void {
-    const value = decodeBase64(text);
-    if (value === undefined)
-      throw new FormatError('entry', 'an extended attribute that is not base64', { entry: sliceText(entry.name) });
-    if (value.length > valueLimitBytes) {
-      throw new FormatError('limit', `an extended attribute of ${value.length} bytes (limit ${valueLimitBytes})`, {
-        entry: sliceText(entry.name),
-      });
-    }
+  #noteValue(row: number, value: Uint8Array): void {
     this.valueOffset[row] = this.#tree.append(value, 0, value.length);
     this.valueLength[row] = value.length;
   }
 }
 
-/** Namespaces of Linux. Others cannot be set on a file, so unpacking leaves them out (a tar of another system has some). */
-const namespaces = ['user.', 'trusted.', 'security.'];
-const acls = ['system.posix_acl_access', 'system.posix_acl_default'];
+const capability = 'security.capability';
+const accessAcl = 'system.posix_acl_access';
+const defaultAcl = 'system.posix_acl_default';
 
-function isShowable(name: ByteSlice): boolean {
-  const text = sliceText(name);
-  return acls.includes(text) || namespaces.some((prefix) => text.startsWith(prefix) && text.length > prefix.length);
+/**
+ * Whether unpacking sets the attribute. containerd never sets trusted.*, and goes on where the file system knows no such
+ * name or the kind of file can have none: user.* are for regular files and directories (xattr(7)).
+ */
+function isSet(name: string, kind: number, { opaqueXattr }: XattrRules): boolean {
+  if (name.startsWith('security.')) return name.length > 'security.'.length;
+  if (name === accessAcl) return kind !== kinds.symlink;
+  if (name === defaultAcl) return isDirectoryKind(kind);
+  if (!name.startsWith('user.') || name === 'user.') return false;
+  if (opaqueXattr === 'user' && name.startsWith('user.overlay.')) return false;
+  return kind === kinds.reg || isDirectoryKind(kind);
+}
+
+function decodedValue(text: ByteSlice, entry: TocEntry): Buffer {
+  const value = decodeBase64(text);
+  if (value === undefined)
+    throw new FormatError('entry', 'an extended attribute that is not base64', { entry: sliceText(entry.name) });
+  if (value.length > valueLimitBytes) {
+    throw new FormatError('limit', `an extended attribute of ${value.length} bytes (limit ${valueLimitBytes})`, {
+      entry: sliceText(entry.name),
+    });
+  }
+  return value;
 }
 
 function checkName(name: ByteSlice, entry: TocEntry): void {

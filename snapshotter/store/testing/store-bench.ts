@@ -52,6 +52,8 @@ export async function openBench(
     table: buildTestTable(layoutOf(blob.members), !options.withoutDigests),
     landmark: undefined,
     unverifiableChunkCount: 0,
+    hasMarks: false,
+    implied: new Uint32Array(),
   };
   const context = {
     source,

@@ -1,0 +1,42 @@
+import { kinds } from './kinds.ts';
+import type { ObjectColumns } from './object-columns.ts';
+import type { UnpackedNames } from './unpacked-names.ts';
+
+/** A directory's entry whose time does not simply stay with the object it made. */
+export interface TimedEntry {
+  /** Of the name as the entry has it. */
+  readonly node: number;
+  readonly object: number;
+  /** Among all directory entries; one that made its object has that object's number. */
+  readonly order: number;
+  readonly sec: number;
+  readonly nsec: number;
+}
+
+/**
+ * Unpacking sets the times of directories last, entry by entry, on whatever the entry's name leads to by then: on what
+ * replaced a directory, or on where a link leads that did.
+ */
+export function settleDirectoryTimes(objects: ObjectColumns, names: UnpackedNames, timed: readonly TimedEntry[]): void {
+  /** When each directory that came up more than once was given its time last. */
+  const lastOrder = new Map<number, number>();
+  for (const { object, order } of timed) lastOrder.set(object, order);
+  const shown = names.shown();
+  const objectAt = (node: number): number => (shown[node] === 1 ? names.objectAt[node]! : 0);
+  const strayed: TimedEntry[] = timed.filter(({ node, object }) => objectAt(node) !== object);
+  for (let object = 2; object <= objects.count; object++) {
+    const node = objects.node[object]!;
+    if (objects.kind[object] !== kinds.dir || lastOrder.has(object) || objectAt(node) === object) continue;
+    strayed.push({ node, object, order: object, sec: objects.mtimeSec[object]!, nsec: objects.mtimeNsec[object]! });
+  }
+  strayed.sort((left, right) => left.order - right.order);
+  for (const { node, order, sec, nsec } of strayed) {
+    const found = names.follow(node);
+    if (found === 0) continue;
+    const target = objectAt(found);
+    const isNamed = objects.kind[target] === kinds.dir;
+    if (isNamed && order < (lastOrder.get(target) ?? target)) continue;
+    objects.mtimeSec[target] = sec;
+    objects.mtimeNsec[target] = nsec;
+  }
+}

@@ -1,0 +1,306 @@
+import { FormatError } from '../estargz/error.ts';
+import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME } from '../estargz/names.ts';
+import type { TocEntry } from '../estargz/toc.ts';
+import { ChunkColumns } from './chunk-columns.ts';
+import { settleDirectoryTimes, type TimedEntry } from './directory-times.ts';
+import { kinds, objectFlags } from './kinds.ts';
+import type { MemoryAccount } from './memory.ts';
+import { NameTree, rootNode } from './name-tree.ts';
+import { checkTarget, ObjectColumns, refuse } from './object-columns.ts';
+import { UnpackedNames } from './unpacked-names.ts';
+import type { XattrRules } from './xattr-columns.ts';
+
+const whiteoutPrefix = Buffer.from('.wh.');
+const opaqueMarker = Buffer.from('.wh..wh..opq');
+export const reservedNames = [PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK, TOC_NAME].map((name) => Buffer.from(name));
+
+/** What lists on V8's heap take. */
+const jsNumberBytes = 8;
+const timedEntryBytes = 100;
+
+/** Steps that opaque markers of a lowest layer may take in all. */
+const opaqueWorkLimit = 1 << 24;
+
+export interface ReplayOptions extends XattrRules {
+  /** Of the blob's footer: where its last data member ends. */
+  readonly payloadEnd: number;
+  /** Nothing lies below: whiteouts take away what this layer has itself, and leave no mark. */
+  readonly isLowest?: boolean;
+}
+
+/**
+ * Unpacks a TOC into columns the way containerd's archive.Apply unpacks the layer's tar for overlayfs: entry by entry, each
+ * onto what those before it made. Where that fails, the layer is refused; but order that only unpacking minds is forgiven.
+ */
+export class TocReplay {
+  readonly tree: NameTree;
+  readonly objects: ObjectColumns;
+  readonly chunks: ChunkColumns;
+  readonly names: UnpackedNames;
+  /** Implied directories, in order. */
+  readonly implied: number[] = [];
+  prefetchLandmark = 0;
+  hasNoPrefetchLandmark = false;
+  /** There are whiteouts or opaque markers, which mean something else in a lowest layer. */
+  hasMarks = false;
+  readonly #isLowest: boolean;
+  readonly #memory: MemoryAccount;
+  /** Hard links whose target had not come up. */
+  readonly #pending: number[] = [];
+  /** Directory entries whose times were not noted in the order of their objects, or whose names led through links. */
+  readonly #timed: TimedEntry[] = [];
+  /** Of the regular file that was listed last: where its name was looked for, and that name's node if it has one. */
+  #fileDirectory = 0;
+  #fileNode = 0;
+  #opaqueWork = 0;
+
+  constructor(expectedEntries: number, { payloadEnd, isLowest, opaqueXattr }: ReplayOptions, memory: MemoryAccount) {
+    this.#isLowest = isLowest ?? false;
+    this.#memory = memory;
+    this.tree = new NameTree(expectedEntries, memory);
+    const capacity = this.tree.parent.length;
+    this.objects = new ObjectColumns(this.tree, capacity, { opaqueXattr }, memory);
+    this.chunks = new ChunkColumns(this.objects, payloadEnd, capacity, memory);
+    this.names = new UnpackedNames(this.tree, this.objects, memory, (object) => {
+      memory.take(jsNumberBytes);
+      this.implied.push(object);
+    });
+  }
+
+  readonly visit = (entry: TocEntry): void => {
+    const { tree, names, chunks } = this;
+    if (entry.type === 'chunk') {
+      this.#addFurtherChunk(entry);
+      return;
+    }
+    chunks.finish(this.#nameOf);
+    const { bytes } = entry.name;
+    const lexical = tree.addParent(bytes, entry.name.start, entry.name.end);
+    const { baseStart, baseEnd } = tree;
+    names.grow();
+    this.#fileDirectory = lexical;
+    this.#fileNode = 0;
+    if (baseStart === baseEnd) {
+      // Unpacking leaves the root as it is, whatever the entry.
+      this.#addUnseen(entry);
+      return;
+    }
+    const directory = names.directory(lexical, entry);
+    if (startsWith(bytes, baseStart, baseEnd, whiteoutPrefix)) {
+      this.#mark(directory, entry, baseStart, baseEnd);
+      return;
+    }
+    const node = tree.addChild(directory, bytes, baseStart, baseEnd);
+    names.grow();
+    this.#fileNode = node;
+    if (entry.type === 'dir') this.#unpackDirectory(node, entry, directory === lexical ? 0 : lexical);
+    else if (entry.type === 'hardlink') this.#link(node, entry);
+    else this.#unpack(node, entry);
+    if (directory === rootNode && entry.type === 'reg') this.#noteReserved(node);
+  };
+
+  /** Call after the last entry. */
+  finish(): void {
+    this.chunks.finish(this.#nameOf);
+    for (const object of this.#pending) this.#joinPending(object);
+    if (this.names.hasRemoved || this.#timed.length > 0) settleDirectoryTimes(this.objects, this.names, this.#timed);
+  }
+
+  readonly #nameOf = (object: number): string => {
+    const node = this.objects.node[object]!;
+    return node === 0 ? '' : this.tree.pathOf(node);
+  };
+
+  #addFurtherChunk(entry: TocEntry): void {
+    const { tree, chunks } = this;
+    if (chunks.file === 0) throw refuse(entry, 'chunk', 'a chunk that follows no regular file with content');
+    const { bytes, start, end } = entry.name;
+    const node = this.#fileNode;
+    if (start !== end && node !== 0) {
+      const isSame =
+        tree.addParent(bytes, start, end) === this.#fileDirectory &&
+        tree.findChild(tree.parent[node]!, bytes, tree.baseStart, tree.baseEnd) === node;
+      this.names.grow();
+      if (!isSame) {
+        const file = JSON.stringify(this.#nameOf(chunks.file));
+        throw refuse(entry, 'chunk', `a chunk among those of ${file}`);
+      }
+    }
+    chunks.add(entry);
+  }
+
+  /** What is checked and then shown nowhere: its content has no place in the data file either. */
+  #addUnseen(entry: TocEntry): void {
+    const object = this.objects.add(kinds.reg);
+    this.objects.noteAttributes(object, entry);
+    this.objects.flags[object] = objectFlags.withoutData;
+    if (entry.type === 'reg') this.chunks.begin(object, entry);
+  }
+
+  #unpackDirectory(node: number, entry: TocEntry, lexical: number): void {
+    const { objects, names } = this;
+    let object = names.childAt(node);
+    const isNew = object === 0 || !objects.isDirectory(object);
+    if (isNew) object = objects.add(kinds.dir);
+    objects.kind[object] = kinds.dir;
+    objects.flags[object]! |= objectFlags.named;
+    objects.noteAttributes(object, entry);
+    if (isNew) names.put(node, object);
+    if (isNew && lexical === 0) return;
+    const { baseStart, baseEnd } = this.tree;
+    const named = lexical === 0 ? node : this.tree.addChild(lexical, entry.name.bytes, baseStart, baseEnd);
+    names.grow();
+    this.#memory.take(timedEntryBytes);
+    this.#timed.push({
+      node: named,
+      object,
+      order: objects.count + (this.#timed.length + 1) / 2 ** 22,
+      sec: objects.mtimeSec[object]!,
+      nsec: objects.mtimeNsec[object]!,
+    });
+  }
+
+  #unpack(node: number, entry: TocEntry): void {
+    const { objects } = this;
+    const object = objects.add(kinds[entry.type as keyof typeof kinds]);
+    objects.noteAttributes(object, entry);
+    if (entry.type === 'symlink') objects.noteTarget(object, entry);
+    else if (entry.type === 'char' || entry.type === 'block') objects.noteDevice(object, entry);
+    this.#replace(node);
+    this.names.put(node, object);
+    if (entry.type === 'reg') this.chunks.begin(object, entry);
+  }
+
+  /** os.RemoveAll of what is not to be merged. */
+  #replace(node: number): void {
+    if (this.names.objectAt[node] !== 0 && this.objects.isDirectory(this.names.objectAt[node]!))
+      this.names.remove(node);
+  }
+
+  #link(node: number, entry: TocEntry): void {
+    const { objects, names } = this;
+    checkTarget(entry);
+    this.#replace(node);
+    const { bytes, start, end } = entry.linkName;
+    const target = names.find(bytes, start, end);
+    // The name itself is gone by the time that it is linked to.
+    const object = target === 0 || target === node ? 0 : names.at(target);
+    if (object === 0 || objects.kind[object] === kinds.hardlink) {
+      const pending = objects.add(kinds.hardlink);
+      objects.noteAttributes(pending, entry);
+      objects.noteTarget(pending, entry);
+      names.put(node, pending);
+      this.#memory.take(jsNumberBytes);
+      this.#pending.push(pending);
+      return;
+    }
+    if (objects.isDirectory(object)) throw refuse(entry, 'link', 'is a hard link to a directory');
+    if (objects.hasFlag(object, objectFlags.withoutData)) throw refuse(entry, 'link', 'links to what a mount hides');
+    objects.noteAttributes(object, entry);
+    names.put(node, object);
+  }
+
+  /** Follows each chain of links once. */
+  #joinPending(object: number): void {
+    const { objects, names, tree } = this;
+    const own = objects.node[object]!;
+    const chain: number[] = [];
+    let at = names.objectAt[own]!;
+    if (at !== object || names.at(own) === 0) return;
+    while (objects.kind[at] === kinds.hardlink) {
+      if (objects.hasFlag(at, objectFlags.followed)) throw this.#linkError(object, 'is part of a loop of hard links');
+      objects.flags[at]! |= objectFlags.followed;
+      chain.push(at);
+      const start = objects.value[at]!;
+      const target = names.find(tree.pool, start, start + objects.valueLength[at]!);
+      at = target === 0 ? 0 : names.at(target);
+      if (at === 0 || objects.hasFlag(at, objectFlags.withoutData))
+        throw this.#linkError(object, 'links to a file that is not in the layer');
+    }
+    if (objects.isDirectory(at)) throw this.#linkError(object, 'is a hard link to a directory');
+    for (const link of chain) names.join(link, at);
+  }
+
+  #linkError(object: number, problem: string): FormatError {
+    const { objects, tree } = this;
+    const target = objects.value[object]!;
+    const length = Math.min(objects.valueLength[object]!, 200);
+    const text = Buffer.from(tree.pool.buffer, target, length).toString('utf8');
+    return new FormatError('link', `${problem} (target ${JSON.stringify(text)})`, { entry: this.#nameOf(object) });
+  }
+
+  /** `.wh.NAME`, or the opaque marker; whatever its type. */
+  #mark(directory: number, entry: TocEntry, baseStart: number, baseEnd: number): void {
+    const { bytes } = entry.name;
+    const start = baseStart + whiteoutPrefix.length;
+    const isOpaque = baseEnd - baseStart === opaqueMarker.length && startsWith(bytes, baseStart, baseEnd, opaqueMarker);
+    this.hasMarks = true;
+    this.#addUnseen(entry);
+    if (isOpaque && this.#isLowest) this.#removeUnnamed(directory);
+    else if (isOpaque) this.objects.flags[this.names.objectAt[directory]!]! |= objectFlags.opaque;
+    else if (isDots(bytes, start, baseEnd)) throw refuse(entry, 'name', 'a whiteout that names nothing');
+    else this.#whiteOut(directory, entry, start, baseEnd);
+  }
+
+  #whiteOut(directory: number, entry: TocEntry, start: number, end: number): void {
+    const { tree, objects, names } = this;
+    const node = tree.addChild(directory, entry.name.bytes, start, end);
+    names.grow();
+    const found = names.childAt(node);
+    if (this.#isLowest) {
+      if (found !== 0) names.remove(node);
+    } else if (found === 0) {
+      const object = objects.add(kinds.whiteout);
+      objects.noteAttributes(object, entry);
+      names.put(node, object);
+    } else if (objects.isDirectory(found)) {
+      // Unpacking fails: the whiteout cannot be made. By the image specification it hides what lies below.
+      objects.flags[found]! |= objectFlags.opaque;
+    }
+  }
+
+  /** containerd's opaque marker where nothing lies below: it removes whatever no entry has named so far. */
+  #removeUnnamed(directory: number): void {
+    const { objects, names, tree } = this;
+    for (const object of this.implied) {
+      const node = objects.node[object]!;
+      if (objects.kind[object] !== kinds.implicit || objects.hasFlag(object, objectFlags.named)) continue;
+      if (names.objectAt[node] !== object) continue;
+      let at = tree.parent[node]!;
+      while (at !== directory && at !== rootNode) {
+        at = tree.parent[at]!;
+        this.#opaqueWork++;
+      }
+      if (++this.#opaqueWork > opaqueWorkLimit)
+        throw new FormatError('limit', 'too many opaque markers above implied directories');
+      if (at === directory && names.at(node) !== 0) names.remove(node);
+    }
+  }
+
+  /** The format's own files at the root are no content. */
+  #noteReserved(node: number): void {
+    const { tree, objects, names } = this;
+    const start = tree.nameOffset[node]!;
+    const index = reservedNames.findIndex(
+      (name) => name.length === tree.nameLength[node] && startsWith(tree.pool, start, start + name.length, name),
+    );
+    if (index < 0) return;
+    const object = names.objectAt[node]!;
+    objects.flags[object]! |= objectFlags.withoutData;
+    if (index === 0) this.prefetchLandmark = object;
+    if (index === 1) this.hasNoPrefetchLandmark = true;
+  }
+}
+
+function startsWith(bytes: Uint8Array, start: number, end: number, prefix: Uint8Array): boolean {
+  if (end - start < prefix.length) return false;
+  for (let at = 0; at < prefix.length; at++) if (bytes[start + at] !== prefix[at]) return false;
+  return true;
+}
+
+/** Nothing, `.` or `..`. */
+function isDots(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start > 2) return false;
+  for (let at = start; at < end; at++) if (bytes[at] !== 0x2e) return false;
+  return true;
+}
