@@ -1,12 +1,14 @@
 /** The layers of one image, fetched, converted (or found in the cache) and pushed, two at a time. */
 import { createReadStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import type { RegistryClient } from '../registry/client.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { Descriptor } from '../registry/manifest.ts';
 import type { Reference } from '../registry/reference.ts';
-import { type ConvertedLayer, convertLayer, type LayerOptions } from './layer.ts';
-import type { LayerCache } from './layer-cache.ts';
+import { readBlobTree } from './blob-tree.ts';
+import { FetchedLayer } from './fetched-layer.ts';
+import type { ConvertedLayer, LayerOptions } from './layer.ts';
+import type { CachedLayer, Inheritance, LayerCache } from './layer-cache.ts';
+import { inheritAttributes, type LayerTree } from './lower-layers.ts';
 import type { ConvertProgress, PushOutcome } from './progress.ts';
 
 export interface LayerRun {
@@ -35,28 +37,28 @@ export async function convertLayers(
   prioritized: readonly (readonly string[])[],
 ): Promise<PushedLayer[]> {
   const failed = new AbortController();
-  const signal = AbortSignal.any([run.signal, failed.signal]);
-  // The same layer may stand in an image several times (empty layers do).
-  const started = new Map<string, Promise<PushedLayer>>();
+  const stack: Stack = {
+    run: { ...run, signal: AbortSignal.any([run.signal, failed.signal]) },
+    layers,
+    prioritized,
+    converted: layers.map(() => Promise.withResolvers<CachedLayer>()),
+    started: new Map(),
+    inheriting: new Map(),
+    trees: new Map(),
+  };
+  for (const { promise } of stack.converted) promise.catch(() => {}); // thrown where the layer is converted
   const results: PushedLayer[] = [];
   let next = 0;
   let failure: { readonly error: unknown } | undefined;
   const work = async (): Promise<void> => {
-    while (next < layers.length && !signal.aborted) {
+    while (next < layers.length && failure === undefined && !run.signal.aborted) {
       const index = next++;
-      const layer = layers[index]!;
-      const key = run.cache.key(layer.digest, { ...run.options, prioritized: prioritized[index]! });
-      const conversion =
-        started.get(key) ??
-        convertOne({ ...run, signal }, layer, prioritized[index]!, key, {
-          layer: index,
-          layerCount: layers.length,
-          source: layer.digest,
-        });
-      started.set(key, conversion);
       try {
-        results[index] = await conversion;
+        const { pushed, kept } = await convertAt(stack, index);
+        stack.converted[index]!.resolve(kept);
+        results[index] = pushed;
       } catch (error) {
+        stack.converted[index]!.reject(error);
         failure ??= { error };
         failed.abort(error);
       }
@@ -68,56 +70,128 @@ export async function convertLayers(
   return results;
 }
 
+/** What the layers of one image know of each other. */
+interface Stack {
+  readonly run: LayerRun;
+  readonly layers: readonly Descriptor[];
+  readonly prioritized: readonly (readonly string[])[];
+  /**
+   * By place in the image. A layer waits for those below it, all of which were started before it, only where it has
+   * directories that it does not describe.
+   */
+  readonly converted: readonly PromiseWithResolvers<CachedLayer>[];
+  /** By the cache's key: the same layer may stand in an image several times (empty layers do). */
+  readonly started: Map<string, Promise<FinishedLayer>>;
+  /** Of each source layer above the lowest, the directories that it does not describe. */
+  readonly inheriting: Map<Digest, Promise<readonly string[]>>;
+  /** By digest of the converted layer. */
+  readonly trees: Map<Digest, LayerTree>;
+}
+
+interface FinishedLayer {
+  readonly pushed: PushedLayer;
+  readonly kept: CachedLayer;
+}
+
+async function convertAt(stack: Stack, index: number): Promise<FinishedLayer> {
+  const { run, layers } = stack;
+  const { client, source, cache, options, onProgress, signal } = run;
+  const descriptor = layers[index]!;
+  const prioritized = stack.prioritized[index]!;
+  const position: Position = { layer: index, layerCount: layers.length, source: descriptor.digest };
+  const fetched = new FetchedLayer(descriptor, {
+    client,
+    source,
+    cache,
+    lowest: index === 0,
+    onFetched: (doneBytes) => onProgress({ ...position, phase: 'fetch', doneBytes, totalBytes: descriptor.size }),
+    signal,
+  });
+  try {
+    const inherited = await inheritAt(stack, index, fetched);
+    const key = cache.key(descriptor.digest, inherited, { ...options, prioritized });
+    const finished =
+      stack.started.get(key) ?? convertOne(run, { descriptor, prioritized, position, inherited, key }, fetched);
+    stack.started.set(key, finished);
+    return await finished;
+  } finally {
+    await fetched.close();
+  }
+}
+
+async function inheritAt(stack: Stack, index: number, fetched: FetchedLayer): Promise<Inheritance> {
+  if (index === 0) return undefined;
+  const { cache } = stack.run;
+  const { digest } = stack.layers[index]!;
+  const read = async (): Promise<readonly string[]> => {
+    const known = await cache.inheriting(digest);
+    if (known !== undefined) return known;
+    const { inheriting } = (await fetched.open()).layer;
+    await cache.rememberInheriting(digest, inheriting);
+    return inheriting;
+  };
+  const reading = stack.inheriting.get(digest) ?? read();
+  stack.inheriting.set(digest, reading);
+  const paths = await reading;
+  const below: LayerTree[] = [];
+  for (let lower = index - 1; lower >= 0 && paths.length > 0; lower--) below.push(await treeAt(stack, lower));
+  return inheritAttributes(paths, below);
+}
+
+async function treeAt({ converted, trees }: Stack, index: number): Promise<LayerTree> {
+  const { digest, path } = await converted[index]!.promise;
+  const tree = trees.get(digest) ?? readBlobTree(path);
+  trees.set(digest, tree);
+  return tree;
+}
+
 type Position = Pick<ConvertProgress, 'layer' | 'layerCount' | 'source'>;
 
-async function convertOne(
-  run: LayerRun,
-  descriptor: Descriptor,
-  prioritized: readonly string[],
-  key: string,
-  position: Position,
-): Promise<PushedLayer> {
+interface Place {
+  readonly descriptor: Descriptor;
+  readonly prioritized: readonly string[];
+  readonly position: Position;
+  readonly inherited: Inheritance;
+  readonly key: string;
+}
+
+async function convertOne(run: LayerRun, place: Place, fetched: FetchedLayer): Promise<FinishedLayer> {
   const { cache, onProgress, signal } = run;
+  const { descriptor, position, key } = place;
   const found = await cache.find(key);
   if (found !== undefined) onProgress({ ...position, phase: 'cached', totalBytes: found.sizeBytes });
-  const layer = found ?? (await convertAndKeep(run, descriptor, prioritized, key, position));
+  const kept = found ?? (await convertAndKeep(run, place, fetched));
+  await fetched.close();
   signal.throwIfAborted();
-  onProgress({ ...position, phase: 'push', totalBytes: layer.sizeBytes });
-  const outcome = await pushLayer(run, key, layer);
+  onProgress({ ...position, phase: 'push', totalBytes: kept.sizeBytes });
+  const outcome = await pushLayer(run, key, kept);
   await cache.addRepository(key, repositoryName(run.target));
-  onProgress({ ...position, phase: 'done', totalBytes: layer.sizeBytes, outcome });
-  const { path: _, ...rest } = layer;
-  return { ...rest, source: descriptor.digest, cached: found !== undefined, outcome };
+  onProgress({ ...position, phase: 'done', totalBytes: kept.sizeBytes, outcome });
+  const { path: _, ...rest } = kept;
+  return { kept, pushed: { ...rest, source: descriptor.digest, cached: found !== undefined, outcome } };
 }
 
 async function convertAndKeep(
-  { client, source, cache, options, onProgress, signal }: LayerRun,
-  descriptor: Descriptor,
-  prioritized: readonly string[],
-  key: string,
-  position: Position,
-): Promise<ConvertedLayer> {
-  const workDir = await cache.workDir();
-  const onFetched = (doneBytes: number): void =>
-    onProgress({ ...position, phase: 'fetch', doneBytes, totalBytes: descriptor.size });
-  try {
-    const layer = await convertLayer(() => countBytes(client.fetchBlob(source, descriptor.digest, signal), onFetched), {
-      ...options,
-      prioritized,
-      workDir,
-      signal,
-      onProgress: (doneBytes, totalBytes) => onProgress({ ...position, phase: 'convert', doneBytes, totalBytes }),
-    });
-    return await cache.keep(key, descriptor.digest, layer);
-  } finally {
-    await rm(workDir, { recursive: true, force: true });
-  }
+  { cache, options, onProgress, signal }: LayerRun,
+  { descriptor, prioritized, position, inherited, key }: Place,
+  fetched: FetchedLayer,
+): Promise<CachedLayer> {
+  const { layer, workDir } = await fetched.open();
+  layer.inherit(inherited ?? new Map());
+  const converted = await layer.write({
+    ...options,
+    prioritized,
+    workDir,
+    signal,
+    onProgress: (doneBytes, totalBytes) => onProgress({ ...position, phase: 'convert', doneBytes, totalBytes }),
+  });
+  return cache.keep(key, descriptor.digest, converted);
 }
 
 async function pushLayer(
   { client, target, cache, signal }: LayerRun,
   key: string,
-  layer: ConvertedLayer,
+  layer: CachedLayer,
 ): Promise<PushOutcome> {
   if (await client.hasBlob(target, layer.digest, signal)) return 'present';
   for (const name of await cache.repositories(key)) {
@@ -134,16 +208,4 @@ async function pushLayer(
 /** Registries have no slash in their name, so the first one ends it. */
 function repositoryName({ registry, repository }: Reference): string {
   return `${registry}/${repository}`;
-}
-
-async function* countBytes(pieces: AsyncIterable<Buffer>, report: (doneBytes: number) => void): AsyncGenerator<Buffer> {
-  let doneBytes = 0;
-  let reportedBytes = 0;
-  for await (const piece of pieces) {
-    yield piece;
-    doneBytes += piece.length;
-    if (doneBytes - reportedBytes < 1 << 20) continue;
-    reportedBytes = doneBytes;
-    report(doneBytes);
-  }
 }

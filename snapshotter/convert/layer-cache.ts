@@ -1,21 +1,26 @@
 /**
  * Converted layers kept on disk under what they were made of and how, so that images that share layers convert them
- * once. `<dir>/layers/<key>/{blob,layer.json,repositories}`, and `<dir>/origins/<converted>` names the source layer.
+ * once. `<dir>/layers/<key>/{blob,layer.json,repositories}`; `<dir>/origins/<converted>` names the source layer, and
+ * `<dir>/inheriting/<source>` the directories whose attributes come from layers below, which are part of the key.
  */
-import { createHash, hash } from 'node:crypto';
+import { createHash, hash, randomUUID } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import { appendFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestHex, isDigest } from '../registry/digest.ts';
 import { type ConvertedLayer, checkOptions, type LayerOptions } from './layer.ts';
+import type { InheritedAttributes } from './lower-layers.ts';
 
 /** Part of every key: to be raised when the same input would give other bytes. */
-const converterVersion = 1;
+const converterVersion = 2;
 
 export type CacheKeyOptions = Pick<
   LayerOptions,
   'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes' | 'prioritized'
 >;
+
+/** What a layer takes from the ones below it; undefined for the lowest, in which whiteouts mean something else. */
+export type Inheritance = InheritedAttributes | undefined;
 
 export interface CachedLayer extends ConvertedLayer {
   readonly source: Digest;
@@ -28,6 +33,7 @@ export class LayerCache {
   static async open(directory: string): Promise<LayerCache> {
     await mkdir(join(directory, 'layers'), { recursive: true });
     await mkdir(join(directory, 'origins'), { recursive: true });
+    await mkdir(join(directory, 'inheriting'), { recursive: true });
     return new LayerCache(directory);
   }
 
@@ -35,11 +41,30 @@ export class LayerCache {
     this.#directory = directory;
   }
 
-  key(source: Digest, options: CacheKeyOptions): string {
+  key(source: Digest, inherited: Inheritance, options: CacheKeyOptions): string {
     const { traits, level, chunkSizeBytes, minChunkSizeBytes } = checkOptions(options);
     const prioritized = traits.landmark ? (options.prioritized ?? []) : [];
-    const parts = [converterVersion, source, options.format, level, chunkSizeBytes, minChunkSizeBytes, prioritized];
+    const settings = [options.format, level, chunkSizeBytes, minChunkSizeBytes, prioritized];
+    const parts = [converterVersion, source, ...settings, inherited === undefined ? null : inheritedKey(inherited)];
     return hash('sha256', JSON.stringify(parts), 'hex');
+  }
+
+  /** The directories of a layer above others that take attributes from those, if the layer was read before. */
+  async inheriting(source: Digest): Promise<readonly string[] | undefined> {
+    try {
+      const text = await readFile(this.#inheritingPath(source), 'utf8');
+      const paths: unknown = JSON.parse(text);
+      return Array.isArray(paths) ? (paths as string[]) : undefined;
+    } catch (error) {
+      if (isMissing(error) || error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+  }
+
+  async rememberInheriting(source: Digest, paths: readonly string[]): Promise<void> {
+    const staged = join(this.#directory, `work-${randomUUID()}`);
+    await writeFile(staged, JSON.stringify(paths));
+    await rename(staged, this.#inheritingPath(source));
   }
 
   /** A directory beside the kept layers, so that `keep` only renames; the caller's to remove. */
@@ -110,9 +135,19 @@ export class LayerCache {
     await appendFile(join(this.#layerDir(key), 'repositories'), `${name}\n`);
   }
 
+  #inheritingPath(source: Digest): string {
+    return join(this.#directory, 'inheriting', `${digestHex(source)}.v${converterVersion}`);
+  }
+
   #layerDir(key: string): string {
     return join(this.#directory, 'layers', key);
   }
+}
+
+function inheritedKey(inherited: InheritedAttributes): unknown[] {
+  return [...inherited].map(([path, { mode, uid, gid, mtime, xattrs }]) => {
+    return [path, mode, uid, gid, mtime.sec, mtime.nsec, [...(xattrs ?? [])].toSorted()];
+  });
 }
 
 async function digestOfFile(path: string): Promise<Digest | undefined> {

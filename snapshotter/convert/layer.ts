@@ -1,22 +1,25 @@
 /**
- * One layer: blob in (gzip, zstd or plain tar), lazily readable blob out. The tar is spooled, its headers indexed, its
- * entries ordered and cut into members; members are compressed in parallel and written in order, a few batches
+ * One layer: blob in (gzip, zstd or plain tar), lazily readable blob out. The tar is spooled, its entries replayed to what
+ * unpacking leaves, ordered and cut into members; members are compressed in parallel and written in order, a few batches
  * of them in memory at a time. The same input and options give the same bytes.
  */
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK } from '../estargz/names.ts';
+import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME } from '../estargz/names.ts';
 import { type Digest, digestHex, digestOf } from '../registry/digest.ts';
 import { BlobFile } from './blob-file.ts';
+import { type CanonicalEntry, canonicalEntries } from './canonical-entries.ts';
 import { ConvertError } from './error.ts';
 import { checkLevel, type FormatTraits, type LayerFormat, traitsOf } from './format.ts';
+import type { InheritedAttributes } from './lower-layers.ts';
 import { writeMembers } from './member-writer.ts';
 import type { PlannedFile } from './members.ts';
 import { type LayerOrder, orderEntries } from './order.ts';
+import { inheritInto, type ReplayedLayer, replayLayer } from './replay.ts';
 import { type Spool, spoolLayer, windowedReader } from './spool.ts';
 import { scanTar, type TarEntry } from './tar.ts';
-import { encodeFileHeader, endOfArchive } from './tar-header.ts';
+import { encodeEntryHeader, encodeFileHeader, endOfArchive } from './tar-header.ts';
 import { encodeToc } from './toc-writer.ts';
 
 export type { LayerFormat } from './format.ts';
@@ -53,19 +56,74 @@ export interface ConvertedLayer {
 const defaultChunkSizeBytes = 4 << 20;
 const chunkSizeLimits = { min: 4 << 10, max: 64 << 20 };
 
-/** Throws ConvertError; errors of the source and of the disk pass through. Leaves nothing in workDir when it throws. */
+/** A layer that has been fetched and read, and not yet written. */
+export interface SourceLayer {
+  /** Directories that take attributes from the layers below. */
+  readonly inheriting: readonly string[];
+  /** Gives those directories what the layers below have there; the others of them stay 0755 of root. */
+  inherit(attributes: InheritedAttributes): void;
+  /** May be called once, after `inherit`. */
+  write(options: LayerOptions): Promise<ConvertedLayer>;
+  close(): void;
+}
+
+/**
+ * A layer by itself, as one above layers without any of its directories. Throws ConvertError; errors of the source and of
+ * the disk pass through. Leaves nothing in workDir when it throws.
+ */
 export async function convertLayer(
   open: () => AsyncIterable<Uint8Array>,
   options: LayerOptions,
 ): Promise<ConvertedLayer> {
+  checkOptions(options);
+  const source = await readLayer(open(), { ...options, lowest: false });
+  try {
+    return await source.write(options);
+  } finally {
+    source.close();
+  }
+}
+
+/**
+ * Spools the layer and replays its entries. In the `lowest` layer of an image whiteouts remove what came before them.
+ * Throws ConvertError; errors of the source and of the disk pass through.
+ */
+export async function readLayer(
+  blob: AsyncIterable<Uint8Array>,
+  { workDir, signal, lowest }: Pick<LayerOptions, 'workDir' | 'signal'> & { readonly lowest: boolean },
+): Promise<SourceLayer> {
+  const spool = await spoolLayer(blob, workDir, signal);
+  try {
+    const replayed = replaySpool(spool, lowest);
+    return {
+      inheriting: replayed.inheriting,
+      inherit: (attributes) => inheritInto(replayed, attributes),
+      write: (options) => writeReplayed(spool, replayed, options),
+      close: () => spool.close(),
+    };
+  } catch (error) {
+    spool.close();
+    throw error;
+  }
+}
+
+/** Files of an earlier conversion; this one writes its own. */
+const ownNames: readonly string[] = [PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK, TOC_NAME];
+
+function replaySpool(spool: Spool, lowest: boolean): ReplayedLayer {
+  const replay = replayLayer(lowest);
+  const entries = scanTar(windowedReader(spool.fd, spool.sizeBytes), spool.sizeBytes, replay.applyGlobalHeader);
+  for (const entry of entries) if (!ownNames.includes(entry.name)) replay.apply(entry);
+  return replay.finish();
+}
+
+async function writeReplayed(spool: Spool, replayed: ReplayedLayer, options: LayerOptions): Promise<ConvertedLayer> {
   const settings = checkOptions(options);
-  const spool = await spoolLayer(open(), options.workDir, options.signal);
   const blob = new BlobFile(join(options.workDir, `${randomUUID()}.partial`));
   try {
-    return await writeLayer(spool, blob, settings, options);
+    return await writeLayer(spool, replayed, blob, settings, options);
   } finally {
     blob.discard();
-    spool.close();
   }
 }
 
@@ -101,11 +159,12 @@ export function checkOptions(
 
 async function writeLayer(
   spool: Spool,
+  replayed: ReplayedLayer,
   blob: BlobFile,
   { traits, level, ...memberOptions }: Settings,
   { prioritized = [], signal, onProgress, workDir }: LayerOptions,
 ): Promise<ConvertedLayer> {
-  const order = orderEntries(scanTar(windowedReader(spool.fd, spool.sizeBytes), spool.sizeBytes), prioritized);
+  const order = orderEntries(canonicalEntries(replayed), prioritized);
   const tar = await writeMembers({
     files: planFiles(order, traits.landmark),
     end: traits.endsTarBeforeToc ? endOfArchive : undefined,
@@ -142,7 +201,8 @@ async function writeLayer(
 }
 
 function planFiles({ first, rest }: LayerOrder, landmark: boolean): PlannedFile[] {
-  const plain = (entry: TarEntry): PlannedFile => ({ entry });
+  const plain = ({ entry, rewritten }: CanonicalEntry): PlannedFile =>
+    rewritten ? { entry, header: encodeEntryHeader(entry) } : { entry };
   const name = first.length > 0 ? PREFETCH_LANDMARK : NO_PREFETCH_LANDMARK;
   return [...first.map(plain), ...(landmark ? [landmarkFile(name)] : []), ...rest.map(plain)];
 }
@@ -158,6 +218,7 @@ function landmarkFile(name: string): PlannedFile {
     headerSizeBytes: 0,
     payloadOffset: 0,
     sizeBytes: content.length,
+    extents: undefined,
     mode,
     uid: 0,
     gid: 0,

@@ -107,6 +107,7 @@ function fillBatch(
     let end = at;
     for (const segment of member.segments) {
       if (segment.kind === 'own') segment.bytes.copy(raw, end);
+      else if (segment.kind === 'zeros') raw.fill(0, end, end + segment.sizeBytes);
       else readInto(spoolFd, raw, end, segment.offset, segment.sizeBytes);
       end += segment.sizeBytes;
     }

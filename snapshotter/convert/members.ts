@@ -2,11 +2,13 @@
  * Where the tar is cut into members: at the top, at each non-empty regular file's payload and at each further chunk;
  * headers ride at the tail of the member before. With `minChunkSizeBytes` small files share a member (innerOffset).
  */
+import type { Extent } from './sparse.ts';
 import type { TarEntry } from './tar.ts';
 import { roundUpToBlock } from './tar-fields.ts';
 
 export type Segment =
   | { readonly kind: 'spooled'; readonly offset: number; readonly sizeBytes: number }
+  | { readonly kind: 'zeros'; readonly sizeBytes: number }
   | { readonly kind: 'own'; readonly bytes: Buffer; readonly sizeBytes: number };
 
 export function ownBytes(bytes: Buffer): Segment {
@@ -88,7 +90,7 @@ export function* planMembers(files: Iterable<PlannedFile>, options: MemberOption
       const shares = canShare(file, chunks) && sizeBytes + chunkBytes <= options.minChunkSizeBytes;
       if (!shares && sizeBytes > 0) yield cut();
       chunks.push({ file, fileOffset, sizeBytes: chunkBytes, innerOffset: sizeBytes });
-      append(payloadOf(file, fileOffset, chunkBytes));
+      for (const segment of payloadOf(file, fileOffset, chunkBytes)) append(segment);
       headerRunBytes = 0;
     }
     append(paddingOf(file));
@@ -101,16 +103,49 @@ function canShare(file: PlannedFile, chunks: readonly MemberChunk[]): boolean {
   return file.content === undefined && chunks.length > 0 && chunks[0]!.file.content === undefined;
 }
 
-function payloadOf({ entry, content }: PlannedFile, fileOffset: number, sizeBytes: number): Segment {
-  return content === undefined
-    ? spooledBytes(entry.payloadOffset + fileOffset, sizeBytes)
-    : ownBytes(content.subarray(fileOffset, fileOffset + sizeBytes));
+function payloadOf({ entry, content }: PlannedFile, fileOffset: number, sizeBytes: number): Segment[] {
+  if (content !== undefined) return [ownBytes(content.subarray(fileOffset, fileOffset + sizeBytes))];
+  if (entry.extents !== undefined) return sparsePayload(entry.extents, fileOffset, sizeBytes);
+  return [spooledBytes(entry.payloadOffset + fileOffset, sizeBytes)];
+}
+
+function sparsePayload(extents: readonly Extent[], start: number, sizeBytes: number): Segment[] {
+  const end = start + sizeBytes;
+  const segments: Segment[] = [];
+  let at = start;
+  for (
+    let index = firstExtentPast(extents, start);
+    index < extents.length && extents[index]!.fileOffset < end;
+    index++
+  ) {
+    const { fileOffset, sizeBytes: extentBytes, tarOffset } = extents[index]!;
+    const from = Math.max(at, fileOffset);
+    const to = Math.min(end, fileOffset + extentBytes);
+    if (from > at) segments.push({ kind: 'zeros', sizeBytes: from - at });
+    segments.push(spooledBytes(tarOffset + from - fileOffset, to - from));
+    at = to;
+  }
+  if (at < end) segments.push({ kind: 'zeros', sizeBytes: end - at });
+  return segments;
+}
+
+/** Index of the first extent that ends behind `offset`. */
+function firstExtentPast(extents: readonly Extent[], offset: number): number {
+  let low = 0;
+  let high = extents.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const { fileOffset, sizeBytes } = extents[middle]!;
+    if (fileOffset + sizeBytes > offset) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** The spooled padding where there is some: in original order header, payload and padding are then one read. */
 function paddingOf({ entry, content }: PlannedFile): Segment {
-  const paddingBytes = roundUpToBlock(entry.sizeBytes) - entry.sizeBytes;
-  return content === undefined
-    ? spooledBytes(entry.payloadOffset + entry.sizeBytes, paddingBytes)
-    : ownBytes(Buffer.alloc(paddingBytes));
+  const sizeBytes = roundUpToBlock(entry.sizeBytes) - entry.sizeBytes;
+  return content === undefined && entry.extents === undefined
+    ? spooledBytes(entry.payloadOffset + entry.sizeBytes, sizeBytes)
+    : { kind: 'zeros', sizeBytes };
 }

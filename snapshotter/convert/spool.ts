@@ -2,7 +2,7 @@
  * A layer's tar on disk: the blob as it comes, decompressed (gzip, zstd or none, told by its first bytes) into a
  * temporary file, so that a layer of any size is reordered within bounded memory.
  */
-import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -10,7 +10,7 @@ import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { isSkippableMagic, ZSTD_FRAME_MAGIC } from '../estargz/zstd-frame.ts';
 import { ConvertError } from './error.ts';
 import type { ReadAt } from './tar.ts';
-import { malformed } from './tar-fields.ts';
+import { malformed, roundUpToBlock } from './tar-fields.ts';
 import { splitZstdFrames } from './zstd-frames.ts';
 
 export type LayerCompression = 'gzip' | 'zstd' | 'none';
@@ -41,6 +41,8 @@ export async function spoolLayer(
       }
     };
     await decompress(compression, blob, write, signal);
+    // Writers may leave out the padding of the last file.
+    ftruncateSync(fd, roundUpToBlock(sizeBytes));
     return { fd, sizeBytes, compression, close: () => closeSync(fd) };
   } catch (error) {
     closeSync(fd);

@@ -17,28 +17,36 @@ export function readText(block: Buffer, offset: number, length: number): string 
   return block.toString('latin1', offset, end < 0 || end > offset + length ? offset + length : end);
 }
 
-/** Octal digits, or GNU base-256 (top bit set: big-endian two's complement). An empty field is 0. */
-export function readNumber(block: Buffer, offset: number, length: number): number {
+/**
+ * Octal digits between NULs and spaces, or GNU base-256 (top bit set: big-endian two's complement). An empty field is 0.
+ */
+export function readInteger(block: Buffer, offset: number, length: number): bigint {
   const first = block[offset]!;
   if ((first & 0x80) !== 0) return readBase256(block, offset, length);
-  const text = readText(block, offset, length).trim();
-  if (text === '') return 0;
+  const text = block.toString('latin1', offset, offset + length).replace(/^[ \0]+|[ \0]+$/g, '');
+  if (text === '') return 0n;
   if (!/^[0-7]+$/.test(text)) throw malformed(`the number ${JSON.stringify(text)} in a header is not octal`);
-  return checkSafe(Number.parseInt(text, 8));
+  return BigInt(`0o${text}`);
 }
 
-function readBase256(block: Buffer, offset: number, length: number): number {
+/** The same where a value beyond 2^53 has no use. */
+export function readNumber(block: Buffer, offset: number, length: number): number {
+  return toSafeNumber(readInteger(block, offset, length));
+}
+
+export function toSafeNumber(value: bigint): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number)) throw malformed('a number in a header is beyond 2^53');
+  return number;
+}
+
+function readBase256(block: Buffer, offset: number, length: number): bigint {
   const negative = (block[offset]! & 0x40) !== 0;
   let value = negative ? -1n : 0n;
   for (let i = 0; i < length; i++) {
     const byte = i === 0 ? (block[offset]! & 0x7f) | (negative ? 0x80 : 0) : block[offset + i]!;
     value = (value << 8n) | BigInt(byte);
   }
-  return checkSafe(Number(value));
-}
-
-function checkSafe(value: number): number {
-  if (!Number.isSafeInteger(value)) throw malformed('a number in a header is beyond 2^53');
   return value;
 }
 
@@ -52,13 +60,17 @@ export function isChecksumRight(block: Buffer): boolean {
     unsigned += byte;
     signed += byte < 128 ? byte : byte - 256;
   }
-  const stored = readNumber(block, 148, 8);
+  const stored = Number(readInteger(block, 148, 8));
   return stored === unsigned || stored === signed;
 }
 
-/** Records `"<length> <key>=<value>\n"`, length in bytes and counting itself; a value may hold any byte. */
+/**
+ * Records `"<length> <key>=<value>\n"`, length in bytes and counting itself; a value may hold any byte. GNU's sparse
+ * format 0.0 repeats two keys once per extent: they are joined into format 0.1's map, as Go does.
+ */
 export function parsePaxRecords(payload: Buffer): Map<string, string> {
   const records = new Map<string, string>();
+  const sparseMap: string[] = [];
   let offset = 0;
   while (offset < payload.length && payload[offset] !== 0) {
     const space = payload.indexOf(0x20, offset);
@@ -69,11 +81,19 @@ export function parsePaxRecords(payload: Buffer): Map<string, string> {
     }
     const equals = payload.indexOf(0x3d, space);
     if (equals <= space + 1 || equals >= end) throw malformed('a pax record has no key');
-    records.set(payload.toString('latin1', space + 1, equals), payload.toString('latin1', equals + 1, end - 1));
+    const key = payload.toString('latin1', space + 1, equals);
+    const value = payload.toString('latin1', equals + 1, end - 1);
+    const sparseField = sparseFields.indexOf(key);
+    if (sparseField < 0) records.set(key, value);
+    else if (sparseField !== sparseMap.length % 2 || value.includes(',')) throw malformed('a sparse map out of order');
+    else sparseMap.push(value);
     offset = end;
   }
+  if (sparseMap.length > 0) records.set('GNU.sparse.map', sparseMap.join(','));
   return records;
 }
+
+const sparseFields: readonly string[] = ['GNU.sparse.offset', 'GNU.sparse.numbytes'];
 
 export interface TarTime {
   readonly sec: number;
@@ -82,17 +102,17 @@ export interface TarTime {
 
 /** Decimal seconds with an optional fraction, cut (not rounded) to nanoseconds; `-1.5` is 1.5 s before the epoch. */
 export function parsePaxTime(text: string): TarTime {
-  const match = /^(-?)(\d+)(?:\.(\d*))?$/.exec(text);
+  const match = /^([+-]?)(\d+)(?:\.(\d*))?$/.exec(text);
   if (match === null) throw malformed(`the pax time ${JSON.stringify(text)} is not a decimal number`);
-  const sec = checkSafe(Number(match[2]));
+  const sec = Number(match[2]);
   const nsec = Number((match[3] ?? '').slice(0, 9).padEnd(9, '0'));
   if (match[1] !== '-') return { sec, nsec };
   return nsec === 0 ? { sec: sec === 0 ? 0 : -sec, nsec: 0 } : { sec: -sec - 1, nsec: 1_000_000_000 - nsec };
 }
 
-export function parsePaxNumber(text: string): number {
-  if (!/^-?\d+$/.test(text)) throw malformed(`the pax number ${JSON.stringify(text)} is not decimal`);
-  return checkSafe(Number(text));
+export function parsePaxInteger(text: string): bigint {
+  if (!/^[+-]?\d+$/.test(text)) throw malformed(`the pax number ${JSON.stringify(text)} is not decimal`);
+  return BigInt(text.replace('+', ''));
 }
 
 export function malformed(what: string): ConvertError {
@@ -105,6 +125,6 @@ export function malformed(what: string): ConvertError {
 export function unsupported(what: string): ConvertError {
   return new ConvertError(
     'unsupported-layer',
-    `cannot convert the layer: ${what}; write it with tar --format=posix (no --sparse) and build the image again`,
+    `cannot convert the layer: ${what}; write it with tar --format=posix and build the image again`,
   );
 }

@@ -3,19 +3,22 @@
  * and its payload lie, so that a writer passes the bytes through untouched. Never holds more than one header.
  *
  * Reads as container runtimes read (Go's archive/tar): links, devices and directories have no payload whatever their
- * size field says, and pax global headers apply to nothing. Those are left out of the result.
+ * size field says, pax global headers apply to nothing, and the padding of the last file may be missing.
  */
+import { type Extent, readSparseFile } from './sparse.ts';
 import {
   blockSizeBytes,
   isChecksumRight,
   malformed,
-  parsePaxNumber,
+  parsePaxInteger,
   parsePaxRecords,
   parsePaxTime,
+  readInteger,
   readNumber,
   readText,
   roundUpToBlock,
   type TarTime,
+  toSafeNumber,
   unsupported,
 } from './tar-fields.ts';
 
@@ -25,15 +28,18 @@ export interface TarEntry {
   /** Normalised: no leading `./` or `/`, no `..`, no trailing slash; empty for the root. Latin-1, a character a byte. */
   readonly name: string;
   readonly type: TarEntryType;
-  /** Symbolic links: the target as it stands. Hard links: the normalised name of the other entry. */
+  /** Symbolic and hard links: the target as it stands. */
   readonly linkName: string;
   /** Raw header blocks: bytes [headerOffset, headerOffset + headerSizeBytes) of the tar. */
   readonly headerOffset: number;
   readonly headerSizeBytes: number;
   readonly payloadOffset: number;
-  /** Payload without its padding; 0 unless a regular file. */
+  /** Content of a regular file; 0 for everything else. */
   readonly sizeBytes: number;
+  /** Where the content lies, for a sparse file; else it is at `payloadOffset` whole. */
+  readonly extents: readonly Extent[] | undefined;
   readonly mode: number;
+  /** Of 32 bits, as the kernel takes it; 0xffffffff leaves the owner as it is (chown(2)). */
   readonly uid: number;
   readonly gid: number;
   readonly userName: string;
@@ -49,26 +55,33 @@ export interface TarEntry {
 export type ReadAt = (offset: number, length: number) => Buffer;
 
 /** Go's archive/tar and GNU tar bound extension headers too: without one a header could ask for all memory. */
-const maxExtensionSizeBytes = 1 << 20;
+export const maxExtensionSizeBytes = 1 << 20;
 
 const xattrPrefix = 'SCHILY.xattr.';
 
 interface Extensions {
-  pax: Map<string, string> | undefined;
-  longName: string | undefined;
-  longLink: string | undefined;
+  readonly pax?: ReadonlyMap<string, string>;
+  readonly longName?: string;
+  readonly longLink?: string;
 }
 
-/** Throws ConvertError `malformed-layer` or `unsupported-layer`. */
-export function* scanTar(readAt: ReadAt, tarSizeBytes: number): Generator<TarEntry, void, void> {
+const none: Extensions = {};
+
+/**
+ * Throws ConvertError `malformed-layer` or `unsupported-layer`. Global headers are named to `onGlobalHeader` in their turn:
+ * they make no file, but containerd makes the directories that their names lie in.
+ */
+export function* scanTar(
+  readAt: ReadAt,
+  tarSizeBytes: number,
+  onGlobalHeader?: (name: string) => void,
+): Generator<TarEntry, void, void> {
   let offset = 0;
   let headerOffset = 0;
-  let extensions: Extensions = { pax: undefined, longName: undefined, longLink: undefined };
-  let pending = false;
+  let extensions = none;
   while (offset + blockSizeBytes <= tarSizeBytes) {
     const block = readAt(offset, blockSizeBytes);
     if (isZero(block)) {
-      if (pending) throw malformed('it ends after an extension header');
       const next = offset + blockSizeBytes;
       if (next + blockSizeBytes <= tarSizeBytes && !isZero(readAt(next, blockSizeBytes))) {
         throw malformed(`a lone zero block at offset ${offset}`);
@@ -84,29 +97,28 @@ export function* scanTar(readAt: ReadAt, tarSizeBytes: number): Generator<TarEnt
       const sizeBytes = readNumber(block, 124, 12);
       if (sizeBytes < 0 || sizeBytes > maxExtensionSizeBytes)
         throw malformed(`an extension header of ${sizeBytes} bytes`);
-      if (payloadOffset + roundUpToBlock(sizeBytes) > tarSizeBytes) throw malformed('it is cut short');
-      if (extension === 'global') {
-        if (pending) throw malformed('a global header between an extension header and its entry');
-        headerOffset = payloadOffset + roundUpToBlock(sizeBytes);
+      if (payloadOffset + sizeBytes > tarSizeBytes) throw malformed('it is cut short');
+      offset = payloadOffset + roundUpToBlock(sizeBytes);
+      if (extension === 'global' || extension === 'label') {
+        headerOffset = offset;
+        extensions = none;
+        if (extension === 'global') onGlobalHeader?.(normaliseName(headerName(block)));
       } else {
         const payload = readAt(payloadOffset, sizeBytes);
-        if (extension === 'pax') extensions.pax = parsePaxRecords(payload);
-        else extensions[extension] = readText(payload, 0, payload.length);
-        pending = true;
+        if (extension === 'pax') extensions = { ...extensions, pax: parsePaxRecords(payload) };
+        else extensions = { ...extensions, [extension]: readText(payload, 0, payload.length) };
       }
-      offset = payloadOffset + roundUpToBlock(sizeBytes);
       continue;
     }
 
-    const entry = readEntry(block, type, extensions, headerOffset, payloadOffset);
-    offset = payloadOffset + roundUpToBlock(entry.sizeBytes);
-    if (offset > tarSizeBytes) throw malformed(`it is cut short in ${printable(entry.name)}`);
+    const place = { headerOffset, payloadOffset, tarSizeBytes };
+    const { entry, storedSizeBytes } = readEntry(block, type, extensions, place, readAt);
+    offset = payloadOffset + roundUpToBlock(storedSizeBytes);
     yield entry;
     headerOffset = offset;
-    extensions = { pax: undefined, longName: undefined, longLink: undefined };
-    pending = false;
+    extensions = none;
   }
-  if (pending || offset < tarSizeBytes) throw malformed('it is cut short');
+  if (offset < tarSizeBytes) throw malformed('it is cut short');
 }
 
 /** A Latin-1 name as a person wrote it, for messages. */
@@ -125,14 +137,15 @@ export function normaliseName(name: string): string {
   return parts.join('/');
 }
 
-function extensionOf(type: number): 'pax' | 'global' | 'longName' | 'longLink' | undefined {
+function extensionOf(type: number): 'pax' | 'global' | 'label' | 'longName' | 'longLink' | undefined {
   switch (type) {
     case 0x78: // x
     case 0x58: // X, Solaris's name for it
       return 'pax';
     case 0x67: // g
-    case 0x56: // V, a GNU volume label: no file either
       return 'global';
+    case 0x56: // V, a GNU volume label: no file either
+      return 'label';
     case 0x4c: // L
       return 'longName';
     case 0x4b: // K
@@ -146,41 +159,52 @@ function readEntry(
   block: Buffer,
   typeFlag: number,
   { pax, longName, longLink }: Extensions,
-  headerOffset: number,
-  payloadOffset: number,
-): TarEntry {
+  place: { readonly headerOffset: number; readonly payloadOffset: number; readonly tarSizeBytes: number },
+  readAt: ReadAt,
+): { entry: TarEntry; storedSizeBytes: number } {
   // An empty pax value means "as the header has it" (POSIX pax, "Extended Header Precedence").
   const record = (key: string): string | undefined => pax?.get(key) || undefined;
-  const number = (key: string, offset: number, length: number): number => {
+  const integer = (key: string, offset: number, length: number): bigint => {
     const text = record(key);
-    return text === undefined ? readNumber(block, offset, length) : parsePaxNumber(text);
+    return text === undefined ? readInteger(block, offset, length) : parsePaxInteger(text);
   };
-  const rawName = record('path') ?? longName ?? headerName(block);
-  const rawLink = record('linkpath') ?? longLink ?? readText(block, 157, 100);
+  // GNU's long names come before pax ones (Go's archive/tar).
+  const rawName = (longName || record('path')) ?? headerName(block);
   const type = entryType(typeFlag, rawName);
-  if (pax !== undefined) refuseSparse(pax, rawName);
-  const sizeBytes = type === 'reg' ? number('size', 124, 12) : 0;
-  if (sizeBytes < 0) throw malformed(`${printable(rawName)} has a negative size`);
+  const storedSizeBytes = type === 'reg' ? toSafeNumber(integer('size', 124, 12)) : 0;
+  if (storedSizeBytes < 0) throw malformed(`${printable(rawName)} has a negative size`);
+  const { headerOffset, payloadOffset, tarSizeBytes } = place;
+  if (payloadOffset + storedSizeBytes > tarSizeBytes) throw malformed(`it is cut short in ${printable(rawName)}`);
+  const payload = { offset: payloadOffset, storedSizeBytes };
+  const sparse = type === 'reg' && pax !== undefined ? readSparseFile(pax, payload, readAt) : undefined;
   const mtime = record('mtime');
   const device = type === 'char' || type === 'block';
-  return {
-    name: normaliseName(rawName),
+  const entry: TarEntry = {
+    name: normaliseName(sparse?.name ?? rawName),
     type,
-    linkName: type === 'symlink' ? rawLink : type === 'hardlink' ? normaliseName(rawLink) : '',
+    linkName:
+      type === 'symlink' || type === 'hardlink' ? ((longLink || record('linkpath')) ?? readText(block, 157, 100)) : '',
     headerOffset,
     headerSizeBytes: payloadOffset - headerOffset,
     payloadOffset,
-    sizeBytes,
-    mode: readNumber(block, 100, 8) & 0o7777,
-    uid: number('uid', 108, 8),
-    gid: number('gid', 116, 8),
+    sizeBytes: sparse?.sizeBytes ?? storedSizeBytes,
+    extents: sparse?.extents,
+    mode: Number(readInteger(block, 100, 8) & 0o7777n),
+    uid: toId(integer('uid', 108, 8)),
+    gid: toId(integer('gid', 116, 8)),
     userName: record('uname') ?? (isUstar(block) ? readText(block, 265, 32) : ''),
     groupName: record('gname') ?? (isUstar(block) ? readText(block, 297, 32) : ''),
-    mtime: mtime === undefined ? { sec: readNumber(block, 136, 12), nsec: 0 } : parsePaxTime(mtime),
+    mtime: mtime === undefined ? { sec: Number(readInteger(block, 136, 12)), nsec: 0 } : parsePaxTime(mtime),
     devMajor: device ? readNumber(block, 329, 8) : 0,
     devMinor: device ? readNumber(block, 337, 8) : 0,
     xattrs: readXattrs(pax),
   };
+  return { entry, storedSizeBytes };
+}
+
+/** The kernel's uid_t is 32 bits wide: Go hands over the lowest ones. */
+function toId(value: bigint): number {
+  return Number(BigInt.asUintN(32, value));
 }
 
 function entryType(flag: number, name: string): TarEntryType {
@@ -203,15 +227,9 @@ function entryType(flag: number, name: string): TarEntryType {
     case 0x36:
       return 'fifo';
     case 0x53: // S
-      throw unsupported(`${printable(name)} is a GNU sparse file`);
+      throw unsupported(`${printable(name)} is a sparse file of GNU tar's old format, which containerd refuses too`);
     default:
       throw unsupported(`${printable(name)} has the type flag ${JSON.stringify(String.fromCharCode(flag))}`);
-  }
-}
-
-function refuseSparse(pax: ReadonlyMap<string, string>, name: string): void {
-  for (const key of pax.keys()) {
-    if (key.startsWith('GNU.sparse.')) throw unsupported(`${printable(name)} is a sparse file`);
   }
 }
 

@@ -16,7 +16,7 @@ export interface TocChunk {
 }
 
 export interface TocRecord {
-  readonly entry: Omit<TarEntry, 'headerOffset' | 'headerSizeBytes' | 'payloadOffset'>;
+  readonly entry: Omit<TarEntry, 'headerOffset' | 'headerSizeBytes' | 'payloadOffset' | 'extents'>;
   /** Empty unless a regular file with content. */
   readonly chunks: TocChunk[];
   /** Digest of the whole file; regular files only. */

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { FOOTER_MAX, parseFooter } from './footer.ts';
 import { inflateMember } from './member.ts';
-import { readTocMember, scanToc } from './testing/whole-toc.ts';
+import { scanToc } from './testing/whole-toc.ts';
+import { readWholeToc } from './toc.ts';
 import { sliceText, TocReader } from './toc.ts';
 
 /** toc.digest annotations of the manifests that `ctr-remote images convert` wrote with these layers. */
@@ -33,7 +34,7 @@ describe('layers written by ctr-remote', { timeout: 10_000 }, () => {
 
     test(`${peer.kind}: content is where the TOC says`, () => {
       const contents = new Map<string, string>();
-      scanToc(readTocMember(member, footer), (entry) => {
+      scanToc(readWholeToc(member, footer), (entry) => {
         if (entry.type !== 'reg' || entry.size === 0 || entry.chunkSize !== 0) return;
         const bytes = inflateMember(blob.subarray(entry.offset, footer.payloadEnd), footer.compression, entry.size, {
           toEnd: false,

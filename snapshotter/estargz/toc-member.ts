@@ -107,6 +107,15 @@ export class TocReader implements ByteSource {
   }
 }
 
+/** The raw JSON whole, for a TOC that is known to be small or one's own. `bytes`: [footer.tocOffset, footer.tocEnd). */
+export function readWholeToc(bytes: Uint8Array, footer: Footer): Buffer {
+  const reader = new TocReader(bytes, footer);
+  const json = Buffer.allocUnsafeSlow(reader.sizeBytes);
+  let at = 0;
+  for (let count = reader.read(json, at); count > 0; count = reader.read(json, at)) at += count;
+  return json;
+}
+
 /** Sum of the header's bytes with the checksum field itself as spaces (POSIX ustar). */
 function checkTarSum(block: Buffer): void {
   let sum = 0;

@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import { digestOf } from '../registry/digest.ts';
 import { FormatError, type FormatErrorCode } from './error.ts';
 import type { Footer } from './footer.ts';
-import { readTocMember, scanToc } from './testing/whole-toc.ts';
-import { type ByteSource, scanTocInSteps, sliceText, type TocEntry, TocReader } from './toc.ts';
+import { scanToc } from './testing/whole-toc.ts';
+import { type ByteSource, readWholeToc, scanTocInSteps, sliceText, type TocEntry, TocReader } from './toc.ts';
 
 function isRefused(code: FormatErrorCode, message?: RegExp): (error: unknown) => boolean {
   return (error) =>
@@ -320,7 +320,7 @@ const padding = Buffer.alloc(1024 + 512 - json.length);
 describe('TOC member', { timeout: 60_000 }, () => {
   test('the JSON comes out of a gzip member with a tar header, whole or in pieces, with its digest', () => {
     const member = gzipSync(Buffer.concat([tarHeader('stargz.index.json', json.length), json, padding]));
-    assert.deepEqual(readTocMember(member, gzipFooter), json);
+    assert.deepEqual(readWholeToc(member, gzipFooter), json);
     const reader = new TocReader(member, gzipFooter);
     assert.equal(reader.sizeBytes, json.length);
     const piece = Buffer.alloc(7);
@@ -334,18 +334,18 @@ describe('TOC member', { timeout: 60_000 }, () => {
     const pax = Buffer.from('30 mtime=1700000000.123456789\n');
     const blocks = [tarHeader('PaxHeaders/x', pax.length, 'x'), pax, Buffer.alloc(512 - pax.length)];
     const member = gzipSync(Buffer.concat([...blocks, tarHeader('stargz.index.json', json.length), json, padding]));
-    assert.deepEqual(readTocMember(member, gzipFooter), json);
+    assert.deepEqual(readWholeToc(member, gzipFooter), json);
   });
 
   test('a zstd TOC has no tar header; its size is the footer’s', () => {
     const footer: Footer = { ...gzipFooter, kind: 'zstd-chunked', compression: 'zstd', tocRawSizeBytes: json.length };
-    assert.deepEqual(readTocMember(zstdCompressSync(json), footer), json);
+    assert.deepEqual(readWholeToc(zstdCompressSync(json), footer), json);
     assert.throws(
-      () => readTocMember(zstdCompressSync(json), { ...footer, tocRawSizeBytes: json.length + 1 }),
+      () => readWholeToc(zstdCompressSync(json), { ...footer, tocRawSizeBytes: json.length + 1 }),
       isRefused('toc'),
     );
     assert.throws(
-      () => readTocMember(zstdCompressSync(json), { ...footer, tocRawSizeBytes: 2 ** 40 }),
+      () => readWholeToc(zstdCompressSync(json), { ...footer, tocRawSizeBytes: 2 ** 40 }),
       isRefused('limit'),
     );
   });
@@ -365,15 +365,15 @@ describe('TOC member', { timeout: 60_000 }, () => {
       Buffer.alloc(100, 0x41),
       Buffer.alloc(0),
     ];
-    for (const member of bad) assert.throws(() => readTocMember(member, gzipFooter), isRefused('toc'));
+    for (const member of bad) assert.throws(() => readWholeToc(member, gzipFooter), isRefused('toc'));
     const short = gzipSync(Buffer.concat([tarHeader('stargz.index.json', json.length), json.subarray(0, 20)]));
-    assert.throws(() => readTocMember(short, gzipFooter), isRefused('toc', /ends too early/));
+    assert.throws(() => readWholeToc(short, gzipFooter), isRefused('toc', /ends too early/));
   });
 
   test('a TOC that claims more than the limit, or more than its bytes can hold, is refused before memory is taken', () => {
     const huge = gzipSync(tarHeader('stargz.index.json', 600 << 20));
-    assert.throws(() => readTocMember(huge, gzipFooter), isRefused('limit'));
+    assert.throws(() => readWholeToc(huge, gzipFooter), isRefused('limit'));
     const claim = gzipSync(tarHeader('stargz.index.json', 400 << 20));
-    assert.throws(() => readTocMember(claim, gzipFooter), isRefused('toc', /cannot hold/));
+    assert.throws(() => readWholeToc(claim, gzipFooter), isRefused('toc', /cannot hold/));
   });
 });

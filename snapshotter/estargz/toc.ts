@@ -2,7 +2,7 @@ import { FormatError } from './error.ts';
 import { type ByteSlice, type ByteSource, JsonScanner } from './json-scanner.ts';
 
 export type { ByteSlice, ByteSource } from './json-scanner.ts';
-export { TocReader } from './toc-member.ts';
+export { readWholeToc, TocReader } from './toc-member.ts';
 
 /**
  * The TOC: `{ "version": 1, "entries": [ ... ] }`, the form of CRFS with the fields that eStargz added. Those of

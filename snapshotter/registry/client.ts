@@ -79,8 +79,13 @@ export class RegistryClient {
   }
 
   /** The whole blob in order; its digest is verified at the end, and `digest-mismatch` thrown there. */
-  fetchBlob(reference: Reference, digest: Digest, signal: AbortSignal): AsyncIterable<Buffer> {
-    return new RegistryBlob(this.#sender, reference, digest).fetchWhole(signal);
+  fetchBlob(
+    reference: Reference,
+    digest: Digest,
+    signal: AbortSignal,
+    urls: readonly string[] = [],
+  ): AsyncIterable<Buffer> {
+    return new RegistryBlob(this.#sender, reference, digest, urls).fetchWhole(signal);
   }
 
   hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean> {

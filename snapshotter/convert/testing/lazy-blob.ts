@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { FOOTER_MAX, type Footer, parseFooter } from '../../estargz/footer.ts';
 import { inflateMember } from '../../estargz/member.ts';
-import { readTocMember } from '../../estargz/testing/whole-toc.ts';
+import { readWholeToc } from '../../estargz/toc.ts';
 import { type Digest, digestOf } from '../../registry/digest.ts';
 
 export interface JsonEntry {
@@ -40,7 +40,7 @@ export function openLazyBlob(path: string): LazyBlob {
   const blob = readFileSync(path);
   const footer = parseFooter(blob.subarray(-FOOTER_MAX), blob.length);
   if (footer === undefined) throw new Error(`${path} has no footer`);
-  const json = readTocMember(blob.subarray(footer.tocOffset, footer.tocEnd), footer);
+  const json = readWholeToc(blob.subarray(footer.tocOffset, footer.tocEnd), footer);
   const { entries } = JSON.parse(json.toString('utf8')) as { entries: JsonEntry[] };
   const starts = entries.flatMap(({ offset, innerOffset }) => (offset && !innerOffset ? [offset] : []));
   const memberEnd = (offset: number): number =>

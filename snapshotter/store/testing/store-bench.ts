@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { readTocMember } from '../../estargz/testing/whole-toc.ts';
+import { readWholeToc } from '../../estargz/toc.ts';
 import { digestOf } from '../../registry/digest.ts';
 import type { WindowPolicy } from '../fetch-window.ts';
 import type { LayerMeta } from '../layer-directory.ts';
@@ -63,7 +63,7 @@ export async function openBench(
     ...(options.policy ? { policy: options.policy } : {}),
   };
   const build = async (toc: Uint8Array, meta: LayerMeta): Promise<typeof tree> => {
-    if (digestOf(readTocMember(toc, meta.footer)) !== meta.tocDigest) throw new Error('another TOC');
+    if (digestOf(readWholeToc(toc, meta.footer)) !== meta.tocDigest) throw new Error('another TOC');
     return tree;
   };
   const opened: LayerStore[] = [];

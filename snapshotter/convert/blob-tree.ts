@@ -1,0 +1,79 @@
+/** The tree of a layer that was converted earlier, from the TOC of its kept blob. */
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { FOOTER_MAX, parseFooter } from '../estargz/footer.ts';
+import { readWholeToc } from '../estargz/toc.ts';
+import type { LayerTree, TreeNode } from './lower-layers.ts';
+import { joinPath, parentOf } from './path-resolution.ts';
+import { readInto } from './spool.ts';
+import { normaliseName } from './tar.ts';
+
+/** Fields as toc-writer.ts writes them, absent where zero. */
+interface TocLine {
+  readonly name: string;
+  readonly type: string;
+  readonly modtime?: string;
+  readonly linkName?: string;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly xattrs?: Readonly<Record<string, string>>;
+}
+
+/** The blob must be one that this converter wrote and whose digest was checked. */
+export function readBlobTree(path: string): LayerTree {
+  const json = readJson(path);
+  // Latin-1, so that names are the bytes they are, as in every TarEntry.
+  const { entries } = JSON.parse(json.toString('latin1')) as { readonly entries: readonly TocLine[] };
+  const tree = new Map<string, TreeNode>();
+  for (const line of entries) {
+    const name = normaliseName(line.name);
+    const base = name.slice(name.lastIndexOf('/') + 1);
+    if (base === '.wh..wh..opq' || line.type === 'chunk') continue;
+    if (base.startsWith('.wh.')) tree.set(joinPath(parentOf(name), base.slice('.wh.'.length)), { kind: 'other' });
+    else tree.set(name, treeNode(line));
+  }
+  return tree;
+}
+
+function readJson(path: string): Buffer {
+  const fd = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(fd);
+    const tail = Buffer.alloc(Math.min(FOOTER_MAX, size));
+    readInto(fd, tail, 0, size - tail.length, tail.length);
+    const footer = parseFooter(tail, size);
+    if (footer === undefined) throw new Error(`${path} has no footer`);
+    const toc = Buffer.alloc(footer.tocEnd - footer.tocOffset);
+    readInto(fd, toc, 0, footer.tocOffset, toc.length);
+    return readWholeToc(toc, footer);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function treeNode({ type, linkName = '', modtime, mode = 0, uid = 0, gid = 0, xattrs }: TocLine): TreeNode {
+  if (type === 'symlink') return { kind: 'symlink', target: linkName };
+  if (type !== 'dir') return { kind: 'other' };
+  const values = Object.entries(xattrs ?? {}).map(
+    ([name, value]) => [name, Buffer.from(value, 'base64').toString('latin1')] as const,
+  );
+  return {
+    kind: 'dir',
+    attributes: {
+      mode,
+      uid,
+      gid,
+      userName: '',
+      groupName: '',
+      mtime: parseTime(modtime),
+      xattrs: values.length === 0 ? undefined : new Map(values),
+    },
+  };
+}
+
+/** RFC 3339 in UTC with up to nine digits of a fraction; Date keeps three. */
+function parseTime(text: string | undefined): { sec: number; nsec: number } {
+  if (text === undefined) return { sec: 0, nsec: 0 };
+  const fraction = /\.(\d+)Z$/.exec(text)?.[1] ?? '';
+  return { sec: Math.floor(Date.parse(text) / 1000), nsec: Number(fraction.padEnd(9, '0')) };
+}

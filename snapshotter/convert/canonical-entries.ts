@@ -1,0 +1,84 @@
+/** A replayed layer as entries again: each file once, under its own path, with its final attributes. */
+import { haveEqualAttributes } from './attributes.ts';
+import { joinPath, parentOf } from './path-resolution.ts';
+import type { Inode, LayerFile, ReplayedLayer } from './replay.ts';
+import { normaliseName, type TarEntry } from './tar.ts';
+
+export interface CanonicalEntry {
+  readonly entry: TarEntry;
+  /** Whether the entry's header in the source does not say this, so that one must be written. */
+  readonly rewritten: boolean;
+}
+
+/** Parents come before what is in them, an opaque marker follows its directory, links follow the file they are made to. */
+export function* canonicalEntries({ files }: ReplayedLayer): Generator<CanonicalEntry, void, void> {
+  const firstNames = new Map<Inode, string>();
+  for (const file of files.values()) {
+    if (isOfAufs(file)) continue;
+    const { inode, path, entry } = file;
+    if (inode.type === 'whiteout') {
+      yield marker(joinPath(parentOf(path), `.wh.${path.slice(path.lastIndexOf('/') + 1)}`), entry);
+      continue;
+    }
+    const linkTarget = firstNames.get(inode);
+    firstNames.set(inode, linkTarget ?? path);
+    // The root has an entry only if the source has one.
+    if (path !== '' || entry !== undefined) yield linkTarget === undefined ? original(file) : link(file, linkTarget);
+    if (inode.opaque !== undefined) yield marker(joinPath(path, '.wh..wh..opq'), inode.opaque.entry);
+  }
+}
+
+/** An entry of that name would be read as a whiteout: such a directory is left for its content to imply. */
+function isOfAufs({ path, inode }: LayerFile): boolean {
+  return inode.type === 'dir' && path.startsWith('.wh.', path.lastIndexOf('/') + 1);
+}
+
+function original({ path, inode, entry }: LayerFile): CanonicalEntry {
+  const type = inode.type as TarEntry['type'];
+  // The header of a first name is the entry's own, unless the name was a link whose target has gone.
+  const content = inode.source ?? emptyEntry;
+  const described: TarEntry = { ...content, ...inode.attributes, name: path, type };
+  const isAsWritten = entry?.type === type && entry.extents === undefined && isAsFound(entry, path, inode);
+  return isAsWritten ? { entry, rewritten: false } : { entry: described, rewritten: true };
+}
+
+function link({ path, inode, entry }: LayerFile, linkName: string): CanonicalEntry {
+  const described: TarEntry = { ...emptyEntry, ...inode.attributes, name: path, type: 'hardlink', linkName };
+  const isAsWritten =
+    entry?.type === 'hardlink' && normaliseName(entry.linkName) === linkName && isAsFound(entry, path, inode);
+  return isAsWritten ? { entry: { ...entry, linkName }, rewritten: false } : { entry: described, rewritten: true };
+}
+
+/** Tar writers give a link's xattrs with the file only: those it does not repeat stay. */
+function isAsFound(entry: TarEntry, path: string, { attributes }: Inode): boolean {
+  const { xattrs } = entry;
+  const repeated = entry.type !== 'hardlink' || (xattrs !== undefined && xattrs.size > 0);
+  return (
+    entry.name === path && haveEqualAttributes(attributes, { ...entry, xattrs: repeated ? xattrs : attributes.xattrs })
+  );
+}
+
+/** An empty file: nobody reads more of it than the name. */
+function marker(name: string, entry: TarEntry | undefined): CanonicalEntry {
+  const isAsWritten = entry?.name === name && entry.type === 'reg' && entry.sizeBytes === 0;
+  return isAsWritten ? { entry, rewritten: false } : { entry: { ...emptyEntry, name, type: 'reg' }, rewritten: true };
+}
+
+const emptyEntry: Omit<TarEntry, 'name'> = {
+  type: 'reg',
+  linkName: '',
+  headerOffset: 0,
+  headerSizeBytes: 0,
+  payloadOffset: 0,
+  sizeBytes: 0,
+  extents: undefined,
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  userName: '',
+  groupName: '',
+  mtime: { sec: 0, nsec: 0 },
+  devMajor: 0,
+  devMinor: 0,
+  xattrs: undefined,
+};

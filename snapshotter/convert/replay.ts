@@ -1,0 +1,227 @@
+/**
+ * A layer's entries applied in their order to an empty directory, in memory, as containerd unpacks a layer for overlayfs:
+ * what an entry replaces goes with all that is below it, names are resolved through the layer's own links, and whiteouts
+ * hide what the layers below have. The result has every file once, so that its order can be changed.
+ *
+ * Where containerd fails but the image specification has an answer ("Whiteouts": they concern lower layers only), that is
+ * taken: a directory that the layer both whites out and has is opaque.
+ */
+import { type Attributes, applyAttributes, defaultDirectory } from './attributes.ts';
+import { type InheritedAttributes, underlay } from './lower-layers.ts';
+import { joinPath, type Look, parentOf, type Resolution, resolvePath } from './path-resolution.ts';
+import { printable, type TarEntry, type TarEntryType } from './tar.ts';
+import { malformed, type TarTime } from './tar-fields.ts';
+
+export interface Inode {
+  readonly type: Exclude<TarEntryType, 'hardlink'> | 'whiteout';
+  /** Whose content, link target or device number it is; undefined for a directory that no entry describes. */
+  readonly source: TarEntry | undefined;
+  attributes: Attributes;
+  /** For directories: hides what the layers below have in it. */
+  opaque: { readonly entry: TarEntry | undefined } | undefined;
+  /** Whether the layers below are asked for the attributes of this directory. */
+  readonly inherits: boolean;
+}
+
+export interface LayerFile {
+  /** No part of it is a link. */
+  readonly path: string;
+  readonly inode: Inode;
+  /** The entry that made it; of a directory the last one that described it. */
+  entry: TarEntry | undefined;
+  readonly children: Set<LayerFile>;
+}
+
+export interface ReplayedLayer {
+  /** In order of creation, the root first: parents before what is in them, link targets before links. */
+  readonly files: ReadonlyMap<string, LayerFile>;
+  /** Directories that take attributes from the layers below. */
+  readonly inheriting: readonly string[];
+}
+
+const whiteoutPrefix = '.wh.';
+const opaqueMarker = '.wh..wh..opq';
+
+export interface LayerReplay {
+  apply(entry: TarEntry): void;
+  /** Makes the directories that the name lies in. */
+  applyGlobalHeader(name: string): void;
+  finish(): ReplayedLayer;
+}
+
+/**
+ * `lowest`: nothing is below, so whiteouts only remove what the layer itself had until then. Throws ConvertError
+ * `malformed-layer` for what containerd does not unpack.
+ */
+export function replayLayer(lowest: boolean): LayerReplay {
+  const root = newFile('', { type: 'dir', source: undefined, attributes: defaultDirectory }, undefined);
+  const files = new Map([['', root]]);
+  const directoryTimes: [string, TarTime][] = [];
+  const look: Look = (path) => lookUp(files, path);
+
+  const add = (file: LayerFile): LayerFile => {
+    checkLength(file.path);
+    files.set(file.path, file);
+    files.get(parentOf(file.path))!.children.add(file);
+    return file;
+  };
+  const create = (path: string, inode: NewInode, entry: TarEntry | undefined): LayerFile =>
+    add(newFile(path, inode, entry));
+  const remove = (file: LayerFile): void => {
+    for (const child of file.children) remove(child);
+    files.delete(file.path);
+    files.get(parentOf(file.path))?.children.delete(file);
+  };
+  /** containerd's mkparent. */
+  const openDirectory = (path: string): LayerFile => {
+    const known = files.get(path);
+    if (known?.inode.type === 'dir') return known;
+    const resolution = resolvePath(path, look);
+    let directory = files.get(directoryOf(resolution, path))!;
+    if (directory.inode.type === 'whiteout') directory = replaceWhiteout(directory);
+    for (const name of resolution.kind === 'missing' ? resolution.missing : []) {
+      const at = joinPath(directory.path, name);
+      directory = create(at, { ...impliedDirectory, inherits: !lowest }, undefined);
+    }
+    return directory;
+  };
+  const replaceWhiteout = (whiteout: LayerFile): LayerFile => {
+    remove(whiteout);
+    const directory = create(whiteout.path, impliedDirectory, undefined);
+    directory.inode.opaque = { entry: undefined };
+    return directory;
+  };
+  const whiteOut = (directory: LayerFile, hiddenName: string, entry: TarEntry): void => {
+    if (hiddenName === '' || hiddenName === '.' || hiddenName === '..') {
+      throw malformed(`${printable(entry.name)} is a whiteout without a name`);
+    }
+    const path = joinPath(directory.path, hiddenName);
+    const existing = files.get(path);
+    if (lowest) {
+      if (existing !== undefined) remove(existing);
+    } else if (existing?.inode.type === 'dir') {
+      existing.inode.opaque ??= { entry: undefined };
+    } else if (existing === undefined && !hiddenName.startsWith(whiteoutPrefix)) {
+      // Names with the prefix are AUFS's own (.wh..wh.plnk and others): there is never a file to hide.
+      create(path, { type: 'whiteout', source: entry, attributes: defaultDirectory }, entry);
+    }
+  };
+  /** In the lowest layer the marker removes what other entries have not put there; directories they only imply do not count. */
+  const makeOpaque = (directory: LayerFile, entry: TarEntry): void => {
+    if (!lowest) {
+      directory.inode.opaque = { entry };
+      return;
+    }
+    for (const child of [...directory.children]) {
+      if (child.entry === undefined) remove(child);
+      else makeOpaque(child, entry);
+    }
+  };
+  const linkTarget = (entry: TarEntry): Inode => {
+    const slash = entry.linkName.lastIndexOf('/');
+    const resolution = resolvePath(entry.linkName.slice(0, slash + 1), look);
+    const directory = resolution.kind === 'dir' ? resolution.path : undefined;
+    const target =
+      directory === undefined ? undefined : files.get(joinPath(directory, entry.linkName.slice(slash + 1)));
+    const inode = target?.inode;
+    if (inode === undefined || inode.type === 'dir' || inode.type === 'whiteout') {
+      throw malformed(
+        `${printable(entry.name)} is a hard link to ${printable(entry.linkName)}, ` +
+          `${inode?.type === 'dir' ? 'a directory' : 'which the layer does not have before it'}`,
+      );
+    }
+    return inode;
+  };
+
+  return {
+    apply: (entry) => {
+      if (entry.name === '') {
+        // containerd passes over entries of the root itself; other unpackers do not.
+        if (entry.type === 'dir') describe(root, entry);
+        return;
+      }
+      const directory = openDirectory(parentOf(entry.name));
+      const base = entry.name.slice(entry.name.lastIndexOf('/') + 1);
+      if (base === opaqueMarker) return makeOpaque(directory, entry);
+      if (base.startsWith(whiteoutPrefix)) return whiteOut(directory, base.slice(whiteoutPrefix.length), entry);
+
+      const path = joinPath(directory.path, base);
+      let existing = files.get(path);
+      const hides = existing?.inode.type === 'whiteout';
+      if (existing !== undefined && !(existing.inode.type === 'dir' && entry.type === 'dir')) {
+        remove(existing);
+        existing = undefined;
+      }
+      if (entry.type === 'hardlink') {
+        describe(add({ path, inode: linkTarget(entry), entry, children: new Set() }), entry);
+        return;
+      }
+      const file = existing ?? create(path, { type: entry.type, source: entry, attributes: defaultDirectory }, entry);
+      describe(file, entry);
+      if (entry.type !== 'dir') return;
+      directoryTimes.push([entry.name, file.inode.attributes.mtime]);
+      if (hides) file.inode.opaque = { entry: undefined };
+    },
+    applyGlobalHeader: (name) => {
+      if (name === '') return;
+      const directory = openDirectory(parentOf(name));
+      const existing = files.get(joinPath(directory.path, name.slice(name.lastIndexOf('/') + 1)));
+      if (existing !== undefined) remove(existing);
+    },
+    finish: () => {
+      // Last, and by name, so that a file which took a directory's name has the directory's time.
+      for (const [path, mtime] of directoryTimes) {
+        const resolution = resolvePath(path, look);
+        const file = 'path' in resolution && resolution.kind !== 'missing' ? files.get(resolution.path) : undefined;
+        if (file !== undefined) file.inode.attributes = { ...file.inode.attributes, mtime };
+      }
+      const inheriting = [...files.values()].filter(({ inode }) => inode.inherits).map(({ path }) => path);
+      return { files, inheriting };
+    },
+  };
+}
+
+/** Puts attributes of the layers below in place. */
+export function inheritInto({ files, inheriting }: ReplayedLayer, inherited: InheritedAttributes): void {
+  for (const path of inheriting) {
+    const attributes = inherited.get(path);
+    const file = files.get(path);
+    if (attributes === undefined || file === undefined) continue;
+    file.inode.attributes = file.entry === undefined ? attributes : underlay(file.inode.attributes, attributes);
+  }
+}
+
+type NewInode = Omit<Inode, 'opaque' | 'inherits'> & { readonly inherits?: boolean };
+
+const impliedDirectory: NewInode = { type: 'dir', source: undefined, attributes: defaultDirectory };
+
+function newFile(path: string, { inherits = false, ...inode }: NewInode, entry: TarEntry | undefined): LayerFile {
+  return { path, inode: { ...inode, opaque: undefined, inherits }, entry, children: new Set() };
+}
+
+function describe(file: LayerFile, entry: TarEntry): void {
+  const { inode } = file;
+  if (inode.type !== 'whiteout') inode.attributes = applyAttributes(inode.attributes, entry, inode.type);
+  file.entry = entry;
+}
+
+function lookUp(files: ReadonlyMap<string, LayerFile>, path: string): ReturnType<Look> {
+  const inode = files.get(path)?.inode;
+  if (inode === undefined) return { kind: 'missing' };
+  if (inode.type === 'symlink') return { kind: 'symlink', target: inode.source!.linkName };
+  // A whiteout gives way to a directory that something is put into.
+  return { kind: inode.type === 'dir' || inode.type === 'whiteout' ? 'dir' : 'other' };
+}
+
+/** Linux's PATH_MAX and NAME_MAX: nothing longer can be unpacked. */
+function checkLength(path: string): void {
+  const nameBytes = path.length - 1 - path.lastIndexOf('/');
+  if (path.length < 4096 && nameBytes <= 255) return;
+  throw malformed(`the path ${printable(path.slice(0, 80))}... is longer than Linux takes`);
+}
+
+function directoryOf(resolution: Resolution, path: string): string {
+  if (resolution.kind === 'dir' || resolution.kind === 'missing') return resolution.path;
+  const reason = resolution.kind === 'too-many-links' ? 'leads round in a circle of links' : 'goes through a file';
+  throw malformed(`the path ${printable(path)} ${reason}`);
+}
