@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -11,6 +12,8 @@ import { startDockerRegistry, type TestRegistry } from '../registry/testing/dock
 import { convertImage, type ImageOptions } from './image.ts';
 import type { ConvertProgress } from './progress.ts';
 import { pushDockerImage } from './testing/image.ts';
+import { type LazyBlob, openLazyBlob } from './testing/lazy-blob.ts';
+import { rawTar } from './testing/raw-tar.ts';
 import { packTree } from './testing/source-tree.ts';
 
 const base = packTree([
@@ -50,6 +53,13 @@ async function fetchManifest(name: string): Promise<ImageManifest> {
   const parsed = parseManifest(bytes, mediaType);
   assert.equal(parsed.kind, 'manifest');
   return (parsed as { manifest: ImageManifest }).manifest;
+}
+
+async function fetchLayer(name: string, index: number): Promise<LazyBlob> {
+  const { digest } = (await fetchManifest(name)).layers[index]!;
+  const path = join(cacheDir, 'fetched');
+  await writeFile(path, client.fetchBlob(reference(name), digest, signal));
+  return openLazyBlob(path);
 }
 
 async function fetchJson(name: string, digest: ImageManifest['config']['digest']): Promise<Record<string, unknown>> {
@@ -261,4 +271,30 @@ test('what a conversion leaves in its cache names the layer it came from', { tim
   const source = await pushDockerImage(client, reference('ten/src:1'), [other]);
   const { layers } = await convert('ten/src:1', 'ten/out:1', { cacheDir });
   assert.equal(readFileSync(join(cacheDir, 'origins', layers[0]!.digest.slice(7)), 'utf8'), source.layers[0]);
+});
+
+test('directories without an entry take what the image’s own lower layers have, from the cache too', {
+  timeout: 60_000,
+}, async () => {
+  const lower = (mode: number): Buffer => rawTar({ name: 'tmp/', mode }, { name: 'tmp/old' });
+  const upper = rawTar({ name: 'tmp/x', content: 'x' }, { name: 'var/.wh.old' });
+  const tmpOf = async (name: string, options: Partial<ImageOptions> = {}): Promise<[number, boolean, string]> => {
+    const { layers } = await convert(`${name}/src:1`, `${name}/out:1`, { cacheDir, ...options });
+    const blob = await fetchLayer(`${name}/out:1`, 1);
+    const tmp = blob.entries.find((entry) => entry.name === 'tmp/');
+    return [tmp?.mode ?? 0, layers[1]!.cached, layers[1]!.digest];
+  };
+  await pushDockerImage(client, reference('eleven/src:1'), [lower(0o1777), upper]);
+  await pushDockerImage(client, reference('twelve/src:1'), [lower(0o700), upper]);
+  const [mode, cached, digest] = await tmpOf('eleven');
+  assert.deepEqual([mode, cached], [0o1777, false]);
+  assert.deepEqual((await tmpOf('twelve')).slice(0, 2), [0o700, false], 'another base makes another layer');
+  assert.deepEqual(await tmpOf('eleven'), [0o1777, true, digest]);
+  requests.length = 0;
+  assert.deepEqual(await tmpOf('eleven', { format: 'zstd-chunked' }).then(([mode]) => mode), 0o1777);
+  const blob = await fetchLayer('eleven/out:1', 1);
+  assert.ok(
+    blob.entries.some(({ name }) => name === 'var/'),
+    'what no layer has is a directory of root',
+  );
 });

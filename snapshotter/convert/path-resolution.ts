@@ -1,6 +1,6 @@
 /**
- * Paths with symbolic links in them, resolved within a layer as containerd's fs.RootPath does: `..` and absolute targets stay
- * below the layer's root, and a relative target is joined to its directory by its text.
+ * Paths with symbolic links in them, resolved within a layer step by step as containerd's fs.RootPath does, whose order of steps
+ * shows where `..` follows a link: what leads out of the root stays at the root.
  */
 import { normaliseName } from './tar.ts';
 
@@ -8,7 +8,7 @@ export type Found =
   | { readonly kind: 'dir' | 'other' | 'missing' }
   | { readonly kind: 'symlink'; readonly target: string };
 
-/** What lies at a path of which no part is a link. */
+/** What lies at a path, itself and not what a link there leads to; the path is relative to the root and normalised. */
 export type Look = (path: string) => Found;
 
 export type Resolution =
@@ -16,39 +16,22 @@ export type Resolution =
   | { readonly kind: 'dir' | 'other'; readonly path: string }
   /** `path` is a directory, in which the first of `missing` is not. */
   | { readonly kind: 'missing'; readonly path: string; readonly missing: readonly string[] }
-  | { readonly kind: 'too-many-links' | 'not-a-directory' };
+  | { readonly kind: PathProblem };
 
-/** As containerd's limit. */
+export type PathProblem = 'too-many-links' | 'not-a-directory' | 'too-long';
+
+/** containerd's limit, and the kernel's (PATH_MAX). */
 const maxLinks = 255;
+export const maxPathBytes = 4095;
 
 /** The last component is followed too. */
 export function resolvePath(path: string, look: Look): Resolution {
-  let parts = partsOf(path);
-  let links = 0;
-  let at = '';
-  let found: Found = { kind: 'dir' };
-  for (let index = 0; index < parts.length; index++) {
-    if (found.kind === 'other') return { kind: 'not-a-directory' };
-    const part = parts[index]!;
-    const next: string = part === '..' ? parentOf(at) : joinPath(at, part);
-    found = next === '' ? { kind: 'dir' } : look(next);
-    if (found.kind === 'missing') {
-      // What does not exist has no links in it: `..` after it goes by the text.
-      return placeMissing(at, parts.slice(index), look);
-    }
-    if (found.kind === 'symlink') {
-      if (++links > maxLinks) return { kind: 'too-many-links' };
-      const { target } = found;
-      const head = target.startsWith('/') ? partsOf(target) : partsOf(normaliseName(`${at}/${target}`));
-      parts = [...head, ...parts.slice(index + 1)];
-      index = -1;
-      at = '';
-      found = { kind: 'dir' };
-      continue;
-    }
-    at = next;
+  try {
+    return placePath(new LinkWalk(look).resolve(path), look);
+  } catch (error) {
+    if (error instanceof UnresolvablePath) return { kind: error.problem };
+    throw error;
   }
-  return { kind: found.kind === 'other' ? 'other' : 'dir', path: at };
 }
 
 export function joinPath(directory: string, name: string): string {
@@ -59,11 +42,74 @@ export function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
-function placeMissing(at: string, rest: readonly string[], look: Look): Resolution {
-  if (!rest.includes('..')) return { kind: 'missing', path: at, missing: rest };
-  return resolvePath(normaliseName(joinPath(at, rest.join('/'))), look);
+/** Says how much of a path without links exists. */
+function placePath(path: string, look: Look): Resolution {
+  let found: Found = { kind: 'dir' };
+  let at = '';
+  const parts = path === '' ? [] : path.split('/');
+  for (const [index, part] of parts.entries()) {
+    if (found.kind !== 'dir') return { kind: 'not-a-directory' };
+    found = look(joinPath(at, part));
+    if (found.kind === 'missing') return { kind: 'missing', path: at, missing: parts.slice(index) };
+    at = joinPath(at, part);
+  }
+  return { kind: found.kind === 'dir' ? 'dir' : 'other', path: at };
 }
 
-function partsOf(path: string): string[] {
-  return path.split('/').filter((part) => part !== '' && part !== '.');
+class UnresolvablePath extends Error {
+  readonly problem: PathProblem;
+
+  constructor(problem: PathProblem) {
+    super(problem);
+    this.problem = problem;
+  }
+}
+
+/** One resolution, with the count of links it followed. Inside, `/` in front says that a path was joined to the root. */
+class LinkWalk {
+  readonly #look: Look;
+  #links = 0;
+
+  constructor(look: Look) {
+    this.#look = look;
+  }
+
+  /** Passes are made until one follows no link. */
+  resolve(path: string): string {
+    let current = path;
+    for (;;) {
+      if (current.length > 2 * maxPathBytes) throw new UnresolvablePath('too-long');
+      const before = this.#links;
+      const next = this.#pass(current);
+      const clean = `/${normaliseName(next)}`;
+      if (before === this.#links && next === clean) return clean.slice(1);
+      current = before === this.#links ? clean : next;
+    }
+  }
+
+  /** Follows one link at each component. */
+  #pass(path: string): string {
+    const slash = path.lastIndexOf('/');
+    if (slash < 0) return this.#follow(path).path;
+    const name = path.slice(slash + 1);
+    if (name === '') return slash === 0 ? '/' : this.#pass(path.slice(0, slash));
+    const directory = this.#pass(path.slice(0, slash + 1));
+    const { path: next, isLink } = this.#follow(`${directory}/${name}`);
+    return !isLink || next.startsWith('/') ? next : `/${normaliseName(`${directory}/${next}`)}`;
+  }
+
+  #follow(path: string): { readonly path: string; readonly isLink: boolean } {
+    if (this.#links > maxLinks) throw new UnresolvablePath('too-many-links');
+    const clean = normaliseName(path);
+    if (clean.length > maxPathBytes) throw new UnresolvablePath('too-long');
+    const found: Found = clean === '' ? { kind: 'dir' } : this.#look(clean);
+    if (found.kind === 'symlink') {
+      this.#links++;
+      return { path: found.target, isLink: true };
+    }
+    if (found.kind === 'missing' && clean.includes('/') && this.#look(parentOf(clean)).kind === 'other') {
+      throw new UnresolvablePath('not-a-directory');
+    }
+    return { path: `/${clean}`, isLink: false };
+  }
 }

@@ -4,11 +4,11 @@
  * hide what the layers below have. The result has every file once, so that its order can be changed.
  *
  * Where containerd fails but the image specification has an answer ("Whiteouts": they concern lower layers only), that is
- * taken: a directory that the layer both whites out and has is opaque.
+ * taken: a directory that the layer has, and then whites out or only implies behind its whiteout, is opaque.
  */
 import { type Attributes, applyAttributes, defaultDirectory } from './attributes.ts';
 import { type InheritedAttributes, underlay } from './lower-layers.ts';
-import { joinPath, type Look, parentOf, type Resolution, resolvePath } from './path-resolution.ts';
+import { joinPath, type Look, maxPathBytes, parentOf, type Resolution, resolvePath } from './path-resolution.ts';
 import { printable, type TarEntry, type TarEntryType } from './tar.ts';
 import { malformed, type TarTime } from './tar-fields.ts';
 
@@ -40,6 +40,8 @@ export interface ReplayedLayer {
 }
 
 const whiteoutPrefix = '.wh.';
+/** NAME_MAX. */
+const maxNameBytes = 255;
 const opaqueMarker = '.wh..wh..opq';
 
 export interface LayerReplay {
@@ -101,8 +103,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
       if (existing !== undefined) remove(existing);
     } else if (existing?.inode.type === 'dir') {
       existing.inode.opaque ??= { entry: undefined };
-    } else if (existing === undefined && !hiddenName.startsWith(whiteoutPrefix)) {
-      // Names with the prefix are AUFS's own (.wh..wh.plnk and others): there is never a file to hide.
+    } else if (existing === undefined) {
       create(path, { type: 'whiteout', source: entry, attributes: defaultDirectory }, entry);
     }
   };
@@ -140,6 +141,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
         if (entry.type === 'dir') describe(root, entry);
         return;
       }
+      if (entry.name.length > maxPathBytes || entry.linkName.length > maxPathBytes) throw tooLong(entry.name);
       const directory = openDirectory(parentOf(entry.name));
       const base = entry.name.slice(entry.name.lastIndexOf('/') + 1);
       if (base === opaqueMarker) return makeOpaque(directory, entry);
@@ -147,7 +149,6 @@ export function replayLayer(lowest: boolean): LayerReplay {
 
       const path = joinPath(directory.path, base);
       let existing = files.get(path);
-      const hides = existing?.inode.type === 'whiteout';
       if (existing !== undefined && !(existing.inode.type === 'dir' && entry.type === 'dir')) {
         remove(existing);
         existing = undefined;
@@ -158,9 +159,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
       }
       const file = existing ?? create(path, { type: entry.type, source: entry, attributes: defaultDirectory }, entry);
       describe(file, entry);
-      if (entry.type !== 'dir') return;
-      directoryTimes.push([entry.name, file.inode.attributes.mtime]);
-      if (hides) file.inode.opaque = { entry: undefined };
+      if (entry.type === 'dir') directoryTimes.push([entry.name, file.inode.attributes.mtime]);
     },
     applyGlobalHeader: (name) => {
       if (name === '') return;
@@ -213,15 +212,18 @@ function lookUp(files: ReadonlyMap<string, LayerFile>, path: string): ReturnType
   return { kind: inode.type === 'dir' || inode.type === 'whiteout' ? 'dir' : 'other' };
 }
 
-/** Linux's PATH_MAX and NAME_MAX: nothing longer can be unpacked. */
 function checkLength(path: string): void {
   const nameBytes = path.length - 1 - path.lastIndexOf('/');
-  if (path.length < 4096 && nameBytes <= 255) return;
-  throw malformed(`the path ${printable(path.slice(0, 80))}... is longer than Linux takes`);
+  if (path.length > maxPathBytes || nameBytes > maxNameBytes) throw tooLong(path);
+}
+
+function tooLong(path: string): Error {
+  return malformed(`the path ${printable(path.slice(0, 80))}... is longer than Linux takes`);
 }
 
 function directoryOf(resolution: Resolution, path: string): string {
   if (resolution.kind === 'dir' || resolution.kind === 'missing') return resolution.path;
+  if (resolution.kind === 'too-long') throw tooLong(path);
   const reason = resolution.kind === 'too-many-links' ? 'leads round in a circle of links' : 'goes through a file';
   throw malformed(`the path ${printable(path)} ${reason}`);
 }

@@ -1,14 +1,17 @@
 /** Trees made on disk and packed by GNU tar: input that this project did not write itself. */
 import { execFileSync } from 'node:child_process';
 import {
+  closeSync,
   linkSync,
   lutimesSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   rmSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -18,7 +21,12 @@ export type SourceNode =
   | { readonly kind: 'dir'; readonly path: string }
   | { readonly kind: 'symlink'; readonly path: string; readonly target: string }
   | { readonly kind: 'hardlink'; readonly path: string; readonly target: string }
-  | { readonly kind: 'hole'; readonly path: string; readonly sizeBytes: number }
+  | {
+      readonly kind: 'hole';
+      readonly path: string;
+      readonly sizeBytes: number;
+      readonly parts?: readonly { readonly offset: number; readonly content: Buffer }[];
+    }
   | { readonly kind: 'fifo'; readonly path: string };
 
 export interface TarOptions {
@@ -49,6 +57,7 @@ export function packTree(nodes: readonly SourceNode[], options: TarOptions = {})
         case 'hole':
           writeFileSync(path, '');
           truncateSync(path, node.sizeBytes);
+          for (const { offset, content } of node.parts ?? []) writeAt(path, offset, content);
           break;
         case 'fifo':
           execFileSync('mkfifo', [path]);
@@ -62,6 +71,15 @@ export function packTree(nodes: readonly SourceNode[], options: TarOptions = {})
     return execFileSync('tar', args, { maxBuffer: 1 << 30 });
   } finally {
     rmSync(top, { recursive: true, force: true });
+  }
+}
+
+function writeAt(path: string, offset: number, content: Buffer): void {
+  const fd = openSync(path, 'r+');
+  try {
+    writeSync(fd, content, 0, content.length, offset);
+  } finally {
+    closeSync(fd);
   }
 }
 

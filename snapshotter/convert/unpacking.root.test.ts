@@ -1,0 +1,137 @@
+/**
+ * What containerd unpacks of an image with overlayfs, against what it unpacks of our conversion and what our daemon mounts of
+ * it: the same tree.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { RegistryClient } from '../registry/client.ts';
+import { parseReference } from '../registry/reference.ts';
+import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
+import { mountsBelow, unmount } from '../service/testing/mounts.ts';
+import { startContainerd, startDaemon, type TestProcess } from '../service/testing/process.ts';
+import { convertImage } from './image.ts';
+import { type LayerFormat, layerFormats } from './format.ts';
+import { awkwardStacks, joinStacks } from './testing/awkward-stacks.ts';
+import { pushDockerImage } from './testing/image.ts';
+import { rawTar } from './testing/raw-tar.ts';
+
+const run = promisify(execFile);
+const listing = join(import.meta.dirname, '../../harness/programs/equality/listing.ts');
+const signal = AbortSignal.timeout(240_000);
+const client = new RegistryClient();
+const nameOf = (index: number): string => `stack-${index}`;
+
+interface Line {
+  readonly name: string;
+  readonly mtime?: string;
+}
+
+let directory: string;
+let registry: TestRegistry;
+let daemon: TestProcess;
+let containerd: TestProcess;
+/** Of the source and of each conversion, unpacked and mounted. */
+const trees = new Map<string, readonly Line[]>();
+
+before(
+  async () => {
+    directory = mkdtempSync(join(tmpdir(), 'unpack-'));
+    registry = await startDockerRegistry();
+    const socket = join(directory, 'stargz.sock');
+    daemon = await startDaemon(directory, { socket, config: '[mount]\nbackend = "fuse"\n' });
+    const extraConfig = `[proxy_plugins.stargz]\n  type = "snapshot"\n  address = "${socket}"\n`;
+    containerd = await startContainerd(join(directory, 'c'), {
+      extraConfig,
+      disabledPlugins: ['io.containerd.grpc.v1.cri'],
+    });
+    const layers = joinStacks(awkwardStacks, nameOf).map((entries) => rawTar(...entries));
+    await pushDockerImage(client, reference('source'), layers);
+    trees.set('source', await unpackedTree('source'));
+    for (const format of layerFormats) {
+      await convertImage(client, reference('source'), reference(format), { format, signal, minChunkSizeBytes: 4096 });
+      trees.set(`${format}, unpacked`, await unpackedTree(format));
+      if (format !== 'stargz') trees.set(`${format}, mounted`, await mountedTree(format));
+    }
+  },
+  { timeout: 240_000 },
+);
+
+after(async () => {
+  await containerd?.stop();
+  await daemon?.stop('SIGINT');
+  await registry?.close();
+  await client.close();
+  if (directory === undefined) return;
+  for (const point of mountsBelow(directory)) await unmount(point);
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function reference(name: 'source' | LayerFormat) {
+  return parseReference(`${registry.host}/unpacking/${name}:1`);
+}
+
+async function ctr(program: 'ctr' | 'ctr-remote', ...args: string[]): Promise<void> {
+  await run(program, ['--address', containerd.address, ...args], { timeout: 60_000, maxBuffer: 1 << 26 });
+}
+
+async function unpackedTree(name: 'source' | LayerFormat): Promise<readonly Line[]> {
+  const image = `${registry.host}/unpacking/${name}:1`;
+  await ctr('ctr', 'images', 'pull', '--plain-http', '--snapshotter', 'overlayfs', image);
+  return listTree(image, 'overlayfs');
+}
+
+async function mountedTree(name: LayerFormat): Promise<readonly Line[]> {
+  const image = `${registry.host}/unpacking/${name}:1`;
+  await ctr('ctr-remote', 'images', 'rpull', '--plain-http', image);
+  assert.doesNotMatch(daemon.log(), /pulled and unpacked/, 'every layer is mounted lazily');
+  return listTree(image, 'stargz');
+}
+
+async function listTree(image: string, snapshotter: string): Promise<readonly Line[]> {
+  const target = join(directory, 'rootfs');
+  mkdirSync(target, { recursive: true });
+  await ctr('ctr', 'images', 'mount', '--snapshotter', snapshotter, image, target);
+  try {
+    const own = ['.prefetch.landmark', '.no.prefetch.landmark', 'stargz.index.json'];
+    const args = [listing, target, ...own.flatMap((name) => ['--skip', name])];
+    const { stdout } = await run(process.execPath, args, { timeout: 60_000, maxBuffer: 1 << 26 });
+    return stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Line);
+  } finally {
+    await ctr('ctr', 'images', 'unmount', '--rm', '--snapshotter', snapshotter, target);
+  }
+}
+
+for (const [index, { title, undated = [] }] of awkwardStacks.entries()) {
+  test(title, { timeout: 10_000 }, () => {
+    const top = `${nameOf(index)}/`;
+    const undatedPaths = new Set(undated.map((path) => top + path));
+    const linesOf = (tree: readonly Line[]): Line[] =>
+      tree
+        .filter(({ name }) => name.startsWith(top))
+        .map((line) => (undatedPaths.has(line.name) ? { ...line, mtime: 'of unpacking' } : line));
+    const expected = linesOf(trees.get('source')!);
+    assert.ok(expected.length > 0);
+    for (const [what, tree] of trees) assert.deepEqual(linesOf(tree), expected, what);
+  });
+}
+
+test('nothing lies beside the stacks but what their links lead to', { timeout: 10_000 }, () => {
+  const beside = (tree: readonly Line[]): string[] =>
+    tree.map(({ name }) => name).filter((name) => name !== '' && !name.startsWith('stack-'));
+  const expected = [
+    'top-of-absolute',
+    'top-of-absolute/deep',
+    'top-of-absolute/deep/x',
+    'top-of-names',
+    'top-of-names/x',
+  ];
+  for (const [what, tree] of trees) assert.deepEqual(beside(tree), expected, what);
+});
