@@ -2,16 +2,7 @@
 import type { TarEntry } from './tar.ts';
 import type { TarTime } from './tar-fields.ts';
 
-export interface Attributes {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly userName: string;
-  readonly groupName: string;
-  readonly mtime: TarTime;
-  /** Latin-1 names and values. */
-  readonly xattrs: ReadonlyMap<string, string> | undefined;
-}
+export type Attributes = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'userName' | 'groupName' | 'mtime' | 'xattrs'>;
 
 /** A directory that no archive describes (containerd's mkparent); the clock of the unpacking machine is not known here. */
 export const defaultDirectory: Attributes = {

@@ -3,6 +3,7 @@ import { haveEqualAttributes } from './attributes.ts';
 import { joinPath, parentOf } from './path-resolution.ts';
 import type { Inode, LayerFile, ReplayedLayer } from './replay.ts';
 import { normaliseName, type TarEntry } from './tar.ts';
+import { emptyFile } from './tar-header.ts';
 
 export interface CanonicalEntry {
   readonly entry: TarEntry;
@@ -36,14 +37,14 @@ function isOfAufs({ path, inode }: LayerFile): boolean {
 function original({ path, inode, entry }: LayerFile): CanonicalEntry {
   const type = inode.type as TarEntry['type'];
   // The header of a first name is the entry's own, unless the name was a link whose target has gone.
-  const content = inode.source ?? emptyEntry;
+  const content = inode.source ?? emptyFile;
   const described: TarEntry = { ...content, ...inode.attributes, name: path, type };
   const isAsWritten = entry?.type === type && entry.extents === undefined && isAsFound(entry, path, inode);
   return isAsWritten ? { entry, rewritten: false } : { entry: described, rewritten: true };
 }
 
 function link({ path, inode, entry }: LayerFile, linkName: string): CanonicalEntry {
-  const described: TarEntry = { ...emptyEntry, ...inode.attributes, name: path, type: 'hardlink', linkName };
+  const described: TarEntry = { ...emptyFile, ...inode.attributes, name: path, type: 'hardlink', linkName };
   const isAsWritten =
     entry?.type === 'hardlink' && normaliseName(entry.linkName) === linkName && isAsFound(entry, path, inode);
   return isAsWritten ? { entry: { ...entry, linkName }, rewritten: false } : { entry: described, rewritten: true };
@@ -61,24 +62,5 @@ function isAsFound(entry: TarEntry, path: string, { attributes }: Inode): boolea
 /** An empty file: nobody reads more of it than the name. */
 function marker(name: string, entry: TarEntry | undefined): CanonicalEntry {
   const isAsWritten = entry?.name === name && entry.type === 'reg' && entry.sizeBytes === 0;
-  return isAsWritten ? { entry, rewritten: false } : { entry: { ...emptyEntry, name, type: 'reg' }, rewritten: true };
+  return isAsWritten ? { entry, rewritten: false } : { entry: { ...emptyFile, name, type: 'reg' }, rewritten: true };
 }
-
-const emptyEntry: Omit<TarEntry, 'name'> = {
-  type: 'reg',
-  linkName: '',
-  headerOffset: 0,
-  headerSizeBytes: 0,
-  payloadOffset: 0,
-  sizeBytes: 0,
-  extents: undefined,
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  userName: '',
-  groupName: '',
-  mtime: { sec: 0, nsec: 0 },
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: undefined,
-};

@@ -19,7 +19,7 @@ import { type LayerOrder, orderEntries } from './order.ts';
 import { inheritInto, type ReplayedLayer, replayLayer } from './replay.ts';
 import { type Spool, spoolLayer, windowedReader } from './spool.ts';
 import { scanTar, type TarEntry } from './tar.ts';
-import { encodeEntryHeader, encodeFileHeader, endOfArchive } from './tar-header.ts';
+import { emptyFile, encodeEntryHeader, encodeFileHeader, endOfArchive } from './tar-header.ts';
 import { encodeToc } from './toc-writer.ts';
 
 export type { LayerFormat } from './format.ts';
@@ -209,25 +209,6 @@ function planFiles({ first, rest }: LayerOrder, landmark: boolean): PlannedFile[
 
 function landmarkFile(name: string): PlannedFile {
   const content = Buffer.of(0x0f);
-  const mode = 0o644;
-  const entry: TarEntry = {
-    name,
-    type: 'reg',
-    linkName: '',
-    headerOffset: 0,
-    headerSizeBytes: 0,
-    payloadOffset: 0,
-    sizeBytes: content.length,
-    extents: undefined,
-    mode,
-    uid: 0,
-    gid: 0,
-    userName: '',
-    groupName: '',
-    mtime: { sec: 0, nsec: 0 },
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: undefined,
-  };
-  return { entry, content, header: encodeFileHeader(name, content.length, mode) };
+  const entry: TarEntry = { ...emptyFile, name, sizeBytes: content.length };
+  return { entry, content, header: encodeFileHeader(name, content.length) };
 }

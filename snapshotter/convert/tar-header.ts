@@ -5,9 +5,29 @@
 import { maxExtensionSizeBytes, printable, type TarEntry } from './tar.ts';
 import { blockSizeBytes, malformed, roundUpToBlock } from './tar-fields.ts';
 
+/** An entry without a name, owned by root and dated 1970, that lies nowhere in a tar. */
+export const emptyFile: Omit<TarEntry, 'name'> = {
+  type: 'reg',
+  linkName: '',
+  headerOffset: 0,
+  headerSizeBytes: 0,
+  payloadOffset: 0,
+  sizeBytes: 0,
+  extents: undefined,
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  userName: '',
+  groupName: '',
+  mtime: { sec: 0, nsec: 0 },
+  devMajor: 0,
+  devMinor: 0,
+  xattrs: undefined,
+};
+
 /** One header block of a root-owned regular file dated 1970. */
-export function encodeFileHeader(name: string, sizeBytes: number, mode = 0o644): Buffer {
-  return encodeBlock({ ...emptyFields, name, sizeBytes, mode });
+export function encodeFileHeader(name: string, sizeBytes: number): Buffer {
+  return encodeBlock({ ...emptyFields, name, sizeBytes });
 }
 
 /** Header, payload, padding. */
