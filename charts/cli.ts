@@ -1,35 +1,37 @@
 import { relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { MeasurementError } from '../measurements/error.ts';
 import { drawCharts } from './draw.ts';
-import { ChartError } from './error.ts';
 
-const usage = 'usage: npm run charts -- results/<run-id>   (draws again from its samples.csv)';
+const usage = 'usage: npm run charts -- results/<program>/<run-id>   (draws again from its tables)';
 
-try {
-  const { values, positionals } = parseArguments();
-  if (values.help) console.log(usage);
-  else {
-    for (const dir of positionals) {
-      for (const file of await drawCharts(dir)) console.log(relative('', resolve(file)));
-    }
-  }
-} catch (error) {
-  console.error(`stargz-bench charts: ${error instanceof Error ? error.message : String(error)}`);
-  if (!(error instanceof ChartError)) console.error(error);
-  process.exitCode = error instanceof ChartError && error.code === 'usage' ? 2 : 1;
-}
+const parsed = parseArguments();
+if (typeof parsed === 'string') fail(parsed, 2);
+else if (parsed.values.help) console.log(usage);
+else if (parsed.positionals.length === 0) fail(`which run? ${usage}`, 2);
+else await draw(parsed.positionals);
 
-function parseArguments() {
-  let parsed: ReturnType<typeof parseOptions>;
+async function draw(directories: readonly string[]): Promise<void> {
   try {
-    parsed = parseOptions();
-  } catch (cause) {
-    throw new ChartError('usage', `${(cause as Error).message.split('. ')[0]}; ${usage}`, { cause });
+    for (const directory of directories) {
+      for (const file of await drawCharts(directory)) console.log(relative('', resolve(file)));
+    }
+  } catch (error) {
+    if (!(error instanceof MeasurementError)) throw error;
+    fail(`${error.message}${error.remedy === undefined ? '' : `; ${error.remedy}`}`, 1);
   }
-  if (parsed.positionals.length === 0 && !parsed.values.help) throw new ChartError('usage', `which run? ${usage}`);
-  return parsed;
 }
 
-function parseOptions() {
-  return parseArgs({ allowPositionals: true, options: { help: { type: 'boolean', short: 'h', default: false } } });
+/** The arguments, or what is wrong with them. */
+function parseArguments() {
+  try {
+    return parseArgs({ allowPositionals: true, options: { help: { type: 'boolean', short: 'h', default: false } } });
+  } catch (error) {
+    return `${(error as Error).message.split('. ')[0]}; ${usage}`;
+  }
+}
+
+function fail(message: string, exitCode: number): void {
+  console.error(`stargz-bench charts: ${message}`);
+  process.exitCode = exitCode;
 }

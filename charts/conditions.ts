@@ -1,13 +1,21 @@
-import type { Run } from './groups.ts';
+import { describeCommit } from '../measurements/environment.ts';
+import { formatLink } from '../measurements/format.ts';
+import type { Run } from './run.ts';
 
-/** `30 ms RTT, 200 Mbit/s, n = 3, 2026-11-23` */
+/** `30 ms RTT, 200 Mbit/s, n = 3` */
 export function describeConditions(run: Run): string {
-  const { least, most } = run.sampleCounts;
+  const { min, max } = run.sampleCounts;
   const failedCount = run.samples.filter((sample) => !sample.ok).length;
   const failed = failedCount === 0 ? '' : `${failedCount} of ${run.samples.length} cells failed`;
-  // Where cells failed, the lower counts are told by that.
-  const counts = least === most || failedCount > 0 ? `n = ${most}` : `n = ${least} to ${most}`;
-  return [describeLink(run), counts, failed, describeDate(run)].filter((part) => part !== '').join(', ');
+  // Where cells failed, that explains the lower counts.
+  const counts = min === max || failedCount > 0 ? `n = ${max}` : `n = ${min} to ${max}`;
+  return [describeLinks(run), counts, failed].filter((part) => part !== '').join(', ');
+}
+
+/** `2026-11-23, commit 7bbf7e6` */
+export function describeOrigin({ samples, environment }: Pick<Run, 'samples' | 'environment'>): string {
+  const date = samples.map((sample) => sample.startedAt.slice(0, 10)).sort()[0] ?? '';
+  return `${date}, ${environment === undefined ? 'commit not recorded' : describeCommit(environment)}`;
 }
 
 /** The command that measures the same again; a link that is not recorded is left out. */
@@ -16,21 +24,13 @@ export function reproduction(run: Run): string {
   const rtt = first?.rttMs === undefined ? '' : ` --rtt ${first.rttMs}ms`;
   const bandwidth =
     first?.bandwidthMbps === undefined ? rtt && ' --bandwidth unlimited' : ` --bandwidth ${first.bandwidthMbps}mbit`;
-  const { most } = run.sampleCounts;
   const names = ` --workloads ${run.workloads.join(',')}`;
-  return `Reproduce: npm ci && npm run bench --${names} --samples ${most}${rtt}${bandwidth}`;
+  return `Reproduce: npm ci && npm run bench --${names} --samples ${run.sampleCounts.max}${rtt}${bandwidth}`;
 }
 
-function describeLink(run: Run): string {
+function describeLinks(run: Run): string {
   const links = new Set(
-    run.samples.map(({ rttMs, bandwidthMbps }) => {
-      if (rttMs === undefined) return '';
-      return `${rttMs} ms RTT, ${bandwidthMbps === undefined ? 'unlimited bandwidth' : `${bandwidthMbps} Mbit/s`}`;
-    }),
+    run.samples.map(({ rttMs, bandwidthMbps }) => (rttMs === undefined ? '' : formatLink({ rttMs, bandwidthMbps }))),
   );
   return links.size === 1 ? [...links][0]! : `${links.size} links`;
-}
-
-function describeDate(run: Run): string {
-  return run.samples.flatMap((sample) => sample.startedAt?.slice(0, 10) ?? []).sort()[0] ?? '';
 }

@@ -1,8 +1,9 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { describeConditions, reproduction } from './conditions.ts';
-import { median, type Run } from './groups.ts';
+import type { Sample } from '../measurements/sample.ts';
+import { median, sortSamples } from '../measurements/stats/median.ts';
+import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
+import type { Run } from './run.ts';
 import type { Chart } from './render.ts';
-import type { Sample } from './samples.ts';
 import { colorsOf, config, framePadding, frameWidth, ink } from './theme.ts';
 
 const axisWidth = 46;
@@ -86,6 +87,7 @@ export function costsChart(run: Run): Chart | undefined {
     name: 'costs',
     title: 'What it costs',
     subtitle: `${describeConditions(run)}; bars: medians, dots: every sample`,
+    origin: describeOrigin(run),
     caption: reproduction(run),
     description: 'Bytes, requests, memory and CPU time per workload and mode',
     spec,
@@ -96,11 +98,11 @@ export function costData(run: Run): readonly CostDatum[] {
   return metrics.flatMap((metric) =>
     run.groups.flatMap(({ workload, mode, samples }): CostDatum[] => {
       const values = samples.flatMap((sample) => metric.read(sample) ?? []);
-      const middle = median(values);
-      if (middle === undefined) return [];
+      const sorted = sortSamples(values);
+      if (sorted === undefined) return [];
       const common = { metric: metric.title, workload, mode };
       return [
-        { kind: 'median', ...common, value: middle },
+        { kind: 'median', ...common, value: median(sorted) },
         ...values.map((value) => ({ kind: 'sample' as const, ...common, value })),
       ];
     }),

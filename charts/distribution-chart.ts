@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { describeConditions, reproduction } from './conditions.ts';
-import type { Run } from './groups.ts';
+import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
+import type { Run } from './run.ts';
 import type { Chart } from './render.ts';
 import { colorsOf, config, framePadding, frameWidth, logTicks } from './theme.ts';
 
@@ -65,6 +65,7 @@ export function distributionChart(run: Run): Chart {
     name: 'distribution',
     title: 'Every sample',
     subtitle: `${describeConditions(run)}; total time, as an empirical distribution`,
+    origin: describeOrigin(run),
     caption: reproduction(run),
     description: 'Empirical distribution of the total time of every sample, per workload and mode',
     spec,

@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { environmentSchema } from '../measurements/environment.ts';
+import { parseSamples } from '../measurements/sample.ts';
 import { distributionData } from './distribution-chart.ts';
 import { drawCharts } from './draw.ts';
-import { groupSamples, meanSpeedUp } from './groups.ts';
 import { phaseData } from './phases-chart.ts';
-import { parseSamples } from './samples.ts';
+import { readRun } from './run.ts';
 import { wireData } from './wire-chart.ts';
 
 const limit = { timeout: 60_000 };
@@ -33,7 +34,26 @@ const csv = [
   '',
 ].join('\n');
 
-const run = groupSamples(parseSamples(csv, 'samples.csv'));
+const environment = {
+  schema: environmentSchema,
+  program: 'bench',
+  runId: 'r1',
+  commit: '0123456789abcdef0123456789abcdef01234567',
+  dirty: true,
+  command: 'npm run bench',
+  seed: 1,
+  status: 'complete',
+  startedAt: '2026-01-02T03:04:05.000Z',
+  endedAt: null,
+  link: null,
+  daemon: null,
+  versions: {},
+  machine: { cpu: 'a <b> & c' },
+  warnings: [],
+  details: {},
+} as const;
+
+const run = readRun(parseSamples(csv, 'samples.csv'), environment);
 
 test('the bar of a mode is the sample with the median total, phase by phase', () => {
   const bar = (workload: string, mode: string) =>
@@ -57,9 +77,10 @@ test('every good sample is a dot with its own total, and nothing else is', () =>
 test('a speed-up is the ratio of the medians, and its mean over workloads is geometric', () => {
   const group = run.groups.find((one) => one.workload === 'python' && one.mode === 'estargz');
   assert.ok(Math.abs(group!.speedUp! - 10 / 1.5) < 1e-9);
-  assert.ok(Math.abs(meanSpeedUp(run, 'estargz')! - Math.sqrt((10 / 1.5) * 4)) < 1e-9);
-  assert.equal(meanSpeedUp(run, 'legacy'), undefined);
-  assert.equal(meanSpeedUp(run, 'stargz'), undefined);
+  const overall = Object.fromEntries(run.overall.map(({ mode, speedUp }) => [mode, speedUp]));
+  assert.ok(Math.abs(overall.estargz! - Math.sqrt((10 / 1.5) * 4)) < 1e-9);
+  assert.equal(overall.legacy, undefined);
+  assert.equal(overall.stargz, undefined);
 });
 
 test('a mode that only failed says so instead of showing a bar', () => {
@@ -85,8 +106,9 @@ test('the distribution reaches 100 % at the slowest sample', () => {
 test('a failed cell has no dot on the wire chart, and a missing size is no zero', () => {
   const dots = wireData(run).filter((datum) => datum.kind === 'sample');
   assert.equal(dots.length, 7);
-  const bare = groupSamples(
+  const bare = readRun(
     parseSamples(csv.replaceAll(',300000000,30', ',,30').replaceAll(',400000000,30', ',,30'), 'x'),
+    undefined,
   );
   assert.deepEqual(wireData(bare), []);
 });
@@ -98,6 +120,7 @@ test('modes come in the order of the comparison, workloads from the quickest', (
 
 test('SVG, PNG at twice the size, and the report are drawn, twice the same', limit, async (t) => {
   const dir = await makeRun(t, csv);
+  await writeFile(join(dir, 'environment.json'), JSON.stringify(environment));
   const files = await drawCharts(dir);
   assert.deepEqual(
     files.map((file) => file.slice(dir.length + 1)),
@@ -111,7 +134,7 @@ test('SVG, PNG at twice the size, and the report are drawn, twice the same', lim
   for (const words of [
     'From pull to ready',
     '30 ms RTT, 200 Mbit/s',
-    '2026-01-02',
+    '2026-01-02, commit 0123456 + uncommitted changes',
     '10.0 s',
     '6.7×',
     '1 failed',
@@ -135,7 +158,7 @@ test("text is drawn in the project's own font, whatever the machine has", limit,
 
 test('the report needs nothing from the network, escapes what it is given, and ids are unique', limit, async (t) => {
   const dir = await makeRun(t, csv);
-  await writeFile(join(dir, 'environment.json'), JSON.stringify({ machine: { cpu: 'a <b> & c' } }));
+  await writeFile(join(dir, 'environment.json'), JSON.stringify(environment));
   await drawCharts(dir);
   const html = await readFile(join(dir, 'report.html'), 'utf8');
   assert.doesNotMatch(html.replaceAll(/xmlns(:xlink)?="[^"]*"/g, ''), /https?:|src=|<link|<script|@import/);
@@ -146,23 +169,29 @@ test('the report needs nothing from the network, escapes what it is given, and i
 });
 
 test('a single workload and mode without a link or a baseline is drawn all the same', limit, async (t) => {
-  const dir = await makeRun(t, 'workload,mode,pull_ms,create_ms,run_ms,total_ms,ok\nredis,estargz,1,2,3,6,true\n');
+  const dir = await makeRun(t, `${bareHeader}\nr1,1,1,redis,estargz,1,2,3,6,true,2026-01-02\n`);
   assert.ok((await drawCharts(dir)).length >= 5);
 });
 
+const bareHeader = 'run_id,sample,order,workload,mode,pull_ms,create_ms,run_ms,total_ms,ok,started_at';
+
 const refused: [string, string | undefined, RegExp][] = [
-  ['a missing file', undefined, /cannot read .*samples\.csv \(ENOENT\); give the directory of a run/],
-  ['an empty file', '', /holds no samples/],
-  ['a file that is something else', 'a,b\n1,2\n', /lacks the column workload, mode, total_ms, ok/],
-  ['a torn file', `${header}\nr1,1,1,py`, /is not a CSV file of samples/],
+  ['a missing file', undefined, /cannot read .*samples\.csv \(ENOENT\)/],
+  ['an empty file', '', /has no rows/],
+  [
+    'a file that is something else',
+    'a,b\n1,2\n',
+    /lacks the column run_id, sample, order, workload, mode, ok, started_at/,
+  ],
+  ['a torn file', `${header}\nr1,1,1,py`, /is not a table of results/],
   ['a cell that is no number', csv.replace(',10000,', ',soon,'), /line 2: total_ms is not a number: soon/],
-  ['nothing but failures', `workload,mode,total_ms,ok\npython,legacy,,false\n`, /holds no successful sample/],
+  ['nothing but failures', `${bareHeader}\nr1,1,1,python,legacy,,,,,false,2026-01-02\n`, /holds no successful sample/],
 ];
 for (const [what, text, message] of refused) {
   test(`${what} is refused in one line`, limit, async (t) => {
     const dir = await makeRun(t, text);
     await assert.rejects(drawCharts(dir), (error: Error) => {
-      assert.equal(error.name, 'ChartError');
+      assert.equal(error.name, 'MeasurementError');
       assert.match(error.message, message);
       assert.doesNotMatch(error.message, /\n/);
       return true;

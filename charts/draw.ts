@@ -1,24 +1,28 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type Environment, readEnvironment } from '../measurements/environment.ts';
+import { MeasurementError } from '../measurements/error.ts';
+import { readSamples } from '../measurements/sample.ts';
 import { costsChart } from './costs-chart.ts';
 import { distributionChart } from './distribution-chart.ts';
-import { ChartError } from './error.ts';
-import { groupSamples } from './groups.ts';
+import { drawMountsChart } from './mounts-chart.ts';
 import { phasesChart } from './phases-chart.ts';
 import { renderPng, renderSvg } from './render.ts';
 import { type DrawnChart, renderReport } from './report.ts';
-import { readSamples } from './samples.ts';
+import { readRun } from './run.ts';
 import { wireChart } from './wire-chart.ts';
 
 /**
- * Draws all charts of a run from its samples.csv into its directory, as SVG and PNG, and report.html around them (with
- * environment.json, where there is one). The same CSV gives the same SVG, byte for byte. Returns the files' paths.
+ * Draws all charts of a run from its tables into its directory, as SVG and PNG, and for `bench` report.html around them. The
+ * same tables give the same SVG, byte for byte. Returns the files' paths. Throws MeasurementError.
  */
 export async function drawCharts(resultDir: string): Promise<string[]> {
-  const path = join(resultDir, 'samples.csv');
-  const run = groupSamples(await readSamples(path));
+  const environment = await readOwnEnvironment(resultDir);
+  if (environment?.program === 'bench:mounts') return await drawMountsChart(resultDir, environment);
+  const run = readRun(await readSamples(resultDir), environment);
   if (run.groups.every((group) => group.samples.length === 0)) {
-    throw new ChartError('no-samples', `${path} holds no successful sample: nothing to draw`);
+    const path = join(resultDir, 'samples.csv');
+    throw new MeasurementError('no-samples', `${path} holds no successful sample: nothing to draw`);
   }
   const files: string[] = [];
   const save = async (name: string, content: string | Buffer) => {
@@ -33,17 +37,17 @@ export async function drawCharts(resultDir: string): Promise<string[]> {
     await save(`${chart.name}.png`, renderPng(svg));
     drawn.push({ chart, svg });
   }
-  await save('report.html', renderReport(run, drawn, await readEnvironment(resultDir)));
+  await save('report.html', renderReport(run, drawn));
   return files;
 }
 
-async function readEnvironment(resultDir: string): Promise<Record<string, unknown> | undefined> {
-  const text = await readFile(join(resultDir, 'environment.json'), 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
+/** A table without environment.json is drawn too, and its charts say that the commit was not recorded. */
+async function readOwnEnvironment(resultDir: string): Promise<Environment | undefined> {
   try {
-    return JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    return undefined;
+    return await readEnvironment(resultDir);
+  } catch (error) {
+    if (error instanceof MeasurementError && error.code === 'missing-file') return undefined;
+    throw error;
   }
 }
 

@@ -1,19 +1,11 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parse } from 'csv-parse/sync';
 import type { TopLevelSpec } from 'vega-lite';
-import { ChartError } from './error.ts';
+import { describeCommit, type Environment } from '../measurements/environment.ts';
+import { MeasurementError } from '../measurements/error.ts';
+import { type MountSummary, readMountSummary } from '../measurements/mount-summary.ts';
 import { type Chart, renderPng, renderSvg } from './render.ts';
 import { config, framePadding, frameWidth, ink, logTicks, quietInk } from './theme.ts';
-
-/** A row of mounts-summary.csv. */
-interface MountsDatum {
-  readonly title: string;
-  readonly condition: string;
-  readonly backend: string;
-  readonly ratio: number;
-  readonly target: number | undefined;
-}
 
 const labelWidth = 230;
 const conditionTitles: Readonly<Record<string, string>> = {
@@ -22,32 +14,19 @@ const conditionTitles: Readonly<Record<string, string>> = {
   demand: 'demand: pulled lazily and read, against pulled, unpacked and read',
 };
 
-/** Draws mounts.svg and mounts.png from a run's mounts-summary.csv; returns their names. */
-export async function drawMountsChart(resultDir: string): Promise<string[]> {
-  const svg = await renderSvg(mountsChart(await readSummary(join(resultDir, 'mounts-summary.csv'))));
-  await writeFile(join(resultDir, 'mounts.svg'), svg);
-  await writeFile(join(resultDir, 'mounts.png'), renderPng(svg));
-  return ['mounts.svg', 'mounts.png'];
-}
-
-async function readSummary(path: string): Promise<MountsDatum[]> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new ChartError('missing-file', `cannot read ${path} (${cause.code})`, { cause });
-  });
-  const records = parse(text, { columns: true }) as Record<string, string>[];
-  return records.map((record) => ({
-    title: record.title!,
-    condition: record.condition!,
-    backend: record.backend!,
-    ratio: Number(record.ratio),
-    target: record.target ? Number(record.target) : undefined,
-  }));
+/** Draws mounts.svg and mounts.png from summary.csv of a run of `bench:mounts`; returns their paths. */
+export async function drawMountsChart(resultDir: string, environment: Environment): Promise<string[]> {
+  const svg = await renderSvg(mountsChart(await readMountSummary(resultDir), environment));
+  const paths = ['mounts.svg', 'mounts.png'].map((name) => join(resultDir, name)) as [string, string];
+  await writeFile(paths[0], svg);
+  await writeFile(paths[1], renderPng(svg));
+  return paths;
 }
 
 /** Ratios to overlayfs on unpacked files, by row and backend; a bar across marks what may not be exceeded. */
-function mountsChart(summary: readonly MountsDatum[]): Chart {
+function mountsChart(summary: readonly MountSummary[], environment: Environment): Chart {
   const values = summary.filter(({ backend }) => backend !== 'overlayfs');
-  if (values.length === 0) throw new ChartError('no-samples', 'mounts-summary.csv holds no ratio: nothing to draw');
+  if (values.length === 0) throw new MeasurementError('no-samples', 'summary.csv holds no ratio: nothing to draw');
   const backends = [...new Set(values.map(({ backend }) => backend))];
   const color = {
     field: 'backend',
@@ -63,7 +42,7 @@ function mountsChart(summary: readonly MountsDatum[]): Chart {
       offset: 14,
     },
   };
-  const reach = values.flatMap(({ ratio, target }) => [ratio, target ?? ratio, 1]);
+  const reach = values.flatMap(({ ratio, maxRatio }) => [ratio, maxRatio ?? ratio, 1]);
   const x = {
     type: 'quantitative' as const,
     scale: { type: 'log' as const, domain: [Math.min(...reach) / 1.1, Math.max(...reach) * 1.1], nice: false },
@@ -89,9 +68,9 @@ function mountsChart(summary: readonly MountsDatum[]): Chart {
         layer: [
           { mark: { type: 'rule' as const, color: quietInk, strokeDash: [3, 3] }, encoding: { x: { datum: 1 } } },
           {
-            transform: [{ filter: 'isValid(datum.target)' }],
+            transform: [{ filter: 'isValid(datum.maxRatio)' }],
             mark: { type: 'tick' as const, thickness: 2, size: 10, opacity: 1 },
-            encoding: { x: { ...x, field: 'target' }, y, yOffset, color },
+            encoding: { x: { ...x, field: 'maxRatio' }, y, yOffset, color },
           },
           {
             mark: { type: 'point' as const, filled: true, size: 64, opacity: 1 },
@@ -105,8 +84,9 @@ function mountsChart(summary: readonly MountsDatum[]): Chart {
   return {
     name: 'mounts',
     title: 'What a lazy mount costs',
+    origin: `${environment.startedAt.slice(0, 10)}, ${describeCommit(environment)}`,
     subtitle: 'read through an overlay as a container does; dots: medians of the ratios, bars: limits',
-    caption: 'Reproduce: npm ci && npm run bench:mounts',
+    caption: `Reproduce: npm ci && ${environment.command}`,
     description: 'Times of reading a tree through EROFS and FUSE, as multiples of overlayfs on unpacked files',
     spec,
   };

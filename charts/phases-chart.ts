@@ -1,6 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { describeConditions, reproduction } from './conditions.ts';
-import type { Run } from './groups.ts';
+import { formatRatio, formatSeconds } from '../measurements/format.ts';
+import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
+import type { Run } from './run.ts';
 import type { Chart } from './render.ts';
 import { config, framePadding, frameWidth, ink, phaseColors } from './theme.ts';
 
@@ -19,11 +20,11 @@ export interface PhaseDatum {
 const phases = ['pull', 'create', 'run'] as const;
 const facetSpacing = 18;
 const axisWidth = 52;
-const mostColumns = 4;
+const maxColumns = 4;
 
 /** The comparison: pull, create and run of the middle sample stacked per mode, grouped by image, every sample as a dot. */
 export function phasesChart(run: Run): Chart {
-  const columns = Math.min(mostColumns, run.workloads.length);
+  const columns = Math.min(maxColumns, run.workloads.length);
   const room = frameWidth - 2 * framePadding - axisWidth - facetSpacing * (columns - 1);
   const width = Math.min(380, Math.floor(room / columns));
   // Room for two lines of words above the highest bar.
@@ -93,6 +94,7 @@ export function phasesChart(run: Run): Chart {
     name: 'phases',
     title: 'From pull to ready',
     subtitle: `${describeConditions(run)}; bars: the middle sample, dots: every sample, ×: speed-up over legacy`,
+    origin: describeOrigin(run),
     caption: reproduction(run),
     description: describeGroups(run),
     spec,
@@ -123,7 +125,7 @@ export function phaseData(run: Run): readonly PhaseDatum[] {
         mode,
         seconds: top,
         label: `${formatSeconds(middle.totalMs)} s`,
-        speedUp: group.speedUp === undefined ? '' : `${formatRatio(group.speedUp)}×`,
+        speedUp: formatRatio(group.speedUp),
       },
     ];
   });
@@ -135,12 +137,4 @@ function describeGroups(run: Run): string {
       middle ? [`${workload} ${mode}: ${formatSeconds(middle.totalMs)} s`] : [],
     )
     .join('; ');
-}
-
-export function formatSeconds(durationMs: number): string {
-  return (durationMs / 1000).toFixed(durationMs < 9_995 ? 2 : 1);
-}
-
-export function formatRatio(ratio: number): string {
-  return ratio.toFixed(ratio < 9.95 ? 1 : 0);
 }

@@ -9,6 +9,8 @@ export interface Chart {
   readonly name: string;
   readonly title: string;
   readonly subtitle: string;
+  /** Date and commit. */
+  readonly origin: string;
   readonly caption: string;
   /** What the picture shows, for who does not see it. */
   readonly description: string;
@@ -38,6 +40,8 @@ export async function renderSvg(chart: Chart): Promise<string> {
     `<rect width="${width}" height="${height}" rx="8" fill="#ffffff"/>`,
     text(framePadding + 16, 20, 700, ink, chart.title),
     text(framePadding + 40, 13, 400, quietInk, chart.subtitle),
+    `<text x="${width - framePadding}" y="${framePadding + 16}" font-size="11.5" fill="${quietInk}" text-anchor="end">`,
+    `${escapeXml(chart.origin)}</text>`,
     `<g transform="translate(${framePadding},${framePadding + titleHeight})">`,
     prefixIds(inner.svg, chart.name),
     '</g>',

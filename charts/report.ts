@@ -1,6 +1,7 @@
-import { describeConditions, reproduction } from './conditions.ts';
-import { type Group, meanSpeedUp, median, type Run } from './groups.ts';
-import { formatRatio, formatSeconds } from './phases-chart.ts';
+import { formatFactor, formatMegabytes, formatRatio, formatSeconds } from '../measurements/format.ts';
+import type { Group } from '../measurements/summary.ts';
+import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
+import type { Run } from './run.ts';
 import { type Chart, escapeXml } from './render.ts';
 import { reportStyle } from './report-style.ts';
 
@@ -10,11 +11,8 @@ export interface DrawnChart {
 }
 
 /** One HTML file that needs nothing else: charts inline, the numbers as a table, the conditions below. */
-export function renderReport(
-  run: Run,
-  drawn: readonly DrawnChart[],
-  environment: Readonly<Record<string, unknown>> | undefined,
-): string {
+export function renderReport(run: Run, drawn: readonly DrawnChart[]): string {
+  const { environment } = run;
   const runId = run.samples[0]?.runId ?? '';
   const [first, ...rest] = drawn.map(({ chart, svg }) => `<figure id="${chart.name}">${svg}</figure>`);
   return `<!doctype html>
@@ -28,7 +26,7 @@ export function renderReport(
 <body>
 <main>
 <header>
-<p class="kicker">stargz-bench, run ${escapeXml(runId)}</p>
+<p class="kicker">stargz-bench, run ${escapeXml(runId)}, ${escapeXml(describeOrigin(run))}</p>
 <h1>${headline(run)}</h1>
 <p class="conditions">${escapeXml(describeConditions(run))}</p>
 </header>
@@ -39,7 +37,7 @@ ${failures(run)}
 ${rest.join('\n')}
 <h2>Conditions</h2>
 <p><code>${escapeXml(reproduction(run).replace(/^Reproduce: /, ''))}</code></p>
-${environment === undefined ? '<p>No environment.json beside the samples.</p>' : definitionList(environment)}
+${environment === undefined ? '<p>No environment.json beside the samples.</p>' : definitionList({ ...environment })}
 </main>
 </body>
 </html>
@@ -47,10 +45,9 @@ ${environment === undefined ? '<p>No environment.json beside the samples.</p>' :
 }
 
 function headline(run: Run): string {
-  const parts = run.modes.flatMap((mode) => {
-    const ratio = meanSpeedUp(run, mode);
-    if (ratio === undefined) return [];
-    const words = ratio >= 1 ? `${formatRatio(ratio)} times faster` : `${formatRatio(1 / ratio)} times slower`;
+  const parts = run.overall.flatMap(({ mode, speedUp }) => {
+    if (speedUp === undefined) return [];
+    const words = speedUp >= 1 ? `${formatFactor(speedUp)} times faster` : `${formatFactor(1 / speedUp)} times slower`;
     return [`<em>${escapeXml(mode)}</em> is ${words}`];
   });
   if (parts.length === 0) return 'From pull to ready';
@@ -69,7 +66,7 @@ function numbersTable(run: Run): string {
     'range s',
     'MB',
     'requests',
-    'RSS MiB',
+    'max RSS MiB',
     'speed-up',
   ];
   const body = run.groups.map((group, index) => {
@@ -78,15 +75,14 @@ function numbersTable(run: Run): string {
     const name = starts ? escapeXml(group.workload) : '';
     return `<tr${starts ? ' class="first"' : ''}><th scope="row">${name}</th><td>${escapeXml(group.mode)}</td>${cells.join('')}</tr>`;
   });
-  const overall = run.modes.flatMap((mode) => {
-    const ratio = meanSpeedUp(run, mode);
-    return ratio === undefined
+  const overall = run.overall.flatMap(({ mode, speedUp }) =>
+    speedUp === undefined
       ? []
       : [
           `<tr class="overall"><th scope="row">all</th><td>${escapeXml(mode)}</td>` +
-            `<td colspan="9">geometric mean</td><td>${formatRatio(ratio)}×</td></tr>`,
-        ];
-  });
+            `<td colspan="9">geometric mean</td><td>${formatRatio(speedUp)}</td></tr>`,
+        ],
+  );
   return `<div class="scroll"><table>
 <thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join('')}</tr></thead>
 <tbody>${[...body, ...overall].join('\n')}</tbody>
@@ -94,14 +90,12 @@ function numbersTable(run: Run): string {
 <p class="note">Pull, create, run and total are those of the sample with the median total, so that they add up. Intervals are in summary.csv.</p>`;
 }
 
-function numbersRow({ samples, failedCount, middle, speedUp }: Group): string[] {
+function numbersRow(group: Group): string[] {
+  const { samples, failedCount, middle } = group;
   const count =
     failedCount > 0 ? `${samples.length} <span class="failed">+${failedCount} failed</span>` : `${samples.length}`;
   if (middle === undefined) return [count, ...Array.from({ length: 9 }, () => '')];
-  const medianOf = (values: readonly (number | undefined)[], unit: number, digits: number) => {
-    const value = median(values.flatMap((one) => one ?? []));
-    return value === undefined ? '' : (value / unit).toFixed(digits);
-  };
+  const whole = (value: number | undefined) => (value === undefined ? '' : value.toFixed(0));
   return [
     count,
     formatSeconds(middle.pullMs),
@@ -109,22 +103,10 @@ function numbersRow({ samples, failedCount, middle, speedUp }: Group): string[] 
     formatSeconds(middle.runMs),
     `<strong>${formatSeconds(middle.totalMs)}</strong>`,
     `${formatSeconds(samples[0]!.totalMs)} to ${formatSeconds(samples.at(-1)!.totalMs)}`,
-    medianOf(
-      samples.map((sample) => sample.wireBytes),
-      1e6,
-      1,
-    ),
-    medianOf(
-      samples.map((sample) => sample.wireRequests),
-      1,
-      0,
-    ),
-    medianOf(
-      samples.map((sample) => sample.daemonRssPeakKib),
-      1024,
-      0,
-    ),
-    speedUp === undefined ? '' : `${formatRatio(speedUp)}×`,
+    group.medianWireBytes === undefined ? '' : formatMegabytes(group.medianWireBytes),
+    whole(group.medianWireRequests),
+    whole(group.maxDaemonRssKib && group.maxDaemonRssKib / 1024),
+    formatRatio(group.speedUp),
   ];
 }
 

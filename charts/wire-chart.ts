@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { describeConditions, reproduction } from './conditions.ts';
-import type { Run } from './groups.ts';
+import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
+import type { Run } from './run.ts';
 import type { Chart } from './render.ts';
 import { colorsOf, config, framePadding, frameWidth, ink, logTicks, quietInk } from './theme.ts';
 
@@ -81,6 +81,7 @@ export function wireChart(run: Run): Chart | undefined {
     name: 'wire',
     title: 'Bytes on the wire against image size',
     subtitle: `${describeConditions(run)}; dots: every sample, dashed: share of the image`,
+    origin: describeOrigin(run),
     caption: reproduction(run),
     description: 'Bytes that crossed the link against the compressed size of the image, one dot per sample',
     spec,

@@ -36,7 +36,7 @@ export function columnName(key: string): string {
 export interface ReadOptions<T> {
   /** Named in errors. */
   readonly path: string;
-  /** Columns without which the file is of no use. All others read as undefined where they are absent. */
+  /** Columns that must be there and filled in every row. All others read as undefined where they are absent or empty. */
   readonly required: readonly (keyof T & string)[];
 }
 
@@ -73,7 +73,11 @@ export function parseTable<T extends object>(
     const place = `${path}, line ${index + 2}`;
     const cells = Object.entries(columns).map(([key, type]) => {
       const name = columnName(key);
-      return [key, parseCell(record[name] ?? '', type as string, `${place}: ${name}`)];
+      const cell = parseCell(record[name] ?? '', type as string, `${place}: ${name}`);
+      if (cell === undefined && required.includes(key as keyof T & string)) {
+        throw new MeasurementError('bad-csv', `${place}: ${name} is empty`);
+      }
+      return [key, cell];
     });
     return Object.fromEntries(cells) as T;
   });

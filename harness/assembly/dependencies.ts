@@ -1,12 +1,11 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultWorkloads, workloads } from '../../workloads/catalogue.ts';
-import type { Workload } from '../../workloads/workload.ts';
 import { benchPackages, ensurePackages, findMissing, testPackages } from '../host/install.ts';
 import { describeMachine, noiseWarnings } from '../host/machine.ts';
 import { preflight } from '../host/preflight.ts';
 import { modes } from '../cell/modes/catalogue.ts';
-import type { Mode } from '../cell/modes/mode.ts';
+import { daemonSetting } from '../run/daemon-setting.ts';
 import type { Dependencies } from '../bench/dependencies.ts';
 
 const gib = 2 ** 30;
@@ -14,7 +13,7 @@ const gib = 2 ** 30;
 const firstRunBytes = 12 * gib;
 const laterRunBytes = 4 * gib;
 
-export const realDependencies: Dependencies<Workload, Mode> = {
+export const realDependencies: Dependencies = {
   workloads,
   defaultWorkloads,
   modes,
@@ -36,6 +35,12 @@ export const realDependencies: Dependencies<Workload, Mode> = {
   describeMachine: async (stateDir) => {
     const machine = await describeMachine(stateDir);
     return { machine, warnings: noiseWarnings(machine) };
+  },
+  daemonSetting: (chosen) => {
+    const configs = chosen.flatMap(({ name, daemonConfig }) =>
+      daemonConfig === undefined ? [] : [[name, daemonConfig]],
+    );
+    return configs.length === 0 ? undefined : daemonSetting(Object.fromEntries(configs));
   },
   // Loaded when they are needed: --help and --list should not wait for gRPC and Vega.
   openExecutor: async (request, signal) => (await import('./executor.ts')).openExecutor(request, signal),

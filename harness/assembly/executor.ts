@@ -3,17 +3,14 @@ import type { Workload } from '../../workloads/workload.ts';
 import { createCellExecutor } from '../cell/cell.ts';
 import { HarnessError } from '../cli/error.ts';
 import type { ImageSet } from '../images/ensure.ts';
-import type { Mode } from '../cell/modes/mode.ts';
+import type { Mode } from '../run/mode.ts';
 import { startLink } from '../link/link.ts';
 import { startRegistry } from '../registry/registry.ts';
 import type { ExecutorRequest, OpenExecutor } from '../bench/dependencies.ts';
 import { ensureWorkloadImages } from './testbed.ts';
 
 /** Registry, images, link, cells, each on the one before; `close` of the executor takes them down in reverse. */
-export async function openExecutor(
-  request: ExecutorRequest<Workload, Mode>,
-  signal: AbortSignal,
-): Promise<OpenExecutor<Workload, Mode>> {
+export async function openExecutor(request: ExecutorRequest, signal: AbortSignal): Promise<OpenExecutor> {
   const { stateDir, reporter, workloads, modes } = request;
   await using stack = new AsyncDisposableStack();
   reporter.step('registry', 'starting');
@@ -38,7 +35,7 @@ export async function openExecutor(
 
   const owned = stack.move();
   return {
-    executor: { runCell: cells.runCell, close: () => owned.disposeAsync() },
+    executor: { execute: cells.execute, close: () => owned.disposeAsync() },
     record: { images: Object.fromEntries(images) },
   };
 }

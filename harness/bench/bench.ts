@@ -1,39 +1,36 @@
-import { join } from 'node:path';
-import { selectNamed } from '../cli/arguments.ts';
-import { createSampleFile, stringifyRecords } from '../run/csv.ts';
-import { openEnvironment } from './environment.ts';
-import { HarnessError, messageOf } from '../cli/error.ts';
-import { lockStateDir } from '../run/lock.ts';
-import type { Options } from './options.ts';
-import { buildPlan, type Cell, type Named } from '../run/plan.ts';
-import type { Progress } from '../progress/progress.ts';
-import { formatLink } from '../cli/quantity.ts';
-import { createResultDir, removeResultDir, writeResultFile } from '../run/result-dir.ts';
-import type { Dependencies, Titled } from './dependencies.ts';
-import { type RunResult, runPlan } from '../run/run.ts';
+import { formatLink } from '../../measurements/format.ts';
+import { sampleColumns } from '../../measurements/sample.ts';
+import { type Summary, summarize, summaryColumns, summaryRows } from '../../measurements/summary.ts';
 import { seededRandom } from '../../measurements/stats/random.ts';
-import { type Summary, summarize, summaryRecords } from './summary.ts';
-import { formatPath } from '../cli/terminal.ts';
+import type { Workload } from '../../workloads/workload.ts';
+import { selectNamed } from '../cli/arguments.ts';
+import { HarnessError, messageOf } from '../cli/error.ts';
+import { createPaint, formatPath } from '../cli/terminal.ts';
+import type { Progress } from '../progress/progress.ts';
+import { lockStateDir } from '../run/lock.ts';
+import type { Mode } from '../run/mode.ts';
+import { buildPlan, type Cell } from '../run/plan.ts';
+import { openResults, type Results } from '../run/results.ts';
+import { type RunResult, runPlan } from '../run/run.ts';
+import type { Dependencies } from './dependencies.ts';
+import type { Options } from './options.ts';
+import { renderSummary } from './summary-table.ts';
 
-export interface Selection<W extends Named, M extends Named> {
-  readonly workloads: readonly W[];
-  readonly modes: readonly M[];
+export interface Selection {
+  readonly workloads: readonly Workload[];
+  readonly modes: readonly Mode[];
   readonly seed: number;
-  readonly cells: readonly Cell<W, M>[];
+  readonly cells: readonly Cell[];
 }
 
 export interface BenchResult extends RunResult {
-  readonly resultDir: string;
+  readonly results: Pick<Results, 'path' | 'environment'>;
   readonly summary: Summary;
   readonly charts: readonly string[];
 }
 
 /** What a run would measure, in which order. Throws UsageError on an unknown name. */
-export function selectCells<W extends Titled, M extends Titled>(
-  options: Options,
-  dependencies: Dependencies<W, M>,
-  drawSeed: () => number,
-): Selection<W, M> {
+export function selectCells(options: Options, dependencies: Dependencies, drawSeed: () => number): Selection {
   const workloads =
     options.workloads === undefined
       ? dependencies.defaultWorkloads
@@ -46,12 +43,8 @@ export function selectCells<W extends Titled, M extends Titled>(
   return { workloads, modes, seed, cells };
 }
 
-/** A lazy mode once for each way to mount it, told apart by name where there is more than one. */
-function mountEach<W extends Titled, M extends Titled>(
-  dependencies: Dependencies<W, M>,
-  mode: M,
-  mounts: Options['mounts'],
-): M[] {
+/** A lazy mode once for each way to mount it, named after it where there is more than one. */
+function mountEach(dependencies: Dependencies, mode: Mode, mounts: Options['mounts']): Mode[] {
   if (mounts === undefined) return [mode];
   const mounted = mounts.flatMap((mount) => {
     const name = mounts.length === 1 ? mode.name : `${mode.name}/${mount}`;
@@ -61,13 +54,14 @@ function mountEach<W extends Titled, M extends Titled>(
 }
 
 /**
- * The main job, from an empty machine to charts. Rejects if nothing could be measured; on an abort before the first cell
- * it rejects with the signal's reason, later it returns what it has.
+ * The whole of `bench`, from an empty machine to charts. Rejects if nothing could be measured; on an abort before the first
+ * cell it rejects with the signal's reason, later it returns what it has.
  */
-export async function runBench<W extends Titled, M extends Titled>(
+export async function runBench(
+  argv: readonly string[],
   options: Options,
-  dependencies: Dependencies<W, M>,
-  selection: Selection<W, M>,
+  dependencies: Dependencies,
+  selection: Selection,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<BenchResult> {
@@ -76,64 +70,72 @@ export async function runBench<W extends Titled, M extends Titled>(
       remedy: 'sudo env "PATH=$PATH" npm run bench',
     });
   }
-  await using stack = new AsyncDisposableStack();
-  await dependencies.preflight({ stateDir: options.stateDir });
-  const lock = await lockStateDir(options.stateDir);
-  stack.defer(() => lock.release());
-  const { runId, path: resultDir } = await createResultDir(options.outDir, 'bench', new Date());
-  let rowCount = 0;
-  stack.defer(async () => (rowCount === 0 ? await removeResultDir(resultDir) : undefined));
-
   const { stateDir } = options;
-  const link = { rttMs: options.rttMs, bandwidthMbps: options.bandwidthMbps };
+  await using stack = new AsyncDisposableStack();
+  await dependencies.preflight({ stateDir });
+  const lock = await lockStateDir(stateDir);
+  stack.defer(() => lock.release());
   await dependencies.ensurePackages(false, progress, signal);
-  const { machine, warnings } = await dependencies.describeMachine(stateDir);
-  for (const warning of warnings) progress.warn(warning);
-  const environment = await openEnvironment(resultDir, {
-    runId,
-    commandLine: process.argv,
-    seed: selection.seed,
-    samples: options.samples,
-    link,
-    workloads: selection.workloads.map(({ name, title }) => ({ name, title })),
-    modes: selection.modes.map(({ name, title }) => ({ name, title })),
-    machine,
-    warnings,
-  });
+  const results = stack.use(await openBenchResults(argv, options, dependencies, selection, signal));
+  for (const warning of results.environment.warnings) progress.warn(warning);
+
+  const link = { rttMs: options.rttMs, bandwidthMbps: options.bandwidthMbps };
   const request = { workloads: selection.workloads, modes: selection.modes, stateDir, link, reporter: progress };
   const { executor, record } = await dependencies.openExecutor(request, signal);
   stack.defer(() => executor.close());
   signal.throwIfAborted();
 
-  const sampleFile = await createSampleFile(join(resultDir, 'samples.csv'));
-  stack.defer(() => sampleFile.close());
   const names = {
     workloads: selection.workloads.map((item) => item.name),
     modes: selection.modes.map((item) => item.name),
   };
-  const samples = options.samples === 1 ? '1 sample' : `${options.samples} samples`;
+  const each = options.samples === 1 ? '1 sample' : `${options.samples} samples`;
   progress.begin(
-    `${formatLink(link)}, ${samples} each, seed ${selection.seed}, ${formatPath(resultDir)}`,
+    `${formatLink(link)}, ${each} each, seed ${selection.seed}, ${formatPath(results.path)}`,
     selection.cells,
     names,
   );
-  const sink = {
-    append: async (row: Parameters<typeof sampleFile.append>[0]) => {
-      await sampleFile.append(row);
-      rowCount++;
-    },
-  };
   const { cells } = selection;
-  const run = { runId, cells, executor, sink, observer: progress, link, now: () => new Date() };
+  const sink = await results.openTable('samples', sampleColumns);
+  const run = { runId: results.runId, cells, executor, sink, observer: progress, link, now: () => new Date() };
   const result = await runPlan(run, signal);
   // Nothing that runs or is mounted stays while the results are written.
   await executor.close();
-  if (result.rows.length === 0) signal.throwIfAborted();
+  if (result.samples.length === 0) signal.throwIfAborted();
 
-  const summary = summarize(result.rows, names, selection.seed);
-  await writeResultFile(resultDir, 'summary.csv', stringifyRecords(summaryRecords(summary)));
-  await environment.complete(result, record);
-  return { ...result, resultDir, summary, charts: await drawCharts(dependencies, resultDir, result, progress) };
+  const summary = summarize(result.samples, names, selection.seed);
+  await results.writeTable('summary', summaryColumns, summaryRows(summary));
+  await results.writeFile('summary.txt', renderSummary(summary, createPaint(false)));
+  const failedCount = result.samples.filter((sample) => !sample.ok).length;
+  await results.complete({ details: { ...record, sampleCount: result.samples.length, failedCount } });
+  return { ...result, results, summary, charts: await drawCharts(dependencies, results.path, result, progress) };
+}
+
+async function openBenchResults(
+  argv: readonly string[],
+  options: Options,
+  dependencies: Dependencies,
+  { workloads, modes, seed }: Selection,
+  signal: AbortSignal,
+): Promise<Results> {
+  const titles = (items: readonly (Workload | Mode)[]) => items.map(({ name, title }) => ({ name, title }));
+  const daemon = dependencies.daemonSetting(modes);
+  const request = {
+    program: 'bench',
+    argv,
+    outDir: options.outDir,
+    seed,
+    link: { rttMs: options.rttMs, bandwidthMbps: options.bandwidthMbps },
+    ...(daemon === undefined ? {} : { daemon }),
+    machine: await dependencies.describeMachine(options.stateDir),
+    details: {
+      samples: options.samples,
+      workloads: titles(workloads),
+      modes: titles(modes),
+      random: 'xoshiro128** seeded by SplitMix32; blocks of all workload x mode pairs, each shuffled (Fisher-Yates)',
+    },
+  };
+  return await openResults(request, signal);
 }
 
 /** A chart that cannot be drawn loses no measurement: it can be drawn again from the CSV. */
@@ -143,7 +145,7 @@ async function drawCharts(
   result: RunResult,
   progress: Progress,
 ): Promise<readonly string[]> {
-  if (!result.rows.some((row) => row.ok)) return [];
+  if (!result.samples.some((sample) => sample.ok)) return [];
   try {
     return await dependencies.drawCharts(resultDir);
   } catch (error) {

@@ -8,7 +8,8 @@ import { runCommand } from './command.ts';
 import { HarnessError } from '../cli/error.ts';
 import type { ExitCode } from '../cli/failure.ts';
 import { Interrupted } from '../cli/interrupt.ts';
-import { columns } from '../run/row.ts';
+import { sampleColumns } from '../../measurements/sample.ts';
+import { columnName } from '../../measurements/table.ts';
 import {
   type FakeCell,
   type FakeDependencies,
@@ -27,10 +28,7 @@ test('a run writes a row per cell, a summary and the environment, and shows a ta
   assert.deepEqual(run.dependencies.calls.slice(-3), ['close', 'charts', 'close']);
   const rows = await run.samples();
   assert.equal(rows.length, 2 * 3 * 2);
-  assert.deepEqual(
-    Object.keys(rows[0]!),
-    columns.map((column) => column.name),
-  );
+  assert.deepEqual(Object.keys(rows[0]!), Object.keys(sampleColumns).map(columnName));
   assert.deepEqual(
     rows.map((row) => row.order),
     rows.map((_, index) => String(index + 1)),
@@ -48,7 +46,10 @@ test('a run writes a row per cell, a summary and the environment, and shows a ta
   assert.equal(environment.status, 'complete');
   assert.equal(environment.seed, 7);
   assert.equal(environment.machine.kernel, 'a kernel');
-  assert.equal(environment.images.python, 'a digest');
+  assert.equal(environment.details.images.python, 'a digest');
+  assert.equal(environment.program, 'bench');
+  assert.equal(environment.command, 'npm run bench -- --samples 2 --seed 7');
+  assert.match(run.stdout, /^results +\S+, (commit [0-9a-f]{7}|no commit)/m);
   assert.deepEqual(environment.warnings, ['something else is busy']);
   assert.match(run.stderr, /warning: something else is busy/);
   assert.match(run.stdout, /estargz +0\.08 +0\.02 +1\.00 +1\.10 +10\.0 +3\.7×/);
@@ -293,12 +294,12 @@ function isCell(call: string): boolean {
 async function start(
   t: TestContext,
   argv: readonly string[],
-  runCell: FakeCell,
+  fakeCell: FakeCell,
   options: { signal?: AbortSignal; dependencies?: Partial<FakeDependencies>; bare?: boolean } = {},
 ) {
   const outDir = await mkdtemp(join(tmpdir(), 'stargz-bench-out-'));
   t.after(() => rm(outDir, { recursive: true, force: true }));
-  const dependencies = fakeDependencies(runCell, options.dependencies);
+  const dependencies = fakeDependencies(fakeCell, options.dependencies);
   const stdout = fakeOutput();
   const stderr = fakeOutput();
   const places = ['--out', outDir, ...(argv.includes('--state-dir') ? [] : ['--state-dir', join(outDir, 'state')])];

@@ -1,12 +1,15 @@
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
+import { describeCommit } from '../../measurements/environment.ts';
+import { formatLink } from '../../measurements/format.ts';
 import { type BenchResult, runBench, type Selection, selectCells } from './bench.ts';
 import { type ExitCode, reportFailure, signalName } from '../cli/failure.ts';
 import { helpText } from './help.ts';
-import { type Options, parseOptions } from './options.ts';
+import { type Options, parseBenchOptions } from './options.ts';
+import type { Workload } from '../../workloads/workload.ts';
+import type { Mode } from '../run/mode.ts';
 import { createProgress, type ProgressOutput, usesColor } from '../progress/progress.ts';
-import { formatLink } from '../cli/quantity.ts';
-import type { Dependencies, Titled } from './dependencies.ts';
+import type { Dependencies } from './dependencies.ts';
 import { renderSummary } from './summary-table.ts';
 import { createPaint, formatPath } from '../cli/terminal.ts';
 
@@ -21,13 +24,13 @@ export interface Surroundings {
 }
 
 /** Runs one command line. Never rejects: what goes wrong is one line on stderr and an exit code. */
-export async function runCommand<W extends Titled, M extends Titled>(
+export async function runCommand(
   argv: readonly string[],
-  dependencies: Dependencies<W, M>,
+  dependencies: Dependencies,
   around: Surroundings,
 ): Promise<ExitCode> {
   try {
-    const options = parseOptions(argv);
+    const options = parseBenchOptions(argv);
     switch (options.command) {
       case 'help':
         around.stdout.write(helpText(dependencies.workloads, dependencies.defaultWorkloads, dependencies.modes));
@@ -38,7 +41,7 @@ export async function runCommand<W extends Titled, M extends Titled>(
       case 'install':
         return await install(options, dependencies, around);
       case 'bench':
-        return await bench(options, dependencies, around);
+        return await bench(argv, options, dependencies, around);
     }
   } catch (error) {
     return reportFailure('stargz-bench', error, around);
@@ -61,9 +64,10 @@ async function install(options: Options, dependencies: Dependencies, around: Sur
   return 0;
 }
 
-async function bench<W extends Titled, M extends Titled>(
+async function bench(
+  argv: readonly string[],
   options: Options,
-  dependencies: Dependencies<W, M>,
+  dependencies: Dependencies,
   around: Surroundings,
 ): Promise<ExitCode> {
   const selection = selectCells(options, dependencies, () => randomInt(2 ** 32));
@@ -73,11 +77,11 @@ async function bench<W extends Titled, M extends Titled>(
   }
   const progress = createProgress(around.stderr, around.env, around.now);
   const onAbort = () =>
-    progress.warn(`${signalName(around.signal)}: stopping and cleaning up, rows measured so far are kept`);
+    progress.warn(`${signalName(around.signal)}: stopping and cleaning up, samples measured so far are kept`);
   around.signal.addEventListener('abort', onAbort, { once: true });
   let result: BenchResult;
   try {
-    result = await runBench(options, dependencies, selection, progress, around.signal);
+    result = await runBench(commandArguments(argv), options, dependencies, selection, progress, around.signal);
   } finally {
     around.signal.removeEventListener('abort', onAbort);
     progress.end();
@@ -88,28 +92,34 @@ async function bench<W extends Titled, M extends Titled>(
   around.stdout.write(`${renderSummary(result.summary, paint)}\n`);
   around.stdout.write(closingText(result));
   if (result.aborted) return 130;
-  return result.rows.every((row) => row.ok) ? 0 : 1;
+  return result.samples.every((sample) => sample.ok) ? 0 : 1;
 }
 
 function closingText(result: BenchResult): string {
-  const failed = result.rows.filter((row) => !row.ok);
+  const failed = result.samples.filter((sample) => !sample.ok);
   const [first] = failed;
-  const lines = [`results  ${formatPath(result.resultDir)}/`];
+  const lines = [`results  ${formatPath(result.results.path)}/, ${describeCommit(result.results.environment)}`];
   const chart = result.charts.find((path) => path.endsWith('.html')) ?? result.charts[0];
   if (chart !== undefined) lines.push(`report   ${formatPath(chart)}`);
   if (first !== undefined) {
     lines.push(
-      `failed   ${failed.length} of ${result.rows.length} cells, first: ${first.workload} ${first.mode}: ${first.error}`,
+      `failed   ${failed.length} of ${result.samples.length} cells, first: ${first.workload} ${first.mode}: ${first.error}`,
     );
   }
-  if (result.aborted) lines.push(`stopped  after ${result.rows.length} cells; their rows are kept`);
+  if (result.aborted) lines.push(`stopped  after ${result.samples.length} cells; their samples are kept`);
   return `${lines.join('\n')}\n`;
+}
+
+/** What was typed after the name of the command. */
+function commandArguments(argv: readonly string[]): readonly string[] {
+  return argv.filter((argument, index) => !(index === 0 && argument === 'bench'));
 }
 
 function listText(dependencies: Dependencies): string {
   const width = Math.max(...[...dependencies.workloads, ...dependencies.modes].map((item) => item.name.length)) + 2;
-  const lines = (items: readonly Titled[]) => items.map((item) => `  ${item.name.padEnd(width)}${item.title}`);
-  const isDefault = (item: Titled) => dependencies.defaultWorkloads.some((other) => other.name === item.name);
+  const lines = (items: readonly (Workload | Mode)[]) =>
+    items.map((item) => `  ${item.name.padEnd(width)}${item.title}`);
+  const isDefault = (item: Workload) => dependencies.defaultWorkloads.some((other) => other.name === item.name);
   const more = dependencies.workloads.filter((item) => !isDefault(item));
   const extra = more.length > 0 ? ['', 'More workloads, when named', ...lines(more)] : [];
   const body = [
@@ -123,18 +133,14 @@ function listText(dependencies: Dependencies): string {
   return `${body.join('\n')}\n`;
 }
 
-async function dryRunText(
-  options: Options,
-  dependencies: Dependencies,
-  selection: Selection<Titled, Titled>,
-): Promise<string> {
+async function dryRunText(options: Options, dependencies: Dependencies, selection: Selection): Promise<string> {
   const missing = await dependencies.missingPackages(false);
   const modeWidth = Math.max(10, ...selection.modes.map((mode) => mode.name.length + 2));
   const lines = [
     `packages   ${missing.length === 0 ? 'all there' : `would install ${missing.join(' ')}`}`,
     `link       ${formatLink(options)}`,
     `state      ${resolve(options.stateDir)}`,
-    `results    ${resolve(options.outDir)}/<run-id>/`,
+    `results    ${resolve(options.outDir)}/bench/<run-id>/`,
     `seed       ${selection.seed}`,
     `cells      ${selection.cells.length}, in this order:`,
     ...selection.cells.map(

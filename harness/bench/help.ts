@@ -1,8 +1,13 @@
-import type { Titled } from './dependencies.ts';
+import type { Workload } from '../../workloads/workload.ts';
+import type { Mode } from '../run/mode.ts';
 
 /** Fits 80 columns. */
-export function helpText(workloads: readonly Titled[], defaults: readonly Titled[], modes: readonly Titled[]): string {
-  const names = (items: readonly Titled[]) => items.map((item) => item.name).join(',');
+export function helpText(
+  workloads: readonly Workload[],
+  defaults: readonly Workload[],
+  modes: readonly Mode[],
+): string {
+  const names = (items: readonly (Workload | Mode)[]) => items.map((item) => item.name).join(',');
   return `Measures how long container images take from pull to ready: whole (legacy),
 lazily (stargz) and lazily in the order of use (estargz). Everything it needs is
 built or installed here; nothing that runs on this machine is touched.
@@ -29,7 +34,7 @@ The link between registry and client (emulated, both directions)
                      unlimited                                (default 200mbit)
 
 Where things go
-  --out DIR          results: DIR/<run-id>/samples.csv, summary.csv,
+  --out DIR          results: DIR/bench/<run-id>/samples.csv, summary.csv,
                      environment.json, charts and report      (default results)
   --state-dir DIR    images, registry, containers; kept for the next run
                                            (default /var/lib/stargz-bench)
@@ -40,7 +45,7 @@ Instead of a run
   --help, -h         this text
 
 Exit status: 0 done, 1 failed or a cell failed, 2 wrong usage, 130 interrupted.
-Ctrl-C stops at any moment, cleans up and keeps the rows measured so far.
+Ctrl-C stops at any moment, cleans up and keeps the samples measured so far.
 Set NO_COLOR to print without colour.
 `;
 }

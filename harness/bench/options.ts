@@ -1,5 +1,20 @@
-import { defaultStateDir, parseArguments, parseNames, refuseMore, selectNamed } from '../cli/arguments.ts';
-import { parseBandwidth, parseCount, parseDuration, UsageError } from '../cli/quantity.ts';
+import {
+  bandwidth,
+  flag,
+  type MountName,
+  maxSeed,
+  mountNames,
+  names,
+  optional,
+  out,
+  parseCommand,
+  rtt,
+  samples,
+  selected,
+  stateDir,
+} from '../cli/options.ts';
+import { refuseMore } from '../cli/arguments.ts';
+import { parseCount, UsageError } from '../cli/quantity.ts';
 
 export type Command = 'bench' | 'install' | 'list' | 'help';
 
@@ -22,58 +37,48 @@ export interface Options {
   readonly forTests: boolean;
 }
 
-export const mountNames = ['fuse', 'erofs'] as const;
-export type MountName = (typeof mountNames)[number];
-
 const commands = ['bench', 'install', 'list'] as const;
 
-const definitions = {
-  workloads: { type: 'string' },
-  modes: { type: 'string' },
-  mount: { type: 'string' },
-  samples: { type: 'string', default: '3' },
-  seed: { type: 'string' },
-  rtt: { type: 'string', default: '30ms' },
-  bandwidth: { type: 'string', default: '200mbit' },
-  out: { type: 'string', default: 'results' },
-  'state-dir': { type: 'string', default: defaultStateDir },
-  'dry-run': { type: 'boolean', default: false },
-  'for-tests': { type: 'boolean', default: false },
-  list: { type: 'boolean', default: false },
-  help: { type: 'boolean', default: false, short: 'h' },
-} as const;
+const table = {
+  workloads: names('what is run'),
+  modes: names('how its image is pulled'),
+  mount: selected(
+    'mount',
+    mountNames.map((name) => ({ name })),
+    'how lazy layers are mounted',
+    { defaults: [] },
+  ),
+  samples: samples(3),
+  seed: optional('N', 'order of the cells', (name, text) => parseCount(name, text, 0, maxSeed)),
+  rtt,
+  bandwidth,
+  out,
+  stateDir,
+  dryRun: flag('prints the plan'),
+  forTests: flag('install: what the tests need as well'),
+  list: flag('workloads and modes'),
+  help: flag('usage'),
+};
 
 /** Throws UsageError with one line that names what is allowed. */
-export function parseOptions(argv: readonly string[]): Options {
-  const { values, positionals } = parseArguments(argv, definitions);
+export function parseBenchOptions(argv: readonly string[]): Options {
+  const { values, positionals } = parseCommand(argv, table);
   const [first = 'bench', ...rest] = positionals;
   refuseMore(rest);
   const command = commands.find((name) => name === first);
   if (command === undefined) throw new UsageError(`unknown command '${first}'; commands: ${commands.join(', ')}`);
   return {
     command: values.help ? 'help' : values.list ? 'list' : command,
-    workloads: parseNames('--workloads', values.workloads),
-    modes: parseNames('--modes', values.modes),
-    mounts: parseMounts(values.mount),
-    samples: parseCount('--samples', values.samples, 1, 1000),
-    seed: values.seed === undefined ? undefined : parseCount('--seed', values.seed, 0, 2 ** 32 - 1),
-    rttMs: parseDuration('--rtt', values.rtt),
-    bandwidthMbps: parseBandwidth('--bandwidth', values.bandwidth),
-    outDir: parsePath('--out', values.out),
-    stateDir: parsePath('--state-dir', values['state-dir']),
-    dryRun: values['dry-run'],
-    forTests: values['for-tests'],
+    workloads: values.workloads,
+    modes: values.modes,
+    mounts: values.mount.length > 0 ? values.mount.map((mount) => mount.name) : undefined,
+    samples: values.samples,
+    seed: values.seed,
+    rttMs: values.rtt,
+    bandwidthMbps: values.bandwidth,
+    outDir: values.out,
+    stateDir: values.stateDir,
+    dryRun: values.dryRun,
+    forTests: values.forTests,
   };
-}
-
-/** Ways to mount, in the order of columns. */
-export function parseMounts(text: string | undefined): MountName[] | undefined {
-  if (text === undefined) return undefined;
-  const known = mountNames.map((name) => ({ name }));
-  return selectNamed('mount', known, parseNames('--mount', text)).map(({ name }) => name);
-}
-
-export function parsePath(option: string, text: string): string {
-  if (text === '' || text.includes('\0')) throw new UsageError(`${option} needs a directory`);
-  return text;
 }

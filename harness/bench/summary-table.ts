@@ -1,14 +1,15 @@
-import type { Group, Overall, Summary } from './summary.ts';
-import { formatMegabytes, formatRatio, formatSeconds, type Paint, visibleLength } from '../cli/terminal.ts';
+import { formatMegabytes, formatRatio, formatSeconds } from '../../measurements/format.ts';
+import type { Group, Overall, Summary } from '../../measurements/summary.ts';
+import { type Paint, visibleLength } from '../cli/terminal.ts';
 
 const headings = ['workload', 'mode', 'pull', 'create', 'run', 'total', 'MB', 'speed-up', ''] as const;
 type Widths = readonly number[];
 const barWidth = 8;
 const workloadWidth = 10;
-const leastModeWidth = 9;
+const minModeWidth = 9;
 const speedUpWidth = 10;
 /** What of the bar is given to long names of modes: `estargz/erofs`. */
-const mostBarCut = 5;
+const maxBarCut = 5;
 /** The number columns between the mode and the speed-up. */
 const wordsWidth = 41;
 
@@ -19,12 +20,12 @@ const wordsWidth = 41;
 export function renderSummary(summary: Summary, paint: Paint): string {
   const workloads = [...new Set(summary.groups.map((group) => group.workload))];
   const rule = paint.dim('─'.repeat(79));
-  const modeWidth = Math.max(leastModeWidth, ...summary.groups.map((group) => group.mode.length + 1));
-  const barCut = Math.min(mostBarCut, modeWidth - leastModeWidth);
+  const modeWidth = Math.max(minModeWidth, ...summary.groups.map((group) => group.mode.length + 1));
+  const barCut = Math.min(maxBarCut, modeWidth - minModeWidth);
   const widths: Widths = [workloadWidth, modeWidth, 8, 8, 8, 9, 8, speedUpWidth, barWidth - barCut + 1];
   const blocks = workloads.map((workload) => {
     const groups = summary.groups.filter((group) => group.workload === workload);
-    const slowestMs = Math.max(...groups.map((group) => group.medianRow?.totalMs ?? 0));
+    const slowestMs = Math.max(...groups.map((group) => group.middle?.totalMs ?? 0));
     return groups
       .map((group, index) => renderGroup(group, index === 0 ? workload : '', slowestMs, widths, paint))
       .join('\n');
@@ -42,18 +43,18 @@ export function renderSummary(summary: Summary, paint: Paint): string {
 }
 
 function renderGroup(group: Group, title: string, slowestMs: number, widths: Widths, paint: Paint): string {
-  const row = group.medianRow;
-  const failed = group.errorCount > 0 ? paint.red(`  ${group.errorCount} failed`) : '';
-  if (row?.totalMs === undefined) return renderCells([paint.bold(title), group.mode, failed], widths);
-  const bar = '▇'.repeat(Math.max(1, Math.round((row.totalMs / slowestMs) * (widths[8]! - 1))));
+  const { middle } = group;
+  const failed = group.failedCount > 0 ? paint.red(`  ${group.failedCount} failed`) : '';
+  if (middle === undefined) return renderCells([paint.bold(title), group.mode, failed], widths);
+  const bar = '▇'.repeat(Math.max(1, Math.round((middle.totalMs / slowestMs) * (widths[8]! - 1))));
   const cells = renderCells(
     [
       paint.bold(title),
       group.mode,
-      formatSeconds(row.pullMs),
-      formatSeconds(row.createMs),
-      formatSeconds(row.runMs),
-      paint.bold(formatSeconds(row.totalMs)),
+      formatSeconds(middle.pullMs),
+      formatSeconds(middle.createMs),
+      formatSeconds(middle.runMs),
+      paint.bold(formatSeconds(middle.totalMs)),
       formatMegabytes(group.medianWireBytes),
       paint.green(formatRatio(group.speedUp)),
       ` ${paint.cyan(bar)}`,

@@ -14,7 +14,7 @@ import { listMounts, mountsUnder } from '../host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming } from '../host/processes.ts';
 import { pushTinyImage } from '../images/tiny-image.ts';
 import { modes } from './modes/catalogue.ts';
-import type { Mode } from './modes/mode.ts';
+import type { Mode } from '../run/mode.ts';
 import { recordAccesses } from './record.ts';
 import { type Link, startLink } from '../link/link.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';
@@ -36,7 +36,7 @@ const tiny: Workload = {
 let stateDir: string;
 let registry: Registry;
 let link: Link;
-let executor: CellExecutor<Workload, Mode>;
+let executor: CellExecutor;
 let accessPath: string;
 
 before(async () => {
@@ -96,7 +96,7 @@ test('the recording names the files that the workload read, with the layers they
 for (const mode of modes) {
   test(`a cell of mode ${mode.name} is measured, proven and leaves nothing`, { timeout }, async (t) => {
     const phases: CellPhase[] = [];
-    const outcome = await executor.runCell(cell(mode), (phase) => phases.push(phase), t.signal);
+    const outcome = await executor.execute(cell(mode), (phase) => phases.push(phase), t.signal);
     assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
     assert.deepEqual(phases, ['reset', 'start', 'pull', 'create', 'run', 'collect', 'stop']);
     for (const durationMs of [outcome.pullMs, outcome.createMs, outcome.runMs]) assert.ok(durationMs > 0);
@@ -116,7 +116,7 @@ for (const mode of modes) {
 
 test('an image that cannot be pulled lazily makes an error, not a number', { timeout }, async (t) => {
   const plain = createCellExecutor({ stateDir, link, imageOf: () => 'tiny:legacy' });
-  const outcome = await plain.runCell(cell(estargz), () => {}, t.signal);
+  const outcome = await plain.execute(cell(estargz), () => {}, t.signal);
   assert.ok(!outcome.ok);
   assert.match(outcome.error, /not pulled lazily: layer 1 of 2/);
   assert.equal(outcome.lazyLayers, 0);
@@ -125,10 +125,10 @@ test('an image that cannot be pulled lazily makes an error, not a number', { tim
 
 test('an image that is not there, and a wrong output, are failures of their cell', { timeout }, async (t) => {
   const absent = createCellExecutor({ stateDir, link, imageOf: () => 'tiny:absent' });
-  const missing = await absent.runCell(cell(legacy), () => {}, t.signal);
+  const missing = await absent.execute(cell(legacy), () => {}, t.signal);
   assert.ok(!missing.ok && /not found/.test(missing.error));
   const bye = { ...tiny, ready: { kind: 'exit', stdout: 'bye\n' } } as const;
-  const wrong = await executor.runCell(cell(stargz, bye), () => {}, t.signal);
+  const wrong = await executor.execute(cell(stargz, bye), () => {}, t.signal);
   assert.ok(!wrong.ok && /"hello\\n" instead of "bye\\n"/.test(wrong.error));
   await assertNothingLeft();
 });
@@ -137,7 +137,7 @@ test('an abort rejects with its reason and leaves nothing', { timeout }, async (
   for (const phase of ['start', 'run'] as const) {
     const controller = new AbortController();
     const reason = new Error(`interrupted in ${phase}`);
-    const running = executor.runCell(
+    const running = executor.execute(
       cell(stargz),
       (now) => {
         if (now === phase) controller.abort(reason);

@@ -2,10 +2,10 @@ import type { Workload } from '../../workloads/workload.ts';
 import { type Sandbox, openSandbox, clearSandbox, type RunningCell, startCell } from './sandbox.ts';
 import { messageOf } from '../cli/error.ts';
 import { dropCaches } from '../host/caches.ts';
-import type { Mode } from './modes/mode.ts';
+import type { Mode } from '../run/mode.ts';
 import type { Cell } from '../run/plan.ts';
 import type { Link } from '../link/link.ts';
-import type { Observations, Outcome } from '../run/row.ts';
+import type { Observations, Outcome } from '../../measurements/sample.ts';
 import type { CellExecutor, CellPhase } from '../run/run.ts';
 
 export interface CellExecutorOptions {
@@ -19,12 +19,12 @@ export interface CellExecutorOptions {
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Measures a cell as docs/architecture.md describes it: cold, three phases by the monotonic clock, then the proof. */
-export function createCellExecutor(options: CellExecutorOptions): CellExecutor<Workload, Mode> {
+export function createCellExecutor(options: CellExecutorOptions): CellExecutor {
   const sandbox = openSandbox(options.stateDir);
   return {
-    runCell: async (cell, onPhase, signal) => {
+    execute: async (cell, onPhase, signal) => {
       try {
-        return await runCell(options, sandbox, cell, onPhase, signal);
+        return await measureCell(options, sandbox, cell, onPhase, signal);
       } catch (error) {
         // Whatever had been started is down already; this takes away what that could not.
         await clearSandbox(sandbox);
@@ -36,10 +36,10 @@ export function createCellExecutor(options: CellExecutorOptions): CellExecutor<W
   };
 }
 
-async function runCell(
+async function measureCell(
   options: CellExecutorOptions,
   sandbox: Sandbox,
-  { workload, mode }: Cell<Workload, Mode>,
+  { workload, mode }: Cell,
   onPhase: (phase: CellPhase) => void,
   signal: AbortSignal,
 ): Promise<Outcome> {
@@ -55,7 +55,7 @@ async function runCell(
   const observed: Mutable<Observations> = { image, snapshotter };
   let outcome: Outcome;
   try {
-    const durations = await measure(running, link, workload, image, observed, onPhase, signal);
+    const durations = await measurePhases(running, link, workload, image, observed, onPhase, signal);
     outcome = { ok: true, ...durations, ...observed };
   } catch (error) {
     outcome = { ok: false, error: await explain(error, running), ...observed };
@@ -67,7 +67,7 @@ async function runCell(
 }
 
 /** The three phases, and what is read off while everything still runs. `observed` is filled even where it throws. */
-async function measure(
+async function measurePhases(
   running: RunningCell,
   link: CellExecutorOptions['link'],
   workload: Workload,

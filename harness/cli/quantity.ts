@@ -40,19 +40,3 @@ export function parseCount(option: string, text: string, least: number, most: nu
   }
   return value;
 }
-
-/** `30 ms, 200 Mbit/s` */
-export function formatLink(link: { readonly rttMs: number; readonly bandwidthMbps: number | undefined }): string {
-  const { bandwidthMbps } = link;
-  const rate =
-    bandwidthMbps === undefined
-      ? 'unlimited'
-      : bandwidthMbps >= 1000
-        ? `${trim(bandwidthMbps / 1000)} Gbit/s`
-        : `${trim(bandwidthMbps)} Mbit/s`;
-  return `${trim(link.rttMs)} ms RTT, ${rate}`;
-}
-
-function trim(value: number): string {
-  return String(Math.round(value * 1000) / 1000);
-}

@@ -1,7 +1,7 @@
 import { relative, resolve } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
-/** Escape sequences of ECMA-48, and how numbers look on a terminal. */
+/** Escape sequences of ECMA-48, and the width of text between them. */
 
 export interface Paint {
   bold(text: string): string;
@@ -63,33 +63,6 @@ export function visibleLength(text: string): number {
 export function formatPath(path: string): string {
   const fromHere = relative('', path);
   return fromHere.startsWith('..') ? resolve(path) : fromHere || '.';
-}
-
-/** `0:07`, `12:34`, `1:02:03` */
-export function formatClock(durationMs: number): string {
-  const seconds = Math.max(0, Math.round(durationMs / 1000));
-  const rest = String(seconds % 60).padStart(2, '0');
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes}:${rest}`;
-  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, '0')}:${rest}`;
-}
-
-/** Seconds to the hundredth below ten, to the tenth above; a missing value is a dash. */
-export function formatSeconds(durationMs: number | undefined): string {
-  if (durationMs === undefined) return '–';
-  return (durationMs / 1000).toFixed(durationMs < 9_995 ? 2 : 1);
-}
-
-/** Megabytes (10^6), to the tenth below a hundred. */
-export function formatMegabytes(sizeBytes: number | undefined): string {
-  if (sizeBytes === undefined) return '–';
-  return (sizeBytes / 1e6).toFixed(sizeBytes < 99.95e6 ? 1 : 0);
-}
-
-/** `7.3×` */
-export function formatRatio(ratio: number | undefined): string {
-  if (ratio === undefined) return '';
-  return `${ratio.toFixed(ratio < 9.95 ? 1 : 0)}×`;
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what an escape sequence starts with

@@ -16,7 +16,7 @@ import { pullByTransfer } from '../containerd/testing/transfer.ts';
 import { unmountUnder } from '../host/mounts.ts';
 import { findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { fillShell, pushImageOf } from '../images/tiny-image.ts';
-import { mountNames } from '../bench/options.ts';
+import { mountNames } from '../cli/options.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';
 import { type SnapshotterDaemon, startDaemon } from '../cell/daemon.ts';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';

@@ -1,18 +1,11 @@
 import type { Cell } from '../run/plan.ts';
-import type { NameOrder, Progress, ProgressOutput } from './progress.ts';
-import type { Row } from '../run/row.ts';
+import type { Progress, ProgressOutput } from './progress.ts';
+import type { Sample } from '../../measurements/sample.ts';
+import type { DisplayOrder } from '../../measurements/summary.ts';
 import type { CellPhase } from '../run/run.ts';
+import { formatClock, formatSeconds } from '../../measurements/format.ts';
 import { median, sortSamples } from '../../measurements/stats/median.ts';
-import {
-  createPaint,
-  eraseLines,
-  formatClock,
-  formatSeconds,
-  hideCursor,
-  type Paint,
-  showCursor,
-  truncate,
-} from '../cli/terminal.ts';
+import { createPaint, eraseLines, hideCursor, type Paint, showCursor, truncate } from '../cli/terminal.ts';
 import { TimeLeft } from './time-left.ts';
 
 const redrawIntervalMs = 200;
@@ -34,7 +27,7 @@ export class LiveProgress implements Progress {
   #title = '';
   #stage = { name: '', detail: '', since: 0 };
   #cells: readonly Cell[] = [];
-  #order: NameOrder = { workloads: [], modes: [] };
+  #order: DisplayOrder = { workloads: [], modes: [] };
   #current: { cell: Cell; phase: CellPhase; since: number } | undefined;
   #finishedCount = 0;
   #drawnLines = 0;
@@ -62,7 +55,7 @@ export class LiveProgress implements Progress {
     this.#print(`${this.#paint.yellow('warning')} ${text}`);
   }
 
-  begin(title: string, cells: readonly Cell[], order: NameOrder): void {
+  begin(title: string, cells: readonly Cell[], order: DisplayOrder): void {
     this.#leaveStage();
     this.#stage = { name: '', detail: '', since: 0 };
     this.#title = title;
@@ -83,16 +76,16 @@ export class LiveProgress implements Progress {
     this.#draw();
   }
 
-  cellFinished(cell: Cell, row: Row): void {
+  cellFinished(cell: Cell, sample: Sample): void {
     this.#timeLeft.finish(cell);
     this.#current = undefined;
     this.#finishedCount++;
     const name = `${cell.workload.name} ${cell.mode.name}`;
-    if (row.totalMs !== undefined) {
+    if (sample.totalMs !== undefined) {
       const key = groupKey(cell.workload.name, cell.mode.name);
-      this.#totals.set(key, [...(this.#totals.get(key) ?? []), row.totalMs]);
-    } else this.#print(`${this.#paint.red('failed')} ${name} sample ${cell.sample}: ${row.error}`);
-    if (row.warnings !== undefined) this.warn(`${name}: ${row.warnings}`);
+      this.#totals.set(key, [...(this.#totals.get(key) ?? []), sample.totalMs]);
+    } else this.#print(`${this.#paint.red('failed')} ${name} sample ${cell.sample}: ${sample.error}`);
+    if (sample.warnings !== undefined) this.warn(`${name}: ${sample.warnings}`);
     this.#draw();
   }
 

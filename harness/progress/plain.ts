@@ -1,7 +1,7 @@
 import type { Cell } from '../run/plan.ts';
 import type { Progress, ProgressOutput } from './progress.ts';
-import type { Row } from '../run/row.ts';
-import { formatClock, formatSeconds } from '../cli/terminal.ts';
+import type { Sample } from '../../measurements/sample.ts';
+import { formatClock, formatSeconds } from '../../measurements/format.ts';
 import { TimeLeft } from './time-left.ts';
 
 /** Steps that follow one another within this time are one line in a log. */
@@ -54,17 +54,17 @@ export class PlainProgress implements Progress {
 
   phaseStarted(): void {}
 
-  cellFinished(cell: Cell, row: Row): void {
+  cellFinished(cell: Cell, sample: Sample): void {
     this.#timeLeft.finish(cell);
     const count = `[${String(cell.order).padStart(String(this.#cellCount).length)}/${this.#cellCount}]`;
     const name = `${cell.workload.name} ${cell.mode.name} sample ${cell.sample}`;
-    const result = row.ok
-      ? `pull ${formatSeconds(row.pullMs)} + create ${formatSeconds(row.createMs)} + run ${formatSeconds(row.runMs)}` +
-        ` = ${formatSeconds(row.totalMs)} s`
-      : `FAILED: ${row.error}`;
+    const result = sample.ok
+      ? `pull ${formatSeconds(sample.pullMs)} + create ${formatSeconds(sample.createMs)} + run ${formatSeconds(sample.runMs)}` +
+        ` = ${formatSeconds(sample.totalMs)} s`
+      : `FAILED: ${sample.error}`;
     const left = this.#timeLeft.remainingMs();
     this.#line(`${count} ${name}: ${result}${left ? ` (${formatClock(left)} left)` : ''}`);
-    if (row.warnings !== undefined) this.warn(`${cell.workload.name} ${cell.mode.name}: ${row.warnings}`);
+    if (sample.warnings !== undefined) this.warn(`${cell.workload.name} ${cell.mode.name}: ${sample.warnings}`);
   }
 
   end(): void {}

@@ -2,16 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildPlan } from '../run/plan.ts';
 import { createProgress } from './progress.ts';
-import { buildRow } from '../run/row.ts';
+import { buildSample } from '../../measurements/sample.ts';
+import { formatClock, formatRatio, formatSeconds } from '../../measurements/format.ts';
 import { seededRandom } from '../../measurements/stats/random.ts';
-import { formatClock, formatRatio, formatSeconds, truncate, visibleLength } from '../cli/terminal.ts';
+import { truncate, visibleLength } from '../cli/terminal.ts';
 import { fakeModes, fakeOutcome, fakeOutput, fakeWorkloads } from '../bench/testing/fake-dependencies.ts';
 import { TimeLeft } from './time-left.ts';
 
 const cells = buildPlan({ workloads: fakeWorkloads, modes: fakeModes, samples: 2, random: seededRandom(1) });
 const order = { workloads: fakeWorkloads.map((item) => item.name), modes: fakeModes.map((item) => item.name) };
-const rowOf = (cell: (typeof cells)[number]) =>
-  buildRow(
+const sampleOf = (cell: (typeof cells)[number]) =>
+  buildSample(
     {
       runId: 'r',
       order: cell.order,
@@ -33,7 +34,7 @@ test('on a terminal the display stays within its width, and the cursor comes bac
   for (const cell of cells.slice(0, 5)) {
     progress.cellStarted(cell);
     progress.phaseStarted(cell, 'pull');
-    progress.cellFinished(cell, rowOf(cell));
+    progress.cellFinished(cell, sampleOf(cell));
   }
   assert.match(output.text, /5 of 18/);
   progress.end();
@@ -79,7 +80,7 @@ test('in a log every cell is a line, a warning is printed once, and hasty steps 
   for (const cell of cells) {
     progress.cellStarted(cell);
     nowMs += 1000;
-    progress.cellFinished(cell, { ...rowOf(cell), warnings: 'swap in use' });
+    progress.cellFinished(cell, { ...sampleOf(cell), warnings: 'swap in use' });
   }
   progress.end();
   const lines = output.text.trimEnd().split('\n');

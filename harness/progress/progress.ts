@@ -1,3 +1,4 @@
+import type { DisplayOrder } from '../../measurements/summary.ts';
 import type { Reporter } from '../cli/reporter.ts';
 import type { Cell } from '../run/plan.ts';
 import { LiveProgress } from './live.ts';
@@ -7,14 +8,9 @@ import type { RunObserver } from '../run/run.ts';
 /** Says what is going on, from the first package to the last cell. */
 export interface Progress extends Reporter, RunObserver {
   /** The plan is made; `title` stays on show while it runs, and the names in this order. */
-  begin(title: string, cells: readonly Cell[], order: NameOrder): void;
+  begin(title: string, cells: readonly Cell[], order: DisplayOrder): void;
   /** Leaves the terminal as it was found. Idempotent. */
   end(): void;
-}
-
-export interface NameOrder {
-  readonly workloads: readonly string[];
-  readonly modes: readonly string[];
 }
 
 export interface ProgressOutput {

@@ -1,21 +1,18 @@
-import type { Random } from '../../measurements/stats/random.ts';
-import { shuffle } from '../../measurements/stats/random.ts';
-
-export interface Named {
-  readonly name: string;
-}
+import { type Random, shuffle } from '../../measurements/stats/random.ts';
+import type { Workload } from '../../workloads/workload.ts';
+import type { Mode } from './mode.ts';
 
 /** One measurement to make. `order` counts from 1 in the order of execution, `sample` from 1 within workload and mode. */
-export interface Cell<W extends Named = Named, M extends Named = Named> {
+export interface Cell {
   readonly order: number;
-  readonly workload: W;
-  readonly mode: M;
+  readonly workload: Workload;
+  readonly mode: Mode;
   readonly sample: number;
 }
 
-export interface PlanRequest<W extends Named, M extends Named> {
-  readonly workloads: readonly W[];
-  readonly modes: readonly M[];
+export interface PlanRequest {
+  readonly workloads: readonly Workload[];
+  readonly modes: readonly Mode[];
   readonly samples: number;
   readonly random: Random;
 }
@@ -25,8 +22,8 @@ export interface PlanRequest<W extends Named, M extends Named> {
  * the machine over the run (thermal, neighbours, a filling disk) meets every mode alike, and a run cut short is balanced
  * to within one block.
  */
-export function buildPlan<W extends Named, M extends Named>(request: PlanRequest<W, M>): Cell<W, M>[] {
-  const cells: Cell<W, M>[] = [];
+export function buildPlan(request: PlanRequest): Cell[] {
+  const cells: Cell[] = [];
   for (let sample = 1; sample <= request.samples; sample++) {
     const block = request.workloads.flatMap((workload) => request.modes.map((mode) => ({ workload, mode })));
     for (const { workload, mode } of shuffle(block, request.random)) {

@@ -37,13 +37,10 @@ test('a run leaves its rows, its limits and the environment they came about in',
 
   assert.deepEqual(await readdir(asked.outDir), ['bench-some']);
   assert.equal(results.path, join(asked.outDir, 'bench-some', results.runId));
-  assert.deepEqual(
-    await readTable(columns, { path: join(results.path, 'samples.csv'), required: ['name', 'waitMs'] }),
-    [
-      { name: 'a, "b"', waitMs: 1.235 },
-      { name: 'c', waitMs: undefined },
-    ],
-  );
+  assert.deepEqual(await readTable(columns, { path: join(results.path, 'samples.csv'), required: ['name'] }), [
+    { name: 'a, "b"', waitMs: 1.235 },
+    { name: 'c', waitMs: undefined },
+  ]);
   const limits = await readTable(limitColumns, { path: join(results.path, 'limits.csv'), required: ['name', 'met'] });
   assert.deepEqual(limits, [{ name: 'wait', value: 1.2, bound: 1, unit: 'ms', met: false }]);
   const environment = await readEnvironment(results.path);

@@ -42,7 +42,7 @@ export interface ResultsRequest {
 export interface Results extends AsyncDisposable {
   readonly runId: string;
   readonly path: string;
-  /** As written at the start. */
+  /** As written last. */
   readonly environment: Environment;
   /** Creates NAME.csv, whose rows are durable one by one; it is closed with the results. */
   openTable<T extends object>(name: string, columns: Columns<T>): Promise<Pick<TableFile<T>, 'append'>>;
@@ -95,7 +95,9 @@ export async function openResults(request: ResultsRequest, signal: AbortSignal):
   return {
     runId,
     path,
-    environment: environment!,
+    get environment() {
+      return environment;
+    },
     openTable: async (name, columns) => {
       const table = await createTableFile(join(path, `${name}.csv`), columns);
       tables.push(table as TableFile<never>);

@@ -1,35 +1,47 @@
 import type { ProgressOutput } from '../../progress/progress.ts';
-import type { Dependencies, Titled } from '../dependencies.ts';
-import type { Outcome } from '../../run/row.ts';
+import type { Outcome } from '../../../measurements/sample.ts';
+import type { Workload } from '../../../workloads/workload.ts';
+import type { Mode } from '../../run/mode.ts';
+import type { Dependencies } from '../dependencies.ts';
 import type { CellExecutor } from '../../run/run.ts';
 
 /** Stand-ins for the tests of the command line: every part of a run but containers. */
 
-export const fakeWorkloads: readonly Titled[] = [
-  { name: 'python', title: 'a one-liner' },
-  { name: 'gcc', title: 'compiles and runs a program' },
-  { name: 'numpy', title: 'an import that was not optimised for' },
+export const fakeWorkloads: readonly Workload[] = [
+  fakeWorkload('python', 'a one-liner'),
+  fakeWorkload('gcc', 'compiles and runs a program'),
+  fakeWorkload('numpy', 'an import that was not optimised for'),
 ];
 
-export const fakeModes: readonly Titled[] = [
-  { name: 'legacy', title: 'whole layers' },
-  { name: 'stargz', title: 'lazy' },
-  { name: 'estargz', title: 'lazy, in the order of use' },
+export const fakeModes: readonly Mode[] = [
+  { ...fakeMode('legacy', 'whole layers'), snapshotter: 'overlayfs', daemonConfig: undefined },
+  fakeMode('stargz', 'lazy'),
+  fakeMode('estargz', 'lazy, in the order of use'),
 ];
+
+function fakeWorkload(name: string, title: string): Workload {
+  const image = { name, directory: '', parent: undefined };
+  const ready = { kind: 'exit', stdout: '' } as const;
+  return { name, title, image, command: undefined, env: [], stdin: undefined, ready, timeoutMs: 1000 };
+}
+
+function fakeMode(name: Mode['variant'], title: string): Mode {
+  return { name, title, variant: name, snapshotter: 'stargz', daemonConfig: {} };
+}
 
 export interface FakeDependencies extends Dependencies {
   /** What was called, in order. */
   readonly calls: string[];
 }
 
-export type FakeCell = CellExecutor['runCell'];
+export type FakeCell = CellExecutor['execute'];
 
-export function fakeDependencies(runCell: FakeCell, overrides: Partial<Dependencies> = {}): FakeDependencies {
+export function fakeDependencies(fakeCell: FakeCell, overrides: Partial<Dependencies> = {}): FakeDependencies {
   const calls: string[] = [];
   const executor: CellExecutor = {
-    runCell: async (cell, onPhase, signal) => {
+    execute: async (cell, onPhase, signal) => {
       calls.push(`cell ${cell.workload.name} ${cell.mode.name} ${cell.sample}`);
-      return await runCell(cell, onPhase, signal);
+      return await fakeCell(cell, onPhase, signal);
     },
     close: async () => void calls.push('close'),
   };
@@ -44,6 +56,7 @@ export function fakeDependencies(runCell: FakeCell, overrides: Partial<Dependenc
     missingPackages: async () => ['runc', 'buildah'],
     ensurePackages: async () => void calls.push('packages'),
     describeMachine: async () => ({ machine: { kernel: 'a kernel' }, warnings: ['something else is busy'] }),
+    daemonSetting: () => undefined,
     openExecutor: async ({ reporter }) => {
       calls.push('open');
       reporter.step('images', 'python: layer 1 of 3');

@@ -1,4 +1,4 @@
-import type { Mode } from './mode.ts';
+import type { Mode } from '../../run/mode.ts';
 
 export const estargz: Mode = {
   name: 'estargz',

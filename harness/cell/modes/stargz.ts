@@ -1,4 +1,4 @@
-import type { Mode } from './mode.ts';
+import type { Mode } from '../../run/mode.ts';
 
 /** Images of the CRFS format carry no TOC digest, so there is nothing to verify a TOC against. */
 export const stargz: Mode = {

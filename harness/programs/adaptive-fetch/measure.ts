@@ -4,7 +4,7 @@ import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cel
 import { stargz } from '../../cell/modes/stargz.ts';
 import type { Link } from '../../link/link.ts';
 
-export interface RunSample {
+export interface FetchCost {
   readonly runMs: number;
   /** Of the run phase, with what was still on its way when it ended. */
   readonly wireBytes: number;
@@ -14,7 +14,7 @@ export interface RunSample {
   readonly readBytes: number | undefined;
 }
 
-export interface RunRequest {
+export interface FetchRequest {
   readonly sandbox: Sandbox;
   readonly link: Link;
   readonly workload: Workload;
@@ -27,17 +27,21 @@ export interface RunRequest {
 /** Requests that began before the end arrive within this. */
 const settleMs = 500;
 
+/** config.toml of the daemon on either side. */
+export function fetchConfig(adaptiveFetch: boolean): Readonly<Record<string, unknown>> {
+  return { ...stargz.daemonConfig, cache: { adaptive_fetch: adaptiveFetch } };
+}
+
 /** The run phase of a workload on a CRFS image, cold, with adaptive fetching or one chunk at a time. */
-export async function measureRun(request: RunRequest, signal: AbortSignal): Promise<RunSample> {
+export async function measureFetch(request: FetchRequest, signal: AbortSignal): Promise<FetchCost> {
   const { sandbox, link, workload } = request;
   const daemonConfig = {
-    ...stargz.daemonConfig,
-    cache: { adaptive_fetch: request.adaptiveFetch },
+    ...fetchConfig(request.adaptiveFetch),
     ...(request.countReads === true ? { metrics_address: '127.0.0.1:0' } : {}),
   };
   const setting = { snapshotter: 'stargz', daemonConfig, registryAddress: link.address, isCold: true } as const;
   const image = `${link.address}/${request.image}`;
-  const measure = async (running: RunningCell): Promise<RunSample> => {
+  const measure = async (running: RunningCell): Promise<FetchCost> => {
     const container = await running.prepareContainer(workload);
     await running.containerd.pull(image, signal);
     const pulled = await running.containerd.readImage(image, signal);

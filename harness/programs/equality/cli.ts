@@ -1,51 +1,103 @@
+import { holdTo } from '../../../measurements/limit.ts';
+import type { Columns } from '../../../measurements/table.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
-import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
-import { openSandbox } from '../../cell/sandbox.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
-import { parseMounts, parsePath } from '../../bench/options.ts';
+import { openSandbox } from '../../cell/sandbox.ts';
+import {
+  mountNames,
+  mounts,
+  type OptionValues,
+  out,
+  parseOptions,
+  selected,
+  stateDir,
+  usageOf,
+} from '../../cli/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
+import { conclude } from '../../run/conclude.ts';
+import { daemonSetting } from '../../run/daemon-setting.ts';
+import { openResults, type Results } from '../../run/results.ts';
 import { compareMounts } from './compare.ts';
 
-const usage = `Compares every file of the lazily mounted workload images, stargz and eStargz, with the same images unpacked by
-overlayfs: npm run equality -- [options]
-  --workloads a,b       which images                   (default: those of the default workloads)
-  --mount fuse,erofs    how they are mounted           (default fuse)
-  --state-dir DIR       images and registry            (default ${defaultStateDir})`;
+const program = 'equality';
+const about = `Compares every file of the lazily mounted workload images, stargz and eStargz, with the same images unpacked by
+overlayfs`;
+const table = {
+  workloads: selected('workload', workloads, 'which images', { defaults: defaultWorkloads }),
+  mount: mounts(mountNames),
+  out,
+  stateDir,
+};
+const lazyModes = [stargz, estargz];
 
-await runProgram({ name: 'equality', usage, run });
+/** A row of samples.csv: one image, lazily mounted, against the same unpacked. */
+interface ImageComparison {
+  readonly image: string;
+  readonly mode: string;
+  readonly mount: string;
+  readonly layers: number;
+  readonly entries: number;
+  /** At most the first 20 are kept. */
+  readonly differences: number;
+  readonly shown: string | undefined;
+}
+
+const columns: Columns<ImageComparison> = {
+  image: 'text',
+  mode: 'text',
+  mount: 'text',
+  layers: 'integer',
+  entries: 'integer',
+  differences: 'integer',
+  shown: 'text',
+};
+
+await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
-  const values = parseFlags(argv, {
-    workloads: { type: 'string' },
-    mount: { type: 'string', default: 'fuse' },
-    'state-dir': { type: 'string', default: defaultStateDir },
-  });
-  const asked = parseNames('--workloads', values.workloads);
-  const chosen = asked === undefined ? defaultWorkloads : selectNamed('workload', workloads, asked);
-  const backends = parseMounts(values.mount)!;
-  const stateDir = parsePath('--state-dir', values['state-dir']);
-  await using testbed = await openTestbed({ stateDir, freeBytes: imagesBytes }, signal);
-  const { registryAddress } = testbed;
+  const options = parseOptions(argv, table);
+  const { stateDir, out: outDir } = options;
+  await using stack = new AsyncDisposableStack();
+  const testbed = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
+  const daemon = daemonSetting(Object.fromEntries(lazyModes.map((mode) => [mode.name, mode.daemonConfig])));
+  const results = stack.use(await openResults({ program, argv, outDir, stateDir, daemon }, signal));
+  const compared = await compareAll(options, testbed.registryAddress, results, signal);
+  return await conclude(
+    results,
+    compared.map(({ image, mode, mount, entries, differences }) =>
+      holdTo(`${image} ${mode} (${mount}), ${entries} entries`, differences, 0, 'differences'),
+    ),
+  );
+}
+
+async function compareAll(
+  { workloads, mount: backends, stateDir }: OptionValues<typeof table>,
+  registryAddress: string,
+  results: Results,
+  signal: AbortSignal,
+): Promise<ImageComparison[]> {
   const request = { stateDir, registryAddress, variants: ['stargz', 'estargz'] as const, onStep: say };
-  const sets = await ensureWorkloadImages(chosen, request, signal);
-  let equal = true;
+  const sets = await ensureWorkloadImages(workloads, request, signal);
+  const file = await results.openTable('samples', columns);
+  const compared: ImageComparison[] = [];
   for (const [name, set] of sets) {
-    for (const mode of [stargz, estargz]) {
+    for (const mode of lazyModes) {
       for (const backend of backends) {
         const image = `${registryAddress}/${set[mode.variant]}`;
         const daemonConfig = { ...mode.daemonConfig, mount: { backend } };
-        const result = await compareMounts(
-          { sandbox: openSandbox(stateDir), registryAddress, image, daemonConfig },
-          signal,
-        );
-        const verdict = result.differences.length === 0 ? 'equal' : 'DIFFERENT';
-        say(`${name} ${mode.name} (${result.mount}): ${result.entries} entries in ${result.layers} layers, ${verdict}`);
-        for (const difference of result.differences) say(`  ${difference}`);
-        equal &&= result.differences.length === 0;
+        const sandbox = openSandbox(stateDir);
+        const { differences, ...rest } = await compareMounts({ sandbox, registryAddress, image, daemonConfig }, signal);
+        const shown = differences.length === 0 ? undefined : differences.join('; ');
+        const comparison = { image: name, mode: mode.name, ...rest, differences: differences.length, shown };
+        await file.append(comparison);
+        compared.push(comparison);
+        const verdict = differences.length === 0 ? 'equal' : 'DIFFERENT';
+        say(`${name} ${mode.name} (${rest.mount}): ${rest.entries} entries in ${rest.layers} layers, ${verdict}`);
+        for (const difference of differences) say(`  ${difference}`);
       }
     }
   }
-  return equal;
+  return compared;
 }

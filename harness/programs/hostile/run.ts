@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { HostileCounts, HostileProxy } from '../../../snapshotter/registry/testing/hostile-proxy.ts';
 import type { Workload } from '../../../workloads/workload.ts';
 import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
-import type { Mode } from '../../cell/modes/mode.ts';
+import type { Mode } from '../../run/mode.ts';
 import { cdnLifetimeMs, countsBetween, pullPatiently } from './weather.ts';
 
 export interface HostileRun {

@@ -1,117 +1,119 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { drawMountsChart } from '../../../charts/mounts-chart.ts';
-import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
-import { stringifyRecords } from '../../run/csv.ts';
-import { describeMachine } from '../../host/machine.ts';
-import { parseMounts, parsePath } from '../../bench/options.ts';
-import { runProgram, say } from '../../cli/program.ts';
-import { parseCount, UsageError } from '../../cli/quantity.ts';
-import { createResultDir, writeResultFile } from '../../run/result-dir.ts';
+import { mountSummaryColumns, type MountTiming, mountTimingColumns } from '../../../measurements/mount-summary.ts';
 import { seededRandom } from '../../../measurements/stats/random.ts';
 import { openTestbed } from '../../assembly/testbed.ts';
-import { measureDemand } from './demand.ts';
-import { measureRow, type Sample } from './measure.ts';
-import { rows } from './rows.ts';
-import { renderTable, summarize } from './summary.ts';
+import {
+  mountNames,
+  mounts,
+  number,
+  type Option,
+  type OptionValues,
+  out,
+  parseOptions,
+  samples,
+  seed,
+  selected,
+  stateDir,
+  usageOf,
+} from '../../cli/options.ts';
+import { runProgram, say } from '../../cli/program.ts';
+import { UsageError } from '../../cli/quantity.ts';
+import { conclude } from '../../run/conclude.ts';
+import { daemonSetting } from '../../run/daemon-setting.ts';
+import { openResults, type Results } from '../../run/results.ts';
+import { demandConfig, measureDemand } from './demand.ts';
+import { measureOperation, type MountSample } from './measure.ts';
+import { operations } from './operations.ts';
+import { limitsOf, renderTable, summarize } from './summary.ts';
 import { ensureTree } from './tree.ts';
 import { openViews } from './views.ts';
 
-const usage = `What a container pays for its layers being mounted lazily: overlayfs on unpacked files against overlayfs on FUSE and on
-EROFS, all data present; and a whole layer filled on demand against pulling and unpacking it:
-npm run bench:mounts -- [options]
-  --mount fuse,erofs    what is compared with overlayfs (default: both)
-  --rows a,b            ${rows.map((row) => row.key).join(', ')} (default: all)
-  --rounds N            warm                            (default 7)
-  --cold-rounds N       with the page cache dropped     (default 3)
-  --demand-rounds N     pulled, filled on demand        (default 2)
-  --fuse JSON           one more column: FUSE with these options (FuseOptions in snapshotter/fuse/server.ts)
-  --out DIR             <time>/mounts.csv and chart     (default results)
-  --state-dir DIR       tree, images and registry       (default ${defaultStateDir})`;
+const program = 'bench:mounts';
+const about = `What a container pays for its layers being mounted lazily: overlayfs on unpacked files against overlayfs on FUSE and on
+EROFS, all data present; and a whole layer filled on demand against pulling and unpacking it`;
+const fuseOptions: Option<readonly object[]> = {
+  argument: 'JSON',
+  help: 'one more column: FUSE with these options (FuseOptions in snapshotter/fuse/server.ts)',
+  shownDefault: undefined,
+  isRepeatable: true,
+  parse: (texts) => texts.map(parseFuseOptions),
+};
+const table = {
+  mount: mounts(mountNames),
+  operations: selected('operation', operations, 'what is done with the tree', { shownDefault: 'all' }),
+  samples: samples(7, 'of each operation, warm'),
+  coldSamples: number('with the page cache dropped', 3, 0, 1000),
+  demandSamples: number('pulled, filled on demand', 2, 0, 1000),
+  seed: seed(1, 'order within a round'),
+  fuse: fuseOptions,
+  out,
+  stateDir,
+};
+type Options = OptionValues<typeof table>;
 
 const freeBytes = 6 * 2 ** 30;
 
-await runProgram({ name: 'bench:mounts', usage, run });
+await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
-  const options = readOptions(argv);
-  const { stateDir, rounds, coldRounds, demandRounds } = options;
-  await using testbed = await openTestbed({ stateDir, freeBytes }, signal);
-  const directory = join(stateDir, 'mounts');
+  const options = parseOptions(argv, table);
+  const { stateDir, seed, out: outDir } = options;
+  await using stack = new AsyncDisposableStack();
+  const testbed = stack.use(await openTestbed({ stateDir, freeBytes }, signal));
+  const daemon = daemonSetting(Object.fromEntries(options.mount.map((backend) => [backend, demandConfig(backend)])));
+  const results = stack.use(await openResults({ program, argv, outDir, stateDir, seed, daemon }, signal));
+  const summary = summarize(await measureAll(options, testbed.registryAddress, results, signal));
+  await results.writeTable('summary', mountSummaryColumns, summary);
+  say(`\n${renderTable(summary, { headed: true })}`);
+  const isMet = await conclude(results, limitsOf(summary));
+  await drawMountsChart(results.path, results.environment);
+  return isMet;
+}
+
+async function measureAll(
+  options: Options,
+  registryAddress: string,
+  results: Results,
+  signal: AbortSignal,
+): Promise<readonly MountSample[]> {
+  const directory = join(options.stateDir, 'mounts');
   await mkdir(directory, { recursive: true });
   const tree = await ensureTree(directory, say, signal);
-  const startedAt = new Date();
-  const samples: Sample[] = [];
-  const note = (added: readonly Sample[]) => {
-    samples.push(...added);
+  const file = await results.openTable<MountTiming>('samples', mountTimingColumns);
+  const measured: MountSample[] = [];
+  const keep = async (added: readonly MountSample[]) => {
+    for (const sample of added) await file.append({ runId: results.runId, ...sample });
+    measured.push(...added);
     if (added.length > 0) say(renderTable(summarize(added), { headed: false }));
   };
-  const random = seededRandom(1);
-  if (rounds + coldRounds > 0) {
+  const random = seededRandom(options.seed);
+  if (options.samples + options.coldSamples > 0) {
     say('the layer store, filled');
-    const open = await openViews(join(directory, 'views'), tree.path, options.mounts, signal);
+    const open = await openViews(join(directory, 'views'), tree.path, viewsOf(options), signal);
     try {
-      for (const row of options.rows)
-        for (const [condition, count] of [
-          ['warm', rounds],
-          ['cold', coldRounds],
-        ] as const)
-          note(await measureRow(row, condition, open.views, { rounds: count, random }, signal));
+      for (const operation of options.operations) {
+        const warm = { rounds: options.samples, random };
+        await keep(await measureOperation(operation, 'warm', open.views, warm, signal));
+        const cold = { rounds: options.coldSamples, random };
+        await keep(await measureOperation(operation, 'cold', open.views, cold, signal));
+      }
     } finally {
       await open.close();
     }
   }
-  if (demandRounds > 0) {
-    const { registryAddress } = testbed;
-    const { backends } = options;
-    const request = { stateDir, registryAddress, directory, tree, backends, rounds: demandRounds, random, say };
-    note(await measureDemand(request, signal));
+  if (options.demandSamples > 0) {
+    const { stateDir, mount: backends, demandSamples: rounds } = options;
+    const request = { stateDir, registryAddress, directory, tree, backends, rounds, random, say };
+    await keep(await measureDemand(request, signal));
   }
-  const summary = summarize(samples);
-  const { runId, path } = await createResultDir(options.out, 'bench:mounts', startedAt);
-  const machine = await describeMachine(stateDir);
-  const environment = { runId, commandLine: argv, startedAt: startedAt.toISOString(), machine };
-  await writeResultFile(path, 'environment.json', `${JSON.stringify(environment, null, 2)}\n`);
-  await writeResultFile(path, 'mounts.csv', stringifyRecords(samples.map((sample) => toRecord(runId, sample))));
-  await writeResultFile(path, 'mounts-summary.csv', stringifyRecords(summary.map((line) => ({ ...line }))));
-  const charts = await drawMountsChart(path);
-  say(
-    `\n${renderTable(summary, { headed: true })}\nresults  ${path}: mounts.csv, mounts-summary.csv, ${charts.join(', ')}`,
-  );
-  return summary.every((line) => line.met !== 'no');
+  return measured;
 }
 
-function toRecord(runId: string, sample: Sample) {
-  const { row, condition, backend, round, durationMs } = sample;
-  return { run_id: runId, row, condition, backend, round, duration_ms: durationMs };
-}
-
-function readOptions(argv: readonly string[]) {
-  const values = parseFlags(argv, {
-    mount: { type: 'string', default: 'erofs,fuse' },
-    rounds: { type: 'string', default: '7' },
-    'cold-rounds': { type: 'string', default: '3' },
-    'demand-rounds': { type: 'string', default: '2' },
-    rows: { type: 'string' },
-    fuse: { type: 'string', multiple: true, default: [] },
-    out: { type: 'string', default: 'results' },
-    'state-dir': { type: 'string', default: defaultStateDir },
-  });
-  const backends = parseMounts(values.mount)!;
-  const mounts: Record<string, object | 'erofs'> = {};
-  for (const name of backends) mounts[name] = name === 'erofs' ? 'erofs' : {};
-  for (const [index, text] of values.fuse.entries()) mounts[`fuse-${index + 1}`] = parseFuseOptions(text);
-  const named = rows.map((row) => ({ ...row, name: row.key }));
-  return {
-    backends,
-    mounts,
-    rows: selectNamed('row', named, parseNames('--rows', values.rows)),
-    rounds: parseCount('--rounds', values.rounds, 0, 1000),
-    coldRounds: parseCount('--cold-rounds', values['cold-rounds'], 0, 1000),
-    demandRounds: parseCount('--demand-rounds', values['demand-rounds'], 0, 1000),
-    out: parsePath('--out', values.out),
-    stateDir: parsePath('--state-dir', values['state-dir']),
-  };
+function viewsOf({ mount: backends, fuse }: Options): Readonly<Record<string, object | 'erofs'>> {
+  const named = backends.map((name) => [name, name === 'erofs' ? 'erofs' : {}]);
+  return Object.fromEntries([...named, ...fuse.map((custom, index) => [`fuse-${index + 1}`, custom])]);
 }
 
 function parseFuseOptions(text: string): object {

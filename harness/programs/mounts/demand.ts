@@ -11,8 +11,8 @@ import type { PulledImage } from '../../containerd/image.ts';
 import { HarnessError, messageOf } from '../../cli/error.ts';
 import { pushImageOf } from '../../images/tiny-image.ts';
 import { type Random, shuffle } from '../../../measurements/stats/random.ts';
-import type { Sample } from './measure.ts';
-import { tarAway } from './rows.ts';
+import type { MountSample } from './measure.ts';
+import { tarAway } from './operations.ts';
 import type { BenchTree } from './tree.ts';
 
 export interface DemandRequest {
@@ -27,7 +27,7 @@ export interface DemandRequest {
   readonly say: (text: string) => void;
 }
 
-export const demandRow = { key: 'demand', title: 'pull a 300 MB layer, tar it', target: 2 };
+export const demandOperation = { name: 'demand', title: 'pull a 300 MB layer, tar it', maxRatio: 2 };
 /** Directories of 1,000 files that bring the Debian part, of 220 MB, to 300 MB. */
 const fileDirectories = 19;
 const tag = `base-and-${fileDirectories}`;
@@ -37,10 +37,10 @@ const tag = `base-and-${fileDirectories}`;
  * and then read by tar, against pulled lazily, without a profile and without background fetch, and read by tar, which
  * fills every byte on demand. Caches are dropped before each.
  */
-export async function measureDemand(request: DemandRequest, signal: AbortSignal): Promise<Sample[]> {
+export async function measureDemand(request: DemandRequest, signal: AbortSignal): Promise<MountSample[]> {
   const { backends, rounds, random, say } = request;
   await ensureImage(request, signal);
-  const samples: Sample[] = [];
+  const samples: MountSample[] = [];
   const absent = new Set<string>();
   for (let round = 1; round <= rounds; round++) {
     for (const backend of shuffle(['overlayfs', ...backends], random)) {
@@ -48,7 +48,7 @@ export async function measureDemand(request: DemandRequest, signal: AbortSignal)
       try {
         const durationMs = await pullAndRead(openSandbox(request.stateDir), request.registryAddress, backend, signal);
         say(`demand fill ${round}/${rounds}, ${backend}: ${(durationMs / 1000).toFixed(1)} s`);
-        samples.push({ row: demandRow.key, condition: 'demand', backend, round, durationMs });
+        samples.push({ operation: demandOperation.name, condition: 'demand', backend, sample: round, durationMs });
       } catch (error) {
         signal.throwIfAborted();
         if (backend === 'overlayfs') throw error;
@@ -92,7 +92,7 @@ async function fillLayer(root: string, { path, baseTarPath }: BenchTree): Promis
 
 async function pullAndRead(sandbox: Sandbox, address: string, backend: string, signal: AbortSignal): Promise<number> {
   const isLazy = backend !== 'overlayfs';
-  const daemonConfig = isLazy ? { no_background_fetch: true, mount: { backend } } : undefined;
+  const daemonConfig = isLazy ? demandConfig(backend) : undefined;
   const snapshotter = isLazy ? 'stargz' : 'overlayfs';
   const setting = { snapshotter, daemonConfig, registryAddress: address, isCold: true } as const;
   const image = `${address}/demand:${isLazy ? 'estargz' : 'legacy'}-${tag}`;
@@ -110,6 +110,11 @@ async function pullAndRead(sandbox: Sandbox, address: string, backend: string, s
     return durationMs;
   };
   return withCell(sandbox, setting, measure, signal);
+}
+
+/** config.toml of the daemon that fills the layer. */
+export function demandConfig(backend: string): Readonly<Record<string, unknown>> {
+  return { no_background_fetch: true, mount: { backend } };
 }
 
 /** A container's root: an overlay with an upper directory of its own. */

@@ -2,107 +2,111 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { workloads } from '../../../workloads/catalogue.ts';
-import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
-import { openSandbox } from '../../cell/sandbox.ts';
-import { writeRecords } from '../../run/csv.ts';
-import { modes } from '../../cell/modes/catalogue.ts';
-import { parsePath } from '../../bench/options.ts';
-import { runProgram, say } from '../../cli/program.ts';
-import { parseBandwidth, parseCount, parseDuration } from '../../cli/quantity.ts';
-import { startLink } from '../../link/link.ts';
-import { median, sortSamples } from '../../../measurements/stats/median.ts';
 import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
+import { modes } from '../../cell/modes/catalogue.ts';
+import { openSandbox } from '../../cell/sandbox.ts';
+import { parseNames } from '../../cli/arguments.ts';
+import {
+  bandwidth,
+  out,
+  type OptionValues,
+  parseOptions,
+  rtt,
+  samples,
+  selected,
+  stateDir,
+  usageOf,
+  valued,
+} from '../../cli/options.ts';
+import { runProgram, say } from '../../cli/program.ts';
+import { parseCount } from '../../cli/quantity.ts';
+import { startLink } from '../../link/link.ts';
+import { conclude } from '../../run/conclude.ts';
+import { daemonSetting } from '../../run/daemon-setting.ts';
+import { openResults, type Results } from '../../run/results.ts';
 import { pushLayeredImage } from './images.ts';
-import { measurePull, type PullSample } from './measure.ts';
+import { measurePull } from './measure.ts';
+import {
+  limitMsOf,
+  limitsOf,
+  pullSummaryColumns,
+  type PullTiming,
+  pullTimingColumns,
+  summarizePulls,
+} from './summary.ts';
 
-const usage = `The pull phase of the lazy modes against its limit of 12 round trips and 10 ms a layer:
-npm run bench:pull -- [options]
-  --layers 2,10,40      images of so many small layers (default 2,10,40)
-  --workloads a,b       the images of these as well    (default: none)
-  --modes a,b           stargz, estargz                (default: both)
-  --samples N           of each                        (default 5)
-  --rtt TIME            of the link                    (default 30ms)
-  --bandwidth RATE      of the link                    (default 200mbit)
-  --out FILE.csv        one row a pull
-  --state-dir DIR       images and registry            (default ${defaultStateDir})`;
+const program = 'bench:pull';
+const about = `The pull phase of the lazy modes, held to 12 round trips and 10 ms a layer`;
+const lazyModes = modes.filter((mode) => mode.snapshotter === 'stargz');
+const table = {
+  layers: valued('N,N', 'images of so many small layers', '2,10,40', (name, text) =>
+    parseNames(name, text).map((count) => parseCount(name, count, 1, 120)),
+  ),
+  workloads: selected('workload', workloads, 'the images of these as well', { defaults: [] }),
+  modes: selected('mode', lazyModes, 'how they are pulled'),
+  samples: samples(5),
+  rtt,
+  bandwidth,
+  out,
+  stateDir,
+};
+type Options = OptionValues<typeof table>;
 
-const roundTrips = 12;
-const msPerLayer = 10;
-
-interface Row extends PullSample {
-  readonly image: string;
-  readonly mode: string;
-  readonly sample: number;
-  readonly rttMs: number;
-  readonly limitMs: number;
-}
-
-await runProgram({ name: 'bench:pull', usage, run });
+await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
-  const options = readOptions(argv);
-  const rows = await measureAll(options, signal);
-  if (options.out !== undefined) await writeRecords(options.out, rows.map(toRecord));
-  return report(rows);
+  const options = parseOptions(argv, table);
+  const link = { rttMs: options.rtt, bandwidthMbps: options.bandwidth };
+  await using stack = new AsyncDisposableStack();
+  const testbed = stack.use(await openTestbed({ stateDir: options.stateDir, freeBytes: imagesBytes }, signal));
+  const daemon = daemonSetting(Object.fromEntries(options.modes.map((mode) => [mode.name, mode.daemonConfig])));
+  const { stateDir, out: outDir } = options;
+  const results = stack.use(await openResults({ program, argv, outDir, stateDir, link, daemon }, signal));
+  const timings = await measureAll(options, testbed.registryAddress, results, signal);
+  const summary = summarizePulls(timings);
+  await results.writeTable('summary', pullSummaryColumns, summary);
+  return await conclude(results, limitsOf(summary));
 }
-
-function readOptions(argv: readonly string[]) {
-  const values = parseFlags(argv, {
-    layers: { type: 'string', default: '2,10,40' },
-    workloads: { type: 'string' },
-    modes: { type: 'string' },
-    samples: { type: 'string', default: '5' },
-    rtt: { type: 'string', default: '30ms' },
-    bandwidth: { type: 'string', default: '200mbit' },
-    'state-dir': { type: 'string', default: defaultStateDir },
-    out: { type: 'string' },
-  });
-  const lazyModes = modes.filter((mode) => mode.snapshotter === 'stargz');
-  return {
-    layerCounts: parseNames('--layers', values.layers).map((text) => parseCount('--layers', text, 1, 120)),
-    workloads: selectNamed('workload', workloads, parseNames('--workloads', values.workloads) ?? []),
-    modes: selectNamed('mode', lazyModes, parseNames('--modes', values.modes)),
-    samples: parseCount('--samples', values.samples, 1, 1000),
-    link: { rttMs: parseDuration('--rtt', values.rtt), bandwidthMbps: parseBandwidth('--bandwidth', values.bandwidth) },
-    stateDir: parsePath('--state-dir', values['state-dir']),
-    out: values.out,
-  };
-}
-
-type Options = ReturnType<typeof readOptions>;
 
 interface PulledRepository {
   readonly name: string;
   tagOf(variant: string): string;
 }
 
-async function measureAll(options: Options, signal: AbortSignal): Promise<Row[]> {
-  const { stateDir } = options;
-  const { rttMs } = options.link;
-  await using stack = new AsyncDisposableStack();
-  const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
+async function measureAll(
+  options: Options,
+  registryAddress: string,
+  results: Results,
+  signal: AbortSignal,
+): Promise<PullTiming[]> {
   const repositories = [
     ...(await pushLayered(options, registryAddress, signal)),
     ...(await ensureWorkloads(options, registryAddress, signal)),
   ];
-  const link = await startLink({ target: registryAddress, ...options.link });
+  const rttMs = options.rtt;
+  await using stack = new AsyncDisposableStack();
+  const link = await startLink({ target: registryAddress, rttMs, bandwidthMbps: options.bandwidth });
   stack.defer(() => link.close());
-  const rows: Row[] = [];
+  const file = await results.openTable('samples', pullTimingColumns);
+  const timings: PullTiming[] = [];
   // Interleaved, so that a slow minute of the machine falls on all alike. Sample 0 only warms up and is not kept.
   for (let sample = 0; sample <= options.samples; sample++) {
     for (const { name, tagOf } of sample === 0 ? repositories.slice(0, 1) : repositories) {
       for (const mode of options.modes) {
-        const measured = await measurePull(openSandbox(stateDir), link, tagOf(mode.variant), mode, signal);
-        const limitMs = roundTrips * rttMs + msPerLayer * measured.layers;
-        if (sample > 0) rows.push({ image: name, mode: mode.name, sample, rttMs, limitMs, ...measured });
+        const cost = await measurePull(openSandbox(options.stateDir), link, tagOf(mode.variant), mode, signal);
+        if (sample === 0) continue;
+        const timing = { image: name, mode: mode.name, sample, rttMs, limitMs: limitMsOf(rttMs, cost.layers), ...cost };
+        await file.append(timing);
+        timings.push(timing);
+        say(`${name} ${mode.name} ${sample}/${options.samples}: ${cost.pullMs.toFixed(0)} ms`);
       }
     }
   }
-  return rows;
+  return timings;
 }
 
 async function pushLayered(
-  { layerCounts, stateDir }: Options,
+  { layers, stateDir }: Options,
   registryAddress: string,
   signal: AbortSignal,
 ): Promise<PulledRepository[]> {
@@ -110,7 +114,7 @@ async function pushLayered(
   const client = new RegistryClient();
   try {
     const pushed: PulledRepository[] = [];
-    for (const count of layerCounts) {
+    for (const count of layers) {
       const name = await pushLayeredImage(count, { registry: registryAddress, client, scratch }, signal);
       pushed.push({ name, tagOf: (variant) => `${name}:${variant}` });
     }
@@ -127,43 +131,10 @@ async function ensureWorkloads(
   signal: AbortSignal,
 ): Promise<PulledRepository[]> {
   const { stateDir } = options;
-  // Even none would have the base built.
+  // With an empty list the base image would still be built.
   if (options.workloads.length === 0) return [];
   const variants = options.modes.map(({ variant }) => variant);
   const request = { stateDir, registryAddress, variants, onStep: say };
   const sets = await ensureWorkloadImages(options.workloads, request, signal);
   return [...sets].map(([name, set]) => ({ name, tagOf: (variant) => set[variant as keyof typeof set]! }));
-}
-
-/** One line an image and mode; false if a median is over its limit. */
-function report(rows: readonly Row[]): boolean {
-  let within = true;
-  for (const group of Map.groupBy(rows, (row) => `${row.image} ${row.mode}`).values()) {
-    const { image, mode, layers, limitMs } = group[0]!;
-    const medianMs = median(sortSamples(group.map((row) => row.pullMs))!);
-    const rssMib = Math.max(...group.map((row) => row.daemonRssPeakKib ?? 0)) / 1024;
-    if (medianMs > limitMs) within = false;
-    say(
-      `${image} ${mode}: ${layers} layers, pull ${medianMs.toFixed(0)} ms (limit ${limitMs} ms, ` +
-        `${medianMs <= limitMs ? 'met' : 'MISSED'}), ${group[0]!.wireRequests} requests, ` +
-        `daemon ${rssMib.toFixed(0)} MiB at most`,
-    );
-  }
-  return within;
-}
-
-function toRecord(row: Row) {
-  return {
-    image: row.image,
-    mode: row.mode,
-    layers: row.layers,
-    sample: row.sample,
-    rtt_ms: row.rttMs,
-    limit_ms: row.limitMs,
-    pull_ms: row.pullMs,
-    wire_requests: row.wireRequests,
-    wire_bytes: row.wireBytes,
-    daemon_cpu_ms: row.daemonCpuMs,
-    daemon_rss_peak_kib: row.daemonRssPeakKib,
-  };
 }

@@ -1,8 +1,8 @@
 import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
-import type { Mode } from '../../cell/modes/mode.ts';
+import type { Mode } from '../../run/mode.ts';
 import type { Link } from '../../link/link.ts';
 
-export interface PullSample {
+export interface PullCost {
   readonly layers: number;
   readonly pullMs: number;
   readonly wireRequests: number | undefined;
@@ -18,10 +18,10 @@ export async function measurePull(
   image: string,
   { snapshotter, daemonConfig }: Mode,
   signal: AbortSignal,
-): Promise<PullSample> {
+): Promise<PullCost> {
   const setting = { snapshotter, daemonConfig, registryAddress: link.address, isCold: true };
   const reference = `${link.address}/${image}`;
-  const measure = async (running: RunningCell): Promise<PullSample> => {
+  const measure = async (running: RunningCell): Promise<PullCost> => {
     await link.reset();
     const startedMs = performance.now();
     await running.containerd.pull(reference, signal);

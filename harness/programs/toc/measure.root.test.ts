@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { mountNames } from '../../bench/options.ts';
+import { mountNames } from '../../cli/options.ts';
 import { makeToc, mountLarge } from './measure.ts';
 
 test('mounting a layer of 100,000 entries costs less than 60 MB at its peak', { timeout: 120_000 }, async (t) => {

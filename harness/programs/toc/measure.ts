@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
+import { nodeOptions } from '../../../snapshotter/process/node-options.ts';
 import { unmountUnder } from '../../host/mounts.ts';
 
 /** What the mount of one layer took: see snapshotter/bench/measure-mount.ts, which prints it. */
@@ -16,13 +17,6 @@ export interface LargeMount {
   readonly names: readonly string[];
 }
 
-/** Those of snapshotter/process/relaunch.ts. */
-const daemonOptions = [
-  '--max-semi-space-size=2',
-  '--initial-old-space-size=16',
-  '--max-old-space-size=512',
-  '--v8-pool-size=1',
-];
 const script = fileURLToPath(new URL('../../../snapshotter/bench/measure-mount.ts', import.meta.url));
 const limitMs = 120_000;
 
@@ -35,7 +29,7 @@ export async function makeToc(entryCount: number, path: string, signal: AbortSig
 export async function mountLarge(face: string, toc: string, scratch: string, signal: AbortSignal): Promise<LargeMount> {
   const directory = await mkdtemp(join(scratch, 'mount-'));
   try {
-    const { stdout } = await execa(process.execPath, [...daemonOptions, script, 'mount', face, toc, directory], {
+    const { stdout } = await execa(process.execPath, [...nodeOptions, script, 'mount', face, toc, directory], {
       cancelSignal: signal,
       timeout: limitMs,
     });

@@ -5,9 +5,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
-import { createSampleFile } from './csv.ts';
-import { buildRow } from './row.ts';
-import { fakeOutcome } from '../bench/testing/fake-dependencies.ts';
+import type { Columns } from './table.ts';
+import { createTableFile } from './table-file.ts';
+
+interface Reading {
+  readonly order: number;
+  readonly text: string;
+}
+const columns: Columns<Reading> = { order: 'integer', text: 'text' };
 
 test('a full disk ends the run with one clear line and whole rows', { timeout: 30_000 }, async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'stargz-bench-full-'));
@@ -17,17 +22,8 @@ test('a full disk ends the run with one clear line and whole rows', { timeout: 3
     await rm(dir, { recursive: true });
   });
   const path = join(dir, 'samples.csv');
-  const file = await createSampleFile(path);
-  const identity = {
-    runId: 'r',
-    sample: 1,
-    workload: 'w',
-    mode: 'legacy',
-    rttMs: 30,
-    bandwidthMbps: 200,
-    startedAt: '',
-  };
-  const row = (order: number) => buildRow({ ...identity, order }, fakeOutcome('legacy'));
+  const file = await createTableFile(path, columns);
+  const row = (order: number) => ({ order, text: 'x'.repeat(100) });
   await file.append(row(1));
   await writeFile(join(dir, 'ballast'), Buffer.alloc(1 << 20)).catch(() => {});
   let written = 1;

@@ -4,20 +4,18 @@ import { execa } from 'execa';
 import { randomBelow, seededRandom } from '../../../measurements/stats/random.ts';
 import { bigFile, bigFileBytes } from './tree.ts';
 
-export type Condition = 'warm' | 'cold' | 'demand';
-
 /** What is done with a tree below `root`, a merged overlay. */
-export interface Row {
-  readonly key: string;
+export interface Operation {
+  readonly name: string;
   readonly title: string;
-  /** Most times overlayfs's time that a backend may take, from the issue. */
-  readonly targets: Readonly<Record<'warm' | 'cold', Readonly<Record<string, number>>>>;
+  /** How many times overlayfs's time a backend may take. */
+  readonly maxRatios: Readonly<Record<'warm' | 'cold', Readonly<Record<string, number>>>>;
   run(root: string, signal: AbortSignal): Promise<void>;
-  /** Runs in a row that make one warm sample, so that it does not take some 10 ms only. Default 1. */
+  /** Consecutive runs that make one warm sample, so that it takes longer than some 10 ms. Default 1. */
   readonly warmRuns?: number;
   /**
-   * Warm: how the page cache is filled, after it was dropped, before each sample. Where in memory the pages come to lie makes
-   * a fifth of these times and more; else it would be drawn once for a whole run, in favour of one mount or another.
+   * Warm: fills the page cache, after it was dropped, before each sample. Where in memory the pages come to lie changes these
+   * times by a fifth and more; otherwise that would be decided once for a whole run, in favour of one mount or another.
    */
   fill?(root: string, signal: AbortSignal): Promise<void>;
 }
@@ -26,40 +24,40 @@ const randomReadCount = 20_000;
 const readBytes = 4096;
 const erofsCold = 1.3;
 
-export const rows: readonly Row[] = [
+export const operations: readonly Operation[] = [
   {
-    key: 'find',
+    name: 'find',
     title: 'find with stat',
-    targets: { warm: { erofs: 1.2, fuse: 4 }, cold: { erofs: erofsCold } },
+    maxRatios: { warm: { erofs: 1.2, fuse: 4 }, cold: { erofs: erofsCold } },
     run: (root, signal) => command('find', [root, '-printf', '%s %m %T@\\n'], signal),
   },
   {
-    key: 'tar',
+    name: 'tar',
     title: 'tar of the tree',
-    targets: { warm: { erofs: 1.2, fuse: 6 }, cold: { erofs: erofsCold } },
-    // The big file has rows of its own.
+    maxRatios: { warm: { erofs: 1.2, fuse: 6 }, cold: { erofs: erofsCold } },
+    // The big file has operations of its own.
     run: (root, signal) => tarAway(root, signal, [`--exclude=./${bigFile}`]),
   },
   {
-    key: 'sequential',
+    name: 'sequential',
     title: 'sequential read of 1 GiB',
-    targets: { warm: { erofs: 1.1, fuse: 2 }, cold: { erofs: erofsCold } },
+    maxRatios: { warm: { erofs: 1.1, fuse: 2 }, cold: { erofs: erofsCold } },
     warmRuns: 5,
     fill: readWhole,
     run: readWhole,
   },
   {
-    key: 'random',
+    name: 'random',
     title: `${randomReadCount.toLocaleString('en')} random reads of 4 KiB`,
-    targets: { warm: { erofs: 1.1, fuse: 3 }, cold: { erofs: erofsCold } },
+    maxRatios: { warm: { erofs: 1.1, fuse: 3 }, cold: { erofs: erofsCold } },
     warmRuns: 10,
     fill: readWhole,
     run: async (root) => readRandomly(join(root, bigFile)),
   },
   {
-    key: 'python',
+    name: 'python',
     title: 'python3 imports numpy, yaml, json',
-    targets: { warm: { erofs: 1.05, fuse: 1.5 }, cold: { erofs: erofsCold } },
+    maxRatios: { warm: { erofs: 1.05, fuse: 1.5 }, cold: { erofs: erofsCold } },
     warmRuns: 5,
     run: (root, signal) => command('chroot', [root, 'python3', '-Bc', 'import numpy, yaml, json'], signal),
   },
@@ -73,13 +71,13 @@ async function command(name: string, args: readonly string[], signal: AbortSigna
   await execa(name, args, { stdin: 'ignore', stdout: 'ignore', cancelSignal: signal, timeout: 600_000 });
 }
 
-/** Onto /dev/null itself tar reads nothing. By bash, which tells when it is not the last of a pipe that failed. */
+/** Through a pipe: tar reads no content if its output is /dev/null. bash's pipefail reports a tar that failed. */
 export async function tarAway(root: string, signal: AbortSignal, options: readonly string[] = []): Promise<void> {
   const script = 'tar -cf - -C "$0" "$@" . | cat > /dev/null';
   await command('bash', ['-o', 'pipefail', '-c', script, root, ...options], signal);
 }
 
-/** In this process: starting another would take longer than the reads do from memory. */
+/** In this process: starting another takes longer than reading from memory. */
 function readRandomly(path: string): void {
   const random = seededRandom(3);
   const buffer = Buffer.alloc(readBytes);

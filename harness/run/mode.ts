@@ -1,4 +1,4 @@
-import type { Variant } from '../../images/ensure.ts';
+import type { Variant } from '../images/ensure.ts';
 
 export interface Mode {
   readonly name: string;

@@ -1,0 +1,49 @@
+import type { LinkSetting } from './environment.ts';
+
+/** How numbers look wherever people read them: terminal, charts, report. A missing value is a dash, or nothing for a ratio. */
+
+/** Seconds, to the hundredth below ten and to the tenth above. */
+export function formatSeconds(durationMs: number | undefined): string {
+  if (durationMs === undefined) return '–';
+  return (durationMs / 1000).toFixed(durationMs < 9_995 ? 2 : 1);
+}
+
+/** Megabytes (10^6), to the tenth below a hundred. */
+export function formatMegabytes(sizeBytes: number | undefined): string {
+  if (sizeBytes === undefined) return '–';
+  return (sizeBytes / 1e6).toFixed(sizeBytes < 99.95e6 ? 1 : 0);
+}
+
+/** `7.3×` */
+export function formatRatio(ratio: number | undefined): string {
+  return ratio === undefined ? '' : `${formatFactor(ratio)}×`;
+}
+
+/** `7.3`, for use in words. */
+export function formatFactor(ratio: number): string {
+  return ratio.toFixed(ratio < 9.95 ? 1 : 0);
+}
+
+/** `30 ms RTT, 200 Mbit/s`; `0 ms RTT, unlimited` */
+export function formatLink({ rttMs, bandwidthMbps }: LinkSetting): string {
+  const rate =
+    bandwidthMbps === undefined
+      ? 'unlimited'
+      : bandwidthMbps >= 1000
+        ? `${trim(bandwidthMbps / 1000)} Gbit/s`
+        : `${trim(bandwidthMbps)} Mbit/s`;
+  return `${trim(rttMs)} ms RTT, ${rate}`;
+}
+
+/** `0:07`, `12:34`, `1:02:03` */
+export function formatClock(durationMs: number): string {
+  const seconds = Math.max(0, Math.round(durationMs / 1000));
+  const rest = String(seconds % 60).padStart(2, '0');
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}:${rest}`;
+  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, '0')}:${rest}`;
+}
+
+function trim(value: number): string {
+  return String(Math.round(value * 1000) / 1000);
+}
