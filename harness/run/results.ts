@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -151,7 +151,7 @@ async function describeStart(
     endedAt: null,
     link: link === undefined ? null : { rttMs: link.rttMs, bandwidthMbps: link.bandwidthMbps ?? 'unlimited' },
     daemon: request.daemon ?? null,
-    versions: { 'stargz-bench': version, ...versions },
+    versions: { 'stargz-bench': version, kernel: release(), ...versions },
     machine,
     warnings: described.warnings,
     details: request.details ?? {},
