@@ -44,7 +44,8 @@ async function mount(kind: Face['kind'], path: string, directory: string): Promi
   const digest = digestOf('the layer');
   const source: BlobSource = {
     digest,
-    fetchSuffix: async () => ({ bytes: tail, offset: blobSizeBytes - tail.length, blobSizeBytes }),
+    fetchSuffix: async () => ({ bytes: tail, offset: blobSizeBytes - tail.length, blobSizeBytes, servers: new Set() }),
+    distrust: () => false,
     fetchRange: () => {
       throw new Error('nothing but the TOC is here');
     },

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { FormatError } from '../estargz/error.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
@@ -32,6 +33,9 @@ export interface LayerSourcesOptions {
 /** Requests for siblings' TOCs at a time: at 30 ms of RTT one every 4 ms, as containerd asks for them. */
 const resolveLanes = 8;
 
+/** A layer with more mirrors than that whose TOCs are all wrong is given up. */
+const maxTocAttempts = 8;
+
 /** Enough to see whether a registry answers. */
 const probeBytes = 64;
 
@@ -53,10 +57,18 @@ export class LayerSources {
   async open(request: LayerRequest): Promise<LayerStore> {
     const stored = await this.#openStored(request);
     if (stored !== undefined) return stored;
-    const facts = await this.#resolve(request, request.digest);
-    const built = await this.#build(facts.toc, facts.footer);
-    this.verify(request, built.tocDigest, built.tree.unverifiableChunkCount);
-    return await this.#createStore(request, facts, built);
+    for (let attempt = 1; ; attempt++) {
+      const facts = await this.#resolve(request, request.digest);
+      try {
+        const built = await this.#build(facts.toc, facts.footer);
+        this.verify(request, built.tocDigest, built.tree.unverifiableChunkCount);
+        return await this.#createStore(request, facts, built);
+      } catch (error) {
+        // Another server may have the right TOC.
+        if (attempt === maxTocAttempts || !isWrongToc(error) || !facts.source.distrust(facts.servers)) throw error;
+        this.#resolved.forget(repositoryOf(parseReference(request.reference)), request.digest);
+      }
+    }
   }
 
   /** The same for a sibling that is not on disk, unverified: its label comes with its own request. */
@@ -84,8 +96,8 @@ export class LayerSources {
   }
 
   /** Whether the registry answers for this layer now; throws RegistryError if not. */
-  async probe({ reference, digest }: LayerMeta, signal: AbortSignal): Promise<void> {
-    await this.#options.registry.blob(parseReference(reference), digest).fetchSuffix(probeBytes, signal);
+  async probe(request: LayerRequest, signal: AbortSignal): Promise<void> {
+    await this.#sourceOf(request).fetchSuffix(probeBytes, signal);
   }
 
   close(): void {
@@ -143,11 +155,8 @@ export class LayerSources {
   #resolve(request: LayerRequest, digest: Digest): Promise<LayerFacts> {
     const reference = parseReference(request.reference);
     return this.#resolved.get(repositoryOf(reference), digest, () => {
-      const source = this.#options.registry.blob(
-        reference,
-        digest,
-        digest === request.digest ? request.urls : undefined,
-      );
+      const urls = digest === request.digest ? request.urls : undefined;
+      const source = this.#options.registry.blob(reference, digest, urls);
       const link = this.#options.scheduler.link(reference.registry);
       const suffixBytes = suffixBytesFor(Math.max(1, request.siblings.length));
       return resolveLayer(source, suffixBytes, link, this.#aborter.signal);
@@ -174,6 +183,10 @@ export class LayerSources {
       onCheckpoint: this.#onGrowth,
     };
   }
+}
+
+function isWrongToc(error: unknown): boolean {
+  return error instanceof FormatError || (error instanceof LayerError && error.reason === 'toc-digest-mismatch');
 }
 
 function repositoryOf({ registry, repository }: Reference): string {

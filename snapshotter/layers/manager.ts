@@ -71,7 +71,7 @@ export class LayerManager {
     if (isFirst) this.#sources.resolveAhead(request, this.#siblingsToMount(request), (sibling) => this.#isNew(sibling));
     const layer = await untilAborted(this.#layerFor(request), signal);
     this.#verify(request, layer);
-    if (layer.health.failing) await this.#probe(layer, signal);
+    if (layer.health.failing) await this.#probe(layer, request, signal);
     layer.startFetching(request.prefetchSizeBytes ?? this.#options.config.prefetchSizeBytes);
     if (isFirst) void this.#mountAhead(request);
     return describe(digest, layer);
@@ -269,12 +269,12 @@ export class LayerManager {
   }
 
   /** A read failed before: is the registry back? */
-  async #probe(layer: Layer, signal: AbortSignal): Promise<void> {
+  async #probe(layer: Layer, request: LayerRequest, signal: AbortSignal): Promise<void> {
     try {
-      await this.#sources.probe(layer.store.meta, signal);
+      await this.#sources.probe(request, signal);
       layer.health.failing = false;
     } catch (error) {
-      throw asLayerError(layer.store.meta.digest, error);
+      throw asLayerError(request.digest, error);
     }
   }
 

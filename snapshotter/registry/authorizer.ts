@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { untilAborted } from '../platform/abort.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { ResponseHeaders } from './connections.ts';
@@ -18,16 +19,34 @@ export interface Access {
 
 type Method = { readonly kind: 'bearer'; readonly service: TokenService } | { readonly kind: 'basic' };
 
+/** An Authorization, whose it is, and when it was obtained among all. */
+export interface Issued extends Authorization {
+  /** Names the credential without holding it. */
+  readonly source: string;
+  readonly serial: number;
+}
+
+/** What one request has been refused with so far, over all its rounds. */
+export interface Attempt {
+  readonly startSerial: number;
+  readonly refusedHeaders: Set<string>;
+  /** By source: refusals of what was obtained for this very request. */
+  readonly refusals: Map<string, number>;
+}
+
 interface Entry {
-  authorization: Authorization;
+  issued: Issued;
   renewing: boolean;
 }
 
 /** Renewed in the background for the last fifth of its life, at most this long before its end. */
-const longestRenewalLeadMs = 30_000;
+const maxRenewalLeadMs = 30_000;
 /** A shared lookup belongs to no caller, so it has a limit of its own. */
 const acquisitionLimitMs = 60_000;
-const mostEntries = 4096;
+const maxEntries = 4096;
+/** A fresh token that is refused may have been revoked on the way: a credential is tried twice before it is given up. */
+const maxRefusals = 2;
+const anonymous = 'anonymous';
 
 /**
  * Knows, per host and scope, which Authorization to send. A host that never asked gets none; once it has asked, later
@@ -38,50 +57,61 @@ export class Authorizer {
   readonly #keychain: Keychain;
   readonly #methods = new Map<string, Method>();
   readonly #entries = new Map<string, Entry>();
-  readonly #pending = new Map<string, Promise<Authorization | undefined>>();
+  /** The credential that served last, by entry: tried first when its token is to be renewed. */
+  readonly #sources = new Map<string, string>();
+  readonly #pending = new Map<string, Promise<Issued | undefined>>();
   readonly #closing = new AbortController();
+  #serial = 0;
 
   constructor(transport: Transport, keychain: Keychain) {
     this.#transport = transport;
     this.#keychain = keychain;
   }
 
-  /** The header to send; undefined while the host has not asked for one, or has and none can be had. */
-  authorize(access: Access, signal: AbortSignal): Promise<string | undefined> | string | undefined {
-    const method = this.#methods.get(access.endpoint.authority);
+  /** At the beginning of each request. */
+  begin(): Attempt {
+    return { startSerial: this.#serial, refusedHeaders: new Set(), refusals: new Map() };
+  }
+
+  /** What to send; undefined while the host has not asked for anything, or has and nothing can be had. */
+  authorize(access: Access, signal: AbortSignal): Promise<Issued | undefined> | Issued | undefined {
+    const method = this.#methods.get(access.endpoint.id);
     if (method === undefined) return undefined;
     const key = keyOf(access);
     const entry = this.#entries.get(key);
-    if (entry === undefined) return this.#acquire(key, access, method, new Set(), signal);
-    const leftMs = entry.authorization.expiresAtMs - this.#transport.clock.now();
+    if (entry === undefined) return this.#acquire(key, access, method, undefined, signal);
+    const leftMs = entry.issued.expiresAtMs - this.#transport.clock.now();
     if (leftMs <= 0) {
       this.#entries.delete(key);
-      return this.#acquire(key, access, method, new Set(), signal);
+      return this.#acquire(key, access, method, undefined, signal);
     }
-    if (leftMs < renewalLeadMs(entry.authorization)) this.#renew(key, entry, access, method);
-    return entry.authorization.header;
+    if (leftMs < renewalLeadMs(entry.issued)) this.#renew(key, entry, access, method);
+    return entry.issued;
   }
 
   /**
-   * After a 401: another header to try, or undefined when there is none. `refused` holds the headers this request has
-   * tried; a token among them is thrown away, unless somebody else has already replaced it.
+   * After a 401, or a 403 to what was sent: something else to try, or undefined when there is nothing. What was refused
+   * is thrown away, unless somebody else has already replaced it.
    */
   async answer(
     access: Access,
-    headers: ResponseHeaders,
-    refused: ReadonlySet<string>,
+    response: { readonly status: number; readonly headers: ResponseHeaders },
+    sent: Issued | undefined,
+    attempt: Attempt,
     signal: AbortSignal,
-  ): Promise<string | undefined> {
-    const challenges = parseChallenges(headers['www-authenticate'] as string | string[] | undefined);
-    const method = chooseMethod(challenges);
+  ): Promise<Issued | undefined> {
+    if (sent !== undefined) noteRefusal(attempt, sent, response.status);
+    const challenges = parseChallenges(response.headers['www-authenticate'] as string | string[] | undefined);
+    const { id } = access.endpoint;
+    const method = chooseMethod(challenges) ?? (sent === undefined ? undefined : this.#methods.get(id));
     if (method === undefined) return undefined;
-    this.#methods.set(access.endpoint.authority, method);
+    this.#methods.set(id, method);
 
     const key = keyOf(access);
     const entry = this.#entries.get(key);
-    if (entry !== undefined && !refused.has(entry.authorization.header)) return entry.authorization.header;
+    if (entry !== undefined && !attempt.refusedHeaders.has(entry.issued.header)) return entry.issued;
     this.#entries.delete(key);
-    return await this.#acquire(key, withScopeOf(access, challenges), method, refused, signal);
+    return await this.#acquire(key, withScopeOf(access, challenges), method, attempt, signal);
   }
 
   close(): void {
@@ -92,85 +122,113 @@ export class Authorizer {
     key: string,
     access: Access,
     method: Method,
-    refused: ReadonlySet<string>,
+    attempt: Attempt | undefined,
     signal: AbortSignal,
-  ): Promise<string | undefined> {
-    let pending = this.#pending.get(key);
+  ): Promise<Issued | undefined> {
+    // Shared by those who have been refused the same.
+    const sharingKey = [key, ...[...(attempt?.refusals ?? [])].map(([source, count]) => `${source}*${count}`)].join(
+      ' ',
+    );
+    let pending = this.#pending.get(sharingKey);
     if (pending === undefined) {
       const timeout = AbortSignal.timeout(acquisitionLimitMs);
       const limit = AbortSignal.any([timeout, this.#closing.signal]);
-      pending = this.#obtain(access, method, refused, limit)
-        .then((authorization) => {
-          if (authorization !== undefined) this.#keep(key, authorization);
-          return authorization;
+      pending = this.#obtain(key, access, method, attempt, limit)
+        .then((issued) => {
+          if (issued !== undefined) this.#keep(key, issued);
+          return issued;
         })
         .catch((error) => {
           if (!timeout.aborted) throw error;
           const operation = `get credentials for ${access.endpoint.name}`;
           throw new RegistryError('timeout', `none within ${acquisitionLimitMs / 1000} s`, { operation });
         })
-        .finally(() => this.#pending.delete(key));
-      this.#pending.set(key, pending);
+        .finally(() => this.#pending.delete(sharingKey));
+      this.#pending.set(sharingKey, pending);
     }
-    return (await untilAborted(pending, signal))?.header;
+    return await untilAborted(pending, signal);
   }
 
-  /** Every credential in turn, then none; the first that is accepted. */
+  /** Every credential in turn, then none; the first that is accepted. Throws the first refusal if there is no other way. */
   async #obtain(
+    key: string,
     access: Access,
     method: Method,
-    refused: ReadonlySet<string>,
+    attempt: Attempt | undefined,
     signal: AbortSignal,
-  ): Promise<Authorization | undefined> {
+  ): Promise<Issued | undefined> {
     const { endpoint, reference, scopes } = access;
-    const credentials = await this.#keychain.lookup(reference, endpoint.name, signal);
+    const found = await this.#keychain.lookup(reference, endpoint.name, signal);
     let refusal: RegistryError | undefined;
-    for (const credential of credentials) {
-      const ready = readyHeader(credential, method);
-      if (ready !== undefined) {
-        if (!refused.has(ready)) return { header: ready, issuedAtMs: 0, expiresAtMs: Number.POSITIVE_INFINITY };
-        continue;
-      }
-      if (method.kind === 'basic') continue;
+    for (const { credential, source } of this.#inOrder(key, found, attempt)) {
+      if (method.kind === 'basic' && credential?.kind !== 'basic' && credential?.kind !== 'registry-token') continue;
       try {
-        return await fetchToken(this.#transport, endpoint, method.service, scopes, credential, signal);
+        const authorization =
+          readyAuthorization(credential, method) ??
+          (method.kind === 'basic'
+            ? undefined
+            : await fetchToken(this.#transport, endpoint, method.service, scopes, credential, signal));
+        // A service may hand out the same token again that has just been refused.
+        if (authorization === undefined || attempt?.refusedHeaders.has(authorization.header) === true) continue;
+        return { ...authorization, source, serial: ++this.#serial };
       } catch (error) {
-        if (!(error instanceof RegistryError) || error.code !== 'unauthorized') throw error;
+        if (!(error instanceof RegistryError) || error.code !== 'unauthorized') throw refusal ?? error;
         refusal ??= error;
       }
     }
-    if (method.kind === 'basic') return undefined;
-    try {
-      return await fetchToken(this.#transport, endpoint, method.service, scopes, undefined, signal);
-    } catch (error) {
-      throw refusal ?? error;
-    }
+    if (refusal !== undefined) throw refusal;
+    return undefined;
+  }
+
+  /** Those never refused before those refused once, what served last before the rest; nobody's name after all others. */
+  #inOrder(key: string, found: readonly Credential[], attempt: Attempt | undefined) {
+    const last = this.#sources.get(key);
+    const refusalsOf = (source: string): number => attempt?.refusals.get(source) ?? 0;
+    const named = found.map((credential) => ({ credential, source: sourceOf(credential) }));
+    const first = named.filter(({ source }) => source === last);
+    const rest = named.filter(({ source }) => source !== last);
+    return [...first, ...rest, { credential: undefined, source: anonymous }]
+      .filter(({ source }) => refusalsOf(source) < (source === anonymous ? 1 : maxRefusals))
+      .sort((one, other) => refusalsOf(one.source) - refusalsOf(other.source));
   }
 
   /** The old token still serves: nobody waits, and a failure shows when the token has really expired. */
   #renew(key: string, entry: Entry, access: Access, method: Method): void {
     if (entry.renewing) return;
     entry.renewing = true;
-    this.#acquire(key, access, method, new Set(), this.#closing.signal).catch(() => {
+    this.#acquire(key, access, method, undefined, this.#closing.signal).catch(() => {
       entry.renewing = false;
     });
   }
 
-  #keep(key: string, authorization: Authorization): void {
-    if (this.#entries.size >= mostEntries) {
-      const oldest = this.#entries.keys().next();
-      if (oldest.done !== true) this.#entries.delete(oldest.value);
+  #keep(key: string, issued: Issued): void {
+    for (const kept of [this.#entries, this.#sources]) {
+      const oldest = kept.size >= maxEntries ? kept.keys().next() : undefined;
+      if (oldest?.done === false) kept.delete(oldest.value);
     }
-    this.#entries.set(key, { authorization, renewing: false });
+    this.#entries.set(key, { issued, renewing: false });
+    this.#sources.set(key, issued.source);
   }
 }
 
+/** A 403 is about who asks, so the same credential is not asked with again. */
+function noteRefusal({ startSerial, refusedHeaders, refusals }: Attempt, sent: Issued, status: number): void {
+  refusedHeaders.add(sent.header);
+  const count = refusals.get(sent.source) ?? 0;
+  if (status === 403) refusals.set(sent.source, maxRefusals);
+  else if (sent.serial > startSerial) refusals.set(sent.source, count + 1);
+}
+
+function sourceOf(credential: Credential): string {
+  return hash('sha256', JSON.stringify(credential), 'base64url');
+}
+
 function keyOf(access: Access): string {
-  return `${access.endpoint.authority} ${access.scopes.join(' ')}`;
+  return `${access.endpoint.id} ${access.scopes.join(' ')}`;
 }
 
 function renewalLeadMs(authorization: Authorization): number {
-  return Math.min(longestRenewalLeadMs, (authorization.expiresAtMs - authorization.issuedAtMs) / 5);
+  return Math.min(maxRenewalLeadMs, (authorization.expiresAtMs - authorization.issuedAtMs) / 5);
 }
 
 /** Bearer before Basic: a token is worth less to a thief than a password. */
@@ -204,8 +262,9 @@ function splitScope(scope: string): [resource: string, actions: string[]] {
 }
 
 /** What needs no token service: a password for Basic, a ready token for Bearer. */
-function readyHeader(credential: Credential, method: Method): string | undefined {
-  if (credential.kind === 'registry-token') return `Bearer ${credential.token}`;
-  if (credential.kind === 'basic' && method.kind === 'basic') return basicHeader(credential);
+function readyAuthorization(credential: Credential | undefined, method: Method): Authorization | undefined {
+  const always = { issuedAtMs: 0, expiresAtMs: Number.POSITIVE_INFINITY };
+  if (credential?.kind === 'registry-token') return { header: `Bearer ${credential.token}`, ...always };
+  if (credential?.kind === 'basic' && method.kind === 'basic') return { header: basicHeader(credential), ...always };
   return undefined;
 }

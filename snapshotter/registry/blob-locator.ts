@@ -1,9 +1,10 @@
 import type { HttpResponse } from './connections.ts';
 import type { Digest } from './digest.ts';
 import type { Endpoint } from './host.ts';
+import { followRedirects, isRedirect } from './redirect.ts';
 import type { Reference } from './reference.ts';
 import { isRetryableError } from './retry.ts';
-import { type Candidate, follow, isRedirect, type RegistryRequest, retriesBefore, type Sender } from './sender.ts';
+import { type Candidate, type RegistryRequest, retriesBefore, type Sender } from './sender.ts';
 import { expiryOf } from './signed-url.ts';
 import { statusError } from './transport.ts';
 
@@ -15,7 +16,7 @@ interface Location {
 
 export interface LocatedResponse {
   readonly response: HttpResponse;
-  /** The mirror, the registry or the host of a URL; for `avoid`. */
+  /** The mirror, the registry or the URL without its query; for `avoid`. */
   readonly server: string;
 }
 
@@ -39,19 +40,22 @@ export class BlobLocator {
   constructor(sender: Sender, reference: Reference, digest: Digest, urls: readonly string[], operation: string) {
     this.#sender = sender;
     this.#reference = reference;
-    this.#path = `/v2/${reference.repository}/blobs/${digest}`;
+    this.#path = `/${reference.repository}/blobs/${digest}`;
     this.#urls = urls.filter((url) => /^https?:/i.test(url) && URL.canParse(url)).map((url) => new URL(url));
     this.#operation = operation;
   }
 
-  /** 200, 206, 416, or a suffix range's 400 or 501, and who answered; any other status has become an error. */
-  async request(range: string | undefined, signal: AbortSignal): Promise<LocatedResponse> {
+  /** 200, 206, 416, or a suffix range's 400, 405 or 501, and who answered; any other status has become an error. */
+  async request(
+    range: string | undefined,
+    signal: AbortSignal,
+    method: 'GET' | 'HEAD' = 'GET',
+  ): Promise<LocatedResponse> {
     const request: RegistryRequest = {
       reference: this.#reference,
-      method: 'GET',
+      method,
       target: this.#path,
-      // Ranges count bytes of the blob, not of some encoding of it.
-      headers: { 'accept-encoding': 'identity', ...(range === undefined ? {} : { range }) },
+      headers: range === undefined ? {} : { range },
       actions: 'pull',
       kind: 'blob',
       operation: this.#operation,
@@ -59,35 +63,41 @@ export class BlobLocator {
     };
     return await this.#sender.firstOf(this.#order(), this.#operation, signal, async (candidate, isLast) => {
       const response = await this.#ask(candidate, { ...request, ...retriesBefore(isLast) });
-      const server = candidate.endpoint.authority;
+      const server = serverOf(candidate);
       this.#preferred = server;
       return { response, server };
     });
   }
 
-  /** What this server answered was of no use. False when that goes for all of them: then it is every server's turn again. */
-  avoid(server: string): boolean {
-    if (this.#preferred === server) this.#preferred = undefined;
-    this.#avoided.add(server);
-    if (this.#candidates().some(({ endpoint }) => !this.#avoided.has(endpoint.authority))) return true;
+  /** What these servers answered was of no use. False when that goes for all: then it is every server's turn again. */
+  avoid(...servers: readonly string[]): boolean {
+    for (const server of servers) {
+      if (this.#preferred === server) this.#preferred = undefined;
+      this.#avoided.add(server);
+      this.#locations.delete(server);
+    }
+    if (this.#candidates().some((candidate) => !this.#avoided.has(serverOf(candidate)))) return true;
     this.#avoided.clear();
     return false;
   }
 
   #candidates(): Candidate[] {
-    const ofUrls = this.#urls.map((url) => ({ endpoint: this.#sender.endpointOf(url.host), url }));
-    return [...this.#sender.pullOrder(this.#reference), ...ofUrls];
+    const ofUrls = this.#urls.map((url) => ({ endpoint: this.#sender.hostEndpoint(url.host), url }));
+    return [...this.#sender.pullOrder(this.#reference, 'pull'), ...ofUrls];
   }
 
   #order(): Candidate[] {
-    const rank = ({ endpoint }: Candidate): number =>
-      endpoint.authority === this.#preferred ? 0 : this.#avoided.has(endpoint.authority) ? 2 : 1;
+    const rank = (candidate: Candidate): number => {
+      const server = serverOf(candidate);
+      return server === this.#preferred ? 0 : this.#avoided.has(server) ? 2 : 1;
+    };
     return this.#candidates().sort((one, other) => rank(one) - rank(other));
   }
 
   async #ask({ endpoint, url }: Candidate, request: RegistryRequest): Promise<HttpResponse> {
     const plain = (to: URL): Promise<HttpResponse> => this.#sender.sendPlain(to, request, endpoint);
-    if (url !== undefined) return await this.#expectBytes(await follow(request, await plain(url), plain), request);
+    if (url !== undefined)
+      return await this.#expectBytes(await followRedirects(await plain(url), this.#operation, plain), request);
 
     const remembered = await this.#askRemembered(endpoint, request);
     if (remembered !== undefined) return await this.#expectBytes(remembered, request);
@@ -95,7 +105,9 @@ export class BlobLocator {
     for (let round = 1; ; round++) {
       const first = await this.#sender.send(endpoint, request);
       if (!isRedirect(first.status)) return await this.#expectBytes(first, request);
-      const response = await follow(request, first, (to) => this.#sender.sendTo(endpoint, request, to));
+      const response = await followRedirects(first, this.#operation, (to) =>
+        this.#sender.sendTo(endpoint, request, to),
+      );
       // A signature may be too old by the time it gets there.
       if ((response.status === 401 || response.status === 403) && round < mostResolutions) {
         await response.body.drain();
@@ -108,8 +120,9 @@ export class BlobLocator {
 
   /** The answer of the place we were sent to before; undefined when it has expired or stopped answering. */
   async #askRemembered(endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse | undefined> {
-    const location = this.#locations.get(endpoint.authority);
-    if (location === undefined) return undefined;
+    const location = this.#locations.get(endpoint.id);
+    // A signature may hold for one method only.
+    if (location === undefined || request.method === 'HEAD') return undefined;
     if (location.expiresAtMs - expiryMarginMs > this.#sender.transport.clock.now()) {
       try {
         const response = await this.#sender.sendPlain(location.url, request, endpoint);
@@ -121,14 +134,14 @@ export class BlobLocator {
         if (!isRetryableError(error)) throw error;
       }
     }
-    if (this.#locations.get(endpoint.authority) === location) this.#locations.delete(endpoint.authority);
+    if (this.#locations.get(endpoint.id) === location) this.#locations.delete(endpoint.id);
     return undefined;
   }
 
   #remember(endpoint: Endpoint, response: HttpResponse): void {
     if (response.status !== 200 && response.status !== 206) return;
     if (response.url.host === endpoint.authority) return;
-    this.#locations.set(endpoint.authority, {
+    this.#locations.set(endpoint.id, {
       url: response.url,
       expiresAtMs: expiryOf(response.url) ?? Number.POSITIVE_INFINITY,
     });
@@ -138,7 +151,12 @@ export class BlobLocator {
     const { status } = response;
     if (status === 200 || status === 206 || status === 416) return response;
     const isSuffix = request.headers?.range?.startsWith('bytes=-') === true;
-    if (isSuffix && (status === 400 || status === 501)) return response;
+    if (isSuffix && (status === 400 || status === 405 || status === 501)) return response;
     throw await statusError(response, this.#operation, this.#sender.transport.clock.now());
   }
+}
+
+/** Two URLs of one host are two servers, and neither is that host as a registry. */
+function serverOf({ endpoint, url }: Candidate): string {
+  return url === undefined ? endpoint.id : `${url.host}${url.pathname}`;
 }

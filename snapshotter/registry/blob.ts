@@ -1,5 +1,6 @@
 import { BlobLocator, type LocatedResponse } from './blob-locator.ts';
 import { openRange, type RangeStream, type SatisfiedRange } from './blob-range.ts';
+import type { HttpResponse } from './connections.ts';
 import { parseContentRange, parseUnsatisfiedRange } from './content-range.ts';
 import { type Digest, digester } from './digest.ts';
 import { RegistryError } from './error.ts';
@@ -15,15 +16,30 @@ export interface BlobSource {
   fetchSuffix(lengthBytes: number, signal: AbortSignal): Promise<BlobSuffix>;
   /**
    * Bytes [start, end) in order, exactly; a body that stops early is taken up again from where it broke. The Buffers
-   * are the network's own: use or copy each before asking for the next. Not verified.
+   * are the network's own: use or copy each before asking for the next. Not verified. `onServer` is told who gives what
+   * comes from then on, before the first byte and whenever another server takes over.
    */
-  fetchRange(start: number, end: number, signal: AbortSignal): AsyncIterable<Buffer>;
+  fetchRange(
+    start: number,
+    end: number,
+    signal: AbortSignal,
+    onServer?: (server: string) => void,
+  ): AsyncIterable<Buffer>;
+  /**
+   * Tells that bytes from these servers failed their digest. One server alone is passed over from now on while others are
+   * left, by this blob and, for a while, by all. Of several at least one is to blame, and asking once more may tell
+   * which. Returns whether asking again can bring other bytes; false after every server was to blame, and then all are
+   * asked again.
+   */
+  distrust(servers: ReadonlySet<string>): boolean;
 }
 
 export interface BlobSuffix {
   readonly bytes: Buffer;
   readonly offset: number;
   readonly blobSizeBytes: number;
+  /** Who gave the bytes; for `distrust`. */
+  readonly servers: ReadonlySet<string>;
 }
 
 /** An answer under way, and who gives it. */
@@ -54,46 +70,61 @@ export class RegistryBlob implements BlobSource {
   async fetchSuffix(lengthBytes: number, signal: AbortSignal): Promise<BlobSuffix> {
     checkLength(lengthBytes);
     if (this.#sizeBytes !== undefined) return await this.#collectTail(lengthBytes, this.#sizeBytes, signal);
-    const { response, stream, server } = await this.#ask({ suffixBytes: lengthBytes }, signal);
-    switch (stream.kind) {
-      case 'unsatisfied':
-        // Some servers refuse a suffix longer than the blob, some any suffix (Azure): the size makes it a plain range.
-        await response.body.drain();
-        return await this.#collectTail(lengthBytes, stream.totalBytes ?? (await this.#findSize(signal)), signal);
-      case 'whole': {
-        const total = stream.totalBytes;
-        if (total === undefined) return await this.#tailOfUnknown(stream, lengthBytes);
-        this.#sizeBytes = total;
-        if (total > lengthBytes + wholeAnswerSlackBytes) {
-          // This server knows no suffix ranges; it may well know plain ones.
-          response.body.destroy();
-          return await this.#collectTail(lengthBytes, total, signal);
-        }
-        const offset = Math.max(0, total - lengthBytes);
-        return { bytes: await this.#collect(offset, total, signal, { stream, server }), offset, blobSizeBytes: total };
-      }
-      case 'part': {
-        const blobSizeBytes = stream.totalBytes ?? stream.end;
-        this.#sizeBytes = blobSizeBytes;
-        const bytes = await this.#collect(stream.start, blobSizeBytes, signal, { stream, server });
-        return { bytes, offset: stream.start, blobSizeBytes };
-      }
+    const asked = await this.#askForSuffix(lengthBytes, signal);
+    const stream = asked?.stream;
+    if (stream?.kind === 'part') {
+      const { server } = asked!;
+      const blobSizeBytes = stream.totalBytes ?? stream.end;
+      this.#sizeBytes = blobSizeBytes;
+      return await this.#collectSuffix(stream.start, blobSizeBytes, signal, { stream, server });
     }
+    if (stream?.kind === 'whole') {
+      return await this.#suffixOfWhole(asked!.response, { stream, server: asked!.server }, lengthBytes, signal);
+    }
+    // Some servers refuse a suffix longer than the blob, some any suffix (Azure): the size makes it a plain range.
+    await asked?.response.body.drain();
+    const totalBytes = stream?.totalBytes ?? (await this.#findSize(signal));
+    if (totalBytes !== undefined) return await this.#collectTail(lengthBytes, totalBytes, signal);
+    const whole = await this.#ask('whole', signal);
+    if (whole.stream.kind !== 'whole') throw this.#badRange('no server tells its size', whole.response.status);
+    return await this.#suffixOfWhole(
+      whole.response,
+      { stream: whole.stream, server: whole.server },
+      lengthBytes,
+      signal,
+    );
   }
 
-  async *fetchRange(start: number, end: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+  async *fetchRange(
+    start: number,
+    end: number,
+    signal: AbortSignal,
+    onServer?: (server: string) => void,
+  ): AsyncGenerator<Buffer> {
     this.#checkRange(start, end);
-    yield* this.#read(start, end, signal, undefined);
+    yield* this.#read(start, end, signal, undefined, onServer);
+  }
+
+  distrust(servers: ReadonlySet<string>): boolean {
+    if (servers.size !== 1) return servers.size > 0;
+    const [server] = servers;
+    this.#sender.distrust(server!, this.#operation);
+    return this.#locator.avoid(server!);
   }
 
   /** The whole blob; after its last byte throws `digest-mismatch` if it was not the one asked for. */
   async *fetchWhole(signal: AbortSignal): AsyncGenerator<Buffer> {
     const hash = digester();
     let position = 0;
+    const servers = new Set<string>();
     const { response, stream, server } = await this.#ask('whole', signal);
     if (stream.kind === 'unsatisfied') throw this.#badRange('HTTP 416 to a request for the whole', response.status);
+    servers.add(server);
     const total = stream.totalBytes;
-    const chunks = total === undefined ? stream.chunks(0, undefined) : this.#read(0, total, signal, { stream, server });
+    const chunks =
+      total === undefined
+        ? stream.chunks(0, undefined)
+        : this.#read(0, total, signal, { stream, server }, (name) => servers.add(name));
     for await (const chunk of chunks) {
       hash.update(chunk);
       position += chunk.length;
@@ -101,8 +132,13 @@ export class RegistryBlob implements BlobSource {
     }
     const actual = hash.digest();
     if (actual === this.digest) return;
-    const detail = `${position} bytes came with digest ${actual}`;
-    throw new RegistryError('digest-mismatch', detail, { operation: this.#operation, host: response.url.host });
+    this.distrust(servers);
+    const coding = headerText(response.headers, 'content-encoding');
+    const detail = `${position} bytes came with digest ${actual}${coding === undefined ? '' : `, as content-encoding ${coding}`}`;
+    throw new RegistryError('digest-mismatch', detail, {
+      operation: this.#operation,
+      host: [...servers].join(', '),
+    });
   }
 
   /** [start, end) over as many requests as it takes. `begun`: a response that already has its beginning. */
@@ -111,6 +147,7 @@ export class RegistryBlob implements BlobSource {
     end: number,
     signal: AbortSignal,
     begun: ServedRange | undefined,
+    onServer: (server: string) => void = () => {},
   ): AsyncGenerator<Buffer> {
     const maxFailures = this.#sender.transport.retry.maxRetries;
     let position = start;
@@ -120,6 +157,7 @@ export class RegistryBlob implements BlobSource {
     while (position < end) {
       // Has had its own retries: what fails here has failed.
       const { stream, server } = current ?? (await this.#open(position, end, signal));
+      onServer(server);
       try {
         for await (const chunk of stream.chunks(position, end)) {
           position += chunk.length;
@@ -183,20 +221,57 @@ export class RegistryBlob implements BlobSource {
     }
   }
 
-  async #collectTail(lengthBytes: number, blobSizeBytes: number, signal: AbortSignal): Promise<BlobSuffix> {
-    const offset = Math.max(0, blobSizeBytes - lengthBytes);
-    return { bytes: await this.#collect(offset, blobSizeBytes, signal, undefined), offset, blobSizeBytes };
+  /** Undefined where the servers refuse a suffix in a way that may be about anything: the next request will tell. */
+  async #askForSuffix(lengthBytes: number, signal: AbortSignal) {
+    try {
+      return await this.#ask({ suffixBytes: lengthBytes }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof RegistryError && (error.code === 'refused' || error.status === 500)) return undefined;
+      if (error instanceof RegistryError && error.status === 403) return undefined;
+      throw error;
+    }
   }
 
-  async #collect(start: number, end: number, signal: AbortSignal, begun: ServedRange | undefined): Promise<Buffer> {
-    if (end === start) return Buffer.alloc(0);
+  async #suffixOfWhole(
+    response: HttpResponse,
+    begun: { readonly stream: SatisfiedRange; readonly server: string },
+    lengthBytes: number,
+    signal: AbortSignal,
+  ): Promise<BlobSuffix> {
+    const total = begun.stream.totalBytes;
+    if (total === undefined) return await this.#tailOfUnknown(begun, lengthBytes);
+    this.#sizeBytes = total;
+    if (total <= lengthBytes + wholeAnswerSlackBytes) {
+      return await this.#collectSuffix(Math.max(0, total - lengthBytes), total, signal, begun);
+    }
+    // This server knows no suffix ranges; it may well know plain ones.
+    response.body.destroy();
+    return await this.#collectTail(lengthBytes, total, signal);
+  }
+
+  async #collectTail(lengthBytes: number, blobSizeBytes: number, signal: AbortSignal): Promise<BlobSuffix> {
+    return await this.#collectSuffix(Math.max(0, blobSizeBytes - lengthBytes), blobSizeBytes, signal, undefined);
+  }
+
+  async #collectSuffix(
+    offset: number,
+    blobSizeBytes: number,
+    signal: AbortSignal,
+    begun: ServedRange | undefined,
+  ): Promise<BlobSuffix> {
+    const servers = new Set<string>();
     const chunks: Buffer[] = [];
-    for await (const chunk of this.#read(start, end, signal, begun)) chunks.push(chunk);
-    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, end - start);
+    if (offset < blobSizeBytes) {
+      const pieces = this.#read(offset, blobSizeBytes, signal, begun, (server) => servers.add(server));
+      for await (const chunk of pieces) chunks.push(chunk);
+    }
+    const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, blobSizeBytes - offset);
+    return { bytes, offset, blobSizeBytes, servers };
   }
 
   /** The tail of a whole blob whose size nobody tells: read to its end, the last bytes kept. */
-  async #tailOfUnknown(stream: SatisfiedRange, lengthBytes: number): Promise<BlobSuffix> {
+  async #tailOfUnknown({ stream, server }: ServedRange, lengthBytes: number): Promise<BlobSuffix> {
     const kept: Buffer[] = [];
     let keptBytes = 0;
     let blobSizeBytes = 0;
@@ -208,22 +283,33 @@ export class RegistryBlob implements BlobSource {
     }
     const bytes = Buffer.concat(kept).subarray(-lengthBytes);
     this.#sizeBytes = blobSizeBytes;
-    return { bytes, offset: blobSizeBytes - bytes.length, blobSizeBytes };
+    return { bytes, offset: blobSizeBytes - bytes.length, blobSizeBytes, servers: new Set([server]) };
   }
 
-  async #findSize(signal: AbortSignal): Promise<number> {
-    const { response } = await this.#locator.request('bytes=0-0', signal);
-    await response.body.drain();
-    const total =
-      response.status === 200
-        ? Number(headerText(response.headers, 'content-length') ?? Number.NaN)
-        : (parseContentRange(headerText(response.headers, 'content-range'))?.totalBytes ??
-          parseUnsatisfiedRange(headerText(response.headers, 'content-range')));
-    if (total === undefined || !Number.isSafeInteger(total)) {
-      throw this.#badRange('the server takes no suffix range and does not tell the size', response.status);
+  /** From the first byte's Content-Range, else from a HEAD; undefined where neither tells. */
+  async #findSize(signal: AbortSignal): Promise<number | undefined> {
+    for (const [method, range] of [
+      ['GET', 'bytes=0-0'],
+      ['HEAD', undefined],
+    ] as const) {
+      try {
+        const { response } = await this.#locator.request(range, signal, method);
+        await response.body.drain();
+        const contentRange = headerText(response.headers, 'content-range');
+        const total =
+          response.status === 200
+            ? Number(headerText(response.headers, 'content-length') ?? Number.NaN)
+            : (parseContentRange(contentRange)?.totalBytes ?? parseUnsatisfiedRange(contentRange));
+        if (total === undefined || !Number.isSafeInteger(total)) continue;
+        this.#sizeBytes = total;
+        return total;
+      } catch (error) {
+        signal.throwIfAborted();
+        // What the first cannot do, the whole cannot either; a HEAD may be refused.
+        if (method === 'GET') throw error;
+      }
     }
-    this.#sizeBytes = total;
-    return total;
+    return undefined;
   }
 
   #checkRange(start: number, end: number): void {

@@ -1,22 +1,23 @@
 import { Authorizer } from './authorizer.ts';
 import { type BlobSource, RegistryBlob } from './blob.ts';
-import type { HttpResponse } from './connections.ts';
 import { type Digest, digestOf } from './digest.ts';
 import { RegistryError } from './error.ts';
-import { defaultRequestTimeoutMs, type HostOptions } from './host.ts';
+import { defaultRequestTimeoutMs, endpointsOf, type HostLookup, type HostOptions } from './host.ts';
 import { type Keychain, type KeychainFailure, keychainChain } from './keychain.ts';
 import { manifestMediaTypes, mediaTypes } from './manifest.ts';
 import { type BlobUpload, Pusher } from './push.ts';
 import { formatReference, manifestName, type Reference } from './reference.ts';
-import { type RegistryRequest, Sender } from './sender.ts';
+import { type RegistryRequest, retriesBefore, Sender, type WrongBytes } from './sender.ts';
 import { headerText, Transport, type TransportOptions } from './transport.ts';
 
 export interface RegistryClientOptions extends TransportOptions {
   /** Asked in order whenever a registry wants to know who we are. */
   readonly keychains?: readonly Keychain[];
   readonly onKeychainFailure?: (failure: KeychainFailure) => void;
-  /** By registry as people write it: `docker.io`, `localhost:5000`. */
-  readonly hosts?: Readonly<Record<string, HostOptions>>;
+  /** By registry as people write it (`docker.io`, `localhost:5000`), or who knows them; asked for every request. */
+  readonly hosts?: Readonly<Record<string, HostOptions>> | HostLookup;
+  /** A server gave bytes that do not have the digest asked for, and is asked last for a while. */
+  readonly onWrongBytes?: (report: WrongBytes) => void;
   /** For every server whose own options name none; 0: no limit. */
   readonly requestTimeoutMs?: number;
 }
@@ -27,7 +28,7 @@ export interface FetchedManifest {
   readonly bytes: Buffer;
 }
 
-const mostManifestBytes = 8 * 1024 * 1024;
+const maxManifestBytes = 8 * 1024 * 1024;
 
 /** Registries, read and written: one for a whole process, since connections and tokens are shared through it. */
 export class RegistryClient {
@@ -36,41 +37,54 @@ export class RegistryClient {
   readonly #sender: Sender;
   readonly #pusher: Pusher;
 
+  /** Throws RegistryError `invalid-host` for a server's address that cannot be used. */
   constructor(options: RegistryClientOptions = {}) {
     this.#transport = new Transport(options);
     const keychain = keychainChain(options.keychains ?? [], options.onKeychainFailure);
     this.#authorizer = new Authorizer(this.#transport, keychain);
     const { hosts = {}, requestTimeoutMs = defaultRequestTimeoutMs } = options;
-    this.#sender = new Sender(this.#transport, this.#authorizer, hosts, requestTimeoutMs);
+    const lookup: HostLookup = typeof hosts === 'function' ? hosts : (registry) => hosts[registry];
+    if (typeof hosts === 'object') {
+      for (const [registry, host] of Object.entries(hosts)) endpointsOf(registry, requestTimeoutMs, host);
+    }
+    const onWrongBytes = options.onWrongBytes ?? (() => {});
+    this.#sender = new Sender(this.#transport, this.#authorizer, lookup, requestTimeoutMs, onWrongBytes);
     this.#pusher = new Pusher(this.#sender);
   }
 
-  /** Manifest or index, verified against the reference's digest or the one the registry states. */
+  /**
+   * Manifest or index, verified against the reference's digest or the one the registry states; a server whose answer does
+   * not have it is passed over.
+   */
   async fetchManifest(reference: Reference, signal: AbortSignal): Promise<FetchedManifest> {
     const operation = `fetch manifest ${formatReference(reference)}`;
     const request: RegistryRequest = {
       reference,
       method: 'GET',
-      target: `/v2/${reference.repository}/manifests/${manifestName(reference)}`,
+      target: `/${reference.repository}/manifests/${manifestName(reference)}`,
       headers: { accept: manifestMediaTypes.join(', ') },
       actions: 'pull',
       kind: 'manifest',
       operation,
       signal,
     };
-    const send = (): Promise<HttpResponse> => this.#sender.pull(request);
-    const { response, bytes } = await this.#transport.readWhole(send, mostManifestBytes, signal);
-    const host = response.url.host;
-    if (bytes === undefined) {
-      throw new RegistryError('too-large', `more than ${mostManifestBytes} bytes`, { operation, host });
-    }
-    const digest = digestOf(bytes);
-    const expected = reference.digest ?? headerText(response.headers, 'docker-content-digest');
-    if (expected?.startsWith('sha256:') === true && expected !== digest) {
-      throw new RegistryError('digest-mismatch', `expected ${expected}, got ${digest}`, { operation, host });
-    }
-    const contentType = headerText(response.headers, 'content-type')?.split(';')[0]?.trim();
-    return { digest, mediaType: contentType ?? mediaTypes.ociManifest, bytes };
+    const candidates = this.#sender.pullOrder(reference, reference.digest === undefined ? 'resolve' : 'pull');
+    return await this.#sender.firstOf(candidates, operation, signal, async ({ endpoint }, isLast) => {
+      const send = () => this.#sender.expectOk(endpoint, { ...request, ...retriesBefore(isLast) });
+      const { response, bytes } = await this.#transport.readWhole(send, maxManifestBytes, signal);
+      const host = response.url.host;
+      if (bytes === undefined) {
+        throw new RegistryError('too-large', `more than ${maxManifestBytes} bytes`, { operation, host });
+      }
+      const digest = digestOf(bytes);
+      const expected = reference.digest ?? headerText(response.headers, 'docker-content-digest');
+      if (expected?.startsWith('sha256:') === true && expected !== digest) {
+        this.#sender.distrust(endpoint.id, operation);
+        throw new RegistryError('digest-mismatch', `expected ${expected}, got ${digest}`, { operation, host });
+      }
+      const contentType = headerText(response.headers, 'content-type')?.split(';')[0]?.trim();
+      return { digest, mediaType: contentType ?? mediaTypes.ociManifest, bytes };
+    });
   }
 
   /** A blob to read by ranges; nothing is asked of the registry yet. `urls`: of its descriptor, tried last. */
@@ -78,7 +92,10 @@ export class RegistryClient {
     return new RegistryBlob(this.#sender, reference, digest, urls);
   }
 
-  /** The whole blob in order; its digest is verified at the end, and `digest-mismatch` thrown there. */
+  /**
+   * The whole blob in order; its digest is verified at the end, and `digest-mismatch` thrown there, naming the server. That
+   * one is asked last from then on, so another call may fare better. `urls`: of its descriptor, tried last.
+   */
   fetchBlob(
     reference: Reference,
     digest: Digest,
@@ -96,7 +113,7 @@ export class RegistryClient {
     return this.#pusher.pushBlob(reference, blob, signal);
   }
 
-  /** True when the registry linked the blob from another of its repositories. */
+  /** True when the registry linked the blob from another of its repositories; false when it would not. */
   mountBlob(reference: Reference, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean> {
     return this.#pusher.mountBlob(reference, digest, fromRepository, signal);
   }

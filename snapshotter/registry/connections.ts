@@ -5,11 +5,11 @@ import buildConnector from 'undici/lib/core/connect.js';
 import Agent from 'undici/lib/dispatcher/agent.js';
 import { ResponseBody } from './body.ts';
 import { RegistryError, type RegistryErrorFields } from './error.ts';
-import type { Trust } from './host.ts';
+import type { Route, Trust } from './host.ts';
 import { OpenSockets } from './open-sockets.ts';
 import { makeProxiedAgent, proxyRefusal } from './proxied-agent.ts';
-import { type ProxyChoice, type ProxyServer, proxyChoice } from './proxy.ts';
-import { tlsOptions } from './tls-options.ts';
+import { type ProxyChoice, type ProxyServer, parseProxy, proxyChoice } from './proxy.ts';
+import { tlsOptions, trustKey } from './tls-options.ts';
 
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
@@ -20,6 +20,7 @@ export interface HttpRequest {
   /** Opened anew for each attempt. */
   readonly body?: string | Uint8Array | (() => AsyncIterable<Uint8Array>);
   readonly trust: Trust;
+  readonly route?: Route;
   readonly timeoutMs: number;
   /** For error messages: `fetch blob sha256:… of repo`. */
   readonly operation: string;
@@ -39,7 +40,7 @@ export interface ExchangeEvents {
 }
 
 const idleConnectionMs = 60_000;
-const longestConnectMs = 10_000;
+const defaultConnectMs = 10_000;
 
 /** The connections to all servers: kept alive, bounded per host, shared by every layer of every image. */
 export class Connections {
@@ -60,8 +61,10 @@ export class Connections {
     if (this.#closed) {
       throw new RegistryError('unreachable', 'the client is closed', { operation: request.operation, remedy: '' });
     }
-    const proxy = this.#proxyFor(request.url, request.operation);
-    const agent = this.#agentFor(request.trust, request.url.protocol === 'https:', proxy);
+    const own = request.route?.proxy;
+    const proxy = own === undefined ? this.#proxyFor(request.url, request.operation) : parseProxy(own.href);
+    const connectMs = request.route?.connectTimeoutMs ?? defaultConnectMs;
+    const agent = this.#agentFor(request.trust, request.url.protocol === 'https:', proxy, connectMs);
     return new Promise((resolve, reject) => {
       let controller: Dispatcher.DispatchController | undefined;
       let body: ResponseBody | undefined;
@@ -137,23 +140,24 @@ export class Connections {
     await destroyed;
   }
 
-  #agentFor(trust: Trust, isTls: boolean, proxy: ProxyServer | undefined): Dispatcher {
-    const trustKey = isTls ? (typeof trust === 'string' ? trust : trust.caPem) : 'plain';
-    const key = proxy === undefined ? trustKey : `${trustKey} ${proxy.url.href}`;
+  #agentFor(trust: Trust, isTls: boolean, proxy: ProxyServer | undefined, connectMs: number): Dispatcher {
+    const key = [isTls ? trustKey(trust) : 'plain', connectMs, proxy?.url.href ?? '', proxy?.authorization ?? ''].join(
+      ' ',
+    );
     let agent = this.#agents.get(key);
     if (agent === undefined) {
-      agent = this.#makeAgent(trust, isTls, proxy);
+      agent = this.#makeAgent(trust, isTls, proxy, connectMs);
       this.#agents.set(key, agent);
     }
     return agent;
   }
 
-  #makeAgent(trust: Trust, isTls: boolean, proxy: ProxyServer | undefined): Dispatcher {
-    const limits = { perHost: this.#perHost, idleMs: idleConnectionMs, connectMs: longestConnectMs };
+  #makeAgent(trust: Trust, isTls: boolean, proxy: ProxyServer | undefined, connectMs: number): Dispatcher {
+    const limits = { perHost: this.#perHost, idleMs: idleConnectionMs, connectMs };
     if (proxy !== undefined) return makeProxiedAgent(proxy, trust, isTls, limits, this.#sockets);
     // One HTTP/2 connection's flow-control window (512 KiB here) would cap a far registry at window / RTT.
     const allowH2 = false;
-    const connect = buildConnector({ allowH2, timeout: longestConnectMs, ...(isTls ? tlsOptions(trust) : {}) });
+    const connect = buildConnector({ allowH2, timeout: connectMs, ...(isTls ? tlsOptions(trust) : {}) });
     return new Agent({
       connections: this.#perHost,
       allowH2,

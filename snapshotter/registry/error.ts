@@ -1,5 +1,6 @@
 export type RegistryErrorCode =
   | 'invalid-reference'
+  | 'invalid-host'
   | 'unauthorized'
   | 'not-found'
   | 'rate-limited'

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseContentRange, parseUnsatisfiedRange } from './content-range.ts';
-import { isLoopback, originEndpoint, pullEndpoints } from './host.ts';
+import { endpointsOf, originEndpoint } from './host.ts';
 import { multipartBoundary, readMultipart } from './multipart.ts';
 import { backoffMs, parseRetryAfter, systemClock } from './retry.ts';
+import { isLoopback } from './server-address.ts';
 import { expiryOf } from './signed-url.ts';
 
 describe('Content-Range', () => {
@@ -137,7 +138,7 @@ describe('the servers of a registry', () => {
   });
 
   it('are the mirrors first, each with its own options', () => {
-    const [first, second, origin] = pullEndpoints('docker.io', 7_000, {
+    const [first, second, origin] = endpointsOf('docker.io', 7_000, {
       requestTimeoutMs: 1,
       mirrors: [{ host: 'http://m1:5000' }, { host: 'm2', requestTimeoutMs: 2, headers: { a: 'b' } }],
     });

@@ -1,94 +1,161 @@
-import { isIP } from 'node:net';
+import { authorityOf, isLoopback, parseServerAddress, type Scheme, type ServerAddress } from './server-address.ts';
+
+/** What a server may be asked for (containerd's hosts.toml): blobs, the digest behind a tag, uploads. */
+export type Capability = 'pull' | 'resolve' | 'push';
+
+export interface ClientCertificate {
+  readonly certPem: string;
+  readonly keyPem: string;
+}
 
 /** How one server is talked to. */
 export interface EndpointOptions {
   /** Certificates are not verified, and a server that turns out to speak no TLS is talked to in plain HTTP. */
   readonly insecure?: boolean;
+  /** Certificates are not verified. */
+  readonly skipVerify?: boolean;
   /** Plain HTTP (true) or TLS (false) without asking. Loopback hosts default to plain HTTP, as in containerd. */
   readonly plainHttp?: boolean;
-  /** Longest wait for a response's head and between two pieces of its body; 0: no limit. */
+  /** Limit for a response's head and between two pieces of its body; 0: none. */
   readonly requestTimeoutMs?: number;
+  /** Limit for TCP and TLS handshakes. */
+  readonly connectTimeoutMs?: number;
   /** Sent with every request to this server, and to this server only. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** A CA to trust beside the system's, PEM. */
+  /** CAs to trust beside the system's, PEM. */
   readonly caPem?: string;
+  readonly clientCertificates?: readonly ClientCertificate[];
+  /** A proxy that stands before those of the environment, NO_PROXY included. */
+  readonly proxy?: URL;
+  /** The API begins right behind the address's path, without /v2. */
+  readonly overridePath?: boolean;
+  readonly capabilities?: readonly Capability[];
 }
 
 export interface MirrorOptions extends EndpointOptions {
-  /** `mirror.local:5000`, optionally with `http://` or `https://` before it. */
+  /** `mirror.local:5000`, optionally with `http://` or `https://` before it and a path behind it. */
   readonly host: string;
 }
 
 export interface HostOptions extends EndpointOptions {
-  /** Tried in order before the registry itself; for reading only. */
+  /** Tried in order before the registry itself. */
   readonly mirrors?: readonly MirrorOptions[];
+  /** Stands in for the registry itself; as `MirrorOptions.host`. */
+  readonly server?: string;
 }
 
-/** `verified`, `unverified`, or a PEM of a CA: each its own set of connections. */
-export type Trust = 'verified' | 'unverified' | { readonly caPem: string };
-export type Scheme = 'http' | 'https';
+/** The options of a registry, as references name it; undefined where it has none. */
+export type HostLookup = (registry: string) => HostOptions | undefined;
+
+/** `verified`, `unverified`, or more than that. Each has connections of its own. */
+export type Trust =
+  | 'verified'
+  | 'unverified'
+  | {
+      readonly caPem?: string;
+      readonly skipVerify?: boolean;
+      readonly clientCertificates?: readonly ClientCertificate[];
+    };
+
+/** How to connect to a server, TLS aside. */
+export interface Route {
+  readonly connectTimeoutMs?: number;
+  readonly proxy?: URL;
+}
 
 export interface Endpoint {
   /** The name credentials are filed under: the registry as people write it, or the mirror's host. */
   readonly name: string;
   /** Host and port as they stand in a URL. */
   readonly authority: string;
+  /** What the paths of the API begin with: `/v2`, `/proxy/v2`. */
+  readonly apiPath: string;
+  /** Tells servers apart: the authority, and the path where it is not `/v2`. */
+  readonly id: string;
   /** In the order they are tried; once one has worked, it stays. */
   readonly schemes: readonly [Scheme, ...Scheme[]];
   readonly trust: Trust;
+  readonly route: Route;
   readonly requestTimeoutMs: number;
   readonly headers: Readonly<Record<string, string>>;
+  readonly capabilities: ReadonlySet<Capability>;
   readonly isMirror: boolean;
+  /** Requests say which registry they are for (`?ns=`), since the server is not that registry. */
+  readonly saysNamespace: boolean;
 }
 
 export const defaultRequestTimeoutMs = 30_000;
 
-/** The registry's own server. `timeoutMs` is for who names none. */
-export function originEndpoint(registry: string, timeoutMs: number, options: EndpointOptions = {}): Endpoint {
-  return makeEndpoint(registry, timeoutMs, options, false);
+const everything: readonly Capability[] = ['pull', 'resolve', 'push'];
+
+/** The registry's own server. `timeoutMs` holds where the options name none. */
+export function originEndpoint(registry: string, timeoutMs: number, options: HostOptions = {}): Endpoint {
+  return makeEndpoint(registry, options.server ?? registry, timeoutMs, options, false);
 }
 
-/** The servers to read from, in the order to try them: mirrors, then the registry. */
-export function pullEndpoints(registry: string, timeoutMs: number, options: HostOptions = {}): Endpoint[] {
-  const mirrors = (options.mirrors ?? []).map((mirror) => makeEndpoint(mirror.host, timeoutMs, mirror, true));
+/** All servers of a registry in the order to try them: mirrors, then the registry. Throws RegistryError `invalid-host`. */
+export function endpointsOf(registry: string, timeoutMs: number, options: HostOptions = {}): Endpoint[] {
+  const mirrors = (options.mirrors ?? []).map((mirror) => makeEndpoint(registry, mirror.host, timeoutMs, mirror, true));
   return [...mirrors, originEndpoint(registry, timeoutMs, options)];
 }
 
-export function isLoopback(authority: string): boolean {
-  const host = hostnameOf(authority);
-  if (host === 'localhost' || host === '::1') return true;
-  return isIP(host) === 4 && host.startsWith('127.');
-}
-
-/** `[::1]:5000` -> `::1`, `localhost:5000` -> `localhost`. */
-export function hostnameOf(authority: string): string {
-  const bracketed = /^\[([^\]]*)\]/.exec(authority);
-  return bracketed?.[1] ?? authority.replace(/:\d+$/, '');
-}
-
-function makeEndpoint(host: string, timeoutMs: number, options: EndpointOptions, isMirror: boolean): Endpoint {
-  const written = /^(https?):\/\/([^/]+)\/*$/.exec(host);
-  const name = written?.[2] ?? host;
-  const trust: Trust =
-    options.insecure === true ? 'unverified' : options.caPem === undefined ? 'verified' : { caPem: options.caPem };
+function makeEndpoint(
+  registry: string,
+  host: string,
+  timeoutMs: number,
+  options: EndpointOptions,
+  isMirror: boolean,
+): Endpoint {
+  const address = parseServerAddress(host);
+  const authority = authorityOf(address.authority);
+  const apiPath = apiPathOf(address.path, options.overridePath === true);
+  const isRegistryItself = authority === authorityOf(parseServerAddress(registry).authority);
+  const { connectTimeoutMs, proxy } = options;
   return {
-    name,
-    authority: name === 'docker.io' || name === 'index.docker.io' ? 'registry-1.docker.io' : name,
-    schemes: schemesOf(name, written?.[1] as Scheme | undefined, options),
-    trust,
+    name: isRegistryItself ? registry : address.authority,
+    authority,
+    apiPath,
+    id: apiPath === '/v2' ? authority : `${authority}${apiPath}`,
+    schemes: schemesOf(address, /:80(?:\/|$)/.test(host), options),
+    trust: trustOf(options),
+    route: {
+      ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
+      ...(proxy === undefined ? {} : { proxy }),
+    },
     requestTimeoutMs: options.requestTimeoutMs ?? timeoutMs,
     headers: options.headers ?? {},
+    capabilities: new Set(options.capabilities ?? (isMirror ? ['pull', 'resolve'] : everything)),
     isMirror,
+    saysNamespace: !isRegistryItself,
+  };
+}
+
+/** containerd's rule: a path that ends with /v2 is the API's, any other has the API below it. */
+function apiPathOf(path: string, isOverridden: boolean): string {
+  return isOverridden || path.endsWith('/v2') ? path : `${path}/v2`;
+}
+
+function trustOf({ insecure, skipVerify, caPem, clientCertificates }: EndpointOptions): Trust {
+  const isUnverified = insecure === true || skipVerify === true;
+  if (caPem === undefined && clientCertificates === undefined) return isUnverified ? 'unverified' : 'verified';
+  return {
+    ...(isUnverified ? { skipVerify: true } : {}),
+    ...(caPem === undefined ? {} : { caPem }),
+    ...(clientCertificates === undefined ? {} : { clientCertificates }),
   };
 }
 
 function schemesOf(
-  name: string,
-  written: Scheme | undefined,
+  { scheme, authority }: ServerAddress,
+  isPort80: boolean,
   options: EndpointOptions,
 ): readonly [Scheme, ...Scheme[]] {
-  if (written !== undefined) return [written];
-  if (options.plainHttp !== undefined) return [options.plainHttp ? 'http' : 'https'];
-  if (options.insecure === true) return ['https', 'http'];
-  return [isLoopback(name) && options.caPem === undefined ? 'http' : 'https'];
+  const { insecure, skipVerify, plainHttp, caPem, clientCertificates } = options;
+  const hasTlsOptions = skipVerify !== undefined || caPem !== undefined || clientCertificates !== undefined;
+  // As containerd: http:// beside options for TLS means TLS if the server speaks it.
+  if (scheme === 'http') return hasTlsOptions && !isPort80 ? ['https', 'http'] : ['http'];
+  if (scheme === 'https') return ['https'];
+  if (plainHttp !== undefined) return [plainHttp ? 'http' : 'https'];
+  if (insecure === true) return ['https', 'http'];
+  return [isLoopback(authority) && !hasTlsOptions ? 'http' : 'https'];
 }

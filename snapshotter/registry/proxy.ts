@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
 import { RegistryError } from './error.ts';
-import { hostnameOf, isLoopback } from './host.ts';
+import { hostnameOf, isLoopback } from './server-address.ts';
 
 /** A proxy that requests go by; credentials are never part of its URL. */
 export interface ProxyServer {
@@ -56,7 +56,8 @@ function readSetting(env: NodeJS.ProcessEnv, name: string): Setting | undefined 
   return { name, proxy: parseProxy(hasScheme ? value : `http://${value}`) };
 }
 
-function parseProxy(text: string): ProxyServer | undefined {
+/** `http://user:password@proxy:8080`; undefined for what is not the URL of an HTTP proxy. */
+export function parseProxy(text: string): ProxyServer | undefined {
   if (!URL.canParse(text)) return undefined;
   const given = new URL(text);
   if (given.protocol !== 'http:' && given.protocol !== 'https:') return undefined;

@@ -1,9 +1,10 @@
 import type { HttpResponse } from './connections.ts';
 import { type Digest, digestOf } from './digest.ts';
 import { RegistryError } from './error.ts';
+import { followRedirects, locationOf } from './redirect.ts';
 import { formatReference, manifestName, type Reference } from './reference.ts';
 import { isRetryableError, isRetryableStatus } from './retry.ts';
-import { locationOf, type RegistryRequest, type Sender } from './sender.ts';
+import type { RegistryRequest, Sender } from './sender.ts';
 import { headerText, statusError } from './transport.ts';
 
 export interface BlobUpload {
@@ -13,7 +14,7 @@ export interface BlobUpload {
   readonly open: () => AsyncIterable<Uint8Array>;
 }
 
-/** Writes to registries; always to the registry itself, never to a mirror. */
+/** Writes to registries: to the server that may be pushed to, never to one that is for reading only. */
 export class Pusher {
   readonly #sender: Sender;
 
@@ -21,28 +22,36 @@ export class Pusher {
     this.#sender = sender;
   }
 
+  /**
+   * Whether the registry says that it has the blob. That only saves a push, so a registry that will not say (HEAD not
+   * allowed, no token for reading what is about to be made) is taken for one that has not.
+   */
   async hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean> {
     const operation = `look for blob ${digest} in ${nameOf(reference)}`;
-    const request = this.#request(reference, operation, signal, 'pull');
-    const target = `/v2/${reference.repository}/blobs/${digest}`;
-    try {
-      const endpoint = this.#sender.endpointOf(reference.registry);
-      const response = await this.#sender.expectOk(endpoint, { ...request, method: 'HEAD', target });
+    const target = `/${reference.repository}/blobs/${digest}`;
+    return await optional(signal, async () => {
+      const request = this.#request(reference, operation, signal);
+      const response = await this.#sender.expectOk(this.#sender.pushEndpoint(reference.registry), {
+        ...request,
+        method: 'HEAD',
+        target,
+        maxRetries: maxOptionalRetries,
+      });
       await response.body.drain();
-      return true;
-    } catch (error) {
-      if (error instanceof RegistryError && error.code === 'not-found') return false;
-      throw error;
-    }
+      const stored = headerText(response.headers, 'docker-content-digest');
+      return response.status === 200 && (stored === undefined || stored === digest);
+    });
   }
 
-  /** Links a blob of another repository; false when the registry will not. */
+  /** Links a blob of another repository; false when the registry will not, for whatever reason. */
   async mountBlob(reference: Reference, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean> {
     const operation = `mount blob ${digest} from ${fromRepository} into ${nameOf(reference)}`;
-    const response = await this.#start(reference, operation, signal, { digest, fromRepository });
-    if (response.status === 201) return true;
-    await this.#cancel(reference, operation, uploadOf(response, operation), signal);
-    return false;
+    return await optional(signal, async () => {
+      const response = await this.#start(reference, operation, signal, { digest, fromRepository });
+      if (response.status === 201) return true;
+      await this.#cancel(reference, operation, uploadOf(response, operation), signal);
+      return false;
+    });
   }
 
   /** Sends a blob in one piece (POST, then PUT); a failed PUT starts over with a new upload. */
@@ -75,17 +84,17 @@ export class Pusher {
       throw new RegistryError('digest-mismatch', `the manifest has digest ${digest}`, { operation });
     }
     const name = reference.tag ?? manifestName(reference);
-    const request = this.#request(reference, operation, signal, 'pull,push');
-    const response = await this.#sender.expectOk(this.#sender.endpointOf(reference.registry), {
+    const request = this.#request(reference, operation, signal);
+    const response = await this.#sender.expectOk(this.#sender.pushEndpoint(reference.registry), {
       ...request,
       method: 'PUT',
-      target: `/v2/${reference.repository}/manifests/${name}`,
+      target: `/${reference.repository}/manifests/${name}`,
       headers: { 'content-type': mediaType },
       body: bytes,
     });
     await response.body.drain();
     const stored = headerText(response.headers, 'docker-content-digest');
-    if (stored === undefined || stored === digest) return digest;
+    if (stored?.startsWith('sha256:') !== true || stored === digest) return digest;
     throw new RegistryError('digest-mismatch', `the registry stored ${stored} instead of ${digest}`, {
       operation,
       host: response.url.host,
@@ -101,13 +110,15 @@ export class Pusher {
   ): Promise<HttpResponse> {
     const query =
       mount === undefined ? '' : `?${new URLSearchParams({ mount: mount.digest, from: mount.fromRepository })}`;
-    const request = this.#request(reference, operation, signal, 'pull,push');
-    const response = await this.#sender.expectOk(this.#sender.endpointOf(reference.registry), {
+    const request = this.#request(reference, operation, signal);
+    const response = await this.#sender.expectOk(this.#sender.pushEndpoint(reference.registry), {
       ...request,
       method: 'POST',
-      target: `/v2/${reference.repository}/blobs/uploads/${query}`,
+      target: `/${reference.repository}/blobs/uploads/${query}`,
       headers: { 'content-length': '0' },
-      ...(mount === undefined ? {} : { extraScopes: [`repository:${mount.fromRepository}:pull`] }),
+      ...(mount === undefined
+        ? {}
+        : { extraScopes: [`repository:${mount.fromRepository}:pull`], maxRetries: maxOptionalRetries }),
     });
     await response.body.drain();
     return response;
@@ -122,26 +133,24 @@ export class Pusher {
   ): Promise<HttpResponse> {
     const target = new URL(upload);
     target.searchParams.set('digest', blob.digest);
-    const request = this.#request(reference, operation, signal, 'pull,push');
-    return await this.#sender.sendTo(
-      this.#sender.endpointOf(reference.registry),
-      {
-        ...request,
-        method: 'PUT',
-        target,
-        headers: { 'content-type': 'application/octet-stream', 'content-length': String(blob.sizeBytes) },
-        body: blob.open,
-        // The upload may be spoilt by what was sent of it: pushBlob begins anew.
-        maxRetries: 0,
-      },
+    const endpoint = this.#sender.pushEndpoint(reference.registry);
+    const request: RegistryRequest = {
+      ...this.#request(reference, operation, signal),
+      method: 'PUT',
       target,
-    );
+      headers: { 'content-type': 'application/octet-stream', 'content-length': String(blob.sizeBytes) },
+      body: blob.open,
+      // The upload may be spoilt by what was sent of it: pushBlob begins anew.
+      maxRetries: 0,
+    };
+    const send = (url: URL): Promise<HttpResponse> => this.#sender.sendTo(endpoint, request, url);
+    return await followRedirects(await send(target), operation, send);
   }
 
   /** An upload that nobody finishes would lie in the registry until it is purged; failing to cancel it does no harm. */
   async #cancel(reference: Reference, operation: string, upload: URL, signal: AbortSignal): Promise<void> {
-    const request = this.#request(reference, operation, signal, 'pull,push');
-    const endpoint = this.#sender.endpointOf(reference.registry);
+    const request = this.#request(reference, operation, signal);
+    const endpoint = this.#sender.pushEndpoint(reference.registry);
     try {
       const cancel: RegistryRequest = { ...request, method: 'DELETE', target: upload, maxRetries: 0 };
       const response = await this.#sender.sendTo(endpoint, cancel, upload);
@@ -151,13 +160,23 @@ export class Pusher {
     }
   }
 
-  #request(
-    reference: Reference,
-    operation: string,
-    signal: AbortSignal,
-    actions: 'pull' | 'pull,push',
-  ): Omit<RegistryRequest, 'method' | 'target'> {
-    return { reference, operation, signal, actions, kind: 'upload' };
+  #request(reference: Reference, operation: string, signal: AbortSignal): Omit<RegistryRequest, 'method' | 'target'> {
+    // Also for looking: a token service may grant this and still refuse `pull` alone on a repository that is yet to be.
+    return { reference, operation, signal, actions: 'pull,push', kind: 'upload' };
+  }
+}
+
+/** What only saves work is not waited for long. */
+const maxOptionalRetries = 1;
+
+/** A failure is a no, unless the caller has given up. */
+async function optional(signal: AbortSignal, ask: () => Promise<boolean>): Promise<boolean> {
+  try {
+    return await ask();
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof RegistryError) return false;
+    throw error;
   }
 }
 

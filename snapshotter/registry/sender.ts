@@ -1,15 +1,17 @@
-import type { Access, Authorizer } from './authorizer.ts';
+import type { Access, Authorizer, Issued } from './authorizer.ts';
 import { type HttpRequest, type HttpResponse, speaksNoTls } from './connections.ts';
 import { RegistryError } from './error.ts';
-import { type Endpoint, type HostOptions, originEndpoint, pullEndpoints, type Scheme } from './host.ts';
+import { type Capability, type Endpoint, endpointsOf, type HostLookup, originEndpoint } from './host.ts';
+import { followRedirects } from './redirect.ts';
 import type { Reference } from './reference.ts';
 import { isRetryableError } from './retry.ts';
-import { headerText, type RequestKind, statusError, type Transport } from './transport.ts';
+import type { Scheme } from './server-address.ts';
+import { type RequestKind, statusError, type Transport } from './transport.ts';
 
 export interface RegistryRequest {
   readonly reference: Reference;
   readonly method: HttpRequest['method'];
-  /** A path of the registry, or the URL its Location named. */
+  /** A path below the API's root (`/library/python/tags/list`), or the URL that a Location named. */
   readonly target: string | URL;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: HttpRequest['body'];
@@ -27,53 +29,75 @@ export interface Candidate {
   readonly url?: URL;
 }
 
-const mostAuthorizationRounds = 3;
-const mostRedirects = 5;
+/** A server gave bytes that are not those of the digest asked for. */
+export interface WrongBytes {
+  /** `mirror.local:5000` */
+  readonly server: string;
+  /** `fetch blob sha256:… of docker.io/library/python` */
+  readonly operation: string;
+  /** How long it is asked last from now on. */
+  readonly distrustMs: number;
+}
+
+const maxAuthorizationRounds = 6;
 /** How long a server that could not be reached is asked last instead of first. */
 const downMs = 30_000;
+/** The same for one that gave wrong bytes. */
+const distrustMs = 600_000;
 
 /** Requests to registries: which server, which scheme, which Authorization; and never that Authorization elsewhere. */
 export class Sender {
   readonly transport: Transport;
   readonly #authorizer: Authorizer;
-  readonly #hosts: Readonly<Record<string, HostOptions>>;
+  readonly #hosts: HostLookup;
   readonly #requestTimeoutMs: number;
+  readonly #onWrongBytes: (report: WrongBytes) => void;
   readonly #schemes = new Map<string, Scheme>();
   readonly #downUntilMs = new Map<string, number>();
+  readonly #distrustedUntilMs = new Map<string, number>();
 
   constructor(
     transport: Transport,
     authorizer: Authorizer,
-    hosts: Readonly<Record<string, HostOptions>>,
+    hosts: HostLookup,
     requestTimeoutMs: number,
+    onWrongBytes: (report: WrongBytes) => void,
   ) {
     this.transport = transport;
     this.#authorizer = authorizer;
     this.#hosts = hosts;
     this.#requestTimeoutMs = requestTimeoutMs;
+    this.#onWrongBytes = onWrongBytes;
   }
 
-  endpointOf(registry: string): Endpoint {
-    return originEndpoint(registry, this.#requestTimeoutMs, this.#hosts[registry]);
+  /** The one server to push to: the first that may be (containerd's choice). */
+  pushEndpoint(registry: string): Endpoint {
+    return this.#endpoints(registry, 'push')[0]!;
   }
 
-  /** Servers to read from: mirrors, the registry; those that were unreachable a moment ago last. */
-  pullOrder(reference: Reference): Candidate[] {
-    const { registry } = reference;
-    const endpoints = pullEndpoints(registry, this.#requestTimeoutMs, this.#hosts[registry]);
-    const candidates = endpoints.map((endpoint) => ({ endpoint }));
-    if (this.#downUntilMs.size === 0) return candidates;
+  /** For a host that is named by a URL rather than by a reference: trusted as that registry is. */
+  hostEndpoint(host: string): Endpoint {
+    const { mirrors: _others, server: _other, ...options } = this.#hosts(host) ?? {};
+    return originEndpoint(host, this.#requestTimeoutMs, options);
+  }
+
+  /** Servers to read from: mirrors, the registry; then those unreachable a moment ago, then those that gave wrong bytes. */
+  pullOrder(reference: Reference, capability: 'pull' | 'resolve'): Candidate[] {
+    const candidates = this.#endpoints(reference.registry, capability).map((endpoint) => ({ endpoint }));
+    if (this.#downUntilMs.size === 0 && this.#distrustedUntilMs.size === 0) return candidates;
     const nowMs = this.transport.clock.now();
-    const isDown = ({ endpoint }: Candidate): boolean => (this.#downUntilMs.get(endpoint.authority) ?? 0) > nowMs;
-    return [...candidates.filter((candidate) => !isDown(candidate)), ...candidates.filter(isDown)];
+    const holds = (until: ReadonlyMap<string, number>, { id }: Endpoint): boolean => (until.get(id) ?? 0) > nowMs;
+    const rank = ({ endpoint }: Candidate): number =>
+      holds(this.#distrustedUntilMs, endpoint) ? 2 : holds(this.#downUntilMs, endpoint) ? 1 : 0;
+    return candidates.sort((one, other) => rank(one) - rank(other));
   }
 
-  /** Asks the servers in order until one answers with a status below 400; otherwise the registry's own error. */
-  async pull(request: RegistryRequest): Promise<HttpResponse> {
-    const { reference, operation, signal } = request;
-    return await this.firstOf(this.pullOrder(reference), operation, signal, ({ endpoint }, isLast) =>
-      this.expectOk(endpoint, { ...request, ...retriesBefore(isLast) }),
-    );
+  /** Remembers that a server gave wrong bytes, and reports it unless that is remembered already. */
+  distrust(server: string, operation: string): void {
+    const nowMs = this.transport.clock.now();
+    const isKnown = (this.#distrustedUntilMs.get(server) ?? 0) > nowMs;
+    this.#distrustedUntilMs.set(server, nowMs + distrustMs);
+    if (!isKnown) this.#onWrongBytes({ server, operation, distrustMs });
   }
 
   /** The first success of `ask` over the candidates. */
@@ -90,7 +114,7 @@ export class Sender {
       } catch (error) {
         signal.throwIfAborted();
         const { endpoint } = candidate;
-        if (isRetryableError(error)) this.#downUntilMs.set(endpoint.authority, this.transport.clock.now() + downMs);
+        if (isRetryableError(error)) this.#downUntilMs.set(endpoint.id, this.transport.clock.now() + downMs);
         failures.push({ endpoint, error });
       }
     }
@@ -100,26 +124,33 @@ export class Sender {
   /** One server's answer, redirects followed; an error status is thrown as RegistryError. */
   async expectOk(endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse> {
     const first = await this.send(endpoint, request);
-    const response = await follow(request, first, (url) => this.sendTo(endpoint, request, url));
+    const response = await followRedirects(first, request.operation, (url) => this.sendTo(endpoint, request, url));
     if (response.status < 400) return response;
     throw await statusError(response, request.operation, this.transport.clock.now());
   }
 
-  /** One server's answer whatever its status, 401 answered with a token; redirects are the caller's. */
+  /** One server's answer whatever its status, once there is no other Authorization to try; redirects are the caller's. */
   async send(endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse> {
     const access: Access = { endpoint, reference: request.reference, scopes: scopesOf(request) };
-    const pendingHeader = this.#authorizer.authorize(access, request.signal);
-    // The common case has its header at hand, or needs none: no tick is spent on it.
-    let authorization = typeof pendingHeader === 'object' ? await pendingHeader : pendingHeader;
-    const refused = new Set<string>();
+    const attempt = this.#authorizer.begin();
+    const pending = this.#authorizer.authorize(access, request.signal);
+    // The common case has it at hand, or needs none: no tick is spent on it.
+    let sent = pending instanceof Promise ? await pending : pending;
     for (let round = 1; ; round++) {
-      const response = await this.#sendWithScheme(endpoint, request, authorization);
-      if (response.status !== 401 || round > mostAuthorizationRounds) return response;
-      if (authorization !== undefined) refused.add(authorization);
-      const next = await this.#authorizer.answer(access, response.headers, refused, request.signal);
+      const response = await this.#sendWithScheme(endpoint, request, sent?.header);
+      const isRefused = response.status === 401 || (response.status === 403 && sent !== undefined);
+      if (!isRefused || round > maxAuthorizationRounds) return response;
+      let next: Issued | undefined;
+      try {
+        next = await this.#authorizer.answer(access, response, sent, attempt, request.signal);
+      } catch (error) {
+        request.signal.throwIfAborted();
+        // A 403 says more than that there is no other token to be had.
+        if (response.status !== 403) throw error;
+      }
       if (next === undefined) return response;
       await response.body.drain();
-      authorization = next;
+      sent = next;
     }
   }
 
@@ -134,12 +165,21 @@ export class Sender {
   /** One request without any credential, nor the headers meant for the endpoint; trusted as the endpoint is. */
   async sendPlain(url: URL, request: RegistryRequest, endpoint: Endpoint): Promise<HttpResponse> {
     const { method, body, operation, kind, signal, maxRetries } = request;
-    const { trust, requestTimeoutMs: timeoutMs } = endpoint;
+    const { trust, route, requestTimeoutMs: timeoutMs } = endpoint;
     const headers = { ...request.headers };
     return await this.transport.send(
-      { method, url, headers, trust, timeoutMs, operation, ...(body === undefined ? {} : { body }) },
+      { method, url, headers, trust, route, timeoutMs, operation, ...(body === undefined ? {} : { body }) },
       { kind, signal, maxRetries },
     );
+  }
+
+  #endpoints(registry: string, capability: Capability): [Endpoint, ...Endpoint[]] {
+    const all = endpointsOf(registry, this.#requestTimeoutMs, this.#hosts(registry));
+    const [first, ...rest] = all.filter(({ capabilities }) => capabilities.has(capability));
+    if (first !== undefined) return [first, ...rest];
+    const detail = `none of its servers (${all.map(({ id }) => id).join(', ')}) has the capability "${capability}"`;
+    const remedy = 'check `capabilities` in its hosts.toml';
+    throw new RegistryError('refused', detail, { operation: `choose a server of ${registry}`, remedy });
   }
 
   async #sendWithScheme(
@@ -147,7 +187,7 @@ export class Sender {
     request: RegistryRequest,
     authorization: string | undefined,
   ): Promise<HttpResponse> {
-    const known = this.#schemes.get(endpoint.authority);
+    const known = this.#schemes.get(endpoint.id);
     const schemes = known === undefined ? endpoint.schemes : [known];
     for (const [index, scheme] of schemes.entries()) {
       const isLast = index === schemes.length - 1;
@@ -157,7 +197,7 @@ export class Sender {
           signal: request.signal,
           maxRetries: isLast ? request.maxRetries : 0,
         });
-        if (endpoint.schemes.length > 1) this.#schemes.set(endpoint.authority, scheme);
+        if (endpoint.schemes.length > 1) this.#schemes.set(endpoint.id, scheme);
         return response;
       } catch (error) {
         if (isLast || !(speaksNoTls(error) || isRetryableError(error))) throw error;
@@ -167,46 +207,9 @@ export class Sender {
   }
 }
 
-/** A server that another stands in for is not waited for long. */
+/** A server that another can stand in for is retried once only. */
 export function retriesBefore(isLast: boolean): { maxRetries?: number } {
   return isLast ? {} : { maxRetries: 1 };
-}
-
-export function isRedirect(status: number): boolean {
-  return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
-}
-
-/** Follows redirects to their end, with `send` for each. */
-export async function follow(
-  request: RegistryRequest,
-  first: HttpResponse,
-  send: (url: URL) => Promise<HttpResponse>,
-): Promise<HttpResponse> {
-  let response = first;
-  for (let hops = 0; isRedirect(response.status); hops++) {
-    const url = locationOf(response, request.operation);
-    await response.body.drain();
-    if (hops === mostRedirects) {
-      const fields = { operation: request.operation, host: first.url.host };
-      throw new RegistryError('protocol', `more than ${mostRedirects} redirects`, fields);
-    }
-    response = await send(url);
-  }
-  return response;
-}
-
-/** Where a response points to, as an absolute URL without userinfo. */
-export function locationOf(response: HttpResponse, operation: string): URL {
-  const location = headerText(response.headers, 'location');
-  const url =
-    location === undefined || !URL.canParse(location, response.url.href) ? undefined : new URL(location, response.url);
-  if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    const fields = { operation, host: response.url.host, status: response.status };
-    throw new RegistryError('protocol', `HTTP ${response.status} without a usable Location`, fields);
-  }
-  url.username = '';
-  url.password = '';
-  return url;
 }
 
 function httpRequest(
@@ -216,22 +219,25 @@ function httpRequest(
   authorization: string | undefined,
 ): HttpRequest {
   const url = endpointUrl(endpoint, scheme, request.target);
-  // A registry behind a TLS proxy may name itself with http: the scheme that we came by stays.
-  url.protocol = scheme;
-  if (endpoint.isMirror) url.searchParams.set('ns', request.reference.registry);
+  // A registry behind a TLS proxy may name itself with http: the scheme that we came by stays. Only one that sends whoever
+  // comes by plain HTTP to its TLS port means it.
+  if (url.protocol !== 'https:' || url.port !== '') url.protocol = scheme;
+  if (endpoint.saysNamespace) url.searchParams.set('ns', request.reference.registry);
   return {
     method: request.method,
     url,
     headers: { ...endpoint.headers, ...request.headers, ...(authorization === undefined ? {} : { authorization }) },
     ...(request.body === undefined ? {} : { body: request.body }),
     trust: endpoint.trust,
+    route: endpoint.route,
     timeoutMs: endpoint.requestTimeoutMs,
     operation: request.operation,
   };
 }
 
-function endpointUrl(endpoint: Endpoint, scheme: Scheme, target: string | URL = '/'): URL {
-  return new URL(String(target), `${scheme}://${endpoint.authority}`);
+function endpointUrl(endpoint: Endpoint, scheme: Scheme, target: string | URL = ''): URL {
+  if (target instanceof URL) return new URL(target);
+  return new URL(`${scheme}://${endpoint.authority}${endpoint.apiPath}${target}`);
 }
 
 function scopesOf(request: RegistryRequest): string[] {

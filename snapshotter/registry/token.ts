@@ -1,8 +1,10 @@
 import type { Challenge } from './challenge.ts';
 import type { HttpRequest, HttpResponse } from './connections.ts';
 import { RegistryError } from './error.ts';
-import { type Endpoint, hostnameOf, isLoopback } from './host.ts';
+import type { Endpoint } from './host.ts';
 import type { Credential } from './keychain.ts';
+import { followRedirects, isSameParty } from './redirect.ts';
+import { isLoopback } from './server-address.ts';
 import { statusError, type Transport } from './transport.ts';
 
 /** A value for the Authorization header, and until when it may be sent. */
@@ -34,7 +36,8 @@ const responseLimitBytes = 1024 * 1024;
 
 /**
  * One token from a token service: GET with Basic or nothing (Docker's "Token Authentication Specification"), or an
- * OAuth2 POST for identity tokens. Throws RegistryError `unauthorized` when the credential is refused.
+ * OAuth2 POST for identity tokens. Redirects are followed, by the credential only where they stay with the same party.
+ * Throws RegistryError `unauthorized` when the credential is refused.
  */
 export async function fetchToken(
   transport: Transport,
@@ -53,7 +56,14 @@ export async function fetchToken(
       : { ...base, ...plainRequest(service, scopes, credential) };
 
   const nowMs = transport.clock.now();
-  const send = (): Promise<HttpResponse> => transport.send(request, { kind: 'token', signal });
+  const send = async (): Promise<HttpResponse> => {
+    let current = request;
+    const first = await transport.send(current, { kind: 'token', signal });
+    return await followRedirects(first, operation, (url) => {
+      current = redirected(current, url);
+      return transport.send(current, { kind: 'token', signal });
+    });
+  };
   const { response, bytes } = await transport.readWhole(send, responseLimitBytes, signal);
   if (response.status !== 200) {
     if (response.status >= 500 || response.status === 429) throw await statusError(response, operation, nowMs);
@@ -69,7 +79,7 @@ export async function fetchToken(
 
 /** Credentials are not sent in the clear on the word of a registry that itself is reached by TLS. */
 function refuseDowngrade(endpoint: Endpoint, service: TokenService, operation: string): void {
-  const isClear = service.realm.protocol === 'http:' && !isLoopback(hostnameOf(service.realm.host));
+  const isClear = service.realm.protocol === 'http:' && !isLoopback(service.realm.host);
   if (!isClear || endpoint.trust === 'unverified' || endpoint.schemes.includes('http')) return;
   throw new RegistryError('unauthorized', 'its token service is plain HTTP, credentials are not sent there', {
     operation,
@@ -110,6 +120,21 @@ function refreshRequest(
   return { method: 'POST', url: service.realm, headers, body: form.toString() };
 }
 
+/** The request as it may go to where it was redirected. */
+function redirected(request: HttpRequest, url: URL): HttpRequest {
+  if (isSameParty(request.url, url)) return { ...request, url };
+  // The form of a POST is the identity token; without it there is nothing to ask.
+  if (request.body !== undefined) {
+    throw new RegistryError('unauthorized', `it redirects to ${url.host}, where the identity token is not sent`, {
+      operation: request.operation,
+      host: request.url.host,
+      remedy: 'log in at the host that issues tokens',
+    });
+  }
+  const { authorization: _withheld, ...headers } = request.headers;
+  return { ...request, url, headers };
+}
+
 export function basicHeader(credential: { readonly username: string; readonly password: string }): string {
   return `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`;
 }
@@ -123,7 +148,8 @@ function readToken(body: Buffer | undefined, nowMs: number, operation: string, h
   } catch {
     throw malformed;
   }
-  const token = answer.token ?? answer.access_token;
+  // Both names are in use, and the one that is not may be there all the same, empty or null.
+  const token = [answer.token, answer.access_token].find((one) => typeof one === 'string' && one !== '');
   if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) throw malformed;
   // Counted from our own clock: the service's `issued_at` may be minutes off.
   const lifetimeSec = Number(answer.expires_in ?? defaultLifetimeSec);

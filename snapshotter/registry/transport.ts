@@ -5,6 +5,7 @@ import {
   type HttpResponse,
   type ResponseHeaders,
 } from './connections.ts';
+import { decodeContent } from './content-coding.ts';
 import { RegistryError } from './error.ts';
 import {
   backoffMs,
@@ -85,6 +86,8 @@ export class Transport {
   /** The last response once the retries are used up, whatever its status; throws when no response came. */
   async send(request: HttpRequest, options: SendOptions): Promise<HttpResponse> {
     request.headers['user-agent'] = userAgent;
+    // Ranges and digests count the bytes themselves, not some coding of them.
+    request.headers['accept-encoding'] ??= 'identity';
     const maxRetries = Math.min(this.retry.maxRetries, options.maxRetries ?? this.retry.maxRetries);
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt > maxRetries;
@@ -113,7 +116,9 @@ export class Transport {
       // Has had its own retries: what fails here has failed.
       const response = await send();
       try {
-        return { response, bytes: await response.body.readAll(limitBytes) };
+        const bytes = await response.body.readAll(limitBytes);
+        const coding = headerText(response.headers, 'content-encoding');
+        return { response, bytes: bytes === undefined ? undefined : decodeContent(bytes, coding, limitBytes) };
       } catch (error) {
         if (attempt > this.retry.maxRetries || !isRetryableError(error)) throw error;
       }

@@ -5,11 +5,16 @@ import { StoreError } from './error.ts';
 import { type ChunkTarget, isCollected, storeMember } from './member-reader.ts';
 import { MemberStream } from './member-stream.ts';
 
+export interface Refusal {
+  readonly error: StoreError;
+  readonly servers: ReadonlySet<string>;
+}
+
 export interface RunProgress {
   /** Whether this run is (still) the one to store the member; asked whenever bytes of it arrive. */
   wants(member: number): boolean;
-  /** The member was stored, or, with an error, was refused. */
-  settled(member: number, error?: StoreError): void;
+  /** The member was stored, or was refused: then with the error and with the servers that its bytes came from. */
+  settled(member: number, refusal?: Refusal): void;
   /** Compressed bytes arrived. May wait, to hold the transfer back. */
   received(sizeBytes: number): Promise<void> | undefined;
   /** True when nothing that is still to come is wanted. */
@@ -40,6 +45,13 @@ export async function streamMembers(
   let member = first;
   let sink = openSink(target, member, progress);
   let turnEndMs = performance.now() + turnMs;
+  /** Who gives the bytes now, and who gave those of the current member. */
+  let server: string | undefined;
+  let servers = new Set<string>();
+  const onServer = (name: string): void => {
+    server = name;
+    servers.add(name);
+  };
   const takeTurn = async (): Promise<void> => {
     await nextTurn();
     signal.throwIfAborted();
@@ -52,7 +64,7 @@ export async function streamMembers(
     sink = undefined;
   };
   try {
-    for await (const bytes of source.fetchRange(position, end, signal)) {
+    for await (const bytes of source.fetchRange(position, end, signal, onServer)) {
       const held = progress.received(bytes.length);
       if (held !== undefined) await held;
       let at = 0;
@@ -75,7 +87,8 @@ export async function streamMembers(
         at += size;
         position += size;
         if (position < memberEnd) continue;
-        settle(sink, member, progress);
+        settle(sink, member, progress, servers);
+        servers = new Set(server === undefined ? [] : [server]);
         if (end - position > leastAbortedBytes && progress.finished()) return;
         member++;
         sink = member <= last ? openSink(target, member, progress) : undefined;
@@ -122,13 +135,18 @@ function collectingSink(target: ChunkTarget, member: number): MemberSink {
   };
 }
 
-function settle(sink: MemberSink | undefined, member: number, progress: RunProgress): void {
+function settle(
+  sink: MemberSink | undefined,
+  member: number,
+  progress: RunProgress,
+  servers: ReadonlySet<string>,
+): void {
   if (sink === undefined) return;
   try {
     sink.finish();
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== 'corrupt') throw error;
-    progress.settled(member, error);
+    progress.settled(member, { error, servers });
     return;
   }
   progress.settled(member);

@@ -3,7 +3,7 @@ import { untilAborted } from '../platform/abort.ts';
 import type { Log } from '../platform/log.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { StoreError } from './error.ts';
-import { streamMembers } from './fetch-run.ts';
+import { type Refusal, streamMembers } from './fetch-run.ts';
 import type { FetchPlan, FetchWindow } from './fetch-window.ts';
 import type { LinkEstimate } from './link-estimate.ts';
 import type { ChunkTarget } from './member-reader.ts';
@@ -42,6 +42,8 @@ type Waiter = (error: StoreError | undefined) => void;
 /** Work nobody waits for goes in requests of about this many link windows: long enough to fill the link, short to overtake. */
 const segmentWindows = 4;
 const leastSegmentBytes = 1024 * 1024;
+/** A source that never runs out of servers to blame must not be asked for ever. */
+const maxRefetches = 8;
 
 /**
  * The fetches of one layer: each missing member belongs to at most one run, a run is one ranged GET, and whoever needs a
@@ -52,6 +54,8 @@ export class Flights {
   readonly #context: FlightContext;
   readonly #owner = new Map<number, Run>();
   readonly #waiters = new Map<number, Waiter[]>();
+  /** How often members were asked for again that came damaged. */
+  readonly #refetches = new Map<number, number>();
   readonly #aborter = new AbortController();
   #active = 0;
   #drained: (() => void) | undefined;
@@ -218,7 +222,7 @@ export class Flights {
         span.last,
         {
           wants: (member) => this.#owner.get(member) === run,
-          settled: (member, error) => this.#settle(member, run, error),
+          settled: (member, refusal) => this.#settle(member, run, refusal),
           finished: () => run.owned === 0,
           received: (sizeBytes) => {
             firstByteMs ??= performance.now() - sentMs;
@@ -261,11 +265,28 @@ export class Flights {
     return head;
   }
 
-  #settle(member: number, run: Run, error: StoreError | undefined): void {
-    if (error !== undefined) this.#context.metrics.chunkRejected();
+  #settle(member: number, run: Run, refusal: Refusal | undefined): void {
     this.#owner.delete(member);
     run.owned--;
-    this.#notify(member, error);
+    if (refusal === undefined) this.#refetches.delete(member);
+    else {
+      this.#context.metrics.chunkRejected();
+      if (this.#fetchElsewhere(member, run, refusal)) return;
+    }
+    this.#notify(member, refusal?.error);
+  }
+
+  /** Another server may have the right bytes. Those who wait for the member do not notice. */
+  #fetchElsewhere(member: number, run: Run, { servers }: Refusal): boolean {
+    const refetches = this.#refetches.get(member) ?? 0;
+    const isWorthwhile = this.#context.source.distrust(servers) && refetches < maxRefetches;
+    if (!isWorthwhile || this.#aborter.signal.aborted) {
+      this.#refetches.delete(member);
+      return false;
+    }
+    this.#refetches.set(member, refetches + 1);
+    this.#start({ first: member, last: member }, run.priority);
+    return true;
   }
 
   /** Whatever the run still owns will not come through it. */

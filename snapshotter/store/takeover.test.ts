@@ -33,6 +33,7 @@ function handFedSource({ digest }: TestBlob): HandFedSource {
     digest,
     transfers,
     fetchSuffix: () => Promise.reject(new Error('not asked for here')),
+    distrust: () => false,
     async *fetchRange(start, end, abort) {
       let position = start;
       let give: (bytes: Buffer) => void = () => {};

@@ -35,8 +35,9 @@ export function memorySource(bytes: Buffer, options: MemorySourceOptions = {}): 
       if (options.rttMs !== undefined) await sleep(options.rttMs, undefined, { signal });
       if (source.failure !== undefined) throw source.failure.error;
       source.bytesSent += bytes.length - offset;
-      return { bytes: bytes.subarray(offset), offset, blobSizeBytes: bytes.length };
+      return { bytes: bytes.subarray(offset), offset, blobSizeBytes: bytes.length, servers: new Set(['memory']) };
     },
+    distrust: () => false,
     async *fetchRange(start, end, signal) {
       source.requests.push({ start, end });
       if (options.rttMs !== undefined) await sleep(options.rttMs, undefined, { signal });
