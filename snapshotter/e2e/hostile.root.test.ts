@@ -7,7 +7,7 @@ import { convertImage } from '../convert/image.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { parseReference } from '../registry/reference.ts';
 import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
-import { type HostileProxy, startHostileProxy } from '../registry/testing/hostile-proxy.ts';
+import { type RegistrySimulator, startRegistrySimulator } from '../../testkit/registry-simulator/simulator.ts';
 import { mountsBelow, unmount } from '../service/testing/mounts.ts';
 import { startContainerd, startDaemon, type TestDaemon, type TestProcess } from '../service/testing/process.ts';
 import { criConfig, type Kubelet, openKubelet } from '../testing/cri.ts';
@@ -20,7 +20,7 @@ const checksum = execFileSync('cksum', { input: content, encoding: 'utf8' }).tri
 describe('a kubelet pulls with its own credentials from a registry that misbehaves', { timeout: 180_000 }, () => {
   let directory: string;
   let registry: TestRegistry;
-  let proxy: HostileProxy;
+  let simulator: RegistrySimulator;
   let daemon: TestDaemon;
   let containerd: TestProcess;
   let kubelet: Kubelet;
@@ -40,12 +40,12 @@ describe('a kubelet pulls with its own credentials from a registry that misbehav
     await convertImage(client, at('plain'), at('lazy'), { format: 'estargz', signal });
     await client.close();
 
-    proxy = await startHostileProxy({
+    simulator = await startRegistrySimulator({
       upstream: registry.host,
       auth: { kind: 'token', users: { [auth.username]: auth.password }, lifetimeMs: 5000 },
       cdnLifetimeMs: 2500,
       cdnTellsExpiry: false,
-      faults: { tooManyRequests: 0.1, retryAfterSec: 1, serverError: 0.05, reset: 0.1, cut: 0.1 },
+      weather: { tooManyRequests: 0.1, retryAfterSec: 1, serverError: 0.05, reset: 0.1, cut: 0.1 },
       seed: 3,
     });
     const config = `disable_verification = true
@@ -68,7 +68,7 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
     kubelet?.close();
     await containerd?.stop();
     await daemon?.stop();
-    await proxy?.close();
+    await simulator?.close();
     await registry?.close();
     for (const point of mountsBelow(directory)) await unmount(point);
     rmSync(directory, { recursive: true, force: true });
@@ -83,12 +83,12 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
   }
 
   test('without credentials nothing is pulled', limit, async () => {
-    await assert.rejects(kubelet.pull(`${proxy.host}/lazy:latest`));
-    assert.equal(proxy.issuedTokens(), 0);
+    await assert.rejects(kubelet.pull(`${simulator.host}/lazy:latest`));
+    assert.equal(simulator.issuedTokens(), 0);
   });
 
   test('with them the image is mounted lazily and runs, and no secret is written', limit, async (t) => {
-    const image = `${proxy.host}/lazy:latest`;
+    const image = `${simulator.host}/lazy:latest`;
     // Containerd gives up on a manifest after a few failures; a kubelet asks again.
     for (let attempt = 1; ; attempt++) {
       try {
@@ -107,12 +107,12 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
       fallbacks.filter((fallback) => fallback.image === image),
       [],
     );
-    assert.equal(proxy.counts.leaks, 0);
-    const { tooManyRequests, serverErrors, resets, cuts, requests } = proxy.counts;
+    assert.equal(simulator.counts.leaks, 0);
+    const { tooManyRequests, serverErrors, resets, cuts, requests } = simulator.counts;
     const trouble = tooManyRequests + serverErrors + resets + cuts;
     assert.ok(trouble > 0, 'nothing went wrong');
     assert.ok(requests < 300, `${requests} requests, ${trouble} of them spoilt`);
-    t.diagnostic(JSON.stringify(proxy.counts));
+    t.diagnostic(JSON.stringify(simulator.counts));
     const log = daemon.log();
     const secrets = [auth.password, Buffer.from(`${auth.username}:${auth.password}`).toString('base64'), 'Signature='];
     for (const secret of secrets) {

@@ -9,15 +9,15 @@ import {
   limit,
   type StoredBlob,
   startRegistryWithBlob,
-  withProxy,
+  withSimulator,
 } from './testing/fixture.ts';
-import type { TestAuth } from './testing/token-service.ts';
+import type { SimulatedAuth } from '../../testkit/registry-simulator/token-service.ts';
 
 const signal = new AbortController().signal;
 const users = { alice: 'correct horse' };
 const alice: Credential = { kind: 'basic', username: 'alice', password: 'correct horse' };
 const mallory: Credential = { kind: 'basic', username: 'mallory', password: 'wrong battery' };
-const tokenAuth: TestAuth = { kind: 'token', users, identityTokens: ['refresh-me'], lifetimeMs: 60_000 };
+const tokenAuth: SimulatedAuth = { kind: 'token', users, identityTokens: ['refresh-me'], lifetimeMs: 60_000 };
 
 describe('a client of a registry that wants to know who asks', () => {
   let stored: StoredBlob;
@@ -30,38 +30,43 @@ describe('a client of a registry that wants to know who asks', () => {
 
   it('shares one token among forty layers that start at once', limit, async () => {
     const keychain = fixedKeychain(alice);
-    await withProxy(stored, { auth: tokenAuth }, { keychains: [keychain] }, async ({ client, reference, proxy }) => {
-      const layers = Array.from({ length: 40 }, () => client.blob(reference, stored.digest));
-      await Promise.all(layers.map((layer) => layer.fetchSuffix(100, signal)));
-      assert.equal(proxy.issuedTokens(), 1);
-      assert.equal(keychain.lookups, 1);
-      assert.ok(proxy.counts.connections <= 32, `${proxy.counts.connections} connections`);
-      const refusals = proxy.counts.unauthorized;
-      await layers[0]!.fetchSuffix(50, signal);
-      assert.equal(proxy.counts.unauthorized, refusals, 'the token is sent unasked');
-    });
+    await withSimulator(
+      stored,
+      { auth: tokenAuth },
+      { keychains: [keychain] },
+      async ({ client, reference, simulator }) => {
+        const layers = Array.from({ length: 40 }, () => client.blob(reference, stored.digest));
+        await Promise.all(layers.map((layer) => layer.fetchSuffix(100, signal)));
+        assert.equal(simulator.issuedTokens(), 1);
+        assert.equal(keychain.lookups, 1);
+        assert.ok(simulator.counts.connections <= 32, `${simulator.counts.connections} connections`);
+        const refusals = simulator.counts.unauthorized;
+        await layers[0]!.fetchSuffix(50, signal);
+        assert.equal(simulator.counts.unauthorized, refusals, 'the token is sent unasked');
+      },
+    );
   });
 
   it('brings a token along for another repository without being refused first', limit, async () => {
-    await withProxy(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
-      const { client, reference, proxy } = session;
+    await withSimulator(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
+      const { client, reference, simulator } = session;
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
-      const refusals = proxy.counts.unauthorized;
+      const refusals = simulator.counts.unauthorized;
       const other = client.fetchManifest({ ...reference, repository: 'team/other' }, signal);
       await assert.rejects(other, { code: 'not-found' });
-      assert.equal(proxy.counts.unauthorized, refusals);
-      assert.equal(proxy.issuedTokens(), 2);
+      assert.equal(simulator.counts.unauthorized, refusals);
+      assert.equal(simulator.issuedTokens(), 2);
     });
   });
 
   it('gets a new token after a 401, once for all that need it', limit, async () => {
-    await withProxy(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
-      const { client, reference, proxy } = session;
+    await withSimulator(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
+      const { client, reference, simulator } = session;
       const source = client.blob(reference, stored.digest);
       await source.fetchSuffix(10, signal);
-      proxy.revokeTokens();
+      simulator.revokeTokens();
       await Promise.all(Array.from({ length: 10 }, () => collect(source.fetchRange(0, 10, signal))));
-      assert.equal(proxy.issuedTokens(), 2);
+      assert.equal(simulator.issuedTokens(), 2);
     });
   });
 
@@ -69,72 +74,77 @@ describe('a client of a registry that wants to know who asks', () => {
     let nowMs = Date.now();
     const clock = { now: () => nowMs, sleep: async () => {} };
     const options = { keychains: [fixedKeychain(alice)], clock };
-    await withProxy(stored, { auth: tokenAuth }, options, async ({ client, reference, proxy }) => {
+    await withSimulator(stored, { auth: tokenAuth }, options, async ({ client, reference, simulator }) => {
       const source = client.blob(reference, stored.digest);
       await source.fetchSuffix(10, signal);
       nowMs += 40_000;
       await source.fetchSuffix(10, signal);
-      assert.equal(proxy.issuedTokens(), 1);
+      assert.equal(simulator.issuedTokens(), 1);
       nowMs += 10_000;
       await source.fetchSuffix(10, signal);
-      while (proxy.issuedTokens() < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      while (simulator.issuedTokens() < 2) await new Promise((resolve) => setTimeout(resolve, 5));
       nowMs += 15_000;
       await source.fetchSuffix(10, signal);
-      assert.equal(proxy.issuedTokens(), 2, 'the renewed token outlives the first');
-      assert.equal(proxy.counts.unauthorized, 1);
+      assert.equal(simulator.issuedTokens(), 2, 'the renewed token outlives the first');
+      assert.equal(simulator.counts.unauthorized, 1);
     });
   });
 
   it('reads on through tokens that live shorter than the work', limit, async () => {
     const auth = { ...tokenAuth, lifetimeMs: 250 };
-    await withProxy(stored, { auth }, { keychains: [fixedKeychain(alice)] }, async ({ client, reference, proxy }) => {
-      const source = client.blob(reference, stored.digest);
-      for (let start = 0; start < 100_000; start += 10_000) {
-        const bytes = await collect(source.fetchRange(start, start + 10_000, signal));
-        assert.ok(bytes.equals(stored.content.subarray(start, start + 10_000)));
-        await new Promise((resolve) => setTimeout(resolve, 60));
-      }
-      assert.ok(proxy.issuedTokens() > 1);
-    });
+    await withSimulator(
+      stored,
+      { auth },
+      { keychains: [fixedKeychain(alice)] },
+      async ({ client, reference, simulator }) => {
+        const source = client.blob(reference, stored.digest);
+        for (let start = 0; start < 100_000; start += 10_000) {
+          const bytes = await collect(source.fetchRange(start, start + 10_000, signal));
+          assert.ok(bytes.equals(stored.content.subarray(start, start + 10_000)));
+          await new Promise((resolve) => setTimeout(resolve, 60));
+        }
+        assert.ok(simulator.issuedTokens() > 1);
+      },
+    );
   });
 
   it('exchanges an identity token by OAuth2', limit, async () => {
     const identity: Credential = { kind: 'identity-token', token: 'refresh-me' };
-    await withProxy(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(identity)] }, async (session) => {
+    await withSimulator(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(identity)] }, async (session) => {
       await session.client.blob(session.reference, stored.digest).fetchSuffix(10, signal);
-      assert.equal(session.proxy.issuedTokens(), 1);
+      assert.equal(session.simulator.issuedTokens(), 1);
       assert.ok(session.reports.some(({ kind, method }) => kind === 'token' && method === 'POST'));
     });
   });
 
   it('pulls without credentials where everybody may', limit, async () => {
     const auth = { ...tokenAuth, anonymousPull: true };
-    await withProxy(stored, { auth }, {}, async ({ client, reference }) => {
+    await withSimulator(stored, { auth }, {}, async ({ client, reference }) => {
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
     });
   });
 
   it('pulls a public image although the credentials at hand are stale', limit, async () => {
     const auth = { ...tokenAuth, anonymousPull: true };
-    await withProxy(stored, { auth }, { keychains: [fixedKeychain(mallory)] }, async ({ client, reference }) => {
+    await withSimulator(stored, { auth }, { keychains: [fixedKeychain(mallory)] }, async ({ client, reference }) => {
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
     });
   });
 
   it('logs in with Basic where there is no token service', limit, async () => {
-    const auth: TestAuth = { kind: 'basic', users };
+    const auth: SimulatedAuth = { kind: 'basic', users };
     const keychain = fixedKeychain(mallory, alice);
-    await withProxy(stored, { auth }, { keychains: [keychain] }, async ({ client, reference, proxy }) => {
+    await withSimulator(stored, { auth }, { keychains: [keychain] }, async ({ client, reference, simulator }) => {
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
-      assert.equal(proxy.counts.unauthorized, 2);
+      assert.equal(simulator.counts.unauthorized, 2);
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
-      assert.equal(proxy.counts.unauthorized, 2);
+      assert.equal(simulator.counts.unauthorized, 2);
     });
   });
 
   it('pushes with a token for pulling and pushing', limit, async () => {
     const content = Buffer.from('new content');
-    await withProxy(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
+    await withSimulator(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
       const { client } = session;
       const reference = { ...session.reference, repository: 'team/pushed' };
       const blob = { digest: digestOf(content), sizeBytes: content.length, open: () => inPieces(content) };
@@ -151,18 +161,18 @@ describe('a client of a registry that wants to know who asks', () => {
       keychains: [broken, fixedKeychain(), fixedKeychain(mallory), fixedKeychain(alice)],
       onKeychainFailure: (failure: KeychainFailure) => void failures.push(failure),
     };
-    await withProxy(stored, { auth: tokenAuth }, options, async ({ client, reference, proxy }) => {
+    await withSimulator(stored, { auth: tokenAuth }, options, async ({ client, reference, simulator }) => {
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
       assert.deepEqual(
         failures.map(({ keychain, host }) => ({ keychain, host })),
-        [{ keychain: 'broken', host: proxy.host }],
+        [{ keychain: 'broken', host: simulator.host }],
       );
     });
   });
 
   it('says unauthorized, and neither password nor what the token service said', limit, async () => {
     for (const auth of [tokenAuth, { kind: 'basic', users } as const]) {
-      await withProxy(stored, { auth }, { keychains: [fixedKeychain(mallory)] }, async ({ client, reference }) => {
+      await withSimulator(stored, { auth }, { keychains: [fixedKeychain(mallory)] }, async ({ client, reference }) => {
         await assert.rejects(client.blob(reference, stored.digest).fetchSuffix(10, signal), (error: Error) => {
           assert.equal((error as Error & { code: string }).code, 'unauthorized');
           assert.match(error.message, /check the credentials/);
@@ -185,7 +195,7 @@ describe('a client of a registry that wants to know who asks', () => {
         return [alice];
       },
     };
-    await withProxy(stored, { auth: tokenAuth }, { keychains: [slow] }, async ({ client, reference }) => {
+    await withSimulator(stored, { auth: tokenAuth }, { keychains: [slow] }, async ({ client, reference }) => {
       const impatient = new AbortController();
       const first = client.blob(reference, stored.digest).fetchSuffix(10, impatient.signal);
       const second = client.blob(reference, stored.digest).fetchSuffix(10, signal);
@@ -202,7 +212,7 @@ describe('a client of a registry that wants to know who asks', () => {
     let credential = alice;
     const keychain: Keychain = { name: 'changing', lookup: async () => [credential] };
     const options = { keychains: [keychain], clock: { now: () => nowMs, sleep: async () => {} } };
-    await withProxy(stored, { auth: tokenAuth }, options, async ({ client, reference, reports }) => {
+    await withSimulator(stored, { auth: tokenAuth }, options, async ({ client, reference, reports }) => {
       const source = client.blob(reference, stored.digest);
       await source.fetchSuffix(10, signal);
       nowMs += 3_600_000;

@@ -2,16 +2,17 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { RegistryClient } from './client.ts';
 import { parseReference } from './reference.ts';
-import type { BlobAnswer } from './testing/blob-answer.ts';
+import { fault, faults } from '../../testkit/registry-simulator/faults.ts';
 import {
   collect,
   limit,
   recordingClock,
   type StoredBlob,
   startRegistryWithBlob,
-  withProxy,
+  withSimulator,
 } from './testing/fixture.ts';
-import { privateHeader, startHostileProxy } from './testing/hostile-proxy.ts';
+import { privateHeader } from '../../testkit/registry-simulator/journal.ts';
+import { startRegistrySimulator } from '../../testkit/registry-simulator/simulator.ts';
 
 const signal = new AbortController().signal;
 
@@ -31,9 +32,11 @@ describe('ranges of a blob, from servers as they come', () => {
     [0, 2_000_000],
   ] as const;
 
-  for (const answer of ['range', 'whole', 'multipart', 'multipart-split', 'suffix-whole', 'suffix-refused'] as const) {
-    it(`reads the same bytes when the answer is ${answer}`, limit, async () => {
-      await withProxy(stored, { blobAnswer: answer satisfies BlobAnswer }, {}, async ({ client, reference }) => {
+  const forms = faults.filter(({ name, harmless }) => harmless && /^(range|suffix)-/.test(name));
+  for (const form of [undefined, ...forms]) {
+    it(`reads the same bytes where the server bends ${form?.name ?? 'nothing'}`, limit, async () => {
+      const bent = form === undefined ? [] : [form];
+      await withSimulator(stored, { faults: bent }, { retry: { minWaitMs: 1 } }, async ({ client, reference }) => {
         for (const lengthBytes of [1, 5_000, 400_000, 3_000_000]) {
           const suffix = await client.blob(reference, stored.digest).fetchSuffix(lengthBytes, signal);
           assert.ok(suffix.bytes.equals(stored.content.subarray(-lengthBytes)), `suffix of ${lengthBytes}`);
@@ -50,20 +53,25 @@ describe('ranges of a blob, from servers as they come', () => {
   }
 
   it('takes the size from a suffix whose Content-Range says *', limit, async () => {
-    for (const blobAnswer of ['range', 'multipart'] as const) {
-      await withProxy(stored, { hidesSize: true, blobAnswer }, {}, async ({ client, reference }) => {
-        const source = client.blob(reference, stored.digest);
-        const suffix = await source.fetchSuffix(100, signal);
-        assert.equal(suffix.blobSizeBytes, stored.content.length);
-        assert.equal(suffix.offset, stored.content.length - 100);
-        const bytes = await collect(source.fetchRange(10, 500, signal));
-        assert.ok(bytes.equals(stored.content.subarray(10, 500)));
-      });
+    for (const form of [[], [fault('range-multipart')]]) {
+      await withSimulator(
+        stored,
+        { faults: [fault('range-total-hidden'), ...form] },
+        {},
+        async ({ client, reference }) => {
+          const source = client.blob(reference, stored.digest);
+          const suffix = await source.fetchSuffix(100, signal);
+          assert.equal(suffix.blobSizeBytes, stored.content.length);
+          assert.equal(suffix.offset, stored.content.length - 100);
+          const bytes = await collect(source.fetchRange(10, 500, signal));
+          assert.ok(bytes.equals(stored.content.subarray(10, 500)));
+        },
+      );
     }
   });
 
   it('does not read a whole blob to its end for its first bytes', limit, async () => {
-    await withProxy(stored, { blobAnswer: 'whole' }, {}, async ({ client, reference, reports }) => {
+    await withSimulator(stored, { faults: [fault('range-whole')] }, {}, async ({ client, reference, reports }) => {
       await collect(client.blob(reference, stored.digest).fetchRange(0, 1000, signal));
       assert.equal(reports.length, 1);
       assert.ok(reports[0]!.bytes < stored.content.length, `${reports[0]!.bytes} bytes read`);
@@ -71,33 +79,29 @@ describe('ranges of a blob, from servers as they come', () => {
     });
   });
 
-  for (const blobAnswer of ['extra', 'shifted'] as const) {
-    it(
-      `refuses an answer with ${blobAnswer === 'extra' ? 'bytes beyond the range' : 'another range'}`,
-      limit,
-      async () => {
-        await withProxy(stored, { blobAnswer }, {}, async ({ client, reference }) => {
-          const source = client.blob(reference, stored.digest);
-          await assert.rejects(collect(source.fetchRange(100, 200, signal)), { code: 'protocol' });
-          await assert.rejects(source.fetchSuffix(100, signal), { code: 'protocol' });
-        });
-      },
-    );
+  for (const form of ['range-extra-bytes', 'range-shifted', 'range-unlabelled', 'range-multipart-garbage'] as const) {
+    it(`refuses ${form} as a breach of the protocol`, limit, async () => {
+      await withSimulator(stored, { faults: [fault(form)] }, {}, async ({ client, reference }) => {
+        const source = client.blob(reference, stored.digest);
+        await assert.rejects(collect(source.fetchRange(100, 200, signal)), { code: 'protocol' });
+        await assert.rejects(source.fetchSuffix(100, signal), { code: 'protocol' });
+      });
+    });
   }
 
   it('reads on from where a body broke off, and never more than was missing', limit, async () => {
-    const faults = { cut: 1, mostInARow: 3 };
-    for (const blobAnswer of ['range', 'multipart-split'] as const) {
-      await withProxy(stored, { faults, blobAnswer }, {}, async ({ client, reference, proxy, reports }) => {
+    const weather = { cut: 1, maxInARow: 3 };
+    for (const faults of [[], [fault('range-multipart-split')]]) {
+      await withSimulator(stored, { weather, faults }, {}, async ({ client, reference, simulator, reports }) => {
         const source = client.blob(reference, stored.digest);
         const bytes = await collect(source.fetchRange(5, 1_900_005, signal));
         assert.ok(bytes.equals(stored.content.subarray(5, 1_900_005)));
-        assert.equal(proxy.counts.cuts, 3);
+        assert.equal(simulator.counts.cuts, 3);
         assert.equal(reports.length, 4);
         assert.ok(reports.reduce((sum, report) => sum + report.bytes, 0) < 1_902_000);
         const suffix = await source.fetchSuffix(300_000, signal);
         assert.ok(suffix.bytes.equals(stored.content.subarray(-300_000)));
-        assert.equal(proxy.counts.cuts, 6);
+        assert.equal(simulator.counts.cuts, 6);
         assert.ok((await collect(client.fetchBlob(reference, stored.digest, signal))).equals(stored.content));
       });
     }
@@ -105,33 +109,38 @@ describe('ranges of a blob, from servers as they come', () => {
 
   it('gives up on a body that never comes, after the retries it was allowed', limit, async () => {
     const clock = recordingClock();
-    const faults = { reset: 1, mostInARow: 1_000 };
-    await withProxy(stored, { faults }, { clock, retry: { maxRetries: 2 } }, async ({ client, reference, proxy }) => {
-      const reading = collect(client.blob(reference, stored.digest).fetchRange(0, 10, signal));
-      await assert.rejects(reading, { code: 'unreachable' });
-      assert.equal(proxy.counts.resets, 3);
-      proxy.behave({ faults: { cut: 1, mostInARow: 1_000 } });
-      const cut = collect(client.blob(reference, stored.digest).fetchRange(0, 10, signal));
-      await assert.rejects(cut, { code: 'unreachable', message: /body ended|SOCKET|ECONNRESET/ });
-      assert.equal(proxy.counts.cuts, 3);
-    });
+    const weather = { reset: 1, maxInARow: 1_000 };
+    await withSimulator(
+      stored,
+      { weather },
+      { clock, retry: { maxRetries: 2 } },
+      async ({ client, reference, simulator }) => {
+        const reading = collect(client.blob(reference, stored.digest).fetchRange(0, 10, signal));
+        await assert.rejects(reading, { code: 'unreachable' });
+        assert.equal(simulator.counts.resets, 3);
+        simulator.behave({ weather: { cut: 1, maxInARow: 1_000 } });
+        const cut = collect(client.blob(reference, stored.digest).fetchRange(0, 10, signal));
+        await assert.rejects(cut, { code: 'unreachable', message: /body ended|SOCKET|ECONNRESET/ });
+        assert.equal(simulator.counts.cuts, 3);
+      },
+    );
   });
 
   it('reads the right bytes through 429, 503, resets and cuts in any order', limit, async () => {
-    const faults = { tooManyRequests: 0.15, serverError: 0.15, reset: 0.15, cut: 0.2 };
+    const weather = { tooManyRequests: 0.15, serverError: 0.15, reset: 0.15, cut: 0.2 };
     for (const seed of [1, 2, 3]) {
-      await withProxy(
+      await withSimulator(
         stored,
-        { faults, seed, cdnLifetimeMs: 60_000 },
+        { weather, seed, cdnLifetimeMs: 60_000 },
         { clock: recordingClock() },
-        async ({ client, reference, proxy, reports }) => {
+        async ({ client, reference, simulator, reports }) => {
           const source = client.blob(reference, stored.digest);
           const starts = Array.from({ length: 40 }, (_, index) => index * 50_000);
           const pieces = await Promise.all(
             starts.map((start) => collect(source.fetchRange(start, start + 50_000, signal))),
           );
           assert.ok(Buffer.concat(pieces).equals(stored.content));
-          const { tooManyRequests, serverErrors, resets, cuts } = proxy.counts;
+          const { tooManyRequests, serverErrors, resets, cuts } = simulator.counts;
           assert.ok(tooManyRequests > 0 && serverErrors > 0 && resets > 0 && cuts > 0);
           assert.ok(reports.length < 40 * 8, `${reports.length} requests for 40 ranges`);
         },
@@ -142,56 +151,61 @@ describe('ranges of a blob, from servers as they come', () => {
   it('remembers where a blob was redirected to, and asks again when the URL stops working', limit, async () => {
     for (const cdnTellsExpiry of [true, false]) {
       const hostile = { cdnLifetimeMs: 60_000, cdnTellsExpiry };
-      await withProxy(stored, hostile, {}, async ({ client, reference, proxy }) => {
+      await withSimulator(stored, hostile, {}, async ({ client, reference, simulator }) => {
         const source = client.blob(reference, stored.digest);
         await source.fetchSuffix(10, signal);
         await collect(source.fetchRange(0, 10, signal));
-        assert.deepEqual([proxy.counts.blobs, proxy.counts.cdn], [1, 2]);
+        assert.deepEqual([simulator.counts.blobs, simulator.counts.cdn], [1, 2]);
       });
-      await withProxy(stored, { ...hostile, cdnLifetimeMs: 1_200 }, {}, async ({ client, reference, proxy }) => {
-        const source = client.blob(reference, stored.digest);
-        await source.fetchSuffix(10, signal);
-        await new Promise((resolve) => setTimeout(resolve, 1_300));
-        const bytes = await collect(source.fetchRange(0, 10, signal));
-        assert.ok(bytes.equals(stored.content.subarray(0, 10)));
-        assert.equal(proxy.counts.blobs, 2);
-        assert.equal(proxy.counts.cdnRefused, cdnTellsExpiry ? 0 : 1);
-      });
+      await withSimulator(
+        stored,
+        { ...hostile, cdnLifetimeMs: 1_200 },
+        {},
+        async ({ client, reference, simulator }) => {
+          const source = client.blob(reference, stored.digest);
+          await source.fetchSuffix(10, signal);
+          await new Promise((resolve) => setTimeout(resolve, 1_300));
+          const bytes = await collect(source.fetchRange(0, 10, signal));
+          assert.ok(bytes.equals(stored.content.subarray(0, 10)));
+          assert.equal(simulator.counts.blobs, 2);
+          assert.equal(simulator.counts.cdnRefused, cdnTellsExpiry ? 0 : 1);
+        },
+      );
     }
   });
 
   it('sends neither Authorization nor private headers to the host it is redirected to', limit, async () => {
     const auth = { kind: 'token', users: {}, anonymousPull: true, lifetimeMs: 60_000 } as const;
     const hosts = (host: string) => ({ [host]: { headers: { [privateHeader]: 'secret' } } });
-    await withProxy(
+    await withSimulator(
       stored,
       { auth, cdnLifetimeMs: 60_000 },
-      (proxy) => ({ hosts: hosts(proxy.host) }),
-      async ({ client, reference, proxy }) => {
+      (simulator) => ({ hosts: hosts(simulator.host) }),
+      async ({ client, reference, simulator }) => {
         const source = client.blob(reference, stored.digest);
         await source.fetchSuffix(10, signal);
         await collect(source.fetchRange(0, 10, signal));
-        assert.equal(proxy.issuedTokens(), 1);
-        assert.deepEqual([proxy.counts.cdn, proxy.counts.leaks], [2, 0]);
+        assert.equal(simulator.issuedTokens(), 1);
+        assert.deepEqual([simulator.counts.cdn, simulator.counts.leaks], [2, 0]);
       },
     );
   });
 
   it('keeps a signed URL out of the error when the CDN refuses for good', limit, async () => {
-    await withProxy(stored, { cdnLifetimeMs: -1000 }, {}, async ({ client, reference, proxy }) => {
+    await withSimulator(stored, { cdnLifetimeMs: -1000 }, {}, async ({ client, reference, simulator }) => {
       await assert.rejects(client.blob(reference, stored.digest).fetchSuffix(10, signal), (error: Error) => {
         assert.equal((error as Error & { code: string }).code, 'unauthorized');
         assert.doesNotMatch(`${error.message} ${error.stack}`, /Signature/);
         return true;
       });
       // Twice for the suffix, twice for the plain range that could stand in for it.
-      assert.equal(proxy.counts.cdnRefused, 4);
+      assert.equal(simulator.counts.cdnRefused, 4);
     });
   });
 
   it('tries mirrors in order, then the registry, and stays with the one that answered', limit, async () => {
     const empty = await startRegistryWithBlob(10);
-    const mirror = await startHostileProxy({ upstream: stored.registry.host });
+    const mirror = await startRegistrySimulator({ upstream: stored.registry.host });
     const dead = '127.0.0.1:1';
     const mirrors = [{ host: dead }, { host: empty.registry.host }, { host: mirror.host }];
     const hosts = { 'registry.test': { mirrors } };
@@ -210,7 +224,10 @@ describe('ranges of a blob, from servers as they come', () => {
   });
 
   it('turns to the next server when the bodies of one keep breaking off', limit, async () => {
-    const mirror = await startHostileProxy({ upstream: stored.registry.host, faults: { cut: 1, mostInARow: 1_000 } });
+    const mirror = await startRegistrySimulator({
+      upstream: stored.registry.host,
+      weather: { cut: 1, maxInARow: 1_000 },
+    });
     const { host } = stored.registry;
     const client = new RegistryClient({ hosts: { [host]: { mirrors: [{ host: mirror.host }] } } });
     try {

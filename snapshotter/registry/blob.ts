@@ -50,6 +50,8 @@ interface ServedRange {
 
 /** Progress that makes up for a failure: a server may break off every body and still be read to the end. */
 const progressBytes = 64 * 1024;
+/** A server that caps its ranges gives at least this much at a time; with less, requests would be without bound. */
+const minPartBytes = 4 * 1024;
 /** A whole blob in answer to a suffix is read if at most this much of it is not wanted. */
 const wholeAnswerSlackBytes = 256 * 1024;
 
@@ -165,6 +167,12 @@ export class RegistryBlob implements BlobSource {
           yield chunk;
         }
         if (position === end) return;
+        // Less than was asked for is proper, and then the next request is no retry.
+        if (stream.kind === 'part' && position === stream.end && sinceFailureBytes >= minPartBytes) {
+          sinceFailureBytes = 0;
+          current = undefined;
+          continue;
+        }
         throw this.#shortBody(position, end);
       } catch (error) {
         signal.throwIfAborted();

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { kubernetesKeychain } from './kubernetes-keychain.ts';
 import { parseReference } from './reference.ts';
-import { makeCertificate } from './testing/certificate.ts';
+import { makeCertificate } from '../../testkit/registry-simulator/certificate.ts';
 import { limit } from './testing/fixture.ts';
 
 const signal = new AbortController().signal;

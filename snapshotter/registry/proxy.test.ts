@@ -6,10 +6,10 @@ import { RegistryClient, type RegistryClientOptions } from './client.ts';
 import type { RegistryError } from './error.ts';
 import { proxyChoice } from './proxy.ts';
 import { parseReference } from './reference.ts';
-import { makeCertificate } from './testing/certificate.ts';
+import { makeCertificate } from '../../testkit/registry-simulator/certificate.ts';
 import { collect, limit, type StoredBlob, startRegistryWithBlob } from './testing/fixture.ts';
 import { type ForwardProxyOptions, startForwardProxy } from './testing/forward-proxy.ts';
-import { type HostileProxy, startHostileProxy } from './testing/hostile-proxy.ts';
+import { type RegistrySimulator, startRegistrySimulator } from '../../testkit/registry-simulator/simulator.ts';
 
 const signal = new AbortController().signal;
 
@@ -80,10 +80,10 @@ describe('the proxy of the environment', () => {
 for (const scheme of ['http', 'https'] as const) {
   describe(`a registry on ${scheme} behind a proxy`, () => {
     let stored: StoredBlob;
-    let upstream: HostileProxy;
+    let upstream: RegistrySimulator;
     before(async () => {
       stored = await startRegistryWithBlob(300_000);
-      upstream = await startHostileProxy({ upstream: stored.registry.host, tls: scheme === 'https' });
+      upstream = await startRegistrySimulator({ upstream: stored.registry.host, tls: scheme === 'https' });
     });
     after(async () => {
       await upstream?.close();

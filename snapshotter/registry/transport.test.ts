@@ -12,7 +12,7 @@ import {
   recordingClock,
   type StoredBlob,
   startRegistryWithBlob,
-  withProxy,
+  withSimulator,
 } from './testing/fixture.ts';
 
 const signal = new AbortController().signal;
@@ -28,8 +28,8 @@ describe('requests over a network that fails', () => {
 
   it('waits as long as Retry-After says, and counts its retries', limit, async () => {
     const clock = recordingClock();
-    const faults = { tooManyRequests: 1, retryAfterSec: 7, mostInARow: 2 };
-    await withProxy(stored, { faults }, { clock }, async ({ client, reference, reports }) => {
+    const weather = { tooManyRequests: 1, retryAfterSec: 7, maxInARow: 2 };
+    await withSimulator(stored, { weather }, { clock }, async ({ client, reference, reports }) => {
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
       assert.deepEqual(clock.sleepsMs, [7_000, 7_000]);
       assert.deepEqual(
@@ -45,8 +45,8 @@ describe('requests over a network that fails', () => {
 
   it('does not wait for a Retry-After beyond the longest wait', limit, async () => {
     const clock = recordingClock();
-    const faults = { tooManyRequests: 1, retryAfterSec: 3_600, mostInARow: 100 };
-    await withProxy(stored, { faults }, { clock, retry: { maxWaitMs: 60_000 } }, async ({ client, reference }) => {
+    const weather = { tooManyRequests: 1, retryAfterSec: 3_600, maxInARow: 100 };
+    await withSimulator(stored, { weather }, { clock, retry: { maxWaitMs: 60_000 } }, async ({ client, reference }) => {
       await assert.rejects(client.blob(reference, stored.digest).fetchSuffix(10, signal), {
         code: 'rate-limited',
         status: 429,
@@ -58,21 +58,21 @@ describe('requests over a network that fails', () => {
 
   it('backs off exponentially with jitter, and stops after max_retries', limit, async () => {
     const clock = recordingClock();
-    const faults = { serverError: 1, mostInARow: 100 };
+    const weather = { serverError: 1, maxInARow: 100 };
     const options = { clock, random: () => 0.5, retry: { maxRetries: 4, minWaitMs: 100, maxWaitMs: 300 } };
-    await withProxy(stored, { faults }, options, async ({ client, reference, proxy }) => {
+    await withSimulator(stored, { weather }, options, async ({ client, reference, simulator }) => {
       const failing = client.blob(reference, stored.digest).fetchSuffix(10, signal);
       await assert.rejects(failing, { code: 'server', status: 503 });
       assert.deepEqual(clock.sleepsMs, [75, 150, 225, 225]);
-      assert.equal(proxy.counts.serverErrors, 5);
+      assert.equal(simulator.counts.serverErrors, 5);
     });
   });
 
   it('tries again after a connection that was reset', limit, async () => {
-    const faults = { reset: 1, mostInARow: 2 };
-    await withProxy(stored, { faults }, {}, async ({ client, reference, proxy, reports }) => {
+    const weather = { reset: 1, maxInARow: 2 };
+    await withSimulator(stored, { weather }, {}, async ({ client, reference, simulator, reports }) => {
       await client.fetchManifest(reference, signal).catch(() => {});
-      assert.equal(proxy.counts.resets, 2);
+      assert.equal(simulator.counts.resets, 2);
       assert.deepEqual(
         reports.map(({ status, error }) => [status, error]),
         [
@@ -88,13 +88,13 @@ describe('requests over a network that fails', () => {
     const config = Buffer.from('{}');
     const descriptor = { mediaType: mediaTypes.ociConfig, digest: digestOf(config), size: config.length };
     const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, config: descriptor, layers: [] }));
-    await withProxy(stored, {}, { clock: recordingClock() }, async ({ client, reference, proxy }) => {
+    await withSimulator(stored, {}, { clock: recordingClock() }, async ({ client, reference, simulator }) => {
       const upload = { digest: descriptor.digest, sizeBytes: config.length, open: () => inPieces(config) };
       await client.pushBlob(reference, upload, signal);
       await client.pushManifest(reference, mediaTypes.ociManifest, manifest, signal);
-      proxy.behave({ faults: { cut: 1, mostInARow: 2 } });
+      simulator.behave({ weather: { cut: 1, maxInARow: 2 } });
       assert.deepEqual((await client.fetchManifest(reference, signal)).bytes, manifest);
-      assert.equal(proxy.counts.cuts, 2);
+      assert.equal(simulator.counts.cuts, 2);
     });
   });
 
@@ -127,19 +127,19 @@ describe('requests over a network that fails', () => {
   });
 
   it('uses one connection for requests that follow each other', limit, async () => {
-    await withProxy(stored, {}, {}, async ({ client, reference, proxy }) => {
+    await withSimulator(stored, {}, {}, async ({ client, reference, simulator }) => {
       const source = client.blob(reference, stored.digest);
       for (let start = 0; start < 20; start++) await collect(source.fetchRange(start, start + 5, signal));
       await client.fetchManifest(reference, signal).catch(() => {});
-      assert.equal(proxy.counts.connections, 1);
+      assert.equal(simulator.counts.connections, 1);
     });
   });
 
   it('opens no more connections than it may', limit, async () => {
-    await withProxy(stored, {}, { maxConnectionsPerHost: 3 }, async ({ client, reference, proxy }) => {
+    await withSimulator(stored, {}, { maxConnectionsPerHost: 3 }, async ({ client, reference, simulator }) => {
       const source = client.blob(reference, stored.digest);
       await Promise.all(Array.from({ length: 30 }, () => collect(source.fetchRange(0, 5, signal))));
-      assert.ok(proxy.counts.connections <= 3, `${proxy.counts.connections} connections`);
+      assert.ok(simulator.counts.connections <= 3, `${simulator.counts.connections} connections`);
     });
   });
 
@@ -163,10 +163,10 @@ describe('requests over TLS', () => {
 
   it('refuses a certificate nobody vouches for, at once and with a remedy', limit, async () => {
     const hosts = (host: string) => ({ [host]: { plainHttp: false } });
-    await withProxy(
+    await withSimulator(
       stored,
       { tls: true },
-      (proxy) => ({ hosts: hosts(proxy.host) }),
+      (simulator) => ({ hosts: hosts(simulator.host) }),
       async (session) => {
         const failing = session.client.blob(session.reference, stored.digest).fetchSuffix(10, signal);
         await assert.rejects(failing, { code: 'untrusted', message: /CA certificate/ });
@@ -179,14 +179,14 @@ describe('requests over TLS', () => {
     const auth = { kind: 'token', anonymousPull: true, lifetimeMs: 60_000 } as const;
     for (const trust of ['ca', 'insecure'] as const) {
       const hosts = (host: string, caPem: string) => ({ [host]: trust === 'ca' ? { caPem } : { insecure: true } });
-      await withProxy(
+      await withSimulator(
         stored,
         { tls: true, auth, cdnLifetimeMs: 60_000 },
-        (proxy) => ({ hosts: hosts(proxy.host, proxy.caPem!) }),
-        async ({ client, reference, proxy }) => {
+        (simulator) => ({ hosts: hosts(simulator.host, simulator.caPem!) }),
+        async ({ client, reference, simulator }) => {
           const suffix = await client.blob(reference, stored.digest).fetchSuffix(10, signal);
           assert.ok(suffix.bytes.equals(stored.content.subarray(-10)));
-          assert.equal(proxy.counts.cdn, 1);
+          assert.equal(simulator.counts.cdn, 1);
         },
       );
     }

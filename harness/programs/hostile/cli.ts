@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { HostileProxy } from '../../../snapshotter/registry/testing/hostile-proxy.ts';
+import type { RegistrySimulator } from '../../../testkit/registry-simulator/simulator.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
 import type { Workload } from '../../../workloads/workload.ts';
 import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
@@ -14,16 +14,23 @@ import { runProgram, say } from '../../cli/program.ts';
 import { parseCount } from '../../cli/quantity.ts';
 import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
 import { type HostileRun, runThrough } from './run.ts';
-import { faults, mostRequests, pullPatiently, startHostileRegistry, troubleIn, writeDockerConfig } from './weather.ts';
+import {
+  maxRequests,
+  pullPatiently,
+  roughWeather,
+  startHostileRegistry,
+  troubleIn,
+  writeDockerConfig,
+} from './weather.ts';
 
-const usage = `The workloads on a registry that misbehaves: each runs in calm and in rough weather, then the content that came through
-the rough is compared with the image unpacked from the registry itself: npm run hostile -- [options]
-  --workloads a,b       what is run                    (default: the default workloads)
+const usage = `Runs the workloads against a registry that misbehaves, each first in calm and then in rough weather, and compares the
+content that came through rough weather with the image unpacked from the registry itself: npm run hostile -- [options]
+  --workloads a,b       which workloads to run         (default: the default workloads)
   --modes a,b           stargz, estargz                (default: both)
-  --seed N              of the weather                 (default 1)
-  --no-compare          runs only
-  --out FILE.csv        one row a run
-  --state-dir DIR       images and registry            (default ${defaultStateDir})`;
+  --seed N              seed of the weather            (default 1)
+  --no-compare          run only, do not compare
+  --out FILE.csv        write one row per run
+  --state-dir DIR       images and registry data       (default ${defaultStateDir})`;
 
 await runProgram({ name: 'hostile', usage, run });
 
@@ -34,21 +41,25 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
   const request = { stateDir, registryAddress, variants: ['stargz', 'estargz'] as const, onStep: say };
   const sets = await ensureWorkloadImages(options.workloads, request, signal);
-  const proxy = await startHostileRegistry(registryAddress, options.seed);
-  stack.defer(() => proxy.close());
+  const simulator = await startHostileRegistry(registryAddress, options.seed);
+  stack.defer(() => simulator.close());
   const scratch = await mkdtemp(join(stateDir, 'hostile-'));
   stack.defer(() => rm(scratch, { recursive: true, force: true }));
-  // The daemon finds it there as it would a user's.
-  process.env.DOCKER_CONFIG = await writeDockerConfig(scratch, proxy.host);
+  // The daemon finds it there, as it would find a user's.
+  process.env.DOCKER_CONFIG = await writeDockerConfig(scratch, simulator.host);
 
   const rows: ReturnType<typeof toRecord>[] = [];
   let good = true;
   for (const workload of options.workloads) {
     for (const mode of options.modes) {
       const image = sets.get(workload.image.name)![mode.variant]!;
-      const { calm, rough, isBounded } = await weather(proxy, { stateDir, workload, mode, image }, signal);
+      const { calm, rough, isBounded } = await runInBothWeathers(
+        simulator,
+        { stateDir, workload, mode, image },
+        signal,
+      );
       const comparison = options.isCompared
-        ? await compare(proxy, { stateDir, registryAddress, mode, image }, signal)
+        ? await compare(simulator, { stateDir, registryAddress, mode, image }, signal)
         : undefined;
       good &&= isBounded && (comparison?.differences.length ?? 0) === 0;
       rows.push(
@@ -57,8 +68,8 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
       );
     }
   }
-  if (proxy.counts.leaks > 0) {
-    say(`credentials reached the CDN ${proxy.counts.leaks} times`);
+  if (simulator.counts.leaks > 0) {
+    say(`credentials were sent to the CDN ${simulator.counts.leaks} times`);
     good = false;
   }
   if (options.out !== undefined) await writeRecords(options.out, rows);
@@ -93,23 +104,27 @@ interface HostileCell {
   readonly image: string;
 }
 
-async function weather(proxy: HostileProxy, { stateDir, workload, mode, image }: HostileCell, signal: AbortSignal) {
+async function runInBothWeathers(
+  simulator: RegistrySimulator,
+  { stateDir, workload, mode, image }: HostileCell,
+  signal: AbortSignal,
+) {
   const sandbox = openSandbox(stateDir);
-  proxy.behave({ faults: {} });
-  const calm = await runThrough(proxy, sandbox, workload, image, mode, signal);
-  proxy.behave({ faults });
-  const rough = await runThrough(proxy, sandbox, workload, image, mode, signal);
-  const limit = mostRequests(calm.counts, rough.counts);
+  simulator.behave({ weather: {} });
+  const calm = await runThrough(simulator, sandbox, workload, image, mode, signal);
+  simulator.behave({ weather: roughWeather });
+  const rough = await runThrough(simulator, sandbox, workload, image, mode, signal);
+  const limit = maxRequests(calm.counts, rough.counts);
   const isBounded = rough.counts.requests <= limit;
   say(
-    `${workload.name} ${mode.name}: ${describe(rough)}; ${calm.counts.requests} requests in calm weather, limit ${limit}` +
+    `${workload.name} ${mode.name}: ${describe(rough)}; ${calm.counts.requests} requests in calm weather, at most ${limit} allowed` +
       `${isBounded ? '' : '\n  TOO MANY REQUESTS'}`,
   );
   return { calm, rough, isBounded };
 }
 
 async function compare(
-  proxy: HostileProxy,
+  simulator: RegistrySimulator,
   { stateDir, registryAddress, mode, image }: Omit<HostileCell, 'workload'> & { readonly registryAddress: string },
   signal: AbortSignal,
 ): Promise<Comparison> {
@@ -118,7 +133,7 @@ async function compare(
       sandbox: openSandbox(stateDir),
       registryAddress,
       image: `${registryAddress}/${image}`,
-      lazyFrom: { registryAddress: proxy.host, image: `${proxy.host}/${image}`, pull: pullPatiently },
+      lazyFrom: { registryAddress: simulator.host, image: `${simulator.host}/${image}`, pull: pullPatiently },
       daemonConfig: mode.daemonConfig!,
     },
     signal,
@@ -132,8 +147,8 @@ async function compare(
 function describe({ counts, pullMs, runMs }: HostileRun): string {
   const { tooManyRequests, serverErrors, resets, cuts, cdnRefused } = counts;
   return (
-    `ran (pull ${pullMs.toFixed(0)} ms, run ${runMs.toFixed(0)} ms) over ${counts.requests} requests, ` +
-    `${troubleIn(counts)} of them retried: ${tooManyRequests} × 429, ${serverErrors} × 503, ${resets} resets, ` +
+    `pull ${pullMs.toFixed(0)} ms, run ${runMs.toFixed(0)} ms, ${counts.requests} requests, ` +
+    `${troubleIn(counts)} of them failed: ${tooManyRequests} × 429, ${serverErrors} × 503, ${resets} resets, ` +
     `${cuts} cut bodies, ${cdnRefused} expired URLs`
   );
 }

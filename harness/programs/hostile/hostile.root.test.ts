@@ -6,7 +6,8 @@ import { after, before, test } from 'node:test';
 import { convertImage } from '../../../snapshotter/convert/image.ts';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
-import type { HostileCounts, HostileProxy } from '../../../snapshotter/registry/testing/hostile-proxy.ts';
+import type { SimulatorCounts } from '../../../testkit/registry-simulator/journal.ts';
+import type { RegistrySimulator } from '../../../testkit/registry-simulator/simulator.ts';
 import { openSandbox, clearSandbox } from '../../cell/sandbox.ts';
 import { compareMounts } from '../equality/compare.ts';
 import { awkwardLayers } from '../equality/testing/awkward-layers.ts';
@@ -15,9 +16,9 @@ import { estargz } from '../../cell/modes/estargz.ts';
 import { type Registry, startRegistry } from '../../registry/registry.ts';
 import {
   countsBetween,
-  faults,
-  mostRequests,
+  maxRequests,
   pullPatiently,
+  roughWeather,
   startHostileRegistry,
   troubleIn,
   writeDockerConfig,
@@ -26,7 +27,7 @@ import {
 const timeout = 150_000;
 let scratch: string;
 let registry: Registry;
-let proxy: HostileProxy;
+let simulator: RegistrySimulator;
 
 before(
   async () => {
@@ -40,8 +41,8 @@ before(
       format: 'estargz',
       signal,
     }).finally(() => client.close());
-    proxy = await startHostileRegistry(registry.address, 1);
-    process.env.DOCKER_CONFIG = await writeDockerConfig(join(scratch, 'docker'), proxy.host);
+    simulator = await startHostileRegistry(registry.address, 1);
+    process.env.DOCKER_CONFIG = await writeDockerConfig(join(scratch, 'docker'), simulator.host);
   },
   { timeout },
 );
@@ -49,19 +50,19 @@ before(
 after(async () => {
   delete process.env.DOCKER_CONFIG;
   await clearSandbox(openSandbox(scratch));
-  await proxy?.close();
+  await simulator?.close();
   await registry?.close();
   await rm(scratch, { recursive: true, force: true });
 });
 
-async function compare(): Promise<HostileCounts> {
-  const start = { ...proxy.counts };
+async function compare(): Promise<SimulatorCounts> {
+  const start = { ...simulator.counts };
   const { differences, entries, mount } = await compareMounts(
     {
       sandbox: openSandbox(scratch),
       registryAddress: registry.address,
       image: `${registry.address}/awkward:estargz`,
-      lazyFrom: { registryAddress: proxy.host, image: `${proxy.host}/awkward:estargz`, pull: pullPatiently },
+      lazyFrom: { registryAddress: simulator.host, image: `${simulator.host}/awkward:estargz`, pull: pullPatiently },
       daemonConfig: { ...estargz.daemonConfig, noprefetch: true },
     },
     AbortSignal.timeout(timeout),
@@ -69,25 +70,25 @@ async function compare(): Promise<HostileCounts> {
   assert.deepEqual(differences, []);
   assert.notEqual(mount, 'overlayfs');
   assert.ok(entries > 2000, `only ${entries} entries were compared`);
-  return countsBetween(start, { ...proxy.counts });
+  return countsBetween(start, { ...simulator.counts });
 }
 
-test('content from a registry that answers badly is what overlayfs unpacks, with a bounded number of retries', {
+test('content from a misbehaving registry equals what overlayfs unpacks, within a bounded number of retries', {
   timeout,
 }, async (t) => {
   const calm = await compare();
-  assert.ok(proxy.issuedTokens() > 0 && calm.unauthorized > 0, 'nothing asked for a token');
-  // Few requests, so that more of them go wrong.
-  proxy.behave({ faults: { ...faults, tooManyRequests: 0.1, reset: 0.12, cut: 0.15 } });
+  assert.ok(simulator.issuedTokens() > 0 && calm.unauthorized > 0, 'no token was asked for');
+  // There are few requests, so a larger share of them is to fail.
+  simulator.behave({ weather: { ...roughWeather, tooManyRequests: 0.1, reset: 0.12, cut: 0.15 } });
   const rough = await compare();
   t.diagnostic(`calm ${JSON.stringify(calm)}`);
   t.diagnostic(`rough ${JSON.stringify(rough)}`);
   for (const kind of ['tooManyRequests', 'resets', 'cuts', 'cdn'] as const) {
     assert.ok(rough[kind] > 0, `no ${kind} happened`);
   }
-  assert.equal(proxy.counts.leaks, 0, 'credentials went to the CDN');
+  assert.equal(simulator.counts.leaks, 0, 'credentials went to the CDN');
   assert.ok(
-    rough.requests <= mostRequests(calm, rough),
+    rough.requests <= maxRequests(calm, rough),
     `${rough.requests} requests, ${calm.requests} in calm weather, ${troubleIn(rough)} went wrong`,
   );
 });

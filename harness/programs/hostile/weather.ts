@@ -1,25 +1,28 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type HostileCounts,
-  type HostileProxy,
-  startHostileProxy,
-} from '../../../snapshotter/registry/testing/hostile-proxy.ts';
+import type { SimulatorCounts } from '../../../testkit/registry-simulator/journal.ts';
+import { type RegistrySimulator, startRegistrySimulator } from '../../../testkit/registry-simulator/simulator.ts';
 import type { Containerd } from '../../containerd/containerd.ts';
 
-/** What the network and the registry do to their clients, all at once. */
-export const faults = { tooManyRequests: 0.04, retryAfterSec: 1, serverError: 0.03, reset: 0.05, cut: 0.08 } as const;
-/** Not told to the client: that a signed URL has gone stale it learns from a 403. */
+/** Faults of the network and the registry, all at once. */
+export const roughWeather = {
+  tooManyRequests: 0.04,
+  retryAfterSec: 1,
+  serverError: 0.03,
+  reset: 0.05,
+  cut: 0.08,
+} as const;
+/** The signed URL does not tell: the client learns from a 403 that it has expired. */
 export const cdnLifetimeMs = 2500;
 const tokenLifetimeMs = 5000;
 
 const user = 'bench';
-/** Of a registry that lives for one run on loopback. */
+/** For a registry on loopback that lives for one run. */
 const password = 'correct horse';
 
-/** The real registry at `upstream` behind a proxy that is calm until its faults are turned on. */
-export function startHostileRegistry(upstream: string, seed: number): Promise<HostileProxy> {
-  return startHostileProxy({
+/** The real registry at `upstream` behind a simulator that is calm until its weather is turned on. */
+export function startHostileRegistry(upstream: string, seed: number): Promise<RegistrySimulator> {
+  return startRegistrySimulator({
     upstream,
     auth: { kind: 'token', users: { [user]: password }, lifetimeMs: tokenLifetimeMs },
     cdnLifetimeMs,
@@ -38,10 +41,10 @@ export async function writeDockerConfig(directory: string, registryAddress: stri
   return directory;
 }
 
-const mostPulls = 30;
+const maxPulls = 30;
 const pullLimitMs = 120_000;
 
-/** As a kubelet: containerd gives up on a manifest sooner than the daemon does on a layer, so it is asked again. */
+/** Pulls again after a failure, as a kubelet does: containerd gives up on a manifest sooner than the daemon on a layer. */
 export async function pullPatiently(containerd: Containerd, image: string, signal: AbortSignal): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -50,23 +53,23 @@ export async function pullPatiently(containerd: Containerd, image: string, signa
       return;
     } catch (error) {
       signal.throwIfAborted();
-      if (attempt === mostPulls) throw error;
+      if (attempt === maxPulls) throw error;
     }
   }
 }
 
-/** Answers that did not bring what was asked for, each the cause of one request more. */
-export function troubleIn({ tooManyRequests, serverErrors, resets, cuts, cdnRefused }: HostileCounts): number {
+/** Failed answers, each of which causes one more request. */
+export function troubleIn({ tooManyRequests, serverErrors, resets, cuts, cdnRefused }: SimulatorCounts): number {
   return tooManyRequests + serverErrors + resets + cuts + cdnRefused;
 }
 
-/** What happened from `before` to `after`. */
-export function countsBetween(before: HostileCounts, after: HostileCounts): HostileCounts {
-  const entries = Object.entries(after).map(([name, count]) => [name, count - before[name as keyof HostileCounts]]);
-  return Object.fromEntries(entries) as unknown as HostileCounts;
+/** The difference between two snapshots of the counts. */
+export function countsBetween(before: SimulatorCounts, after: SimulatorCounts): SimulatorCounts {
+  const entries = Object.entries(after).map(([name, count]) => [name, count - before[name as keyof SimulatorCounts]]);
+  return Object.fromEntries(entries) as unknown as SimulatorCounts;
 }
 
-/** Requests in bad weather: those of a calm run, and per trouble its repetition with a new token and a new signed URL. */
-export function mostRequests(calm: HostileCounts, rough: HostileCounts): number {
+/** Allowed in rough weather: twice a calm run's requests, and per failure its retry with a new token and a new signed URL. */
+export function maxRequests(calm: SimulatorCounts, rough: SimulatorCounts): number {
   return 2 * calm.requests + 4 * troubleIn(rough);
 }

@@ -5,7 +5,11 @@ import { parseReference, type Reference } from '../reference.ts';
 import type { Clock } from '../retry.ts';
 import type { RequestReport } from '../transport.ts';
 import { startDockerRegistry, type TestRegistry } from './docker-registry.ts';
-import { type HostileOptions, type HostileProxy, startHostileProxy } from './hostile-proxy.ts';
+import {
+  type SimulatorOptions,
+  type RegistrySimulator,
+  startRegistrySimulator,
+} from '../../../testkit/registry-simulator/simulator.ts';
 
 /** Longest that one test may take. */
 export const limit = { timeout: 30_000 } as const;
@@ -32,28 +36,33 @@ export async function startRegistryWithBlob(sizeBytes: number): Promise<StoredBl
 }
 
 export interface Session {
-  readonly proxy: HostileProxy;
+  readonly simulator: RegistrySimulator;
   readonly client: RegistryClient;
   readonly reference: Reference;
   readonly reports: readonly RequestReport[];
 }
 
-/** A hostile proxy before the registry and a client of it, both closed after `use`. */
-export async function withProxy(
+/** A simulator in front of the registry and a client of it, both closed after `use`. */
+export async function withSimulator(
   stored: StoredBlob,
-  hostile: Omit<HostileOptions, 'upstream'>,
-  client: RegistryClientOptions | ((proxy: HostileProxy) => RegistryClientOptions),
+  behaviour: Omit<SimulatorOptions, 'upstream'>,
+  client: RegistryClientOptions | ((simulator: RegistrySimulator) => RegistryClientOptions),
   use: (session: Session) => Promise<void>,
 ): Promise<void> {
-  const proxy = await startHostileProxy({ ...hostile, upstream: stored.registry.host });
+  const simulator = await startRegistrySimulator({ ...behaviour, upstream: stored.registry.host });
   const reports: RequestReport[] = [];
-  const options = typeof client === 'function' ? client(proxy) : client;
+  const options = typeof client === 'function' ? client(simulator) : client;
   const made = new RegistryClient({ ...options, onRequest: (report) => void reports.push(report) });
   try {
-    await use({ proxy, client: made, reference: parseReference(`${proxy.host}/${stored.repository}`), reports });
+    await use({
+      simulator,
+      client: made,
+      reference: parseReference(`${simulator.host}/${stored.repository}`),
+      reports,
+    });
   } finally {
     await made.close();
-    await proxy.close();
+    await simulator.close();
   }
 }
 

@@ -1,7 +1,7 @@
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import type { TestCertificate } from './certificate.ts';
+import type { TestCertificate } from '../../../testkit/registry-simulator/certificate.ts';
 
 export interface ForwardProxy {
   /** `127.0.0.1:port` */

@@ -1,5 +1,5 @@
-/** Shares in [0, 1]; together at most 1. */
-export interface Faults {
+/** Random faults: shares of all requests, in [0, 1]; together at most 1. */
+export interface Weather {
   readonly tooManyRequests?: number;
   /** Sent with 429; default 0. */
   readonly retryAfterSec?: number;
@@ -8,16 +8,16 @@ export interface Faults {
   /** The body stops somewhere, and the connection with it. */
   readonly cut?: number;
   /** After so many faults in a row the same request is served; default 2. */
-  readonly mostInARow?: number;
+  readonly maxInARow?: number;
 }
 
-export type Fault = 'tooManyRequests' | 'serverError' | 'reset' | 'cut';
+export type Gust = 'tooManyRequests' | 'serverError' | 'reset' | 'cut';
 
-const kinds: readonly Fault[] = ['tooManyRequests', 'serverError', 'reset', 'cut'];
-const defaultMostInARow = 2;
+const kinds: readonly Gust[] = ['tooManyRequests', 'serverError', 'reset', 'cut'];
+const defaultMaxInARow = 2;
 
-/** Which requests go wrong, drawn from a seed; the bound in a row keeps a fair client from ever failing by bad luck. */
-export class FaultPlan {
+/** Draws faults from a seed; the bound in a row keeps a well-behaved client from failing by bad luck. */
+export class Forecast {
   readonly #inARow = new Map<string, number>();
   #state: number;
 
@@ -25,16 +25,17 @@ export class FaultPlan {
     this.#state = seed >>> 0;
   }
 
-  next(key: string, faults: Faults): Fault | undefined {
+  /** What happens to the next request of this key. */
+  next(key: string, weather: Weather): Gust | undefined {
     const inARow = this.#inARow.get(key) ?? 0;
     let draw = this.share();
-    const fault = kinds.find((kind) => {
-      draw -= faults[kind] ?? 0;
+    const gust = kinds.find((kind) => {
+      draw -= weather[kind] ?? 0;
       return draw < 0;
     });
-    const isServed = fault === undefined || inARow >= (faults.mostInARow ?? defaultMostInARow);
+    const isServed = gust === undefined || inARow >= (weather.maxInARow ?? defaultMaxInARow);
     this.#inARow.set(key, isServed ? 0 : inARow + 1);
-    return isServed ? undefined : fault;
+    return isServed ? undefined : gust;
   }
 
   /** Uniform in [0, 1): a Weyl sequence through a 32-bit finaliser (splitmix32). */

@@ -12,13 +12,13 @@ export interface TestCertificate {
 
 const run = promisify(execFile);
 
-/** A certificate of a day for 127.0.0.1, 127.0.0.2, localhost and registry.test, made by openssl. */
+/** A certificate of a day for 127.0.0.1 to 127.0.0.4, localhost and registry.test, made by openssl. */
 export async function makeCertificate(): Promise<TestCertificate> {
   const directory = await mkdtemp(join(tmpdir(), 'certificate-'));
   try {
     const key = join(directory, 'key.pem');
     const cert = join(directory, 'cert.pem');
-    const names = 'subjectAltName=IP:127.0.0.1,IP:127.0.0.2,DNS:localhost,DNS:registry.test';
+    const names = 'subjectAltName=IP:127.0.0.1,IP:127.0.0.2,IP:127.0.0.3,IP:127.0.0.4,DNS:localhost,DNS:registry.test';
     const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
     const files = ['-keyout', key, '-out', cert];
     await run('openssl', ['req', '-x509', ...curve, ...files, '-days', '1', '-subj', '/CN=test', '-addext', names]);

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { faults } from '../../testkit/registry-simulator/faults.ts';
+import type { MemoryOrigin } from '../../testkit/registry-simulator/memory-origin.ts';
+import { digestOf } from './digest.ts';
+import { parseReference } from './reference.ts';
+import { fixedKeychain, inPieces, limit } from './testing/fixture.ts';
+import { layer, layerDigest, openClient, startSimulator } from './testing/simulated.ts';
+
+const signal = new AbortController().signal;
+const hosts = (host: string) => ({ [host]: { requestTimeoutMs: 300 } });
+
+for (const fault of faults.filter(({ name }) => name.startsWith('look-'))) {
+  test(`a registry bent by ${fault.name} is taken for one without the blob, and pushed to`, limit, async (t) => {
+    const simulator = await startSimulator(t, { faults: [fault] });
+    const client = openClient(t, { hosts: hosts(simulator.host) });
+    const reference = parseReference(`${simulator.host}/team/target:1`);
+    assert.equal(await client.hasBlob(reference, layerDigest, signal), false);
+    const bytes = Buffer.from(`pushed past ${fault.name}`);
+    const blob = { digest: digestOf(bytes), sizeBytes: bytes.length, open: () => inPieces(bytes) };
+    await client.pushBlob(reference, blob, signal);
+    assert.deepEqual((simulator.origin as MemoryOrigin).blobs.get(blob.digest), bytes);
+    assert.ok(simulator.counts.requests <= 4, `${simulator.counts.requests} requests`);
+  });
+}
+
+for (const fault of faults.filter(({ name }) => name.startsWith('mount-'))) {
+  test(`a registry bent by ${fault.name} has not mounted the blob, which is no failure`, limit, async (t) => {
+    const simulator = await startSimulator(t, { faults: [fault] });
+    const reference = parseReference(`${simulator.host}/team/target:1`);
+    assert.equal(await openClient(t).mountBlob(reference, layerDigest, 'team/image', signal), false);
+  });
+}
+
+test('a service that grants pull,push but not pull on a new repository is pushed to', limit, async (t) => {
+  const simulator = await startSimulator(t, {
+    auth: { kind: 'token', users: { alice: 'secret' }, lifetimeMs: 60_000 },
+    faults: faults.filter(({ name }) => name === 'token-not-for-pull-alone'),
+  });
+  const client = openClient(t, {
+    keychains: [fixedKeychain({ kind: 'basic', username: 'alice', password: 'secret' })],
+  });
+  const reference = parseReference(`${simulator.host}/team/target:1`);
+  const absent = digestOf('not there');
+  assert.equal(await client.hasBlob(reference, absent, signal), false);
+  assert.equal(await client.hasBlob(reference, layerDigest, signal), true);
+  const blob = { digest: layerDigest, sizeBytes: layer.length, open: () => inPieces(layer) };
+  await client.pushBlob(reference, blob, signal);
+});
+
+test('a look that the caller gives up on is not taken for a no', limit, async (t) => {
+  const simulator = await startSimulator(t, { faults: faults.filter(({ name }) => name === 'look-hangs') });
+  const aborter = new AbortController();
+  const reason = new Error('enough');
+  const looking = openClient(t).hasBlob(parseReference(`${simulator.host}/team/target:1`), layerDigest, aborter.signal);
+  setTimeout(() => aborter.abort(reason), 50);
+  await assert.rejects(looking, reason);
+});

@@ -1,0 +1,256 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { makeCertificate, type TestCertificate } from './certificate.ts';
+import { type Answer, answerWith, classify, type SimulatedRequest, type Site } from './exchange.ts';
+import type { Fault } from './faults.ts';
+import { Journal, type SimulatorCounts } from './journal.ts';
+import { type MemoryContent, memoryOrigin, type Origin, refuse } from './memory-origin.ts';
+import { sendAnswer } from './send-answer.ts';
+import { SignedUrls } from './signed-urls.ts';
+import { type OpenSite, openSite, type Protocols, sites } from './sites.ts';
+import { type SimulatedAuth, TokenService } from './token-service.ts';
+import { upstreamOrigin } from './upstream-origin.ts';
+import { Forecast, type Gust, type Weather } from './weather.ts';
+
+/** What can be changed while the simulator runs. */
+export interface SimulatorBehaviour {
+  /** Random faults, by their shares of all reads. */
+  readonly weather: Weather;
+  /** Bend every answer they are on, one after another. */
+  readonly faults: readonly Fault[];
+  /** GETs of blobs are redirected to a signed URL on another host that works for so long; undefined: not redirected. */
+  readonly cdnLifetimeMs: number | undefined;
+  /** The signed URL says when it ends (else only a 403 tells). */
+  readonly cdnTellsExpiry: boolean;
+}
+
+export interface SimulatorOptions extends Partial<SimulatorBehaviour> {
+  /** What answers honestly: a real registry at `host:port` (plain HTTP), or content in memory. */
+  readonly upstream?: string;
+  readonly content?: MemoryContent;
+  readonly tls?: boolean;
+  readonly protocols?: Protocols;
+  /** The API lies below this path: `/proxy`. */
+  readonly path?: string;
+  readonly auth?: SimulatedAuth;
+  /** Tokens are issued by a host of their own. */
+  readonly hasTokenHost?: boolean;
+  readonly seed?: number;
+}
+
+export interface RegistrySimulator {
+  /** `127.0.0.1:port` */
+  readonly host: string;
+  /** `127.0.0.2:port` */
+  readonly cdnHost: string;
+  /** The host that issues tokens. */
+  readonly tokenHost: string;
+  /** With `tls`: what a client has to trust. */
+  readonly caPem: string | undefined;
+  readonly counts: Readonly<SimulatorCounts>;
+  readonly journal: Journal;
+  readonly origin: Origin;
+  /** Tokens issued so far. */
+  issuedTokens(): number;
+  revokeTokens(): void;
+  /** Changes the behaviour for requests that come from now on. */
+  behave(change: Partial<SimulatorBehaviour>): void;
+  close(): Promise<void>;
+}
+
+/** A registry that does to its clients what registries, clouds and networks do, repeatably. */
+export async function startRegistrySimulator(options: SimulatorOptions): Promise<RegistrySimulator> {
+  const simulator = new Simulator(options, options.tls === true ? await makeCertificate() : undefined);
+  await simulator.listen();
+  return simulator;
+}
+
+class Simulator implements RegistrySimulator {
+  readonly caPem: string | undefined;
+  readonly journal = new Journal();
+  readonly origin: Origin;
+  readonly #options: SimulatorOptions;
+  readonly #certificate: TestCertificate | undefined;
+  readonly #scheme: string;
+  readonly #open = new Map<Site, OpenSite>();
+  readonly #tokens: TokenService | undefined;
+  /** Of the stranger, who knows nobody. */
+  readonly #strangeTokens = new TokenService({ kind: 'token', anonymousPull: true, lifetimeMs: 60_000 });
+  readonly #urls = new SignedUrls();
+  readonly #forecast: Forecast;
+  readonly #bent = new Map<string, number>();
+  #behaviour: SimulatorBehaviour;
+
+  constructor(options: SimulatorOptions, certificate: TestCertificate | undefined) {
+    const { upstream, content, auth, seed } = options;
+    this.#options = options;
+    this.#certificate = certificate;
+    this.#scheme = certificate === undefined ? 'http' : 'https';
+    this.caPem = certificate?.certPem;
+    this.origin = upstream === undefined ? memoryOrigin(content) : upstreamOrigin(upstream);
+    this.#tokens = auth === undefined ? undefined : new TokenService(auth);
+    this.#forecast = new Forecast(seed ?? 1);
+    this.#behaviour = {
+      weather: options.weather ?? {},
+      faults: options.faults ?? [],
+      cdnLifetimeMs: options.cdnLifetimeMs,
+      cdnTellsExpiry: options.cdnTellsExpiry ?? true,
+    };
+  }
+
+  get host(): string {
+    return this.#open.get('registry')!.host;
+  }
+
+  get cdnHost(): string {
+    return this.#open.get('cdn')!.host;
+  }
+
+  get tokenHost(): string {
+    return this.#options.hasTokenHost === true ? this.#open.get('token')!.host : this.host;
+  }
+
+  get counts(): Readonly<SimulatorCounts> {
+    return this.journal.counts;
+  }
+
+  issuedTokens(): number {
+    return this.#tokens?.issued ?? 0;
+  }
+
+  revokeTokens(): void {
+    this.#tokens?.revokeAll();
+  }
+
+  behave(change: Partial<SimulatorBehaviour>): void {
+    this.#behaviour = { ...this.#behaviour, ...change };
+  }
+
+  async listen(): Promise<void> {
+    const { protocols = 'http1' } = this.#options;
+    const onConnection = (): void => void this.journal.counts.connections++;
+    for (const site of sites) {
+      const open = await openSite(
+        site,
+        this.#certificate,
+        protocols,
+        (request, response) => this.#onRequest(site, request, response),
+        onConnection,
+      );
+      this.#open.set(site, open);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.origin.close();
+    await Promise.all([...this.#open.values()].map((site) => site.close()));
+  }
+
+  #onRequest(site: Site, request: IncomingMessage, response: ServerResponse): void {
+    response.on('error', () => {});
+    request.on('error', () => {});
+    this.#answer(site, request, response).catch(() => response.destroy());
+  }
+
+  async #answer(site: Site, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const request = this.#read(site, incoming);
+    this.journal.note(request);
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    const refused = await this.#refuse(request);
+    const isFaulty = isRead && request.kind !== 'token' && refused === undefined;
+    const gust = isFaulty ? this.#forecast.next(`${site} ${retryKey(request)}`, this.#behaviour.weather) : undefined;
+    const faults = this.#behaviour.faults.filter((fault) => this.#isOn(fault, request));
+    const broken = gust === 'reset' ? gust : faults.find(({ breaks }) => breaks !== undefined)?.breaks;
+    if (broken === 'reset') this.journal.counts.resets++;
+    if (broken === 'reset') return void incoming.socket.resetAndDestroy();
+    if (broken === 'hang') return;
+
+    const honest = refused ?? this.#blown(gust) ?? (await this.#honest(faults.reduce(ask, request)));
+    try {
+      await sendAnswer(incoming, response, await this.#bend(honest, request, faults, gust));
+    } finally {
+      honest.release?.();
+    }
+  }
+
+  async #bend(honest: Answer, request: SimulatedRequest, faults: readonly Fault[], gust: Gust | undefined) {
+    let answer = honest;
+    const elsewhere = (path: string): URL => new URL(path, `${this.#scheme}://${this.#open.get('elsewhere')!.host}`);
+    for (const { bend } of faults) if (bend !== undefined) answer = await bend(answer, { request, elsewhere });
+    if (gust === 'cut' && answer.status < 300 && answer.body !== undefined) answer = this.#cut(answer);
+    if (request.method !== 'HEAD') return answer;
+    const { body: _unsent, ...head } = answer;
+    return head;
+  }
+
+  #read(site: Site, incoming: IncomingMessage): SimulatedRequest {
+    const url = new URL(incoming.url ?? '/', `${this.#scheme}://${this.#open.get(site)!.host}`);
+    const { path = '' } = this.#options;
+    if (site === 'registry' && path !== '' && url.pathname !== '/token') {
+      // What comes by another path asks for nothing that is here.
+      url.pathname = url.pathname.startsWith(`${path}/`) ? url.pathname.slice(path.length) : '/nowhere';
+    }
+    const { method = 'GET', headers } = incoming;
+    return { site, method, url, headers, body: incoming, ...classify(site, method, url) };
+  }
+
+  /** Who may not, and whose signature has expired. */
+  async #refuse(request: SimulatedRequest): Promise<Answer | undefined> {
+    const { site, url } = request;
+    if (site === 'cdn' && !this.#urls.isValid(url)) {
+      this.journal.counts.cdnRefused++;
+      return answerWith(403, '<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>');
+    }
+    if (site !== 'registry' || request.kind === 'token') return undefined;
+    const refusal = this.#tokens?.refusal(request, `${this.#scheme}://${this.tokenHost}/token`);
+    if (refusal !== undefined) this.journal.counts.unauthorized++;
+    return refusal;
+  }
+
+  /** A fault is on a request, and its turns are not used up. */
+  #isOn({ name, on, times }: Fault, request: SimulatedRequest): boolean {
+    if (!on.includes(request.kind)) return false;
+    const bent = this.#bent.get(name) ?? 0;
+    if (times !== undefined && bent >= times) return false;
+    this.#bent.set(name, bent + 1);
+    return true;
+  }
+
+  async #honest(request: SimulatedRequest): Promise<Answer> {
+    if (request.kind === 'token') {
+      const service = request.site === 'elsewhere' ? this.#strangeTokens : this.#tokens;
+      if (service === undefined) return answerWith(404);
+      return await service.answer(request, (body) => this.journal.noteBody(request.site, body));
+    }
+    const { cdnLifetimeMs, cdnTellsExpiry } = this.#behaviour;
+    if (request.site === 'registry' && request.kind === 'blob' && cdnLifetimeMs !== undefined) {
+      const onCdn = new URL(request.url.pathname, `${this.#scheme}://${this.cdnHost}`);
+      return answerWith(307, '', { location: this.#urls.sign(onCdn, cdnLifetimeMs, cdnTellsExpiry).href });
+    }
+    return await this.origin.answer(request);
+  }
+
+  #blown(gust: Gust | undefined): Answer | undefined {
+    const { counts } = this.journal;
+    if (gust === 'tooManyRequests') {
+      counts.tooManyRequests++;
+      return answerWith(429, '', { 'retry-after': String(this.#behaviour.weather.retryAfterSec ?? 0) });
+    }
+    if (gust !== 'serverError') return undefined;
+    counts.serverErrors++;
+    return refuse(503, 'UNAVAILABLE');
+  }
+
+  #cut(answer: Answer): Answer {
+    this.journal.counts.cuts++;
+    return { ...answer, cutAfterBytes: this.#forecast.share() * Number(answer.headers['content-length'] ?? 0) };
+  }
+}
+
+function ask(request: SimulatedRequest, { asks }: Fault): SimulatedRequest {
+  return asks === undefined ? request : asks(request);
+}
+
+/** Retries and resumptions of one request share where they end. */
+function retryKey({ method, url, headers }: SimulatedRequest): string {
+  return `${method} ${url.pathname} ${headers.range?.split('-')[1]}`;
+}
