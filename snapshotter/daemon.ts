@@ -66,7 +66,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   });
   const status = openStatus(root, options.identity, counters, log);
   opened.defer(() => status.close());
-  const { client: registry, criKeychain } = await openRegistry(config, log);
+  const { client: registry, criKeychain } = await openRegistry(config, log, (server) => metrics.wrongBytes(server));
   opened.defer(() => registry.close());
   await warmUp(registry);
   const scheduler = new FetchScheduler({ maxBackground: config.max_concurrency });

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
+import { RegistryError } from '../registry/error.ts';
+import { parseRegistryName, parseServerAddress } from '../registry/server-address.ts';
 import { type Config, type Option, type Section, sections } from './options.ts';
 import { parseListenAddress } from './listen-address.ts';
 
@@ -120,12 +122,13 @@ function readOption(option: Option, value: unknown, place: Place): unknown {
       if (value !== undefined)
         place.warnings.push(`${place.file}: ${place.path} has no effect in this daemon: ${option.why}`);
       return undefined;
-    case 'by-name': {
+    case 'by-registry': {
       const table = requireTable(value ?? {}, place);
-      const entries = Object.entries(table).map(([name, inner]) => [
-        name,
-        readTable(option.section, inner, { ...place, path: `${place.path}."${name}"` }),
-      ]);
+      const entries = Object.entries(table).map(([name, inner]) => {
+        const innerPlace = { ...place, path: `${place.path}."${name}"` };
+        checkName(() => parseRegistryName(name), innerPlace);
+        return [name, readTable(option.section, inner, innerPlace)];
+      });
       return Object.fromEntries(entries);
     }
     case 'list':
@@ -136,9 +139,19 @@ function readOption(option: Option, value: unknown, place: Place): unknown {
       );
     case 'headers':
       return readHeaders(value, place);
-    case 'required-text':
-      if (typeof value !== 'string' || value === '') throw unexpected(place, value, 'a string that is not empty');
+    case 'server-address':
+      if (typeof value !== 'string') throw unexpected(place, value, 'a server (host:port, https://host/path)');
+      checkName(() => parseServerAddress(value), place);
       return value;
+  }
+}
+
+function checkName(parse: () => void, place: Place): void {
+  try {
+    parse();
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    throw new ConfigError(place.file, place.path, error.message, error);
   }
 }
 

@@ -12,11 +12,11 @@ export type Option =
   /** '' is the default. */
   | { readonly kind: 'text'; readonly default: string }
   | { readonly kind: 'listen-address'; readonly default: string }
-  | { readonly kind: 'required-text' }
+  | { readonly kind: 'server-address' }
   | { readonly kind: 'choice'; readonly default: string; readonly choices: readonly string[] }
   | { readonly kind: 'headers' }
   | { readonly kind: 'no-effect'; readonly type: 'flag' | 'integer' | 'text' | 'table'; readonly why: string }
-  | { readonly kind: 'by-name'; readonly section: Section }
+  | { readonly kind: 'by-registry'; readonly section: Section }
   | { readonly kind: 'list'; readonly section: Section };
 
 export interface Section {
@@ -117,13 +117,16 @@ export const sections = {
   resolver: {
     /** Longest wait for an answer, and between two pieces of one, of any registry; 0: 30; negative: no limit. */
     request_timeout_sec: count(30, -1, longestSec),
+    /** containerd's directory of hosts.toml files, as `config_path` of its CRI plugin; '' for none. */
+    config_path: text(''),
     host: {
-      kind: 'by-name',
+      kind: 'by-registry',
       section: {
         mirrors: {
           kind: 'list',
           section: {
-            host: { kind: 'required-text' },
+            /** host:port, with a scheme before it or a path behind it as the case may be. */
+            host: { kind: 'server-address' },
             insecure: flag(false),
             /** 0: that of [resolver]; negative: no limit. */
             request_timeout_sec: count(0, -1, longestSec),
@@ -161,7 +164,7 @@ type ValueOf<T> = T extends { readonly kind: 'flag' }
   ? boolean
   : T extends { readonly kind: 'count' }
     ? number
-    : T extends { readonly kind: 'text' | 'required-text' | 'listen-address' }
+    : T extends { readonly kind: 'text' | 'server-address' | 'listen-address' }
       ? string
       : T extends { readonly kind: 'choice'; readonly choices: readonly (infer Choice)[] }
         ? Choice
@@ -169,7 +172,7 @@ type ValueOf<T> = T extends { readonly kind: 'flag' }
           ? Readonly<Record<string, string>>
           : T extends { readonly kind: 'no-effect' }
             ? undefined
-            : T extends { readonly kind: 'by-name'; readonly section: infer Inner }
+            : T extends { readonly kind: 'by-registry'; readonly section: infer Inner }
               ? Readonly<Record<string, ValueOf<Inner>>>
               : T extends { readonly kind: 'list'; readonly section: infer Inner }
                 ? readonly ValueOf<Inner>[]

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { type RegistrySimulator, startRegistrySimulator } from '../../testkit/registry-simulator/simulator.ts';
 import { parseConfig } from './config.ts';
 import { noLog } from '../platform/log.ts';
 import { openRegistry } from './registries.ts';
@@ -95,4 +99,47 @@ test('that image pull secrets cannot be read is logged, though nobody has asked 
   const { client } = await openRegistry(config, { ...noLog, warn: logged.resolve });
   t.after(() => client.close());
   assert.match(JSON.stringify(await logged.promise), /watch the image pull secrets of Kubernetes: .*ENOENT/);
+});
+
+test('hosts.toml files at config_path are read, and a table of config.toml counts before them', limit, async (t) => {
+  const layer = Buffer.from('the content of a layer');
+  const simulators = [1, 2].map(() => startRegistrySimulator({ content: { blobs: [layer] } }));
+  const [inFile, inTable] = (await Promise.all(simulators)) as [RegistrySimulator, RegistrySimulator];
+  const root = mkdtempSync(join(tmpdir(), 'certs.d-'));
+  t.after(async () => {
+    rmSync(root, { recursive: true, force: true });
+    await Promise.all([inFile.close(), inTable.close()]);
+  });
+  mkdirSync(join(root, '_default'));
+  writeFileSync(join(root, '_default/hosts.toml'), `server = "http://${inFile.host}"`);
+  const table = `[[resolver.host."index.docker.io".mirrors]]\nhost = "${inTable.host}/v2"`;
+  const client = await openClient(t, `config_path = "${root}"\n${table}`);
+  for (const [image, { counts }] of [
+    ['ghcr.io/a/b', inFile],
+    ['python', inTable],
+  ] as const) {
+    const { bytes } = await client.blob(parseReference(image), digestOf(layer)).fetchSuffix(100, signal);
+    assert.deepEqual(bytes, layer);
+    assert.equal(counts.blobs, 1, image);
+  }
+});
+
+test('a server that gave wrong bytes is named in the log and counted', limit, async (t) => {
+  const { config } = parseConfig('', 'c.toml');
+  const lines: unknown[] = [];
+  const counted: string[] = [];
+  const log = { ...noLog, warn: (fields: object, message: string) => void lines.push({ ...fields, message }) };
+  const { client } = await openRegistry(config, log, (server) => void counted.push(server));
+  t.after(() => client.close());
+  const digest = digestOf('any');
+  client.blob(parseReference('registry.test/a/b'), digest).distrust(new Set(['mirror.test:5000']));
+  assert.deepEqual(counted, ['mirror.test:5000']);
+  assert.deepEqual(lines, [
+    {
+      server: 'mirror.test:5000',
+      operation: `fetch blob ${digest} of registry.test/a/b`,
+      askedLastForMs: 600_000,
+      message: 'server gave wrong bytes; others are asked first',
+    },
+  ]);
 });

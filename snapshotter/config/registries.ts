@@ -3,8 +3,10 @@ import { describeError, type Log } from '../platform/log.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { type CriKeychain, criKeychain } from '../registry/cri-keychain.ts';
 import { dockerConfigKeychain } from '../registry/docker-keychain.ts';
-import { defaultRequestTimeoutMs, type HostOptions, type MirrorOptions } from '../registry/host.ts';
+import { defaultRequestTimeoutMs, type HostLookup, type HostOptions, type MirrorOptions } from '../registry/host.ts';
+import { hostsDirectory } from '../registry/hosts-directory.ts';
 import type { Keychain } from '../registry/keychain.ts';
+import { parseRegistryName } from '../registry/server-address.ts';
 import type { RequestReport } from '../registry/transport.ts';
 
 export interface OpenedRegistry {
@@ -14,7 +16,11 @@ export interface OpenedRegistry {
 }
 
 /** The client for every registry, with the keychains in the reference's order: Docker's file, Kubernetes, CRI. */
-export async function openRegistry(config: Config, log: Log): Promise<OpenedRegistry> {
+export async function openRegistry(
+  config: Config,
+  log: Log,
+  onWrongBytes: (server: string) => void = () => {},
+): Promise<OpenedRegistry> {
   const keychains: Keychain[] = [dockerConfigKeychain()];
   const { enable_keychain: useKubernetes, kubeconfig_path: kubeconfigPath } = config.kubeconfig_keychain;
   if (useKubernetes) {
@@ -29,7 +35,11 @@ export async function openRegistry(config: Config, log: Log): Promise<OpenedRegi
   if (cri !== undefined) keychains.push(cri);
   const client = new RegistryClient({
     keychains,
-    hosts: hostOptions(config),
+    hosts: hostLookup(config, log),
+    onWrongBytes({ server, operation, distrustMs }) {
+      log.warn({ server, operation, askedLastForMs: distrustMs }, 'server gave wrong bytes; others are asked first');
+      onWrongBytes(server);
+    },
     requestTimeoutMs: timeoutMs(config.resolver.request_timeout_sec) ?? defaultRequestTimeoutMs,
     retry: {
       maxRetries: Math.max(0, config.blob.max_retries),
@@ -52,12 +62,19 @@ function traceRequests(trace: NonNullable<Log['trace']>): (report: RequestReport
   };
 }
 
-function hostOptions(config: Config): Record<string, HostOptions> {
-  const entries = Object.entries(config.resolver.host).map(([registry, { mirrors }]): [string, HostOptions] => [
-    registry,
-    { mirrors: mirrors.map(mirrorOptions) },
-  ]);
-  return Object.fromEntries(entries);
+/** A registry's own table in config.toml counts before containerd's file of it. */
+function hostLookup(config: Config, log: Log): HostLookup {
+  const { host, config_path: configPath } = config.resolver;
+  const own = new Map(
+    Object.entries(host).map(([registry, { mirrors }]): [string, HostOptions] => [
+      parseRegistryName(registry),
+      { mirrors: mirrors.map(mirrorOptions) },
+    ]),
+  );
+  const onFailure = (error: Error): void =>
+    log.warn({ error: describeError(error) }, 'hosts.toml not used; the registry itself is asked');
+  const files = configPath === '' ? undefined : hostsDirectory(configPath, { onFailure });
+  return (registry) => own.get(registry) ?? files?.(registry);
 }
 
 function mirrorOptions(mirror: Config['resolver']['host'][string]['mirrors'][number]): MirrorOptions {

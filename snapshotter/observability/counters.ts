@@ -23,6 +23,7 @@ export function createCounters(next: DaemonMetrics): Counters {
       fallbacks[fields.reason] = (fallbacks[fields.reason] ?? 0) + 1;
       next.fallback(fields);
     },
+    wrongBytes: (server) => next.wrongBytes(server),
     callStarted: (method) => next.callStarted(method),
     callFinished: (method, code, durationMs) => next.callFinished(method, code, durationMs),
     fetch: {

@@ -14,6 +14,8 @@ export interface DaemonMetrics {
   /** A layer was mounted lazily for a Prepare. */
   lazyMount(durationMs: number): void;
   fallback(fallback: Fallback): void;
+  /** A server gave bytes that failed their digest and is asked last for a while. */
+  wrongBytes(server: string): void;
   callStarted(method: string): void;
   /** `code` is the gRPC status by name. */
   callFinished(method: string, code: string, durationMs: number): void;
@@ -23,6 +25,7 @@ export const noMetrics: DaemonMetrics = {
   fetch: noFetchMetrics,
   lazyMount: () => {},
   fallback: () => {},
+  wrongBytes: () => {},
   callStarted: () => {},
   callFinished: () => {},
 };

@@ -40,6 +40,7 @@ test('mounts, fallbacks, calls and fetches are counted where they belong', limit
   const { prometheus, get } = await serve(t, { layers, status: () => ({ state: 'serving' }) });
   prometheus.lazyMount(200);
   prometheus.fallback({ reason: 'not-lazy' });
+  prometheus.wrongBytes('mirror.test:5000');
   prometheus.callStarted('Stat');
   prometheus.callStarted('Prepare');
   prometheus.callFinished('Prepare', 'OK', 5);
@@ -59,6 +60,7 @@ test('mounts, fallbacks, calls and fetches are counted where they belong', limit
     'stargz_lazy_mount_seconds_bucket{le="0.1"} 0',
     'stargz_lazy_mount_seconds_bucket{le="0.3"} 1',
     'stargz_fallbacks_total{reason="not-lazy"} 1',
+    'stargz_servers_distrusted_total{server="mirror.test:5000"} 1',
     'stargz_grpc_calls_in_flight{method="Stat"} 1',
     'stargz_grpc_calls_in_flight{method="Prepare"} 0',
     'stargz_grpc_call_seconds_count{method="Prepare",code="OK"} 1',

@@ -22,6 +22,7 @@ export class Prometheus implements DaemonMetrics {
   readonly fetch: DaemonMetrics['fetch'];
   readonly #lazyMounts: Histogram;
   readonly #fallbacks: Counter<'reason'>;
+  readonly #wrongBytes: Counter<'server'>;
   readonly #calls: Histogram<'method' | 'code'>;
   readonly #inFlight: Gauge<'method'>;
   #server: Server | undefined;
@@ -39,6 +40,12 @@ export class Prometheus implements DaemonMetrics {
       name: 'stargz_fallbacks_total',
       help: 'Layers left to an ordinary pull, by reason',
       labelNames: ['reason'],
+      registers,
+    });
+    this.#wrongBytes = new Counter({
+      name: 'stargz_servers_distrusted_total',
+      help: 'How often a server gave bytes that failed their digest and was asked last from then on',
+      labelNames: ['server'],
       registers,
     });
     this.#calls = new Histogram({
@@ -63,6 +70,10 @@ export class Prometheus implements DaemonMetrics {
 
   fallback({ reason }: Fallback): void {
     this.#fallbacks.inc({ reason });
+  }
+
+  wrongBytes(server: string): void {
+    this.#wrongBytes.inc({ server });
   }
 
   callStarted(method: string): void {

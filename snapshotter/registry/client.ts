@@ -43,7 +43,10 @@ export class RegistryClient {
     const keychain = keychainChain(options.keychains ?? [], options.onKeychainFailure);
     this.#authorizer = new Authorizer(this.#transport, keychain);
     const { hosts = {}, requestTimeoutMs = defaultRequestTimeoutMs } = options;
-    const lookup: HostLookup = typeof hosts === 'function' ? hosts : (registry) => hosts[registry];
+    const lookup: HostLookup =
+      typeof hosts === 'function'
+        ? hosts
+        : (registry) => (Object.hasOwn(hosts, registry) ? hosts[registry] : undefined);
     if (typeof hosts === 'object') {
       for (const [registry, host] of Object.entries(hosts)) endpointsOf(registry, requestTimeoutMs, host);
     }

@@ -21,7 +21,8 @@ export interface ServerAddress {
 export function parseServerAddress(text: string): ServerAddress {
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   const whole = hasScheme ? text : `https://${text}`;
-  if (/[\s\\]/.test(text) || /^[^/]*:(\/(?!\/)|$)/.test(text) || !URL.canParse(whole)) throw invalid(text, 'it is not a host, with or without a path');
+  if (/[\s\\]/.test(text) || /^[^/]*:(\/(?!\/)|$)/.test(text) || !URL.canParse(whole))
+    throw invalid(text, 'it is not a host, with or without a path');
   const url = new URL(whole);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw invalid(text, `registries are not reached by ${url.protocol.slice(0, -1)}`);
