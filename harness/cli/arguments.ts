@@ -35,7 +35,7 @@ export function parseNames<T extends string | undefined>(option: string, text: T
 
 /** The items that were asked for, in the order of `known`; an unknown name is a UsageError that lists the known ones. */
 export function selectNamed<T extends { readonly name: string }>(
-  kind: 'workload' | 'mode' | 'mount' | 'operation',
+  kind: 'workload' | 'mode' | 'mount' | 'operation' | 'program',
   known: readonly T[],
   asked: readonly string[] | undefined,
 ): T[] {

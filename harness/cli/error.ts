@@ -15,6 +15,7 @@ export type HarnessErrorCode =
   | 'not-ready'
   | 'not-lazy'
   | 'cleanup'
+  | 'uncommitted'
   | 'usage';
 
 /** A failure of the harness that a person can act on: what was done to what, and the remedy. */

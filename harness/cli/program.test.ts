@@ -33,6 +33,7 @@ test('every benchmark beside bench explains itself, and refuses what it does not
     'bench:toc',
     'equality',
     'hostile',
+    'publish:results',
   ]);
   for (const [name, file] of found) {
     const help = await run(file, '--help');
