@@ -70,16 +70,34 @@ const aside: Readonly<Record<string, readonly string[]>> = {
   'snapshotter/convert': ['snapshotter/registry', 'snapshotter/estargz'],
 };
 
+/** Programs that any room may start, as a user may: they share nothing with whoever starts them but their command line. */
+const programs: ReadonlySet<string> = new Set([
+  'snapshotter/main.ts',
+  'snapshotter/bench/measure-mount.ts',
+  'snapshotter/bench/serve-layer.ts',
+]);
+
 interface Import {
   readonly file: string;
   readonly line: number;
   readonly target: string;
-  readonly dynamic: boolean;
+  /** `path`: a worker, a child process or a module given by `--import`; anything that names a source file in a string. */
+  readonly kind: 'static' | 'dynamic' | 'path';
 }
 
-test('rooms import in one direction only', limit, async () => {
-  const wrong = (await productionImports()).filter(({ file, target }) => !isAllowed(file, target));
+test('rooms import, and start files by path, in one direction only', limit, async () => {
+  const wrong = (await productionImports()).filter(({ file, target, kind }) => !isAllowed(file, target, kind));
   assert.deepEqual(wrong.map(describe), []);
+});
+
+test('the scan finds the programs that any room may start, and the workers', limit, async () => {
+  const started = (await productionImports()).filter(({ kind }) => kind === 'path');
+  for (const program of programs)
+    assert.ok(
+      started.some(({ target }) => target === program),
+      `${program} is not started`,
+    );
+  assert.ok(started.some(({ target }) => target === 'snapshotter/fuse/worker.ts'));
 });
 
 /** A program that measures with what the tests bring: a registry that misbehaves. */
@@ -114,15 +132,22 @@ test('the scanner sees what it should', () => {
     "// import x from './comment.ts';",
     "const e = await import('./e.ts');",
     "import fs from 'node:fs';",
+    "new Worker(new URL('./worker.ts', import.meta.url));",
+    "fork(join(import.meta.dirname, '../../harness/link/link-process.ts'), ['--import=snapshotter/main.ts']);",
+    "const glob = '**/*.ts'; const absent = './absent.ts';",
   ].join('\n');
+  const known = new Set(['snapshotter/fuse/worker.ts', 'harness/link/link-process.ts', 'snapshotter/main.ts']);
   assert.deepEqual(
-    scan('snapshotter/fuse/x.ts', text).map(({ target, dynamic }) => [target, dynamic]),
+    scan('snapshotter/fuse/x.ts', text, known).map(({ target, kind }) => [target, kind]),
     [
-      ['snapshotter/a.ts', false],
-      ['snapshotter/fuse/b.ts', false],
-      ['snapshotter/fuse/c.ts', false],
-      ['snapshotter/fuse/d.ts', false],
-      ['snapshotter/fuse/e.ts', true],
+      ['snapshotter/a.ts', 'static'],
+      ['snapshotter/fuse/b.ts', 'static'],
+      ['snapshotter/fuse/c.ts', 'static'],
+      ['snapshotter/fuse/d.ts', 'static'],
+      ['snapshotter/fuse/e.ts', 'dynamic'],
+      ['snapshotter/fuse/worker.ts', 'path'],
+      ['harness/link/link-process.ts', 'path'],
+      ['snapshotter/main.ts', 'path'],
     ],
   );
   assert.equal(isAllowed('snapshotter/fuse/x.ts', 'snapshotter/tree/lookup.ts'), true);
@@ -131,9 +156,13 @@ test('the scanner sees what it should', () => {
   assert.equal(isAllowed('harness/x.ts', 'snapshotter/layers/manager.ts'), false);
   assert.equal(isAllowed('harness/x.ts', 'snapshotter/convert/image.ts'), true);
   assert.equal(isAllowed('charts/x.ts', 'harness/run/row.ts'), false);
+  assert.equal(isAllowed('harness/x.ts', 'snapshotter/main.ts', 'path'), true);
+  assert.equal(isAllowed('harness/x.ts', 'snapshotter/main.ts'), false);
+  assert.equal(isAllowed('snapshotter/tree/x.ts', 'snapshotter/fuse/worker.ts', 'path'), false);
 });
 
-function isAllowed(file: string, target: string): boolean {
+function isAllowed(file: string, target: string, kind: Import['kind'] = 'static'): boolean {
+  if (kind === 'path' && programs.has(target)) return true;
   const [from, to] = [roomOf(file), roomOf(target)];
   if (from === to) return true;
   const [outerFrom, outerTo] = [from.split('/')[0]!, to.split('/')[0]!];
@@ -162,7 +191,10 @@ async function productionImports(): Promise<Import[]> {
 
 async function allImports(): Promise<Import[]> {
   const files = await sourceFiles();
-  const found = await Promise.all(files.map(async (file) => scan(file, await readFile(join(root, file), 'utf8'))));
+  const known = new Set(files);
+  const found = await Promise.all(
+    files.map(async (file) => scan(file, await readFile(join(root, file), 'utf8'), known)),
+  );
   return found.flat();
 }
 
@@ -174,16 +206,25 @@ async function sourceFiles(): Promise<string[]> {
   return files.sort();
 }
 
-/** Relative imports, static, re-exported or dynamic; text in template literals could fool it, and none does. */
-function scan(file: string, text: string): Import[] {
+/**
+ * Relative imports, static, re-exported or dynamic, then files of `known` that a string names, by a path from the file or
+ * from the top of the repository. Text in template literals could fool the first part, and none does.
+ */
+function scan(file: string, text: string, known: ReadonlySet<string>): Import[] {
   const code = withoutComments(text);
+  const lineOf = (match: RegExpExecArray): number => code.slice(0, match.index).split('\n').length;
+  const fromHere = (path: string): string => posix.normalize(posix.join(dirname(file), path));
   const pattern = /(?:\bfrom\s+|^\s*import\s+|(\bimport\(\s*))'(\.{1,2}\/[^']+)'/gm;
-  return [...code.matchAll(pattern)].map((match) => ({
-    file,
-    line: code.slice(0, match.index).split('\n').length,
-    target: posix.normalize(posix.join(dirname(file), match[2]!)),
-    dynamic: match[1] !== undefined,
-  }));
+  const imports = [...code.matchAll(pattern)].map((match): Import => {
+    const kind = match[1] === undefined ? 'static' : 'dynamic';
+    return { file, line: lineOf(match), target: fromHere(match[2]!), kind };
+  });
+  const named = [...code.matchAll(/(?<!\bfrom\s+|\bimport\s+|\bimport\(\s*)['"`](?:--import=)?([\w./-]+\.ts)['"`]/g)];
+  const paths = named.flatMap((match): Import[] => {
+    const target = [fromHere(match[1]!), posix.normalize(match[1]!)].find((path) => known.has(path));
+    return target === undefined ? [] : [{ file, line: lineOf(match), target, kind: 'path' }];
+  });
+  return [...imports, ...paths];
 }
 
 function withoutComments(text: string): string {
