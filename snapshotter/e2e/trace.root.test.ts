@@ -12,13 +12,13 @@ interface Line {
   readonly [field: string]: unknown;
 }
 
+function linesOf(daemon: TestDaemon): Line[] {
+  const lines = daemon.log().split('\n');
+  return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
+}
+
 function tracesOf(daemon: TestDaemon): Line[] {
-  return daemon
-    .log()
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => JSON.parse(line) as Line)
-    .filter(({ level }) => level === 'trace');
+  return linesOf(daemon).filter(({ level }) => level === 'trace');
 }
 
 describe('a daemon with --log-level trace', { timeout: 200_000 }, () => {
@@ -69,6 +69,8 @@ describe('a daemon with --log-level trace', { timeout: 200_000 }, () => {
       assert.equal(await sum(t, traced, 9), 'failed');
       const answered = tracesOf(traced.daemon).find(({ path, error }) => path === '/f9' && error === 'EIO');
       assert.equal(answered?.layer, image.layer);
+      const failed = linesOf(traced.daemon).find(({ msg, path }) => msg === 'read failed' && path === '/f9');
+      assert.deepEqual([failed?.layer, failed?.error], [image.layer, 'no data after 1000 ms']);
       image.gate.open();
       const quiet = await openBench(t, image, backend);
       assert.equal(await sum(t, quiet, 9), expected[9]);

@@ -38,8 +38,8 @@ export interface ErofsLayer {
 }
 
 export interface ErofsServerOptions {
-  /** Called for what cannot be answered to anybody: a failed fill (the reader got EIO), an event of no layer. */
-  readonly onError?: (error: unknown) => void;
+  /** A read that failed with EIO (`miss`, of that layer), or anything else that has no caller to reject. For a log. */
+  readonly onError?: (error: unknown, miss?: Pick<EventTrace, 'offset' | 'sizeBytes'>, layer?: ErofsLayer) => void;
   /** Every event, with the layer it is of, and every verdict that had to wait. Off unless given: it costs a message each. */
   readonly onTrace?: ((trace: EventTrace | VerdictTrace, layer: ErofsLayer | undefined) => void) | undefined;
   /** Nobody answers events any more, so reads of holes wait: end the process, and let the next one take over. */
@@ -362,7 +362,7 @@ export class ErofsServer {
         denial = undefined;
       }
     } catch (error) {
-      this.#report(error);
+      this.#options.onError?.(error, { offset, sizeBytes }, mounted?.layer);
     } finally {
       writeDescriptor(this.groupFd, encodeResponse(this.#response, fd, denial), responseSizeBytes);
       closeSync(fd);

@@ -36,8 +36,8 @@ export interface FuseOptions {
   readonly spliceReplies?: boolean;
   /** A read whose data does not come within this fails with EIO. Default 300,000. */
   readonly missLimitMs?: number;
-  /** A read that failed (`miss` says which), or a defect in a worker. For a log. */
-  onError?(error: unknown, miss?: Miss): void;
+  /** A read that failed (`miss`, of that layer), or a defect in a worker. For a log. */
+  onError?(error: unknown, miss?: Miss, layer?: FuseLayer): void;
   /** Every request, and every late answer to a missed read, with the layer it is of. Off unless given: it costs a message each. */
   readonly onTrace?: ((trace: RequestTrace | ReplyTrace, layer: FuseLayer | undefined) => void) | undefined;
   /** The kernel ended the connection before `close` was called: somebody unmounted or aborted it. */
@@ -123,7 +123,7 @@ export class FuseServer {
     this.#pending = new PendingReads({
       fuseFd,
       limitMs: options.missLimitMs ?? defaultMissLimitMs,
-      onFailure: (miss, error) => options.onError?.(error, miss),
+      onFailure: (miss, error) => options.onError?.(error, miss, this.#layers.get(miss.slot)?.layer),
       onReply: options.onTrace && ((trace) => this.#trace(trace)),
     });
   }

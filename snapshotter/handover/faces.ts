@@ -6,7 +6,8 @@ import { closeHeld, emptyStore, storeHeld, takeStored } from './descriptor-store
 import { listErofsMounts, listSuperblocks, unmountImage } from '../erofs/mount.ts';
 import { probeErofs } from '../erofs/probe.ts';
 import { ErofsServer } from '../erofs/server.ts';
-import { type FuseConnection, FuseServer } from '../fuse/server.ts';
+import type { Miss } from '../fuse/dispatch.ts';
+import { type FuseConnection, type FuseLayer, FuseServer } from '../fuse/server.ts';
 import { denyOrphaned } from './keeper/denial.ts';
 import { findKeeper, type HeldDescriptors, type Keeper, startKeeper } from './keeper/keeper.ts';
 import { createErofsFace } from '../layers/erofs-face.ts';
@@ -14,7 +15,7 @@ import type { Face } from '../layers/face.ts';
 import { createFuseFace } from '../layers/fuse-face.ts';
 import { openSlotBook, readSlotBook, type StoredSlotBook } from '../layers/slot-book.ts';
 import type { StatusChange } from '../observability/status.ts';
-import { traceErofs, traceFuse } from './trace.ts';
+import { placeOfMiss, traceErofs, traceFuse } from './trace.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import { MNT_DETACH } from '../platform/syscalls.ts';
 
@@ -252,7 +253,10 @@ function openErofs(root: string, config: Config, log: Log, groupFd: number | und
     groupFd,
     missLimitMs: missLimitMs(config),
     onTrace: traceErofs(log),
-    onError: (error) => log.error({ error: describeError(error) }, 'read failed'),
+    onError(error, miss, layer) {
+      const fields = { ...(miss && placeOfMiss(layer, miss.offset)), ...miss, error: describeError(error) };
+      log.error(fields, miss === undefined ? 'mount error' : 'read failed');
+    },
     onDeath(error) {
       log.error({ error: describeError(error) }, 'the thread that answers reads ended, and so does the daemon');
       process.exit(1);
@@ -266,7 +270,12 @@ function fuseOptions(root: string, config: Config, log: Log) {
     validity: { ...(attrSec === 0 ? {} : { attrSec }), ...(entrySec === 0 ? {} : { entrySec }) },
     missLimitMs: missLimitMs(config),
     onTrace: traceFuse(log),
-    onError: (error: unknown, miss?: object) => log.error({ error: describeError(error), ...miss }, 'read failed'),
+    onError(error: unknown, miss?: Miss, layer?: FuseLayer) {
+      const { dataOffset, sizeBytes, pid } = miss ?? {};
+      const place = miss && placeOfMiss(layer, miss.dataOffset);
+      const fields = { ...place, offset: dataOffset, sizeBytes, pid, error: describeError(error) };
+      log.error(fields, miss === undefined ? 'mount error' : 'read failed');
+    },
     onDisconnect: () => log.error({ mountpoint: fusePath(root) }, 'the FUSE connection was ended from outside'),
   };
 }

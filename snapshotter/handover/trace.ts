@@ -32,6 +32,16 @@ export function traceErofs({ trace }: Log): ErofsServerOptions['onTrace'] {
   );
 }
 
+interface KnownLayer {
+  readonly digest?: string;
+  readonly table: InodeTable;
+}
+
+/** Layer and path of a read that was missed, for a log. */
+export function placeOfMiss(layer: KnownLayer | undefined, dataOffset: number) {
+  return { layer: layer?.digest, path: layer && pathAt(layer.table, dataOffset) };
+}
+
 function rounded(fields: object): object {
   return 'waitedMs' in fields ? { ...fields, waitedMs: Math.round((fields.waitedMs as number) * 10) / 10 } : fields;
 }
