@@ -45,7 +45,8 @@ async function convert(parsed: ConvertArguments, signal: AbortSignal): Promise<C
   const display = progressDisplay(process.stderr);
   try {
     const given = withoutUndefined({ ...options, accesses });
-    return await convertImage(client, source, target, { ...given, onProgress: display.show, signal });
+    const onNotice = (line: string): void => void process.stderr.write(`convert: ${line}\n`);
+    return await convertImage(client, source, target, { ...given, onProgress: display.show, onNotice, signal });
   } finally {
     display.end();
     await client.close();

@@ -11,7 +11,7 @@ import { parseReference, type Reference } from '../registry/reference.ts';
 import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
 import { convertImage, type ImageOptions } from './image.ts';
 import type { ConvertProgress } from './progress.ts';
-import { pushDockerImage } from './testing/image.ts';
+import { pushBytes, pushDockerImage } from './testing/image.ts';
 import { type LazyBlob, openLazyBlob } from './testing/lazy-blob.ts';
 import { rawTar } from './testing/raw-tar.ts';
 import { packTree } from './testing/source-tree.ts';
@@ -248,12 +248,10 @@ test('a failing layer stops the others, and nothing is tagged', { timeout: 60_00
 
 test('an artifact that is no image is refused', { timeout: 30_000 }, async () => {
   const bytes = Buffer.from('{}');
-  const digest = digestOf(bytes);
-  const open = async function* (): AsyncGenerator<Uint8Array> {
-    yield bytes;
+  const config = {
+    mediaType: 'application/vnd.oci.empty.v1+json',
+    ...(await pushBytes(client, reference('nine/src:1'), bytes)),
   };
-  await client.pushBlob(reference('nine/src:1'), { digest, sizeBytes: bytes.length, open }, signal);
-  const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest, size: bytes.length };
   const manifest = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers: [] };
   await client.pushManifest(
     reference('nine/src:1'),

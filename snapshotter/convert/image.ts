@@ -4,20 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RegistryClient } from '../registry/client.ts';
 import { type Digest, digestOf } from '../registry/digest.ts';
-import {
-  type Descriptor,
-  type ImageIndex,
-  type ImageManifest,
-  mediaTypes,
-  type Platform,
-  parseImageConfig,
-  parseManifest,
-  pickPlatform,
-} from '../registry/manifest.ts';
-import { formatReference, type Reference } from '../registry/reference.ts';
+import { type Descriptor, type ImageManifest, mediaTypes, type Platform } from '../registry/manifest.ts';
+import type { Reference } from '../registry/reference.ts';
 import { type AccessRecord, assignAccesses } from './accesses.ts';
 import { ConvertError } from './error.ts';
 import { convertLayers, type PushedLayer } from './image-layers.ts';
+import {
+  imagesOf,
+  type PlannedImage,
+  type PlannedIndex,
+  planAllImages,
+  planImage,
+  type SourceRegistry,
+} from './image-plan.ts';
 import { checkOptions, type LayerFormat } from './layer.ts';
 import { LayerCache } from './layer-cache.ts';
 import type { ConvertProgress } from './progress.ts';
@@ -41,6 +40,8 @@ export interface ImageOptions {
   /** Converted layers are kept and found here; default: a temporary directory that is removed. */
   readonly cacheDir?: string;
   readonly onProgress?: (progress: ConvertProgress) => void;
+  /** One line for what of an index is not converted, before anything is pushed. */
+  readonly onNotice?: (line: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -53,7 +54,6 @@ export interface ConvertedImage {
   readonly layers: readonly PushedLayer[];
 }
 
-const defaultPlatform: Platform = { os: 'linux', architecture: 'amd64' };
 const tocAnnotations = /^(containerd\.io\/snapshot\/stargz\/|io\.containers\.(estargz|zstd-chunked)\.)/;
 
 /** Throws ConvertError or RegistryError; errors of the disk pass through. Nothing is tagged unless all of it is there. */
@@ -67,7 +67,7 @@ export async function convertImage(
   const directory = options.cacheDir ?? (await mkdtemp(join(tmpdir(), 'stargz-convert-')));
   try {
     const conversion = { client, source, target, cache: await LayerCache.open(directory), options };
-    return await convertManifestOrIndex(conversion);
+    return await convertPlanned(conversion);
   } finally {
     if (options.cacheDir === undefined) await rm(directory, { recursive: true, force: true });
   }
@@ -81,74 +81,80 @@ interface Conversion {
   readonly options: ImageOptions;
 }
 
-async function convertManifestOrIndex(conversion: Conversion): Promise<ConvertedImage> {
-  const { client, source, target, options } = conversion;
-  const fetched = await client.fetchManifest(source, options.signal);
-  const parsed = parseManifest(fetched.bytes, fetched.mediaType);
-  if (parsed.kind === 'index' && options.allPlatforms === true) return convertIndex(conversion, parsed.index);
-  return convertManifest(conversion, await chooseManifest(conversion, source, parsed), target);
+/** All that can be refused is refused before the first push. */
+async function convertPlanned(conversion: Conversion): Promise<ConvertedImage> {
+  const { client, source, options } = conversion;
+  const from: SourceRegistry = { client, source, signal: options.signal };
+  const planned =
+    options.allPlatforms === true
+      ? await planAllImages(from, options.onNotice ?? (() => {}))
+      : await planImage(from, options.platform);
+  const prioritized = await prioritizeImages(conversion, imagesOf(planned));
+  const { sizeBytes: _, ...image } = await pushPlanned(conversion, planned, conversion.target, prioritized);
+  return image;
 }
 
-async function convertIndex(conversion: Conversion, index: ImageIndex): Promise<ConvertedImage> {
-  const { client, source, target, options } = conversion;
-  // Attestations (platform unknown/unknown) speak of the manifests that are replaced here.
-  const images = index.manifests.filter(({ platform }) => platform !== undefined && platform.os !== 'unknown');
-  if (images.length === 0) {
-    throw new ConvertError('unsupported-image', `cannot convert ${formatReference(source)}: its index has no image`);
-  }
+type Prioritized = ReadonlyMap<PlannedImage, readonly (readonly string[])[]>;
+
+async function pushPlanned(
+  conversion: Conversion,
+  planned: PlannedImage | PlannedIndex,
+  target: Reference | undefined,
+  prioritized: Prioritized,
+): Promise<ConvertedImage & { readonly sizeBytes: number }> {
+  const { client, options } = conversion;
+  const { bytes, mediaType, layers } =
+    planned.kind === 'index'
+      ? await buildIndex(conversion, planned, prioritized)
+      : await buildManifest(conversion, planned, prioritized.get(planned)!);
+  const { registry, repository } = conversion.target;
+  const reference = target ?? { registry, repository, digest: digestOf(bytes) };
+  const digest = await client.pushManifest(reference, mediaType, bytes, options.signal);
+  return { reference, digest, mediaType, layers, sizeBytes: bytes.length };
+}
+
+interface BuiltManifest {
+  readonly bytes: Buffer;
+  readonly mediaType: string;
+  readonly layers: readonly PushedLayer[];
+}
+
+/** Pushes all that the new index names; the index itself is the caller's to push. */
+async function buildIndex(
+  conversion: Conversion,
+  { index, entries }: PlannedIndex,
+  prioritized: Prioritized,
+): Promise<BuiltManifest> {
   const manifests: Descriptor[] = [];
   const layers: PushedLayer[] = [];
-  for (const image of images) {
-    const manifest = await fetchImageManifest(conversion, image);
-    const { registry, repository } = target;
-    const converted = await buildManifest(conversion, manifest);
-    const digest = digestOf(converted.bytes);
-    await client.pushManifest(
-      { registry, repository, digest },
-      mediaTypes.ociManifest,
-      converted.bytes,
-      options.signal,
-    );
-    layers.push(...converted.layers);
+  for (const entry of entries) {
+    const pushed = await pushPlanned(conversion, entry, undefined, prioritized);
+    const { platform, annotations } = entry.descriptor!;
+    layers.push(...pushed.layers);
     manifests.push({
-      mediaType: mediaTypes.ociManifest,
-      digest,
-      size: converted.bytes.length,
-      ...(image.platform === undefined ? {} : { platform: image.platform }),
-      ...(image.annotations === undefined ? {} : { annotations: image.annotations }),
+      mediaType: pushed.mediaType,
+      digest: pushed.digest,
+      size: pushed.sizeBytes,
+      ...(platform === undefined ? {} : { platform }),
+      ...(annotations === undefined ? {} : { annotations }),
     });
   }
-  const bytes = encodeJson({
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociIndex,
-    manifests,
-    ...(index.annotations === undefined ? {} : { annotations: index.annotations }),
-  });
-  const digest = await client.pushManifest(target, mediaTypes.ociIndex, bytes, options.signal);
-  return { reference: target, digest, mediaType: mediaTypes.ociIndex, layers };
-}
-
-async function convertManifest(
-  conversion: Conversion,
-  manifest: ImageManifest,
-  target: Reference,
-): Promise<ConvertedImage> {
-  const { bytes, layers } = await buildManifest(conversion, manifest);
-  const { client, options } = conversion;
-  const digest = await client.pushManifest(target, mediaTypes.ociManifest, bytes, options.signal);
-  return { reference: target, digest, mediaType: mediaTypes.ociManifest, layers };
+  const mediaType = mediaTypes.ociIndex;
+  const { annotations } = index;
+  const bytes = encodeJson({ schemaVersion: 2, mediaType, manifests, ...(annotations ? { annotations } : {}) });
+  return { bytes, mediaType, layers };
 }
 
 /** Converts and pushes all that the new manifest names; the manifest itself is the caller's to push. */
 async function buildManifest(
   conversion: Conversion,
-  manifest: ImageManifest,
-): Promise<{ readonly bytes: Buffer; readonly layers: readonly PushedLayer[] }> {
+  { manifest, config }: PlannedImage,
+  prioritized: readonly (readonly string[])[],
+): Promise<BuiltManifest> {
   const { client, source, target, cache, options } = conversion;
   const { signal } = options;
-  const config = await fetchConfig(conversion, manifest);
   const run = { client, source, target, cache, options, onProgress: options.onProgress ?? (() => {}), signal };
-  const layers = await convertLayers(run, manifest.layers, await prioritizedPaths(conversion, manifest));
+  const layers = await convertLayers(run, manifest.layers, prioritized);
   const configBytes = encodeJson({
     ...config,
     rootfs: { ...config.rootfs, diff_ids: layers.map(({ diffId }) => diffId) },
@@ -160,14 +166,16 @@ async function buildManifest(
     };
     await client.pushBlob(target, { digest: configDigest, sizeBytes: configBytes.length, open }, signal);
   }
+  const mediaType = mediaTypes.ociManifest;
+  const { annotations } = manifest;
   const bytes = encodeJson({
     schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
+    mediaType,
     config: { mediaType: mediaTypes.ociConfig, digest: configDigest, size: configBytes.length },
     layers: layers.map((layer, index) => describeLayer(layer, manifest.layers[index]!)),
-    ...(manifest.annotations === undefined ? {} : { annotations: manifest.annotations }),
+    ...(annotations ? { annotations } : {}),
   });
-  return { bytes, layers };
+  return { bytes, mediaType, layers };
 }
 
 /** What an earlier conversion said of its TOC does not hold any more; other annotations stay. */
@@ -182,72 +190,36 @@ function describeLayer(layer: PushedLayer, original: Descriptor): Descriptor {
   };
 }
 
-async function prioritizedPaths(conversion: Conversion, manifest: ImageManifest): Promise<string[][]> {
-  const { cache, options } = conversion;
-  const source = manifest.layers.map(({ digest }) => digest);
-  if (options.accesses === undefined || options.accesses.length === 0) return source.map(() => []);
-  const recordedOn = options.recordedOn && (await layersOf(conversion, options.recordedOn));
-  return assignAccesses(options.accesses, { source, recordedOn, originOf: (digest) => cache.originOf(digest) });
-}
-
-async function layersOf(conversion: Conversion, image: Reference): Promise<Digest[]> {
-  const fetched = await conversion.client.fetchManifest(image, conversion.options.signal);
-  const manifest = await chooseManifest(conversion, image, parseManifest(fetched.bytes, fetched.mediaType));
-  return manifest.layers.map(({ digest }) => digest);
-}
-
-/** The manifest itself, or the index's for the platform asked for. */
-async function chooseManifest(
-  { client, options }: Pick<Conversion, 'client' | 'options'>,
-  image: Reference,
-  parsed: ReturnType<typeof parseManifest>,
-): Promise<ImageManifest> {
-  if (parsed.kind === 'manifest') return parsed.manifest;
-  const platform = options.platform ?? defaultPlatform;
-  const picked = pickPlatform(parsed.index, platform);
-  if (picked !== undefined) return fetchImageManifest({ client, source: image, options }, picked);
-  const has = parsed.index.manifests.flatMap((one) => (one.platform === undefined ? [] : [platformName(one.platform)]));
-  throw new ConvertError(
-    'unsupported-image',
-    `${formatReference(image)} has no ${platformName(platform)} image, only ${has.join(', ')}; ` +
-      'choose one with --platform or take --all-platforms',
-  );
-}
-
-async function fetchImageManifest(
-  { client, source, options }: Pick<Conversion, 'client' | 'source' | 'options'>,
-  { digest }: Descriptor,
-): Promise<ImageManifest> {
-  const { registry, repository } = source;
-  const fetched = await client.fetchManifest({ registry, repository, digest }, options.signal);
-  const parsed = parseManifest(fetched.bytes, fetched.mediaType);
-  if (parsed.kind === 'manifest') return parsed.manifest;
-  throw new ConvertError('unsupported-image', `cannot convert ${formatReference(source)}: its index holds an index`);
-}
-
-async function fetchConfig(
-  { client, source, options }: Conversion,
-  { config, layers }: ImageManifest,
-): Promise<ReturnType<typeof parseImageConfig>> {
-  if (config.mediaType !== mediaTypes.ociConfig && config.mediaType !== mediaTypes.dockerConfig) {
-    throw new ConvertError(
-      'unsupported-image',
-      `cannot convert ${formatReference(source)}: its config is ${config.mediaType}, so it is no container image`,
+/** Of several images the record is one's: the others have nothing first. */
+async function prioritizeImages(conversion: Conversion, images: readonly PlannedImage[]): Promise<Prioritized> {
+  const { client, cache, options } = conversion;
+  const { accesses = [], recordedOn: recordedReference, platform, signal } = options;
+  const recordedOn =
+    accesses.length === 0 || recordedReference === undefined
+      ? undefined
+      : layersOf((await planImage({ client, source: recordedReference, signal }, platform)).manifest);
+  const prioritized = new Map<PlannedImage, readonly (readonly string[])[]>();
+  const refusals: ConvertError[] = [];
+  for (const image of images) {
+    const source = layersOf(image.manifest);
+    prioritized.set(
+      image,
+      source.map(() => []),
     );
+    if (accesses.length === 0) continue;
+    try {
+      prioritized.set(image, assignAccesses(accesses, { source, recordedOn, originOf: (one) => cache.originOf(one) }));
+    } catch (error) {
+      if (!(error instanceof ConvertError)) throw error;
+      refusals.push(error);
+    }
   }
-  const pieces: Buffer[] = [];
-  for await (const piece of client.fetchBlob(source, config.digest, options.signal)) pieces.push(piece);
-  const parsed = parseImageConfig(Buffer.concat(pieces));
-  if (parsed.rootfs.diff_ids.length === layers.length) return parsed;
-  throw new ConvertError(
-    'unsupported-image',
-    `cannot convert ${formatReference(source)}: its config names ${parsed.rootfs.diff_ids.length} layers, its ` +
-      `manifest ${layers.length}; build the image again`,
-  );
+  if (refusals.length > 0 && refusals.length === images.length) throw refusals[0];
+  return prioritized;
 }
 
-function platformName({ os, architecture, variant }: Platform): string {
-  return [os, architecture, variant].filter((part) => part !== undefined).join('/');
+function layersOf({ layers }: ImageManifest): Digest[] {
+  return layers.map(({ digest }) => digest);
 }
 
 function encodeJson(value: unknown): Buffer {

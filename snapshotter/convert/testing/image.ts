@@ -12,14 +12,7 @@ export async function pushDockerImage(
   options: { readonly architecture?: string; readonly tagged?: boolean } = {},
 ): Promise<{ digest: Digest; size: number; layers: Digest[] }> {
   const signal = AbortSignal.timeout(60_000);
-  const push = async (bytes: Buffer): Promise<{ digest: Digest; size: number }> => {
-    const digest = digestOf(bytes);
-    const open = async function* (): AsyncGenerator<Uint8Array> {
-      yield bytes;
-    };
-    await client.pushBlob(reference, { digest, sizeBytes: bytes.length, open }, signal);
-    return { digest, size: bytes.length };
-  };
+  const push = (bytes: Buffer): Promise<PushedBytes> => pushBytes(client, reference, bytes);
   const layers = [];
   for (const tar of tars) layers.push({ mediaType: mediaTypes.dockerLayerGzip, ...(await push(gzipSync(tar))) });
   const config = {
@@ -43,6 +36,18 @@ export async function pushDockerImage(
   const name = options.tagged === false ? { registry, repository, digest } : reference;
   await client.pushManifest(name, mediaTypes.dockerManifest, manifest, signal);
   return { digest, size: manifest.length, layers: layers.map((layer) => layer.digest) };
+}
+
+export interface PushedBytes {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+export async function pushBytes(client: RegistryClient, reference: Reference, bytes: Buffer): Promise<PushedBytes> {
+  const digest = digestOf(bytes);
+  const open = (): AsyncIterable<Uint8Array> => pieces(bytes);
+  await client.pushBlob(reference, { digest, sizeBytes: bytes.length, open }, AbortSignal.timeout(60_000));
+  return { digest, size: bytes.length };
 }
 
 export async function* pieces(bytes: Buffer, sizeBytes = 65_536): AsyncGenerator<Buffer> {

@@ -1,0 +1,189 @@
+/**
+ * What of a source is converted, decided before anything is written: the one image asked for, or every image of an index and of
+ * the indexes in it. What is no image is left out, and named.
+ */
+import type { RegistryClient } from '../registry/client.ts';
+import {
+  type Descriptor,
+  type ImageConfig,
+  type ImageIndex,
+  type ImageManifest,
+  mediaTypes,
+  type Platform,
+  parseImageConfig,
+  parseManifest,
+  pickPlatform,
+} from '../registry/manifest.ts';
+import { formatReference, type Reference } from '../registry/reference.ts';
+import { ConvertError } from './error.ts';
+
+export interface PlannedImage {
+  readonly kind: 'image';
+  /** In its index. */
+  readonly descriptor: Descriptor | undefined;
+  readonly manifest: ImageManifest;
+  readonly config: ImageConfig;
+}
+
+export interface PlannedIndex {
+  readonly kind: 'index';
+  readonly descriptor: Descriptor | undefined;
+  readonly index: ImageIndex;
+  readonly entries: readonly (PlannedImage | PlannedIndex)[];
+}
+
+export interface SourceRegistry {
+  readonly client: RegistryClient;
+  readonly source: Reference;
+  readonly signal: AbortSignal;
+}
+
+/** Throws ConvertError `unsupported-image` if the source is not a container image that can be converted. */
+export async function planImage(from: SourceRegistry, platform: Platform | undefined): Promise<PlannedImage> {
+  const parsed = await fetchParsed(from);
+  if (parsed.kind === 'manifest') return readImage(from, undefined, parsed.manifest);
+  return chooseImage(from, parsed.index, platform ?? defaultPlatform);
+}
+
+/** Throws as `planImage` does. `onLeftOut` gets one line for each entry of the index that is not converted. */
+export async function planAllImages(
+  from: SourceRegistry,
+  onLeftOut: (line: string) => void,
+): Promise<PlannedImage | PlannedIndex> {
+  const parsed = await fetchParsed(from);
+  if (parsed.kind === 'manifest') return readImage(from, undefined, parsed.manifest);
+  const planned = await planIndex(from, undefined, parsed.index, onLeftOut, 0);
+  if (imagesOf(planned).length > 0) return planned;
+  throw unsupported(from, 'its index has no image');
+}
+
+/** In the order of the index. */
+export function imagesOf(planned: PlannedImage | PlannedIndex): PlannedImage[] {
+  return planned.kind === 'image' ? [planned] : planned.entries.flatMap(imagesOf);
+}
+
+const defaultPlatform: Platform = { os: 'linux', architecture: 'amd64' };
+
+/** Registries hold indexes of indexes at most; more would be a trap. */
+const maxIndexDepth = 4;
+
+async function planIndex(
+  from: SourceRegistry,
+  descriptor: Descriptor | undefined,
+  index: ImageIndex,
+  onLeftOut: (line: string) => void,
+  depth: number,
+): Promise<PlannedIndex> {
+  const entries: (PlannedImage | PlannedIndex)[] = [];
+  for (const entry of index.manifests) {
+    const leaveOut = (reason: string): void => onLeftOut(`left out ${nameOf(entry)}: ${reason}`);
+    const reason = whyNoImage(entry);
+    if (reason !== undefined) {
+      leaveOut(reason);
+      continue;
+    }
+    const parsed = await fetchParsed(from, entry);
+    if (parsed.kind === 'manifest') {
+      const unfit = whyUnfit(parsed.manifest);
+      if (unfit === undefined) entries.push(await readImage(from, entry, parsed.manifest));
+      else leaveOut(unfit);
+    } else if (depth + 1 < maxIndexDepth) {
+      const inner = await planIndex(from, entry, parsed.index, onLeftOut, depth + 1);
+      if (inner.entries.length > 0) entries.push(inner);
+    } else {
+      leaveOut('an index too deep in others');
+    }
+  }
+  return { kind: 'index', descriptor, index, entries };
+}
+
+async function chooseImage(from: SourceRegistry, index: ImageIndex, platform: Platform): Promise<PlannedImage> {
+  const picked = pickPlatform(index, platform);
+  const parsed = picked && (await fetchParsed(from, picked));
+  if (parsed?.kind === 'manifest') return readImage(from, picked, parsed.manifest);
+  // What names no platform, and indexes in the index, have to be looked into.
+  const images = imagesOf(await planIndex(from, undefined, parsed?.index ?? index, () => {}, 0));
+  const manifests = images.flatMap(({ descriptor, config }) =>
+    descriptor === undefined ? [] : [{ ...descriptor, platform: descriptor.platform ?? platformOf(config) }],
+  );
+  const chosen = pickPlatform({ ...index, manifests }, platform);
+  const named = images.find(({ descriptor }) => descriptor?.digest === chosen?.digest);
+  if (named !== undefined) return named;
+  const [only, ...others] = images;
+  if (only !== undefined && others.length === 0 && only.descriptor?.platform === undefined) return only;
+  const has = manifests.map((manifest) => platformName(manifest.platform));
+  throw new ConvertError(
+    'unsupported-image',
+    `${formatReference(from.source)} has no ${platformName(platform)} image, only ${has.join(', ') || 'other things'}; ` +
+      'choose one with --platform or take --all-platforms',
+  );
+}
+
+async function fetchParsed(
+  { client, source, signal }: SourceRegistry,
+  entry?: Descriptor,
+): Promise<ReturnType<typeof parseManifest>> {
+  const { registry, repository } = source;
+  const reference = entry === undefined ? source : { registry, repository, digest: entry.digest };
+  const { bytes, mediaType } = await client.fetchManifest(reference, signal);
+  return parseManifest(bytes, mediaType);
+}
+
+async function readImage(
+  from: SourceRegistry,
+  descriptor: Descriptor | undefined,
+  manifest: ImageManifest,
+): Promise<PlannedImage> {
+  const unfit = whyUnfit(manifest);
+  if (unfit !== undefined) throw unsupported(from, unfit);
+  const { client, source, signal } = from;
+  const pieces: Buffer[] = [];
+  for await (const piece of client.fetchBlob(source, manifest.config.digest, signal)) pieces.push(piece);
+  const config = parseImageConfig(Buffer.concat(pieces));
+  const { layers } = manifest;
+  if (config.rootfs.diff_ids.length === layers.length) return { kind: 'image', descriptor, manifest, config };
+  throw unsupported(
+    from,
+    `its config names ${config.rootfs.diff_ids.length} layers, its manifest ${layers.length}; build the image again`,
+  );
+}
+
+const attestationType = 'attestation-manifest';
+const imageManifestTypes: readonly string[] = [mediaTypes.ociManifest, mediaTypes.dockerManifest];
+const indexTypes: readonly string[] = [mediaTypes.ociIndex, mediaTypes.dockerManifestList];
+const configTypes: readonly string[] = [mediaTypes.ociConfig, mediaTypes.dockerConfig];
+
+/** Distributable or not, OCI's and Docker's, in any compression: which one, the bytes tell. */
+const layerType =
+  /^application\/vnd\.(oci\.image\.layer(\.nondistributable)?\.v1\.tar(\+\w+)?|docker\.image\.rootfs(\.foreign)?\.diff\.tar(\.\w+)?)$/;
+
+/** By its descriptor; undefined for what may be an image or an index. */
+function whyNoImage({ mediaType, platform, annotations }: Descriptor): string | undefined {
+  if (annotations?.['vnd.docker.reference.type'] === attestationType || platform?.os === 'unknown') {
+    return 'an attestation of an image that is converted';
+  }
+  if (imageManifestTypes.includes(mediaType) || indexTypes.includes(mediaType)) return undefined;
+  return `a ${mediaType}, no image`;
+}
+
+function whyUnfit({ config, layers }: ImageManifest): string | undefined {
+  if (!configTypes.includes(config.mediaType)) return `its config is ${config.mediaType}, so it is no container image`;
+  const odd = layers.find(({ mediaType }) => !layerType.test(mediaType) || mediaType.endsWith('+encrypted'));
+  return odd && `its layer ${odd.digest} is ${odd.mediaType}, no tar that can be read`;
+}
+
+function nameOf({ digest, platform }: Descriptor): string {
+  return platform === undefined ? digest : `${digest} (${platformName(platform)})`;
+}
+
+function platformOf({ os, architecture, variant }: ImageConfig): Platform {
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+function platformName({ os, architecture, variant }: Platform): string {
+  return [os, architecture, variant].filter((part) => part !== undefined).join('/');
+}
+
+function unsupported({ source }: SourceRegistry, reason: string): ConvertError {
+  return new ConvertError('unsupported-image', `cannot convert ${formatReference(source)}: ${reason}`);
+}
