@@ -1,10 +1,10 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { UsageError } from './quantity.ts';
 
-/** The state directory of a run where none is named. */
+/** The default of --state-dir. */
 export const defaultStateDir = '/var/lib/stargz-bench';
 
-/** The command line by `definitions`. Throws UsageError with one line that names what is allowed. */
+/** Parses a command line strictly. Throws UsageError: one line that lists what is allowed. */
 export function parseArguments<const T extends ParseArgsOptionsConfig>(argv: readonly string[], definitions: T) {
   try {
     return parseArgs({ args: [...argv], options: definitions, allowPositionals: true, strict: true });
@@ -20,12 +20,12 @@ export function parseFlags<const T extends ParseArgsOptionsConfig>(argv: readonl
   return values;
 }
 
-/** Throws UsageError if there is a first one. */
+/** For programs that take options only. Throws UsageError on the first positional argument. */
 export function refuseMore([first]: readonly string[]): void {
   if (first !== undefined) throw new UsageError(`unexpected argument '${first}'; options start with --`);
 }
 
-/** `a,b` -> its names, each once; undefined stays. */
+/** `a,b,a` -> a and b. Undefined stays undefined. */
 export function parseNames<T extends string | undefined>(option: string, text: T): string[] | Extract<T, undefined> {
   if (text === undefined) return undefined as Extract<T, undefined>;
   const names = text.split(',').map((name) => name.trim());
@@ -33,7 +33,7 @@ export function parseNames<T extends string | undefined>(option: string, text: T
   return [...new Set(names)];
 }
 
-/** The items that were asked for, in the order of `known`; an unknown name is a UsageError that lists the known ones. */
+/** The items named in `asked`, in the order of `known`. Throws UsageError on an unknown name, and lists the known ones. */
 export function selectNamed<T extends { readonly name: string }>(
   kind: 'workload' | 'mode' | 'mount' | 'operation' | 'program',
   known: readonly T[],
@@ -46,7 +46,7 @@ export function selectNamed<T extends { readonly name: string }>(
   return known.filter((item) => asked.includes(item.name));
 }
 
-/** Node's own message runs over several sentences and does not say what is allowed. */
+/** Node's own message runs over several sentences and does not list what is allowed. */
 function explain(
   argv: readonly string[],
   definitions: ParseArgsOptionsConfig,

@@ -18,10 +18,10 @@ export type HarnessErrorCode =
   | 'uncommitted'
   | 'usage';
 
-/** A failure of the harness that a person can act on: what was done to what, and the remedy. */
+/** A failure that a person can act on: the operation, the object and the remedy. */
 export class HarnessError extends Error {
   readonly code: HarnessErrorCode;
-  /** One sentence that says what to do, if there is something to do. */
+  /** What to do about it, in one sentence; undefined if nothing can be done. */
   readonly remedy: string | undefined;
 
   constructor(code: HarnessErrorCode, message: string, options: { remedy?: string; cause?: unknown } = {}) {
@@ -36,7 +36,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The end of a program's output, as one line that fits into an error message; credentials in URLs are left out. */
+/** The last lines of a program's output, joined to fit an error message. Credentials in URLs are redacted. */
 export function lastLines(output: string, count = 3): string {
   return output
     .replace(/:\/\/[^/\s@]+@/g, '://***@')

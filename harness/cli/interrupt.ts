@@ -12,8 +12,8 @@ export class Interrupted extends Error {
 const signalNames = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * The first signal aborts, so that whoever is at work stops and cleans up. Later ones do nothing: a second Ctrl-C must not
- * leave a mount behind.
+ * The first signal aborts the run, which then cleans up. Later signals are ignored, so that a second Ctrl-C leaves no mount
+ * behind.
  */
 export function watchInterrupts(): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController();

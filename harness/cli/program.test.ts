@@ -8,7 +8,7 @@ import { execa } from 'execa';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const limit = { timeout: 120_000 };
 
-/** The npm scripts that run a program of this room with the frame of program.ts. */
+/** The npm scripts that go through runProgram. */
 async function programs(): Promise<[name: string, file: string][]> {
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>;
@@ -23,7 +23,7 @@ function run(file: string, ...args: string[]) {
   return execa(process.execPath, [join(root, file), ...args], { reject: false, timeout: 60_000, stdin: 'ignore' });
 }
 
-test('every benchmark beside bench explains itself, and refuses what it does not know in one line', limit, async () => {
+test('every program has a --help, and rejects an unknown option or argument in one line', limit, async () => {
   const found = await programs();
   assert.deepEqual(found.map(([name]) => name).sort(), [
     'bench:micro',
@@ -48,7 +48,7 @@ test('every benchmark beside bench explains itself, and refuses what it does not
   }
 });
 
-test('a number that is none is refused, not measured with', limit, async () => {
+test('a value that is not a number is rejected', limit, async () => {
   const { exitCode, stderr } = await run('harness/programs/pull/cli.ts', '--samples', 'abc');
   assert.equal(exitCode, 2);
   assert.match(stderr, /^bench:pull: --samples needs a whole number from 1 to 1000, not 'abc'/);

@@ -1,19 +1,19 @@
 import { type ExitCode, reportFailure } from './failure.ts';
 import { watchInterrupts } from './interrupt.ts';
 
-/** A benchmark beside `bench`, as an npm script. */
+/** A program other than `bench`: an npm script of its own. */
 export interface Program {
-  /** Of the npm script. */
+  /** The npm script. */
   readonly name: string;
   /** Printed for --help. */
   readonly usage: string;
-  /** True: what was measured is within its limits. */
+  /** Resolves to true if all limits were met. */
   run(argv: readonly string[], signal: AbortSignal): Promise<boolean>;
 }
 
-/** Runs it as this process: sets the exit code, never rejects. */
+/** Runs the program as this process. Sets the exit code, never rejects. */
 export async function runProgram({ name, usage, run }: Program): Promise<void> {
-  // A reader that goes away (a closed terminal, `| head`) must not end the run before it has cleaned up.
+  // EPIPE from a closed terminal or `| head` must not end the run before it has cleaned up.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const argv = process.argv.slice(2);
   if (argv.includes('--help') || argv.includes('-h')) {
@@ -24,8 +24,8 @@ export async function runProgram({ name, usage, run }: Program): Promise<void> {
   const { signal } = interrupts;
   let exitCode: ExitCode;
   try {
-    const within = await run(argv, signal);
-    exitCode = signal.aborted ? 130 : within ? 0 : 1;
+    const isMet = await run(argv, signal);
+    exitCode = signal.aborted ? 130 : isMet ? 0 : 1;
   } catch (error) {
     exitCode = reportFailure(name, error, { stderr: process.stderr, env: process.env, signal });
   }

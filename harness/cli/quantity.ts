@@ -1,4 +1,4 @@
-/** What a person typed and must type differently. The message is one line. */
+/** A command line that cannot be run as typed. The message is one line. */
 export class UsageError extends Error {
   readonly code = 'usage';
   constructor(message: string) {
@@ -33,10 +33,10 @@ export function parseBandwidth(option: string, text: string): number | undefined
   return mbps;
 }
 
-export function parseCount(option: string, text: string, least: number, most: number): number {
+export function parseCount(option: string, text: string, min: number, max: number): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least && value <= most)) {
-    throw new UsageError(`${option} needs a whole number from ${least} to ${most}, not '${text}'`);
+  if (!(value >= min && value <= max)) {
+    throw new UsageError(`${option} needs a whole number from ${min} to ${max}, not '${text}'`);
   }
   return value;
 }

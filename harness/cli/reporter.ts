@@ -1,7 +1,7 @@
-/** Tells the person at the terminal (or the log) what happens outside the cells: packages, images, conversion. */
+/** Reports what happens outside the cells: packages, images, conversion. */
 export interface Reporter {
-  /** What is being done now, e.g. step('images', 'python: apt layer 3 of 5'). Cheap: call it as often as you like. */
+  /** The current step: step('images', 'python: apt layer 3 of 5'). Cheap enough to call often. */
   step(stage: string, detail: string): void;
-  /** A warning that stays visible, printed once. */
+  /** Printed once per text, and stays visible. */
   warn(text: string): void;
 }

@@ -28,12 +28,12 @@ export function createPaint(color: boolean): Paint {
 export const hideCursor = '\x1b[?25l';
 export const showCursor = '\x1b[?25h';
 
-/** To the first column of the block's first line, clearing everything below. */
+/** Moves the cursor up to the start of a block of `count` lines and clears everything from there. */
 export function eraseLines(count: number): string {
   return count === 0 ? '' : `\x1b[${count}A\r\x1b[J`;
 }
 
-/** Cut to `width` columns; escape sequences take none, every other character is taken as one. */
+/** Cut to `width` columns. Escape sequences count as none, every other character as one. */
 export function truncate(text: string, width: number): string {
   let visible = 0;
   let result = '';
@@ -54,12 +54,12 @@ export function truncate(text: string, width: number): string {
   return result;
 }
 
-/** Columns that the text takes. */
+/** Columns, without escape sequences. */
 export function visibleLength(text: string): number {
   return stripVTControlCharacters(text).length;
 }
 
-/** From here if it lies below here, in full otherwise. */
+/** Relative to the working directory if it lies below it, absolute otherwise. */
 export function formatPath(path: string): string {
   const fromHere = relative('', path);
   return fromHere.startsWith('..') ? resolve(path) : fromHere || '.';
