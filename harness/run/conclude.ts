@@ -4,7 +4,7 @@ import { say } from '../cli/program.ts';
 import { formatPath } from '../cli/terminal.ts';
 import type { Results, ResultsEnd } from './results.ts';
 
-/** Ends a program's run: completes its results, prints its limits and where the results are. True if all limits are met. */
+/** Completes the results of a program and prints its limits and the directory. True if all limits are met. */
 export async function conclude(
   results: Results,
   limits: readonly Limit[] = [],

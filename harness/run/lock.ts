@@ -5,8 +5,8 @@ import { resolve } from 'node:path';
 import { HarnessError } from '../cli/error.ts';
 
 /**
- * Keeps a second run off the same state directory. The lock is an abstract unix socket (unix(7)): the kernel drops it with
- * the process, however that ends, so there is no stale lock file to judge.
+ * Excludes a second run on the same state directory. The lock is an abstract unix socket (unix(7)), which the kernel releases
+ * however the process ends, so a lock is never stale.
  */
 export async function lockStateDir(stateDir: string): Promise<{ release(): Promise<void> }> {
   const name = createHash('sha256').update(resolve(stateDir)).digest('hex').slice(0, 32);

@@ -1,12 +1,13 @@
 import type { Variant } from '../images/ensure.ts';
 
+/** One way to pull and run an image. */
 export interface Mode {
   readonly name: string;
-  /** What it stands for, in one line. */
+  /** One line, for --list. */
   readonly title: string;
-  /** The form of the image that it pulls. */
+  /** The image format it pulls. */
   readonly variant: Variant;
   readonly snapshotter: 'overlayfs' | 'stargz';
-  /** config.toml of the snapshotter daemon, for the lazy modes. */
+  /** config.toml of the daemon; undefined for a mode without one. */
   readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
 }

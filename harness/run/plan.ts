@@ -18,9 +18,9 @@ export interface PlanRequest {
 }
 
 /**
- * A randomised complete block design: block k holds sample k of every (workload, mode), in random order. So a drift of
- * the machine over the run (thermal, neighbours, a filling disk) meets every mode alike, and a run cut short is balanced
- * to within one block.
+ * A randomised complete block design: block k holds sample k of every (workload, mode), in random order. A drift of the
+ * machine over the run (temperature, neighbours, a filling disk) then affects every mode alike, and an interrupted run is
+ * balanced to within one block.
  */
 export function buildPlan(request: PlanRequest): Cell[] {
   const cells: Cell[] = [];

@@ -42,7 +42,7 @@ export async function removeResultDir(path: string): Promise<void> {
   await rmdir(dirname(path)).catch(() => {});
 }
 
-/** Written aside and renamed, so that a reader never sees half of it. */
+/** Written to a temporary name and renamed, so that a reader never sees part of it. */
 export async function writeResultFile(dir: string, name: string, content: string | Uint8Array): Promise<void> {
   const aside = join(dir, `.${name}.new`);
   const file = await open(aside, 'w');

@@ -25,7 +25,7 @@ async function request(t: TestContext): Promise<ResultsRequest> {
   return { program: 'bench:some', argv: ['--samples', '9', '--out', outDir], outDir };
 }
 
-test('a run leaves its rows, its limits and the environment they came about in', limit, async (t) => {
+test('a run leaves its rows, its limits and a description of its environment', limit, async (t) => {
   const asked = await request(t);
   const link = { rttMs: 30, bandwidthMbps: undefined };
   await using results = await openResults({ ...asked, seed: 7, link, details: { a: 1 } }, t.signal);
@@ -78,7 +78,7 @@ test(
   },
 );
 
-test('the recorded command leaves out where files were kept, and can be pasted into a shell', () => {
+test('the recorded command omits the paths of this machine, and can be pasted into a shell', () => {
   const argv = ['--out=/somewhere', '--state-dir', '/elsewhere', '--fuse', '{"workers":2}', '--seed', '1'];
   assert.equal(commandLine('bench:mounts', argv), `npm run bench:mounts -- --fuse '{"workers":2}' --seed 1`);
   assert.equal(commandLine('equality', ['--out', 'results/published']), 'npm run equality');
@@ -107,14 +107,14 @@ test(
   },
 );
 
-test('a reader ignores unknown columns, and says which required one is absent', () => {
+test('a reader ignores unknown columns, and names a required one that is absent', () => {
   const read = (text: string) => parseTable(columns, text, { path: 'x.csv', required: ['name'] });
   assert.deepEqual(read('later,name\n1,a\n'), [{ name: 'a', waitMs: undefined }]);
   assert.throws(() => read('later\n1\n'), { code: 'bad-csv', message: 'x.csv lacks the column name' });
   assert.throws(() => read('name,wait_ms\na,soon\n'), { message: 'x.csv, line 2: wait_ms is not a number: soon' });
 });
 
-test('an environment of another schema, or of none, is refused by name', limit, async (t) => {
+test('an environment of another schema, or of none, is rejected', limit, async (t) => {
   const { outDir } = await request(t);
   await assert.rejects(readEnvironment(outDir), { code: 'missing-file' });
   await writeFile(join(outDir, 'environment.json'), '{"runId":"20261126-002146"}');

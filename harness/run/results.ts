@@ -24,32 +24,32 @@ export interface ResultsRequest {
   readonly argv: readonly string[];
   /** --out: the results go to OUT/<program>/<run-id>/. */
   readonly outDir: string;
-  /** --state-dir, whose disk is described; it must exist. Default: that of temporary files. */
+  /** --state-dir: the disk it is on is described. It must exist. Default: the directory of temporary files. */
   readonly stateDir?: string;
   readonly seed?: number;
   readonly link?: LinkSetting;
   readonly daemon?: DaemonSetting;
   readonly details?: Readonly<Record<string, unknown>>;
-  /** The machine, where it has been described already. */
+  /** Default: described here. */
   readonly machine?: { readonly machine: object; readonly warnings: readonly string[] };
 }
 
 /**
- * The directory that a run leaves: its tables, limits.csv, charts, and environment.json, which says what they are of.
- * Disposed of without `complete`, the run is recorded as interrupted or failed, or leaves no directory if it measured
- * nothing.
+ * The directory of a run: its tables, limits.csv, charts, and environment.json, which says which code and machine they come
+ * from. Disposal without `complete` records the run as interrupted or failed, or removes the directory if nothing was
+ * measured.
  */
 export interface Results extends AsyncDisposable {
   readonly runId: string;
   readonly path: string;
-  /** As written last. */
+  /** What environment.json holds now. */
   readonly environment: Environment;
-  /** Creates NAME.csv, whose rows are durable one by one; it is closed with the results. */
+  /** Creates NAME.csv. Each row is durable when `append` resolves. Closed with the results. */
   openTable<T extends object>(name: string, columns: Columns<T>): Promise<Pick<TableFile<T>, 'append'>>;
   /** Writes NAME.csv as a whole. */
   writeTable<T extends object>(name: string, columns: Columns<T>, rows: readonly T[]): Promise<void>;
   writeFile(name: string, content: string | Uint8Array): Promise<void>;
-  /** Writes limits.csv if limits were held, and the end of the run; `details` are added to those of the start. */
+  /** Writes limits.csv, if there are limits, and the end of the run. `details` are merged into those of the start. */
   complete(end?: ResultsEnd): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ export interface ResultsEnd {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** Creates the directory and environment.json with status `running`. `signal` tells an interrupted run from a failed one. */
+/** Creates the directory, and environment.json with status `running`. An aborted `signal` makes the end `interrupted`. */
 export async function openResults(request: ResultsRequest, signal: AbortSignal): Promise<Results> {
   const startedAt = new Date();
   const code = await readCodeState(root);

@@ -3,14 +3,14 @@ import { buildSample, type Outcome, type Sample } from '../../measurements/sampl
 import { messageOf } from '../cli/error.ts';
 import type { Cell } from './plan.ts';
 
-/** What a cell is doing; `reset` and `start` are not part of the measurement, nor are `collect` and `stop`. */
+/** What a cell is doing. Only `pull`, `create` and `run` are measured. */
 export type CellPhase = 'reset' | 'start' | 'pull' | 'create' | 'run' | 'collect' | 'stop';
 
 /**
  * Measures cells, one at a time. cell/cell.ts drives containerd; tests bring their own.
  *
- * `execute` never throws for the cell's own failure: that is an outcome with `ok: false`. When `signal` aborts it stops and
- * undoes what it started, then rejects with `signal.reason`. Anything else that it throws becomes a failed sample too.
+ * A cell that fails is an outcome with `ok: false`. When `signal` aborts, `execute` undoes what it started and rejects with
+ * `signal.reason`. Any other rejection is recorded as a failed sample.
  */
 export interface CellExecutor {
   execute(cell: Cell, onPhase: (phase: CellPhase) => void, signal: AbortSignal): Promise<Outcome>;
@@ -68,7 +68,7 @@ export async function runPlan(request: RunRequest, signal: AbortSignal): Promise
       startedAt: request.now().toISOString(),
     };
     const outcome = await outcomeOf(cell, executor, observer, signal);
-    // An abort may also surface as an ordinary failure of whatever the cell was waiting for: not a result of the cell.
+    // An abort can also surface as the failure of what the cell was waiting for, which says nothing about the cell.
     if (signal.aborted && !outcome.ok) return { samples, aborted: true };
     const sample = buildSample(identity, outcome);
     await sink.append(sample);
