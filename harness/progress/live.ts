@@ -12,8 +12,8 @@ const redrawIntervalMs = 200;
 const maxWidth = 100;
 
 /**
- * A block of lines at the bottom of the terminal, redrawn in place: what runs now, how far the run is, and the medians so
- * far. Failures and warnings are printed above it and stay.
+ * A block of lines at the bottom of the terminal, redrawn in place: the current cell, progress, and the medians so far.
+ * Failures and warnings are printed above it and stay.
  */
 export class LiveProgress implements Progress {
   readonly #output: ProgressOutput;
@@ -97,7 +97,7 @@ export class LiveProgress implements Progress {
     this.#drawnLines = 0;
   }
 
-  /** A finished stage of the preparation leaves one line, so that the screen tells what was done. */
+  /** Each finished stage of the preparation leaves one line on the screen. */
   #leaveStage(): void {
     const { name, since } = this.#stage;
     if (name === '') return;
@@ -152,7 +152,7 @@ export class LiveProgress implements Progress {
   #currentText(): string {
     if (this.#current === undefined) return this.#paint.dim('–');
     const { cell, phase, since } = this.#current;
-    const samples = this.#cells.reduce((most, other) => Math.max(most, other.sample), 0);
+    const samples = this.#cells.reduce((max, other) => Math.max(max, other.sample), 0);
     const name = `${cell.workload.name} · ${cell.mode.name} · sample ${cell.sample} of ${samples}`;
     return `${name}  ${this.#paint.bold(phase)} ${((this.#now() - since) / 1000).toFixed(1)} s`;
   }

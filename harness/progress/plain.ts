@@ -4,10 +4,10 @@ import type { Sample } from '../../measurements/sample.ts';
 import { formatClock, formatSeconds } from '../../measurements/format.ts';
 import { TimeLeft } from './time-left.ts';
 
-/** Steps that follow one another within this time are one line in a log. */
+/** Steps closer together than this are logged once. */
 const stepIntervalMs = 2_000;
 
-/** One line per event, each with the time since the start. */
+/** One line per event, each with the time since the start: for logs and pipes. */
 export class PlainProgress implements Progress {
   readonly #output: ProgressOutput;
   readonly #now: () => number;

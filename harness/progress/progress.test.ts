@@ -26,7 +26,7 @@ const sampleOf = (cell: (typeof cells)[number]) =>
     fakeOutcome(cell.mode.name),
   );
 
-test('on a terminal the display stays within its width, and the cursor comes back', () => {
+test('the live display stays within the terminal, and the cursor is shown again at the end', () => {
   const output = fakeOutput(true);
   const progress = createProgress(output, {}, () => 0);
   progress.step('images', `python: ${'a very long step '.repeat(10)}`);
@@ -44,7 +44,7 @@ test('on a terminal the display stays within its width, and the cursor comes bac
   assert.equal(output.text.split('\x1b[?25h').length, 2);
 });
 
-test('a redraw goes up exactly as many lines as were drawn', () => {
+test('a redraw moves up by exactly the lines that were drawn', () => {
   const output = fakeOutput(true);
   const progress = createProgress(output, {}, () => 0);
   progress.begin('title', cells, order);
@@ -55,7 +55,7 @@ test('a redraw goes up exactly as many lines as were drawn', () => {
   progress.end();
 });
 
-test('NO_COLOR, CI and a dumb terminal are respected', () => {
+test('NO_COLOR, CI and a dumb terminal are honoured', () => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what a colour starts with
   const color = /\x1b\[\d+m/;
   const play = (env: Record<string, string>, isTTY = true) => {
@@ -71,7 +71,7 @@ test('NO_COLOR, CI and a dumb terminal are respected', () => {
   for (const text of [play({ CI: 'true' }), play({ TERM: 'dumb' }), play({}, false)]) assert.ok(!text.includes('\x1b'));
 });
 
-test('in a log every cell is a line, a warning is printed once, and hasty steps are thinned out', () => {
+test('a log has one line per cell, each warning once, and few of many quick steps', () => {
   const output = fakeOutput();
   let nowMs = 0;
   const progress = createProgress(output, {}, () => nowMs);
@@ -90,7 +90,7 @@ test('in a log every cell is a line, a warning is printed once, and hasty steps 
   assert.match(output.text, /\[ 1\/18\] \w+ \w+ sample 1: pull 0\.08 \+ create 0\.02 \+ run .* \(0:17 left\)/);
 });
 
-test('the time left is learned from cells alike, and unknown before the first', () => {
+test('the remaining time is estimated from similar cells, and unknown before the first', () => {
   let nowMs = 0;
   const ordered = fakeModes.slice(0, 2).flatMap((mode, index) => [
     { order: index + 1, workload: fakeWorkloads[0]!, mode, sample: 1 },
@@ -112,10 +112,10 @@ test('the time left is learned from cells alike, and unknown before the first', 
   nowMs += 4_000;
   assert.equal(timeLeft.remainingMs(), 8_000);
   nowMs += 60_000;
-  assert.equal(timeLeft.remainingMs(), 2_000, 'a cell that takes longer does not count backwards');
+  assert.equal(timeLeft.remainingMs(), 2_000, 'a cell that overruns its estimate does not make it negative');
 });
 
-test('numbers are short and keep their meaning', () => {
+test('numbers are rounded to what is significant', () => {
   assert.deepEqual([0, 59_400, 60_000, 3_661_000].map(formatClock), ['0:00', '0:59', '1:00', '1:01:01']);
   assert.deepEqual([84, 1_234, 12_345].map(formatSeconds), ['0.08', '1.23', '12.3']);
   assert.equal(formatSeconds(undefined), '–');

@@ -5,11 +5,11 @@ import { LiveProgress } from './live.ts';
 import { PlainProgress } from './plain.ts';
 import type { RunObserver } from '../run/run.ts';
 
-/** Says what is going on, from the first package to the last cell. */
+/** Shows what is going on, from the first package to the last cell. */
 export interface Progress extends Reporter, RunObserver {
-  /** The plan is made; `title` stays on show while it runs, and the names in this order. */
+  /** The plan is made. `title` stays visible while it runs; tables follow `order`. */
   begin(title: string, cells: readonly Cell[], order: DisplayOrder): void;
-  /** Leaves the terminal as it was found. Idempotent. */
+  /** Restores the terminal. Idempotent. */
   end(): void;
 }
 
@@ -19,7 +19,7 @@ export interface ProgressOutput {
   readonly isTTY: boolean;
 }
 
-/** A live display on a terminal, plain lines in a pipe, a log or CI; no colour where NO_COLOR says so (no-color.org). */
+/** A live display on a terminal, plain lines in a pipe or CI. Honours NO_COLOR (no-color.org). */
 export function createProgress(
   output: ProgressOutput,
   env: Readonly<Record<string, string | undefined>>,

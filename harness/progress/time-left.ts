@@ -1,6 +1,6 @@
 import type { Cell } from '../run/plan.ts';
 
-/** Learns from finished cells how long the rest will take. Durations are wall time, resets included. */
+/** Estimates the remaining time from finished cells. Durations are wall time and include resets. */
 export class TimeLeft {
   readonly #now: () => number;
   readonly #finished: { readonly workload: string; readonly mode: string; readonly durationMs: number }[] = [];
@@ -25,7 +25,7 @@ export class TimeLeft {
     this.#startedAt = undefined;
   }
 
-  /** Undefined before the first cell is over. */
+  /** Undefined until a cell has finished. */
   remainingMs(): number | undefined {
     if (this.#finished.length === 0) return undefined;
     let sum = 0;
@@ -37,7 +37,7 @@ export class TimeLeft {
     return sum;
   }
 
-  /** The mean of the most similar cells: same workload and mode, else same mode, else any. */
+  /** The mean of the most similar finished cells: same workload and mode, else same mode, else any. */
   #expectedMs(cell: Cell): number {
     const sameMode = this.#finished.filter((other) => other.mode === cell.mode.name);
     const same = sameMode.filter((other) => other.workload === cell.workload.name);
