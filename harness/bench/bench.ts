@@ -29,7 +29,7 @@ export interface BenchResult extends RunResult {
   readonly charts: readonly string[];
 }
 
-/** What a run would measure, in which order. Throws UsageError on an unknown name. */
+/** The cells that a run measures, in order. Throws UsageError on an unknown name. */
 export function selectCells(options: Options, dependencies: Dependencies, drawSeed: () => number): Selection {
   const workloads =
     options.workloads === undefined
@@ -43,7 +43,7 @@ export function selectCells(options: Options, dependencies: Dependencies, drawSe
   return { workloads, modes, seed, cells };
 }
 
-/** A lazy mode once for each way to mount it, named after it where there is more than one. */
+/** A lazy mode once per mount, with the mount in its name if there are several. */
 function mountEach(dependencies: Dependencies, mode: Mode, mounts: Options['mounts']): Mode[] {
   if (mounts === undefined) return [mode];
   const mounted = mounts.flatMap((mount) => {
@@ -99,7 +99,7 @@ export async function runBench(
   const sink = await results.openTable('samples', sampleColumns);
   const run = { runId: results.runId, cells, executor, sink, observer: progress, link, now: () => new Date() };
   const result = await runPlan(run, signal);
-  // Nothing that runs or is mounted stays while the results are written.
+  // Nothing stays running or mounted while the results are written.
   await executor.close();
   if (result.samples.length === 0) signal.throwIfAborted();
 
@@ -138,7 +138,7 @@ async function openBenchResults(
   return await openResults(request, signal);
 }
 
-/** A chart that cannot be drawn loses no measurement: it can be drawn again from the CSV. */
+/** A failure is only a warning: charts can be drawn again from the CSV. */
 async function drawCharts(
   dependencies: Pick<Dependencies, 'drawCharts'>,
   resultDir: string,

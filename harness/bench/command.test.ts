@@ -56,14 +56,14 @@ test('a run writes a row per cell, a summary and the environment, and shows a ta
   for (const line of run.stdout.split('\n')) assert.ok(line.length <= 80 || line.includes('/'), line);
 });
 
-test('the same seed gives the same order, another seed another', limit, async (t) => {
+test('the order of the cells depends on the seed only', limit, async (t) => {
   const order = async (seed: string) => (await start(t, ['--seed', seed], quickCell)).dependencies.calls.filter(isCell);
   const first = await order('1');
   assert.deepEqual(await order('1'), first);
   assert.notDeepEqual(await order('2'), first);
 });
 
-test('every block of the plan holds each workload and mode once', limit, async (t) => {
+test('every block of the plan has each workload and mode once', limit, async (t) => {
   const { dependencies } = await start(t, ['--samples', '3'], quickCell);
   const cells = dependencies.calls.filter(isCell);
   for (const sample of [1, 2, 3]) {
@@ -76,7 +76,7 @@ test('every block of the plan holds each workload and mode once', limit, async (
   }
 });
 
-test('a failing cell becomes an error row without durations, and the run goes on', limit, async (t) => {
+test('a failed cell becomes a row with an error and no durations, and the run continues', limit, async (t) => {
   const run = await start(t, ['--samples', '1'], async (cell, onPhase, signal) => {
     if (cell.mode.name === 'stargz') return { ok: false, error: 'layer 3 was\nunpacked', layers: 4, lazyLayers: 3 };
     if (cell.mode.name === 'estargz' && cell.workload.name === 'gcc') throw new Error('the executor broke');
@@ -95,35 +95,31 @@ test('a failing cell becomes an error row without durations, and the run goes on
   assert.match(run.stdout, /3 of 6 cells/);
 });
 
-test(
-  'an interrupt in the middle of a cell keeps the rows so far, leaves no half row and cleans up',
-  limit,
-  async (t) => {
-    const controller = new AbortController();
-    let count = 0;
-    const run = await start(
-      t,
-      ['--samples', '2'],
-      async (cell, onPhase, signal) => {
-        count++;
-        if (count < 4) return await quickCell(cell, onPhase, signal);
-        controller.abort(new Interrupted('SIGINT'));
-        // What containerd's client would throw when its process is taken away under it.
-        throw new Error('connection refused');
-      },
-      { signal: controller.signal },
-    );
-    assert.equal(run.exitCode, 130);
-    assert.equal((await run.samples()).length, 3);
-    assert.match(await run.read('samples.csv'), /\n$/);
-    assert.equal(run.dependencies.calls.at(-1), 'close');
-    assert.match(run.stderr, /SIGINT: stopping and cleaning up/);
-    assert.equal(JSON.parse(await run.read('environment.json')).status, 'interrupted');
-    assert.match(run.stdout, /stopped +after 3 cells/);
-  },
-);
+test('an interrupt during a cell keeps the finished rows, writes no partial one and cleans up', limit, async (t) => {
+  const controller = new AbortController();
+  let count = 0;
+  const run = await start(
+    t,
+    ['--samples', '2'],
+    async (cell, onPhase, signal) => {
+      count++;
+      if (count < 4) return await quickCell(cell, onPhase, signal);
+      controller.abort(new Interrupted('SIGINT'));
+      // What containerd's client throws when containerd is killed.
+      throw new Error('connection refused');
+    },
+    { signal: controller.signal },
+  );
+  assert.equal(run.exitCode, 130);
+  assert.equal((await run.samples()).length, 3);
+  assert.match(await run.read('samples.csv'), /\n$/);
+  assert.equal(run.dependencies.calls.at(-1), 'close');
+  assert.match(run.stderr, /SIGINT: stopping and cleaning up/);
+  assert.equal(JSON.parse(await run.read('environment.json')).status, 'interrupted');
+  assert.match(run.stdout, /stopped +after 3 cells/);
+});
 
-test('an interrupt that meets a finished cell keeps its row', limit, async (t) => {
+test('an interrupt as a cell finishes keeps its row', limit, async (t) => {
   const controller = new AbortController();
   const cell: FakeCell = async (cell) => {
     controller.abort(new Interrupted('SIGTERM'));
@@ -164,7 +160,7 @@ test('--mount runs each lazy mode with each mount, under a name that says so', l
   assert.deepEqual((await alone.samples()).map((sample) => sample.mode).sort(), ['estargz', 'legacy', 'stargz']);
 });
 
-test('a failing preparation is one line with its remedy, exit code 1, and leaves no results', limit, async (t) => {
+test('a failed preparation is one line with its remedy and exit code 1, and leaves no results', limit, async (t) => {
   const run = await start(t, [], quickCell, {
     dependencies: {
       openExecutor: async () => {
@@ -177,7 +173,7 @@ test('a failing preparation is one line with its remedy, exit code 1, and leaves
   assert.deepEqual(await readdir(run.outDir), []);
 });
 
-test('charts that cannot be drawn lose no measurement', limit, async (t) => {
+test('charts that cannot be drawn do not fail the run', limit, async (t) => {
   const run = await start(t, ['--samples', '1'], quickCell, {
     dependencies: { drawCharts: async () => Promise.reject(new Error('no canvas')) },
   });
@@ -186,7 +182,7 @@ test('charts that cannot be drawn lose no measurement', limit, async (t) => {
   assert.match(run.stderr, /no charts: no canvas.*npm run charts/);
 });
 
-test('without root one line says how to get it', limit, async (t) => {
+test('without root, one line says how to run as root', limit, async (t) => {
   const run = await start(t, [], quickCell, { dependencies: { isRoot: false } });
   assert.equal(run.exitCode, 1);
   assert.match(run.stderr, /^stargz-bench: .*needs root; sudo env "PATH=\$PATH" npm run bench\n$/);
@@ -233,7 +229,7 @@ test('--help fits 80 columns and names every option', limit, async (t) => {
   }
 });
 
-test('--dry-run prints the plan and what it would install, and does nothing', limit, async (t) => {
+test('--dry-run prints the plan and what would be installed, and changes nothing', limit, async (t) => {
   const argv = ['--dry-run', '--seed', '1', '--samples', '1', '--rtt', '0', '--bandwidth', 'unlimited'];
   const run = await start(t, argv, quickCell, { dependencies: { isRoot: false } });
   assert.equal(run.exitCode, 0);
@@ -244,7 +240,7 @@ test('--dry-run prints the plan and what it would install, and does nothing', li
   assert.deepEqual(await readdir(run.outDir), []);
 });
 
-test('install says what it would do, does it, or says that nothing is missing', limit, async (t) => {
+test('install installs what is missing, and with --dry-run only lists it', limit, async (t) => {
   const dry = await start(t, ['install', '--dry-run'], quickCell);
   assert.equal(dry.stdout, 'would install: runc buildah\n');
   assert.deepEqual(dry.dependencies.calls, []);

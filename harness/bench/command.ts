@@ -23,7 +23,7 @@ export interface Surroundings {
   readonly now: () => number;
 }
 
-/** Runs one command line. Never rejects: what goes wrong is one line on stderr and an exit code. */
+/** Runs one command line. Never rejects: a failure is one line on stderr and an exit code. */
 export async function runCommand(
   argv: readonly string[],
   dependencies: Dependencies,
@@ -110,7 +110,7 @@ function closingText(result: BenchResult): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What was typed after the name of the command. */
+/** The arguments after the command's name, which npm's script supplies. */
 function commandArguments(argv: readonly string[]): readonly string[] {
   return argv.filter((argument, index) => !(index === 0 && argument === 'bench'));
 }

@@ -15,30 +15,30 @@ export interface ExecutorRequest {
 
 export interface OpenExecutor {
   readonly executor: CellExecutor;
-  /** What was built and what it was built with, for environment.json. */
+  /** The images that were built, for environment.json. */
   readonly record: Readonly<Record<string, unknown>>;
 }
 
-/** All that the commands need from the rest of the harness. assembly/dependencies.ts is the one in use; tests bring their own. */
+/** What the commands need from the rest of the harness. Implemented in assembly/dependencies.ts; tests bring their own. */
 export interface Dependencies {
   readonly workloads: readonly Workload[];
-  /** What runs unless workloads are named. */
+  /** Run unless --workloads names others. */
   readonly defaultWorkloads: readonly Workload[];
   readonly modes: readonly Mode[];
-  /** The mode with its layers mounted this way, under this name; undefined for a mode without lazy layers. */
+  /** The same mode with its layers mounted this way, under `name`. Undefined for a mode without lazy layers. */
   mountedBy(mode: Mode, mount: MountName, name: string): Mode | undefined;
   readonly isRoot: boolean;
-  /** Rejects with one clear line where a run cannot work here. Creates the state directory. */
+  /** Rejects if a run cannot work on this machine. Creates the state directory. */
   preflight(request: { readonly stateDir: string }): Promise<void>;
-  /** Names of the packages that an installation would bring. */
+  /** Packages that an installation would add. */
   missingPackages(forTests: boolean): Promise<readonly string[]>;
   ensurePackages(forTests: boolean, reporter: Reporter, signal: AbortSignal): Promise<void>;
-  /** The machine, for environment.json, and what on it may disturb a measurement. */
+  /** The machine, for environment.json, and warnings of what may disturb a measurement. */
   describeMachine(stateDir: string): Promise<{ readonly machine: object; readonly warnings: readonly string[] }>;
-  /** How the daemon is started in each of these modes; undefined if it is in none. */
+  /** The daemon's options in these modes; undefined if none of them has a daemon. */
   daemonSetting(modes: readonly Mode[]): DaemonSetting | undefined;
-  /** Registry, images, link, cells. Undoes what it began if it rejects. */
+  /** Starts registry, images, link and cells. Undoes what it started if it rejects. */
   openExecutor(request: ExecutorRequest, signal: AbortSignal): Promise<OpenExecutor>;
-  /** Draws from the CSV alone; returns the files. */
+  /** Draws from the tables alone. Returns the paths. */
   drawCharts(resultDir: string): Promise<readonly string[]>;
 }

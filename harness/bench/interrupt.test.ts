@@ -10,7 +10,9 @@ import { fileURLToPath } from 'node:url';
 const program = fileURLToPath(new URL('testing/interrupted-run.ts', import.meta.url));
 
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  test(`${name}, and again during clean-up: cleans up, keeps whole rows, exits 130`, { timeout: 30_000 }, async (t) => {
+  test(`${name}, repeated during clean-up: the run cleans up, keeps whole rows and exits with 130`, {
+    timeout: 30_000,
+  }, async (t) => {
     const outDir = await mkdtemp(join(tmpdir(), 'stargz-bench-interrupt-'));
     t.after(() => rm(outDir, { recursive: true, force: true }));
     const child = spawn(process.execPath, [program, outDir], { stdio: 'pipe' });

@@ -8,14 +8,14 @@ const barWidth = 8;
 const workloadWidth = 10;
 const minModeWidth = 9;
 const speedUpWidth = 10;
-/** What of the bar is given to long names of modes: `estargz/erofs`. */
+/** How far the bar shrinks for long mode names: `estargz/erofs`. */
 const maxBarCut = 5;
-/** The number columns between the mode and the speed-up. */
+/** Width of the number columns between mode and speed-up. */
 const wordsWidth = 41;
 
 /**
- * The result for a person: 80 columns. Seconds are the phases of the sample with the median total, so that they add up;
- * the bar is that total, per workload, against the slowest mode.
+ * The table at the end of a run, in 80 columns. Seconds are the phases of the sample with the median total, so that they add
+ * up. The bar is that total, relative to the slowest mode of the workload.
  */
 export function renderSummary(summary: Summary, paint: Paint): string {
   const workloads = [...new Set(summary.groups.map((group) => group.workload))];
@@ -73,7 +73,7 @@ function renderOverall(mode: Overall, first: boolean, modeWidth: number, paint: 
   return names + paint.dim(words.padEnd(wordsWidth)) + ' '.repeat(speedUpWidth - visibleLength(ratio)) + ratio;
 }
 
-/** Names to the left, numbers to the right. */
+/** Names are left-aligned, numbers right-aligned. */
 function renderCells(cells: readonly string[], widths: Widths): string {
   return cells
     .map((cell, index) => {

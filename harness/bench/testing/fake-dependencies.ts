@@ -5,7 +5,7 @@ import type { Mode } from '../../run/mode.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { CellExecutor } from '../../run/run.ts';
 
-/** Stand-ins for the tests of the command line: every part of a run but containers. */
+/** Fakes for the tests of the command line: everything but containers. */
 
 export const fakeWorkloads: readonly Workload[] = [
   fakeWorkload('python', 'a one-liner'),
