@@ -3,7 +3,7 @@ import { watchInterrupts } from './cli/interrupt.ts';
 import type { ProgressOutput } from './progress/progress.ts';
 import { realDependencies } from './assembly/dependencies.ts';
 
-// A reader that goes away (a closed terminal, `| head`) must not end the run before it has cleaned up.
+// EPIPE from a closed terminal or `| head` must not end the run before it has cleaned up.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 const interrupts = watchInterrupts();

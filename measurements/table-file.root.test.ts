@@ -14,7 +14,7 @@ interface Reading {
 }
 const columns: Columns<Reading> = { order: 'integer', text: 'text' };
 
-test('a full disk ends the run with one clear line and whole rows', { timeout: 30_000 }, async (t) => {
+test('a full disk leaves whole rows and one clear error', { timeout: 30_000 }, async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'stargz-bench-full-'));
   await execa('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', dir]);
   t.after(async () => {

@@ -10,8 +10,8 @@ export interface TableFile<T> {
 }
 
 /**
- * Creates a CSV file with its heading; it must not exist. Each row is one write and one fsync. A write that fails half-way
- * (a full disk) is truncated again, so that the file holds whole rows only.
+ * Creates a CSV file with its heading; it must not exist. Each row is one write and one fsync. A write that fails
+ * half-way (a full disk) is truncated away, so that the file holds whole rows only.
  */
 export async function createTableFile<T extends object>(path: string, columns: Columns<T>): Promise<TableFile<T>> {
   const file = await open(path, 'wx');
