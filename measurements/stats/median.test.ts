@@ -4,29 +4,29 @@ import fc from 'fast-check';
 import { median, medianInterval, sortSamples } from './median.ts';
 import { randomBelow, seededRandom, shuffle } from './random.ts';
 
-test('an empty list has no statistics, and a missing number is refused', () => {
+test('an empty list has no statistics, and NaN and infinities are rejected', () => {
   assert.equal(sortSamples([]), undefined);
   assert.throws(() => sortSamples([1, Number.NaN]), TypeError);
   assert.throws(() => sortSamples([Number.POSITIVE_INFINITY]), TypeError);
 });
 
-test('sorting is by number and leaves its argument alone', () => {
+test('sorting is numeric and does not change its argument', () => {
   const values = [10, 9, 2];
   assert.deepEqual(sortSamples(values), [2, 9, 10]);
   assert.deepEqual(values, [10, 9, 2]);
 });
 
-test('the median is the middle sample, or the mean of the two in the middle', () => {
+test('the median is the middle sample, or the mean of the two middle ones', () => {
   assert.equal(median(sortSamples([3, 1, 2])!), 2);
   assert.equal(median(sortSamples([4, 1, 2, 3])!), 2.5);
 });
 
-test('fewer than six samples have no 95 % interval of the median', () => {
+test('the median of fewer than six samples has no 95 % interval', () => {
   assert.equal(medianInterval(sortSamples([1, 2, 3, 4, 5])!), undefined);
   assert.deepEqual(medianInterval(sortSamples([1, 2, 3, 4, 5, 6])!), { low: 1, high: 6 });
 });
 
-test('the interval takes the order statistics that the published tables give', () => {
+test('the interval uses the ranks of the published tables', () => {
   // Ranks k and n + 1 - k of the 95 % interval: Hollander and Wolfe, table for the sign test.
   const ranks = [
     [6, 1],
@@ -45,7 +45,7 @@ test('the interval takes the order statistics that the published tables give', (
   }
 });
 
-test('the interval covers the true median at least 95 times of 100', () => {
+test('the interval covers the true median in at least 95 % of trials', () => {
   const random = seededRandom(7);
   let covered = 0;
   const rounds = 4000;
@@ -57,7 +57,7 @@ test('the interval covers the true median at least 95 times of 100', () => {
   assert.ok(covered / rounds >= 0.95, `${covered} of ${rounds}`);
 });
 
-test('a seed fixes the sequence, on every machine', () => {
+test('a seed determines the sequence on every machine', () => {
   const random = seededRandom(1);
   const words = Array.from({ length: 4 }, random);
   assert.deepEqual(words, Array.from({ length: 4 }, seededRandom(1)));
@@ -65,7 +65,7 @@ test('a seed fixes the sequence, on every machine', () => {
   assert.deepEqual(words, pinned);
 });
 
-test('a shuffle keeps every item, and each item reaches each place equally often', () => {
+test('a shuffle keeps every item, and puts each in every position equally often', () => {
   fc.assert(
     fc.property(fc.array(fc.integer()), fc.integer({ min: 0, max: 2 ** 32 - 1 }), (items, seed) => {
       const byValue = (one: number, other: number) => one - other;
@@ -78,10 +78,10 @@ test('a shuffle keeps every item, and each item reaches each place equally often
   for (const count of places) assert.ok(Math.abs(count - 2000) < 250, `${places}`);
 });
 
-test('bounded numbers stay below their bound', () => {
+test('bounded numbers are below their bound', () => {
   const random = seededRandom(5);
   for (let round = 0; round < 1000; round++) assert.ok(randomBelow(3, random) < 3);
 });
 
-/** From a second implementation (Python); pinned, for a change of the generator would make old plans unrepeatable. */
+/** From an independent implementation in Python. Pinned: another generator could not repeat old plans. */
 const pinned = [393288148, 2174103013, 3814759091, 2092745082];

@@ -1,7 +1,7 @@
-/** Ascending and not empty: what every order statistic needs. Made by `sortSamples` only. */
+/** Ascending and not empty, as every order statistic requires. Only `sortSamples` makes one. */
 export type SortedSamples = readonly [number, ...number[]] & { readonly __brand: 'SortedSamples' };
 
-/** Undefined for an empty list: there is no statistic of nothing. Throws TypeError on NaN and infinities. */
+/** Undefined for an empty list, which has no statistics. Throws TypeError on NaN and infinities. */
 export function sortSamples(values: readonly number[]): SortedSamples | undefined {
   if (values.length === 0) return undefined;
   for (const value of values) if (!Number.isFinite(value)) throw new TypeError(`not a finite sample: ${value}`);
@@ -31,16 +31,16 @@ export interface Interval {
   readonly high: number;
 }
 
-export const leastSamplesForInterval = 6;
+export const minSamplesForInterval = 6;
 
 /**
- * The narrowest distribution-free interval [x(k), x(n+1-k)] that covers the median with at least 95 %: the number of
+ * The narrowest distribution-free interval [x(k), x(n+1-k)] that covers the median with a probability of at least 95 %: the number of
  * samples below the median is Binomial(n, 1/2), so the coverage is 1 - 2 P(B <= k - 1) (Conover, Practical Nonparametric
  * Statistics, 3.2). Five samples reach 93.75 % at most, so below six there is none.
  */
 export function medianInterval(samples: SortedSamples): Interval | undefined {
   const n = samples.length;
-  if (n < leastSamplesForInterval) return undefined;
+  if (n < minSamplesForInterval) return undefined;
   let probability = 0.5 ** n;
   let tail = probability;
   let k = 1;

@@ -2,8 +2,9 @@
 export type Random = () => number;
 
 /**
- * xoshiro128** 1.1 (Blackman and Vigna, 2018), its 128-bit state filled from the seed by SplitMix32, as its authors
- * advise against feeding a seed in directly. Same seed, same numbers, on every platform: only 32-bit integer arithmetic.
+ * xoshiro128** 1.1 (Blackman and Vigna, 2018), its 128-bit state filled from the seed by SplitMix32, because its
+ * authors advise against using a seed as state. The same seed gives the same numbers on every platform: all arithmetic is on
+ * 32-bit integers.
  */
 export function seededRandom(seed: number): Random {
   const next = splitMix32(seed);
@@ -24,7 +25,7 @@ export function seededRandom(seed: number): Random {
   };
 }
 
-/** An integer in [0, bound), unbiased: draws above the largest multiple of `bound` are thrown away. */
+/** An integer in [0, bound), unbiased: words above the largest multiple of `bound` are rejected. */
 export function randomBelow(bound: number, random: Random): number {
   const limit = 2 ** 32 - (2 ** 32 % bound);
   for (;;) {
@@ -33,7 +34,7 @@ export function randomBelow(bound: number, random: Random): number {
   }
 }
 
-/** Fisher-Yates, into a new array. */
+/** Fisher-Yates shuffle into a new array. */
 export function shuffle<T>(items: readonly T[], random: Random): T[] {
   const result = [...items];
   for (let last = result.length - 1; last > 0; last--) {

@@ -9,16 +9,16 @@ const pair = (baseline: number[], subject: number[]): Pair => ({
   subject: sortSamples(subject)!,
 });
 
-test('a speed-up is the ratio of the medians, above one where the subject is faster', () => {
+test('a speed-up is the ratio of the medians, above 1 if the subject is faster', () => {
   assert.equal(speedUp(pair([8, 10, 12], [1, 2, 90])), 5);
 });
 
-test('speed-ups are averaged geometrically, so that twice as fast and half as fast cancel out', () => {
+test('the mean of speed-ups is geometric, so that twice as fast and half as fast cancel out', () => {
   assert.ok(Math.abs(meanSpeedUp([pair([2], [1]), pair([1], [2])]) - 1) < 1e-12);
   assert.ok(Math.abs(meanSpeedUp([pair([2], [1]), pair([8], [1])]) - 4) < 1e-12);
 });
 
-test('the interval holds the estimate, repeats with its seed, and needs six samples a group', () => {
+test('the interval contains the estimate, depends on its seed only, and needs six samples per group', () => {
   const baseline = [10, 11, 12, 13, 14, 15, 16];
   const subject = [2, 2.2, 2.4, 2.6, 2.8, 3, 9];
   const measured = pair(baseline, subject);

@@ -1,13 +1,13 @@
-import { type Interval, leastSamplesForInterval, median, type SortedSamples, sortSamples } from './median.ts';
+import { type Interval, minSamplesForInterval, median, type SortedSamples, sortSamples } from './median.ts';
 import { type Random, randomBelow } from './random.ts';
 
-/** Two groups measured on the same thing: the speed-up is median(baseline) / median(subject). */
+/** Two groups of samples of the same work. The speed-up is median(baseline) / median(subject). */
 export interface Pair {
   readonly baseline: SortedSamples;
   readonly subject: SortedSamples;
 }
 
-/** One pair or more. */
+/** At least one. */
 export type Pairs = readonly [Pair, ...Pair[]];
 
 const resamples = 2000;
@@ -17,7 +17,7 @@ export function speedUp(pair: Pair): number {
   return median(pair.baseline) / median(pair.subject);
 }
 
-/** The geometric mean of the pairs' speed-ups: the only mean of ratios that does not depend on which side is the base. */
+/** The geometric mean of the pairs' speed-ups: the one mean of ratios that does not depend on which side is the base. */
 export function meanSpeedUp(pairs: Pairs): number {
   const logs = pairs.reduce((sum, pair) => sum + Math.log(speedUp(pair)), 0);
   return Math.exp(logs / pairs.length);
@@ -25,12 +25,12 @@ export function meanSpeedUp(pairs: Pairs): number {
 
 /**
  * 95 % percentile bootstrap interval of `meanSpeedUp` (Efron and Tibshirani, An Introduction to the Bootstrap, ch. 13):
- * every group is resampled on its own, 2,000 times. Undefined below six samples in any group, where resampling a handful
- * of values would only restate their range.
+ * each group is resampled independently, 2,000 times. Undefined if a group has fewer than six samples: resampling so few
+ * values only restates their range.
  */
 export function meanSpeedUpInterval(pairs: Pairs, random: Random): Interval | undefined {
   const groups = pairs.flatMap((pair) => [pair.baseline, pair.subject]);
-  if (groups.some((group) => group.length < leastSamplesForInterval)) return undefined;
+  if (groups.some((group) => group.length < minSamplesForInterval)) return undefined;
   const ratios: number[] = [];
   for (let round = 0; round < resamples; round++) {
     const [first, ...rest] = pairs;
