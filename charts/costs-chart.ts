@@ -30,7 +30,7 @@ export interface CostDatum {
   readonly value: number;
 }
 
-/** Small multiples of what the times cost; metrics that no row has are left out. */
+/** Small multiples of bytes, requests, memory and CPU time. Metrics without a value are left out. */
 export function costsChart(run: Run): Chart | undefined {
   const values = costData(run);
   const shown = metrics.filter((metric) => values.some((datum) => datum.metric === metric.title));
@@ -50,7 +50,7 @@ export function costsChart(run: Run): Chart | undefined {
     axis: { title: null, labelAngle: 0, ticks: false, labelColor: ink, labelFontSize: 11 },
   };
   const xOffset = { field: 'mode', sort: [...run.modes] };
-  // Room above the highest dot: one that stuck out would move the plot's title.
+  // Headroom: a dot above the domain would move the plot's title.
   const yOf = (metric: Metric) => {
     const highest = Math.max(...values.map((datum) => (datum.metric === metric.title ? datum.value : 0)));
     const scale = { domain: [0, highest * 1.1 || 1] };
@@ -60,7 +60,7 @@ export function costsChart(run: Run): Chart | undefined {
     config,
     data: { values: values as CostDatum[] },
     columns,
-    // Flush, so that plots line up whatever the width of their axis labels.
+    // Aligned by their plots, whatever the width of the axis labels.
     bounds: 'flush',
     spacing: { column: axisWidth, row: 64 },
     resolve: { scale: { color: 'shared' } },

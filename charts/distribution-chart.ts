@@ -8,11 +8,11 @@ export interface DistributionDatum {
   readonly workload: string;
   readonly mode: string;
   readonly seconds: number;
-  /** Share of the samples that took at most this long. */
+  /** Of the samples, that took no longer. */
   readonly share: number;
 }
 
-/** Every total as a point on its empirical distribution: spread, outliers and overlap that a bar hides. */
+/** The empirical distribution of the totals: spread, outliers and overlap, which bars hide. */
 export function distributionChart(run: Run): Chart {
   const columns = Math.min(4, run.workloads.length);
   const width = Math.min(380, Math.floor((frameWidth - 2 * framePadding - 58 - 18 * (columns - 1)) / columns));
@@ -83,7 +83,7 @@ export function distributionData(run: Run): readonly DistributionDatum[] {
   );
 }
 
-/** The step from nothing to the quickest sample. */
+/** Where each line starts: a share of 0 at the fastest sample. */
 function lineStarts(run: Run): readonly DistributionDatum[] {
   return run.groups.flatMap(({ workload, mode, samples }) =>
     samples.slice(0, 1).map((sample) => ({ workload, mode, seconds: sample.totalMs / 1000, share: 0 })),

@@ -19,7 +19,7 @@ const limit = { timeout: 60_000 };
 const header =
   'run_id,sample,order,workload,image,mode,pull_ms,create_ms,run_ms,total_ms,wire_bytes,wire_requests,ok,error,image_bytes,rtt_ms,bandwidth_mbps,started_at';
 
-/** Two workloads, three samples; python's estargz has one failure and gcc's stargz nothing but failures. */
+/** Two workloads. Of python's estargz one of three samples failed, of gcc's stargz all. */
 const csv = [
   header,
   'r1,1,1,python,p:1,legacy,9000,100,900,10000,310000000,9,true,,300000000,30,200,2026-01-02T03:04:05.000Z',
@@ -64,7 +64,7 @@ test('the bar of a mode is the sample with the median total, phase by phase', ()
   assert.deepEqual(bar('python', 'estargz'), [0.5, 0.1, 0.4], 'of two samples, the lower one');
 });
 
-test('every good sample is a dot with its own total, and nothing else is', () => {
+test('every good sample is a dot at its total, and a failed one is none', () => {
   const dots = phaseData(run).filter((datum) => datum.kind === 'sample');
   const expected = csv
     .split('\n')
@@ -74,7 +74,7 @@ test('every good sample is a dot with its own total, and nothing else is', () =>
   assert.deepEqual(dots.map((dot) => `${dot.workload} ${dot.mode} ${dot.seconds}`).sort(), expected.sort());
 });
 
-test('a speed-up is the ratio of the medians, and its mean over workloads is geometric', () => {
+test('a speed-up is the ratio of the medians, and its mean over the workloads is geometric', () => {
   const group = run.groups.find((one) => one.workload === 'python' && one.mode === 'estargz');
   assert.ok(Math.abs(group!.speedUp! - 10 / 1.5) < 1e-9);
   const overall = Object.fromEntries(run.overall.map(({ mode, speedUp }) => [mode, speedUp]));
@@ -83,7 +83,7 @@ test('a speed-up is the ratio of the medians, and its mean over workloads is geo
   assert.equal(overall.stargz, undefined);
 });
 
-test('a mode that only failed says so instead of showing a bar', () => {
+test('a mode without a good sample shows the number of failures instead of a bar', () => {
   const failed = phaseData(run).filter((datum) => datum.workload === 'gcc' && datum.mode === 'stargz');
   assert.deepEqual(
     failed.map((datum) => [datum.kind, datum.label]),
@@ -103,7 +103,7 @@ test('the distribution reaches 100 % at the slowest sample', () => {
   );
 });
 
-test('a failed cell has no dot on the wire chart, and a missing size is no zero', () => {
+test('neither a failed cell nor one of unknown size is a dot on the wire chart', () => {
   const dots = wireData(run).filter((datum) => datum.kind === 'sample');
   assert.equal(dots.length, 7);
   const bare = readRun(
@@ -113,12 +113,12 @@ test('a failed cell has no dot on the wire chart, and a missing size is no zero'
   assert.deepEqual(wireData(bare), []);
 });
 
-test('modes come in the order of the comparison, workloads from the quickest', () => {
+test('modes are in their known order, workloads from the fastest', () => {
   assert.deepEqual(run.modes, ['legacy', 'stargz', 'estargz']);
   assert.deepEqual(run.workloads, ['python', 'gcc']);
 });
 
-test('SVG, PNG at twice the size, and the report are drawn, twice the same', limit, async (t) => {
+test('drawing twice gives the same SVG, the same PNG at twice the size, and the report', limit, async (t) => {
   const dir = await makeRun(t, csv);
   await writeFile(join(dir, 'environment.json'), JSON.stringify(environment));
   const files = await drawCharts(dir);
@@ -147,7 +147,7 @@ test('SVG, PNG at twice the size, and the report are drawn, twice the same', lim
   assert.ok(png.equals(await readFile(join(dir, 'phases.png'))));
 });
 
-test("text is drawn in the project's own font, whatever the machine has", limit, async (t) => {
+test("text is drawn in the project's font, not in one of the machine", limit, async (t) => {
   const dir = await makeRun(t, csv);
   await drawCharts(dir);
   const { renderPng } = await import('./render.ts');
@@ -156,7 +156,7 @@ test("text is drawn in the project's own font, whatever the machine has", limit,
   assert.ok(renderPng(svg).length - renderPng(withoutText).length > 10_000);
 });
 
-test('the report needs nothing from the network, escapes what it is given, and ids are unique', limit, async (t) => {
+test('the report loads nothing, escapes its data, and has unique ids', limit, async (t) => {
   const dir = await makeRun(t, csv);
   await writeFile(join(dir, 'environment.json'), JSON.stringify(environment));
   await drawCharts(dir);
@@ -168,7 +168,7 @@ test('the report needs nothing from the network, escapes what it is given, and i
   assert.equal(new Set(ids).size, ids.length);
 });
 
-test('a single workload and mode without a link or a baseline is drawn all the same', limit, async (t) => {
+test('one workload in one mode, without a link or a baseline, is drawn', limit, async (t) => {
   const dir = await makeRun(t, `${bareHeader}\nr1,1,1,redis,estargz,1,2,3,6,true,2026-01-02\n`);
   assert.ok((await drawCharts(dir)).length >= 5);
 });
@@ -188,7 +188,7 @@ const refused: [string, string | undefined, RegExp][] = [
   ['nothing but failures', `${bareHeader}\nr1,1,1,python,legacy,,,,,false,2026-01-02\n`, /holds no successful sample/],
 ];
 for (const [what, text, message] of refused) {
-  test(`${what} is refused in one line`, limit, async (t) => {
+  test(`${what} is rejected in one line`, limit, async (t) => {
     const dir = await makeRun(t, text);
     await assert.rejects(drawCharts(dir), (error: Error) => {
       assert.equal(error.name, 'MeasurementError');
@@ -199,7 +199,7 @@ for (const [what, text, message] of refused) {
   });
 }
 
-test('the command draws a directory, and says how it is used otherwise', limit, async (t) => {
+test('the command draws a directory, and prints its usage if there is none', limit, async (t) => {
   const cli = fileURLToPath(new URL('cli.ts', import.meta.url));
   const invoke = (...args: string[]) => promisify(execFile)(process.execPath, [cli, ...args]);
   const dir = await makeRun(t, csv);

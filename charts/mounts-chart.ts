@@ -23,7 +23,7 @@ export async function drawMountsChart(resultDir: string, environment: Environmen
   return paths;
 }
 
-/** Ratios to overlayfs on unpacked files, by row and backend; a bar across marks what may not be exceeded. */
+/** Ratios to overlayfs on unpacked files, by operation and backend. A tick marks the largest ratio allowed. */
 function mountsChart(summary: readonly MountSummary[], environment: Environment): Chart {
   const values = summary.filter(({ backend }) => backend !== 'overlayfs');
   if (values.length === 0) throw new MeasurementError('no-samples', 'summary.csv holds no ratio: nothing to draw');
@@ -85,7 +85,7 @@ function mountsChart(summary: readonly MountSummary[], environment: Environment)
     name: 'mounts',
     title: 'What a lazy mount costs',
     origin: `${environment.startedAt.slice(0, 10)}, ${describeCommit(environment)}`,
-    subtitle: 'read through an overlay as a container does; dots: medians of the ratios, bars: limits',
+    subtitle: 'read through an overlay as a container does; dots: medians of the ratios, ticks: limits',
     caption: `Reproduce: npm ci && ${environment.command}`,
     description: 'Times of reading a tree through EROFS and FUSE, as multiples of overlayfs on unpacked files',
     spec,

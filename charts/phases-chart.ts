@@ -5,7 +5,7 @@ import type { Run } from './run.ts';
 import type { Chart } from './render.ts';
 import { config, framePadding, frameWidth, ink, phaseColors } from './theme.ts';
 
-/** One mark: a bar's segment, a raw sample, or the words above a bar. */
+/** One mark: a segment of a bar, a sample, or the text above a bar. */
 export interface PhaseDatum {
   readonly kind: 'phase' | 'sample' | 'total' | 'failed';
   readonly workload: string;
@@ -22,12 +22,12 @@ const facetSpacing = 18;
 const axisWidth = 52;
 const maxColumns = 4;
 
-/** The comparison: pull, create and run of the middle sample stacked per mode, grouped by image, every sample as a dot. */
+/** Pull, create and run of the middle sample, stacked per mode and grouped by workload; every sample as a dot. */
 export function phasesChart(run: Run): Chart {
   const columns = Math.min(maxColumns, run.workloads.length);
   const room = frameWidth - 2 * framePadding - axisWidth - facetSpacing * (columns - 1);
   const width = Math.min(380, Math.floor(room / columns));
-  // Room for two lines of words above the highest bar.
+  // Headroom for two lines of text above the highest bar.
   const highest = Math.max(0, ...run.groups.map((group) => (group.samples.at(-1)?.totalMs ?? 0) / 1000));
   const y = { field: 'seconds', type: 'quantitative' as const, scale: { domain: [0, highest * 1.15 || 1] } };
   const x = {
@@ -101,7 +101,7 @@ export function phasesChart(run: Run): Chart {
   };
 }
 
-/** The chart's data, straight from the samples. */
+/** The chart's data: values of single samples, no means. */
 export function phaseData(run: Run): readonly PhaseDatum[] {
   return run.groups.flatMap((group): PhaseDatum[] => {
     const { workload, mode, middle, samples } = group;

@@ -12,13 +12,13 @@ export interface Chart {
   /** Date and commit. */
   readonly origin: string;
   readonly caption: string;
-  /** What the picture shows, for who does not see it. */
+  /** The content in words, for screen readers. */
   readonly description: string;
   readonly spec: TopLevelSpec;
 }
 
 const require = createRequire(import.meta.url);
-/** The chart font comes with the project: a hosted runner has none of its own. */
+/** The project brings its font: hosted runners have none. */
 const fontFiles = ['400Regular', '600SemiBold', '700Bold'].map((weight) =>
   require.resolve(`@expo-google-fonts/inter/${weight}/Inter_${weight}.ttf`),
 );
@@ -26,7 +26,7 @@ const scale = 2;
 const titleHeight = 64;
 const captionHeight = 34;
 
-/** A complete SVG document: title, chart and caption on white, with padding, so that it reads on a dark page too. */
+/** A complete SVG document: title, chart and caption on a white background, legible on a dark page too. */
 export async function renderSvg(chart: Chart): Promise<string> {
   const inner = await renderSpec(chart.spec);
   const width = Math.max(frameWidth, inner.width + 2 * framePadding);
@@ -50,7 +50,7 @@ export async function renderSvg(chart: Chart): Promise<string> {
   ].join('');
 }
 
-/** Pixels of the SVG at twice its size, in the project's own font. */
+/** The SVG at twice its size, in the project's font. */
 export function renderPng(svg: string): Buffer {
   const resvg = new Resvg(svg, {
     fitTo: { mode: 'zoom', value: scale },
@@ -72,7 +72,7 @@ async function renderSpec(spec: TopLevelSpec): Promise<{ svg: string; width: num
   }
 }
 
-/** Without a canvas Vega takes a character to be 0.8 em wide, which tears legends apart; Inter's mean is 0.56. */
+/** Without a canvas Vega assumes 0.8 em per character, which spaces legends too widely. Inter's mean is 0.56. */
 function measureLikeInter(): void {
   const { textMetrics } = vega as unknown as { textMetrics: { width: (item: TextItem, text: unknown) => number } };
   textMetrics.width = (item, text) => String(text ?? '').length * 0.56 * (item.fontSize ?? 11);
@@ -82,7 +82,7 @@ interface TextItem {
   readonly fontSize?: number;
 }
 
-/** Several charts share one HTML page: ids must not meet. */
+/** Charts share one HTML page, so their ids must differ. */
 function prefixIds(svg: string, prefix: string): string {
   return svg
     .replaceAll(/\bid="([^"]+)"/g, `id="${prefix}-$1"`)

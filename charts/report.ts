@@ -10,7 +10,7 @@ export interface DrawnChart {
   readonly svg: string;
 }
 
-/** One HTML file that needs nothing else: charts inline, the numbers as a table, the conditions below. */
+/** One self-contained HTML file: the charts inline, the numbers as a table, the environment. */
 export function renderReport(run: Run, drawn: readonly DrawnChart[]): string {
   const { environment } = run;
   const runId = run.samples[0]?.runId ?? '';
@@ -119,7 +119,7 @@ function failures(run: Run): string {
   return `<h2>Failed cells</h2>\n<ul class="failures">${items.join('')}</ul>`;
 }
 
-/** Nested records as nested lists; the keys are those of environment.json. */
+/** Nested objects as nested lists, with the keys of environment.json. */
 function definitionList(record: Readonly<Record<string, unknown>>): string {
   const items = Object.entries(record).map(
     ([key, value]) => `<dt>${escapeXml(key)}</dt><dd>${renderValue(value)}</dd>`,

@@ -1,19 +1,19 @@
 import type { Config } from 'vega-lite';
 
-/** One look for all charts: white, quiet grid, Inter. */
+/** The look of all charts. */
 
 export const fontFamily = 'Inter, system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif';
 export const ink = '#1f2328';
 export const quietInk = '#59636e';
 const grid = '#e6e9ed';
 
-/** Width of a framed chart in CSS pixels; a README shows about this much. */
+/** Width of a chart with its frame, in CSS pixels: about what a README shows. */
 export const frameWidth = 920;
 export const framePadding = 28;
 
 /**
- * Phases differ in lightness as well as in hue (dark blue, amber, light blue), so they stay apart for every kind of colour
- * blindness and in grey print. Modes are Okabe and Ito's vermilion-free triple.
+ * Phases differ in lightness as well as in hue (dark blue, amber, light blue), so they can be told apart with any colour
+ * blindness and in greyscale. Modes have colours of Okabe and Ito's palette.
  */
 export const phaseColors = { pull: '#1f4e79', create: '#f0a830', run: '#8fc1e3' } as const;
 export const modeColors: Readonly<Record<string, string>> = {
@@ -28,7 +28,7 @@ export function colorsOf(modes: readonly string[]): string[] {
   return modes.map((mode) => modeColors[mode] ?? spareColors[spare.indexOf(mode) % spareColors.length]!);
 }
 
-/** Labelled values of a logarithmic axis: these steps of each decade. */
+/** Labels of a logarithmic axis: these multiples of each power of ten. */
 export function logTicks(steps: readonly number[]): number[] {
   return [-3, -2, -1, 0, 1, 2, 3, 4].flatMap((decade) => steps.map((step) => step * 10 ** decade));
 }
@@ -36,7 +36,7 @@ export function logTicks(steps: readonly number[]): number[] {
 export const config: Config = {
   font: fontFamily,
   background: 'transparent',
-  // The last axis label's descenders would be cut off.
+  // Otherwise the descenders of the last axis label are cut off.
   padding: { left: 0, top: 2, right: 2, bottom: 6 },
   view: { stroke: null },
   axis: {

@@ -10,14 +10,14 @@ export interface WireDatum {
   readonly wireMegabytes: number;
   readonly mode?: string;
   readonly workload?: string;
-  /** Of the image that crossed the wire. */
+  /** Bytes on the wire / size of the image. */
   readonly share?: number;
   readonly label?: string;
 }
 
 const shares = [1, 0.3, 0.1, 0.03, 0.01];
 
-/** How much of an image crosses the wire, against how large it is; undefined if no row has both. */
+/** Bytes on the wire against the size of the image. Undefined if no sample has both. */
 export function wireChart(run: Run): Chart | undefined {
   const values = wireData(run);
   if (values.length === 0) return undefined;
@@ -104,7 +104,7 @@ export function wireData(run: Run): readonly WireDatum[] {
   return [...dots, ...names];
 }
 
-/** Lines of equal share, each clipped to the plot and named at its right end. */
+/** Lines of equal share, clipped to the plot and labelled at the right. */
 function shareLines(xDomain: readonly number[], yDomain: readonly number[]): WireDatum[] {
   const [xLow = 1, xHigh = 1] = xDomain;
   const [yLow = 1, yHigh = 1] = yDomain;
