@@ -7,12 +7,13 @@ import { readAccesses } from '../../snapshotter/convert/accesses.ts';
 import { convertImage } from '../../snapshotter/convert/image.ts';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
+import { tinyImage } from '../../testkit/images.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import { createCellExecutor } from './cell.ts';
 import { openSandbox, clearSandbox, startCell } from './sandbox.ts';
-import { listMounts, mountsUnder } from '../host/mounts.ts';
+import { listMounts, mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
 import { findProcessesInCgroup, findProcessesNaming } from '../host/processes.ts';
-import { pushTinyImage } from '../images/tiny-image.ts';
+import { pushImage } from '../images/synthetic-image.ts';
 import { modes } from './modes/catalogue.ts';
 import type { Mode } from '../run/mode.ts';
 import { recordAccesses } from './record.ts';
@@ -44,8 +45,8 @@ before(async () => {
   const signal = AbortSignal.timeout(timeout);
   registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
   const at = (tag: string) => `${registry.address}/tiny:${tag}`;
-  await pushTinyImage(at('legacy'), join(stateDir, 'image'), signal);
   const client = new RegistryClient();
+  await pushImage(client, { reference: at('legacy'), ...tinyImage }, signal);
   const source = parseReference(at('legacy'));
   await convertImage(client, source, parseReference(at('stargz')), { format: 'stargz', signal });
   accessPath = join(stateDir, 'accesses');
@@ -76,10 +77,10 @@ const cell = (mode: Mode, workload: Workload = tiny) => ({ order: 1, sample: 1, 
 
 async function assertNothingLeft(): Promise<void> {
   const sandbox = openSandbox(stateDir);
-  assert.deepEqual(await mountsUnder(sandbox.directory), []);
+  assert.deepEqual(mountsUnder(sandbox.directory), []);
   assert.deepEqual(await findProcessesNaming(sandbox.directory), []);
   assert.deepEqual(await findProcessesInCgroup(sandbox.idPrefix), []);
-  const groups = (await listMounts())
+  const groups = listMounts()
     .filter((mount) => mount.type.startsWith('cgroup'))
     .map((mount) => readdir(mount.path));
   const left = (await Promise.all(groups)).flat().filter((name) => name.startsWith(sandbox.idPrefix));

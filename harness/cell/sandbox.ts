@@ -8,15 +8,17 @@ import type { PulledImage } from '../containerd/image.ts';
 import { HarnessError } from '../cli/error.ts';
 import { dropCaches } from '../host/caches.ts';
 import { removeCgroups } from '../host/cgroups.ts';
-import { listMounts, mountsUnder, unmountUnder } from '../host/mounts.ts';
+import { listMounts, mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
+import { unmountUnder } from '../host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming, killProcesses } from '../host/processes.ts';
-import { type SnapshotterDaemon, startDaemon } from './daemon.ts';
+import { type SnapshotterDaemon, startDaemon } from '../daemon/daemon.ts';
 
 /** Where one cell after the other lives, and whose processes and mounts are then told apart from all others. */
 export interface Sandbox {
   readonly directory: string;
   /** How the names of its containers, and so of their control groups, begin. */
   readonly idPrefix: string;
+  /** Kept between cells: what Node compiles of the daemon, as on a machine where it has run before. */
   readonly compileCache: string;
 }
 
@@ -58,7 +60,7 @@ export async function clearSandbox(sandbox: Sandbox): Promise<void> {
   await removeCgroups(sandbox.idPrefix);
   await unmountUnder(directory);
   // Removing through a mount would reach into what it shows.
-  if ((await mountsUnder(directory)).length > 0) throw new HarnessError('cleanup', `${directory} has mounts left`);
+  if (mountsUnder(directory).length > 0) throw new HarnessError('cleanup', `${directory} has mounts left`);
   await rm(directory, { recursive: true, force: true });
 }
 
@@ -77,7 +79,11 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
     daemonConfig === undefined
       ? undefined
       : await startDaemon(
-          { directory: daemonDirectory, config: daemonConfig, compileCache: sandbox.compileCache },
+          {
+            directory: daemonDirectory,
+            config: daemonConfig,
+            env: { NODE_COMPILE_CACHE: sandbox.compileCache },
+          },
           signal,
         );
   let containerd: Containerd;
@@ -103,12 +109,14 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
     mountKind: async () => {
       if (daemon === undefined) return 'overlayfs';
       const below = `${daemonDirectory}/`;
-      const types = (await listMounts()).filter((mount) => mount.path.startsWith(below)).map((mount) => mount.type);
+      const types = listMounts()
+        .filter((mount) => mount.path.startsWith(below))
+        .map((mount) => mount.type);
       return types.includes('erofs') ? 'erofs' : 'fuse';
     },
     stop: async () => {
       const failures: string[] = [];
-      const attempt = async (what: string, step: Promise<void> | undefined) => {
+      const attempt = async (what: string, step: Promise<unknown> | undefined) => {
         await step?.catch((error: unknown) => failures.push(`${what}: ${(error as Error).message}`));
       };
       for (const container of containers) await attempt('stop container', container.stop());

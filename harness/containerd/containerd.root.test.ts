@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { convertImage } from '../../snapshotter/convert/image.ts';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
+import { pushPlain, tinyImage } from '../../testkit/images.ts';
 import type { Workload } from '../../workloads/workload.ts';
-import { mountsUnder, unmountUnder } from '../host/mounts.ts';
+import { mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
+import { unmountUnder } from '../host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming } from '../host/processes.ts';
-import { pushTinyImage } from '../images/tiny-image.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';
 import { Containerd } from './containerd.ts';
 import type { PulledImage } from './image.ts';
@@ -26,7 +27,7 @@ before(async () => {
   const signal = AbortSignal.timeout(timeout);
   registry = await startRegistry({ dataDir: join(scratch, 'registry') }, signal);
   const reference = `${registry.address}/tiny:1`;
-  await pushTinyImage(reference, join(scratch, 'image'), signal);
+  await pushPlain({ reference, ...tinyImage });
   containerd = await Containerd.start(
     { directory: join(scratch, 'cell'), snapshotter: 'overlayfs', registryAddress: registry.address },
     signal,
@@ -66,7 +67,7 @@ async function run(overrides: Partial<Workload>, signal: AbortSignal, of: Pulled
   } finally {
     await container.stop();
     assert.deepEqual(await findProcessesInCgroup(id), []);
-    assert.deepEqual(await mountsUnder(join(scratch, 'cell')), []);
+    assert.deepEqual(mountsUnder(join(scratch, 'cell')), []);
     await assert.rejects(containerd.client.snapshots.stat({ snapshotter: 'overlayfs', key: id }), {
       code: 'NOT_FOUND',
     });
@@ -161,10 +162,7 @@ test('a pull from a registry that does not answer, or that has no such image, sa
 
 test('a containerd that cannot start fails with its last words and leaves no process', { timeout }, async (t) => {
   const directory = join(scratch, 'broken');
-  const command = join(scratch, 'fake-containerd');
-  const script =
-    '#!/bin/sh\n[ "$1" = --version ] && echo "containerd x v1.7.24 y" && exit\necho no such plugin >&2\nexit 1\n';
-  await writeFile(command, script, { mode: 0o755 });
+  const command = join(import.meta.dirname, 'testing/broken-containerd.sh');
   const options = { directory, snapshotter: 'stargz', registryAddress: registry.address } as const;
   await assert.rejects(Containerd.start({ ...options, command }, t.signal), {
     code: 'start',

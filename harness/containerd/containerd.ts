@@ -5,7 +5,7 @@ import type { CallOptions } from '../../snapshotter/api/client.ts';
 import { HarnessError } from '../cli/error.ts';
 import { findCommand, searchPath } from '../host/commands.ts';
 import type { ProcessCost } from '../host/processes.ts';
-import { Service } from '../host/service.ts';
+import { type ProcessEnd, Service } from '../host/service.ts';
 import { type ContainerdClient, openContainerdClient } from './client.ts';
 import { containerdPaths, formatContainerdConfig, formatHosts } from './config.ts';
 import { Container, type ContainerRequest } from './container.ts';
@@ -18,14 +18,16 @@ export interface ContainerdOptions {
   readonly snapshotter: 'overlayfs' | 'stargz';
   /** Socket of the stargz snapshotter daemon. */
   readonly snapshotterAddress?: string | undefined;
-  /** `host:port` of the plain-HTTP registry. */
-  readonly registryAddress: string;
+  /** `host:port` of a registry to be spoken to in plain HTTP; containerd does that on loopback without being told. */
+  readonly registryAddress?: string | undefined;
   /** Default: the one on PATH. The shim is taken from beside it. */
   readonly command?: string | undefined;
   /** What CRI keeps a pod's namespaces open with. Only pods need it. */
   readonly pauseImage?: string | undefined;
   /** 2.1 and later: CRI's pulls go through the transfer service. */
   readonly pullsByTransfer?: boolean | undefined;
+  /** Default: containerd.log in the directory. */
+  readonly logPath?: string | undefined;
 }
 
 const startLimitMs = 30_000;
@@ -53,8 +55,11 @@ export class Containerd {
     const { directory, snapshotter, snapshotterAddress, registryAddress, pauseImage, pullsByTransfer } = options;
     const paths = containerdPaths(directory);
     const majorVersion = await readMajorVersion(command);
-    await mkdir(join(paths.hosts, registryAddress), { recursive: true });
-    await writeFile(join(paths.hosts, registryAddress, 'hosts.toml'), formatHosts(registryAddress));
+    await mkdir(paths.hosts, { recursive: true });
+    if (registryAddress !== undefined) {
+      await mkdir(join(paths.hosts, registryAddress), { recursive: true });
+      await writeFile(join(paths.hosts, registryAddress, 'hosts.toml'), formatHosts(registryAddress));
+    }
     const config = { directory, majorVersion, snapshotter, snapshotterAddress, pauseImage, pullsByTransfer };
     await writeFile(paths.config, formatContainerdConfig(config));
     const service = await Service.start({
@@ -63,7 +68,7 @@ export class Containerd {
       args: ['--config', paths.config, '--log-level', 'warn'],
       // The shim and runc are looked up on its PATH.
       env: { ...process.env, PATH: [...(options.command ? [dirname(command)] : []), ...searchPath()].join(':') },
-      logPath: paths.log,
+      logPath: options.logPath ?? paths.log,
     });
     const client = openContainerdClient(paths.socket);
     try {
@@ -124,9 +129,9 @@ export class Containerd {
     return containerdPaths(this.#options.directory).socket;
   }
 
-  async stop(): Promise<void> {
+  stop(graceMs?: number, signal?: NodeJS.Signals): Promise<ProcessEnd> {
     this.client.close();
-    await this.#service.stop();
+    return this.#service.stop(graceMs, signal);
   }
 }
 

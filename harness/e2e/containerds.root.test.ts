@@ -1,61 +1,42 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { before, describe, test } from 'node:test';
+import { pseudoRandomBytes } from '../../testkit/random.ts';
 import { openClient, type ServiceClient } from '../../snapshotter/api/client.ts';
 import type { Info, Snapshots } from '../../snapshotter/api/types/snapshots.ts';
-import { convertImage } from '../../snapshotter/convert/image.ts';
-import { RegistryClient } from '../../snapshotter/registry/client.ts';
-import { parseReference } from '../../snapshotter/registry/reference.ts';
-import { type Kubelet, openKubelet } from '../../snapshotter/testing/cri.ts';
-import { pushImage } from '../../snapshotter/testing/image.ts';
-import { Containerd } from '../containerd/containerd.ts';
-import { pullByTransfer } from '../containerd/testing/transfer.ts';
-import { unmountUnder } from '../host/mounts.ts';
-import { findProcessesNaming, killProcesses } from '../host/processes.ts';
-import { fillShell, pushImageOf } from '../images/tiny-image.ts';
+import { startContainerd } from '../../testkit/containerd.ts';
+import { startDaemon, type TestDaemon } from '../../testkit/daemon.ts';
+import { type Gate, openGate } from '../../testkit/gate.ts';
+import { pushLazy, pushPause, writeInto } from '../../testkit/images.ts';
+import { type Kubelet, openKubelet } from '../../testkit/kubelet.ts';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
+import { openScratch } from '../../testkit/scratch.ts';
+import { until } from '../../testkit/until.ts';
 import { mountNames } from '../cli/options.ts';
-import { type Registry, startRegistry } from '../registry/registry.ts';
-import { type SnapshotterDaemon, startDaemon } from '../cell/daemon.ts';
+import type { Containerd } from '../containerd/containerd.ts';
+import { pullByTransfer } from '../containerd/testing/transfer.ts';
+import { fillShell } from '../images/synthetic-image.ts';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
-import { type Gate, openGate } from './testing/gate.ts';
 
 const limit = { timeout: 120_000 };
+/** containerd dials a restarted daemon with a backoff, and collects garbage in its own time. */
+const soon = { limitMs: 20_000 };
 const snapshotter = 'stargz';
-let scratch: string;
-let registry: Registry;
+const suite = suiteLifetime();
+const scratch = openScratch(suite, 'cds');
+let registry: TestRegistry;
 let count = 0;
 
 before(async () => {
-  // Short: a socket's path has 107 bytes.
-  scratch = await mkdtemp('/tmp/cds-');
-  const signal = AbortSignal.timeout(limit.timeout);
-  registry = await startRegistry({ dataDir: join(scratch, 'registry') }, signal);
-  const image = (name: string) => `${registry.address}/${name}:1`;
-  const write = (name: string, content: string | Buffer) => (root: string) => writeFile(join(root, name), content);
-  const client = new RegistryClient();
-  try {
-    await pushImage(client, { name: image('pause'), layers: [fillShell], command: ['/bin/sleep', '1000'] }, signal);
-    for (const [name, greeting] of Object.entries({ first: 'hello\n', second: 'good evening\n' })) {
-      const layers = [fillShell, write('greeting', greeting), write('unread', randomBytes(3 << 20))];
-      await pushImageOf(layers, image(`${name}-plain`), join(scratch, name), signal);
-      const [from, to] = [parseReference(image(`${name}-plain`)), parseReference(image(name))];
-      await convertImage(client, from, to, { format: 'estargz', signal });
-    }
-  } finally {
-    await client.close();
+  registry = await startRegistry(suite);
+  await pushPause(`${registry.host}/pause:1`);
+  for (const [name, greeting] of Object.entries({ first: 'hello\n', second: 'good evening\n' })) {
+    const layers = [fillShell, writeInto('greeting', greeting), writeInto('unread', pseudoRandomBytes(3 << 20, 1))];
+    await pushLazy({ reference: `${registry.host}/${name}:1`, layers });
   }
 }, limit);
-
-after(async () => {
-  await registry?.close();
-  // A daemon that left something mounted left a keeper with it.
-  await killProcesses(await findProcessesNaming(scratch));
-  await unmountUnder(scratch);
-  await rm(scratch, { recursive: true, force: true });
-});
 
 /** CRI pulls by itself, and where it can, through the transfer service as well; layers are mounted either way. */
 const settings = containerdVersions.flatMap((version) =>
@@ -73,50 +54,38 @@ const settings = containerdVersions.flatMap((version) =>
 describe('the snapshotter on each containerd', { concurrency: settings.length, timeout: 300_000 }, () => {
   for (const [index, { version, pullsByTransfer, backend, title }] of settings.entries()) {
     describe(title, { concurrency: 1, timeout: 240_000 }, () => {
-      let directory: string;
+      const lifetime = suiteLifetime();
+      const directory = join(scratch, String(index));
       let gate: Gate;
-      let daemon: SnapshotterDaemon;
+      let daemon: TestDaemon;
       let containerd: Containerd;
       let kubelet: Kubelet;
       const image = (name: string) => `${gate.address}/${name}:1`;
 
       before(async () => {
-        const signal = AbortSignal.timeout(limit.timeout);
-        const command = await unpackContainerd(version, signal);
-        directory = join(scratch, String(index));
-        gate = await openGate(registry.address);
-        await startSnapshotter(signal);
-        containerd = await Containerd.start(
-          {
-            directory: join(directory, 'c'),
-            command,
-            snapshotter,
-            snapshotterAddress: daemon.address,
-            registryAddress: gate.address,
-            pauseImage: image('pause'),
-            pullsByTransfer,
-          },
-          signal,
-        );
-        kubelet = openKubelet(directory, containerd.address, containerd.address);
+        const command = await unpackContainerd(version, AbortSignal.timeout(limit.timeout));
+        gate = await openGate(lifetime, registry.host);
+        daemon = await startSnapshotter();
+        const started = await startContainerd(lifetime, join(directory, 'c'), {
+          command,
+          snapshotter,
+          snapshotterAddress: daemon.address,
+          registryAddress: gate.address,
+          pauseImage: image('pause'),
+          pullsByTransfer,
+        });
+        containerd = started.containerd;
+        kubelet = openKubelet(lifetime, directory, containerd.address, containerd.address);
       }, limit);
 
-      after(async () => {
-        kubelet?.close();
-        await containerd?.stop();
-        await daemon?.stop();
-        await gate?.shut();
-      });
-
-      /** Nothing is fetched that nobody reads. */
-      async function startSnapshotter(signal: AbortSignal): Promise<void> {
-        const config = {
-          ...{ noprefetch: true, no_background_fetch: true, metrics_address: '127.0.0.1:0' },
-          mount: { backend },
-        };
-        const compileCache = join(scratch, 'compile-cache');
-        daemon = await startDaemon({ directory: join(directory, 's'), config, compileCache }, signal);
-      }
+      /** Fetches nothing but what is read. */
+      const startSnapshotter = () =>
+        startDaemon(lifetime, join(directory, 's'), {
+          config: {
+            ...{ noprefetch: true, no_background_fetch: true, metrics_address: '127.0.0.1:0' },
+            mount: { backend },
+          },
+        });
 
       /** By containerd's own services, as the benchmark does. */
       async function run(reference: string, command: readonly string[], stdout: string, signal: AbortSignal) {
@@ -147,7 +116,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
 
       /** The layers that the daemon says are mounted, and that are. */
       async function mountedLayers(): Promise<string[]> {
-        const layers = (await (await fetch(`http://${daemon!.status().listening.metrics}/debug/layers`)).json()) as {
+        const layers = (await (await fetch(`http://${daemon.status().listening.metrics}/debug/layers`)).json()) as {
           path: string;
           face: string;
         }[];
@@ -186,7 +155,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
           assert.equal((await mountedLayers()).length, 6);
           // CRI has heard of it meanwhile and given it names of its own.
           await kubelet.remove(reference);
-          await until(async () => assert.equal((await mountedLayers()).length, 3));
+          await until('the removal of three layers', async () => (await mountedLayers()).length === 3, soon);
         });
       }
 
@@ -213,12 +182,16 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
               }
               assert.equal((await mountedLayers()).length, 6);
               await images.delete({ name: reference, sync: true }, { namespace: 'one' });
-              await until(async () => assert.deepEqual(await listAll(snapshots, 'one'), []));
+              await until(
+                'the removal of its snapshots',
+                async () => (await listAll(snapshots, 'one')).length === 0,
+                soon,
+              );
               // The other one's stand.
               assert.equal((await listAll(snapshots, 'two')).length, 3);
               assert.equal((await mountedLayers()).length, 6);
               await images.delete({ name: reference, sync: true }, { namespace: 'two' });
-              await until(async () => assert.equal((await mountedLayers()).length, 3));
+              await until('the removal of three layers', async () => (await mountedLayers()).length === 3, soon);
             } finally {
               images.close();
               snapshots.close();
@@ -229,9 +202,9 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
 
       test('a restarted daemon serves what it had fetched, without a registry', limit, async (t) => {
         await daemon.stop();
-        await gate.shut();
-        await startSnapshotter(t.signal);
-        await until(() => listAll(containerd.client.snapshots));
+        await gate.refuse();
+        daemon = await startSnapshotter();
+        await until('an answer of the new daemon', () => listAll(containerd.client.snapshots), soon);
         await assertLazy(image('first'), t.signal);
         await run(image('first'), ['cat', '/greeting'], 'hello\n', t.signal);
         const unread = run(image('first'), ['cat', '/unread'], '', t.signal);
@@ -251,7 +224,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
         for (const name of ['first', 'pause']) await kubelet.remove(image(name));
         const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
         try {
-          await until(async () => assert.deepEqual(await listAll(snapshots), []));
+          await until('the removal of all snapshots', async () => (await listAll(snapshots)).length === 0, soon);
           await snapshots.cleanup({});
           assert.deepEqual(await mountedLayers(), []);
           assert.deepEqual(await readdir(join(directory, 's/root/snapshots')), []);
@@ -267,17 +240,4 @@ async function listAll(snapshots: ServiceClient<Snapshots>, namespace?: string):
   const infos: Info[] = [];
   for await (const { info } of snapshots.list({ snapshotter }, { namespace })) infos.push(...info);
   return infos;
-}
-
-/** containerd dials a restarted daemon again after a while, and collects what is unused in its own time. */
-async function until(check: () => Promise<unknown>): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      await check();
-      return;
-    } catch (error) {
-      if (tries === 300) throw error;
-      await sleep(50);
-    }
-  }
 }

@@ -1,14 +1,14 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { openClient, type ServiceClient } from '../../snapshotter/api/client.ts';
 import type { Snapshots } from '../../snapshotter/api/types/snapshots.ts';
 import { suite } from '../../snapshotter/service/testing/suite.ts';
 import type { SuiteCase } from '../../snapshotter/service/testing/suite-context.ts';
-import { Containerd } from '../containerd/containerd.ts';
-import { unmountUnder } from '../host/mounts.ts';
-import { findProcessesNaming, killProcesses } from '../host/processes.ts';
-import { type SnapshotterDaemon, startDaemon } from '../cell/daemon.ts';
+import { startContainerd } from '../../testkit/containerd.ts';
+import { startDaemon } from '../../testkit/daemon.ts';
+import { suiteLifetime, undoAfter } from '../../testkit/lifetime.ts';
+import { openScratch } from '../../testkit/scratch.ts';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
 
 /**
@@ -28,44 +28,26 @@ describe('the snapshotter suite on each containerd', {
 }, () => {
   for (const version of containerdVersions) {
     describe(`containerd ${version.line}`, { concurrency: 1, timeout: 240_000 }, () => {
+      const lifetime = suiteLifetime();
       let scratch: string;
-      let daemon: SnapshotterDaemon;
-      let containerd: Containerd;
-      let client: ServiceClient<Snapshots> | undefined;
+      let client: ServiceClient<Snapshots>;
 
       before(
         async () => {
-          const signal = AbortSignal.timeout(120_000);
-          const command = await unpackContainerd(version, signal);
-          // Short: overlayfs takes a page of options for 128 layers, and sockets 107 bytes of path.
-          scratch = await mkdtemp('/tmp/cs-');
-          const compileCache = join(scratch, 'compile-cache');
-          daemon = await startDaemon({ directory: join(scratch, 's'), config: {}, compileCache }, signal);
-          containerd = await Containerd.start(
-            {
-              directory: join(scratch, 'c'),
-              command,
-              snapshotter: 'stargz',
-              snapshotterAddress: daemon.address,
-              registryAddress: '127.0.0.1:9',
-            },
-            signal,
-          );
+          const command = await unpackContainerd(version, AbortSignal.timeout(120_000));
+          // Short: overlayfs takes a page of options for 128 layers.
+          scratch = openScratch(lifetime, 'cs');
+          const { address } = await startDaemon(lifetime, join(scratch, 's'));
+          const containerd = await startContainerd(lifetime, join(scratch, 'c'), {
+            command,
+            snapshotter: 'stargz',
+            snapshotterAddress: address,
+          });
           client = openClient('containerd.services.snapshots.v1.Snapshots', containerd.address, { namespace: 'suite' });
+          undoAfter(lifetime, () => client.close());
         },
         { timeout: 120_000 },
       );
-
-      after(async () => {
-        client?.close();
-        await containerd?.stop();
-        await daemon?.stop();
-        if (scratch === undefined) return;
-        // A daemon that left something mounted left a keeper with it.
-        await killProcesses(await findProcessesNaming(scratch));
-        await unmountUnder(scratch);
-        await rm(scratch, { recursive: true, force: true });
-      });
 
       for (const [snapshotter, cases] of Object.entries(casesOf)) {
         for (const [index, { title, run }] of cases.entries()) {
@@ -73,7 +55,7 @@ describe('the snapshotter suite on each containerd', {
             const prefix = `${snapshotter}-${index}-`;
             const work = join(scratch, prefix);
             await mkdir(work);
-            await run({ client: client!, snapshotter, work, prefix });
+            await run({ client, snapshotter, work, prefix });
           });
         }
       }

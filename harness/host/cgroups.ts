@@ -1,13 +1,13 @@
 import { readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listMounts } from './mounts.ts';
+import { listMounts } from '../../snapshotter/platform/mountinfo.ts';
 
 /**
  * Removes the control groups directly below the roots of all hierarchies whose names start with `prefix`. runc removes
  * those of containers that it deletes; a container whose shim was killed leaves its own. Groups with processes stay.
  */
 export async function removeCgroups(prefix: string): Promise<void> {
-  const roots = (await listMounts()).filter(({ type }) => type === 'cgroup' || type === 'cgroup2');
+  const roots = listMounts().filter(({ type }) => type === 'cgroup' || type === 'cgroup2');
   for (const root of roots) {
     const names = await readdir(root.path).catch(() => []);
     for (const name of names) if (name.startsWith(prefix)) await removeTree(join(root.path, name));

@@ -3,7 +3,7 @@ import { availableParallelism, cpus, hostname, release, totalmem } from 'node:os
 import Docker from 'dockerode';
 import { execa } from 'execa';
 import { findCommand } from './commands.ts';
-import { listMounts, type MountPoint } from './mounts.ts';
+import { type MountEntry, listMounts } from '../../snapshotter/platform/mountinfo.ts';
 
 /** What a result must be read with: the part of environment.json that describes the host. */
 export interface MachineDescription {
@@ -38,7 +38,7 @@ const versionCommands: Readonly<Record<string, readonly string[]>> = {
 };
 
 export async function describeMachine(stateDir: string): Promise<MachineDescription> {
-  const mounts = await listMounts();
+  const mounts = listMounts();
   const versions: Record<string, string | null> = { node: process.version };
   const names = Object.keys(versionCommands);
   const found = await Promise.all(names.map((name) => readVersion(name, versionCommands[name]!)));
@@ -83,7 +83,7 @@ async function readDistribution(): Promise<string> {
   return /^PRETTY_NAME="?([^"\n]*)/m.exec(text)?.[1] ?? 'unknown';
 }
 
-async function describeDisk(stateDir: string, mounts: readonly MountPoint[]): Promise<MachineDescription['disk']> {
+async function describeDisk(stateDir: string, mounts: readonly MountEntry[]): Promise<MachineDescription['disk']> {
   const path = await realpath(stateDir);
   const holding = mounts
     .filter((mount) => mount.path === '/' || path === mount.path || path.startsWith(`${mount.path}/`))
@@ -97,7 +97,7 @@ async function describeDisk(stateDir: string, mounts: readonly MountPoint[]): Pr
   };
 }
 
-function cgroupVersion(mounts: readonly MountPoint[]): MachineDescription['cgroups'] {
+function cgroupVersion(mounts: readonly MountEntry[]): MachineDescription['cgroups'] {
   const v1 = mounts.some((mount) => mount.type === 'cgroup');
   const v2 = mounts.some((mount) => mount.type === 'cgroup2');
   return v1 ? (v2 ? 'hybrid' : 'v1') : 'v2';

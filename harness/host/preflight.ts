@@ -3,7 +3,7 @@ import { access, mkdir, readFile, statfs } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { execa } from 'execa';
 import { HarnessError } from '../cli/error.ts';
-import { listMounts } from './mounts.ts';
+import { listMounts } from '../../snapshotter/platform/mountinfo.ts';
 
 export interface PreflightOptions {
   readonly stateDir: string;
@@ -44,7 +44,7 @@ export async function preflight(options: PreflightOptions): Promise<void> {
       cause,
     });
   });
-  const mounts = await listMounts();
+  const mounts = listMounts();
   if (!mounts.some((mount) => mount.type === 'cgroup' || mount.type === 'cgroup2')) {
     throw new HarnessError('unsupported-host', 'no control groups are mounted, which runc needs', {
       remedy: 'mount -t cgroup2 none /sys/fs/cgroup',

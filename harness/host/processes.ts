@@ -72,7 +72,8 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-async function isAlive(pid: number): Promise<boolean> {
+/** Not a zombie, which has ended and waits to be reaped. */
+export async function isAlive(pid: number): Promise<boolean> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   if (text === undefined) return false;
   const state = text.slice(text.lastIndexOf(')') + 2, text.lastIndexOf(')') + 3);

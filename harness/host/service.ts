@@ -16,6 +16,9 @@ export interface ServiceOptions {
   readonly logPath: string;
 }
 
+/** An exit code, or the signal that ended the process. */
+export type ProcessEnd = number | NodeJS.Signals;
+
 /** A long-running program that this process started and must end. */
 export class Service {
   readonly name: string;
@@ -96,8 +99,8 @@ export class Service {
     }
   }
 
-  /** `signal`, after `graceMs` SIGKILL; resolves when the program has ended. What it left in its process group ends too. */
-  async stop(graceMs = 5_000, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  /** Sends `signal`, after `graceMs` SIGKILL, and waits for the end; then kills what is left of its process group. */
+  async stop(graceMs = 5_000, signal: NodeJS.Signals = 'SIGTERM'): Promise<ProcessEnd> {
     if (this.isRunning) {
       const exited = once(this.#child, 'exit');
       this.#child.ref();
@@ -107,5 +110,6 @@ export class Service {
       clearTimeout(timer);
     }
     sendSignal(-this.pid, 'SIGKILL');
+    return (this.#child.exitCode ?? this.#child.signalCode)!;
   }
 }

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { HarnessError, lastLines } from '../cli/error.ts';
 import { debianMirrors, readAptSources, readHostRelease } from '../host/apt-sources.ts';
-import { mountsUnder, unmountUnder } from '../host/mounts.ts';
+import { mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
+import { unmountUnder } from '../host/mounts.ts';
 import { keyOf } from './key.ts';
 
 const suite = 'bookworm';
@@ -79,5 +80,5 @@ export async function ensureBase(
 /** One that was killed leaves the host's own /dev, /proc and /sys mounted in there: never delete through those. */
 async function removeWork(directory: string): Promise<void> {
   await unmountUnder(directory);
-  if ((await mountsUnder(directory)).length === 0) await rm(directory, { recursive: true, force: true });
+  if (mountsUnder(directory).length === 0) await rm(directory, { recursive: true, force: true });
 }

@@ -6,7 +6,8 @@ import { after, before, test } from 'node:test';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { parseManifest } from '../../snapshotter/registry/manifest.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
-import { mountsUnder, unmountUnder } from '../host/mounts.ts';
+import { mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
+import { unmountUnder } from '../host/mounts.ts';
 import { type Registry, startRegistry } from '../registry/registry.ts';
 import { type Buildah, openBuildah } from './buildah.ts';
 
@@ -60,7 +61,7 @@ test('an image is built, found again, built upon and pushed as OCI', { timeout }
   assert.match(mediaType, /oci/);
   assert.equal(parsed.manifest.layers.length, 3);
   assert.ok(parsed.manifest.layers.every((layer) => layer.mediaType.endsWith('tar+gzip')));
-  assert.deepEqual(await mountsUnder(scratch), []);
+  assert.deepEqual(mountsUnder(scratch), []);
 });
 
 test('a step that fails is told with its last words and a remedy', { timeout }, async (t) => {
@@ -83,7 +84,7 @@ test('an abort in the middle of a step ends it and leaves no mount', { timeout }
   };
   const tag = 'localhost/bench-test/slow:1';
   await assert.rejects(buildah.build({ tag, context, base: undefined }, onStep, controller.signal), reason);
-  assert.deepEqual(await mountsUnder(scratch), []);
+  assert.deepEqual(mountsUnder(scratch), []);
 });
 
 test('a registry that is not there is an error of the push', { timeout }, async (t) => {

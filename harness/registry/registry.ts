@@ -16,12 +16,15 @@ export interface Registry {
 export interface RegistryOptions {
   /** Blobs, configuration and log; kept between runs. */
   readonly dataDir: string;
+  /** Default: registry.log in the directory. */
+  readonly logPath?: string;
 }
 
 const startLimitMs = 15_000;
 
 /** Starts the distribution registry over `dataDir`, on a free port of loopback. */
-export async function startRegistry({ dataDir }: RegistryOptions, signal: AbortSignal): Promise<Registry> {
+export async function startRegistry(options: RegistryOptions, signal: AbortSignal): Promise<Registry> {
+  const { dataDir } = options;
   const command = await findCommand('docker-registry');
   if (command === undefined) {
     throw new HarnessError('missing-command', 'cannot start a registry: docker-registry is not installed', {
@@ -36,7 +39,7 @@ export async function startRegistry({ dataDir }: RegistryOptions, signal: AbortS
     const address = `127.0.0.1:${await findFreePort()}`;
     const configPath = join(dataDir, 'config.yml');
     await writeFile(configPath, formatConfig(dataDir, address));
-    const logPath = join(dataDir, 'registry.log');
+    const logPath = options.logPath ?? join(dataDir, 'registry.log');
     await writeFile(logPath, '');
     const service = await Service.start({
       name: 'docker-registry',
@@ -46,7 +49,7 @@ export async function startRegistry({ dataDir }: RegistryOptions, signal: AbortS
     });
     try {
       await service.waitUntil(() => probe(address), startLimitMs, signal);
-      return { address, pid: service.pid, close: () => service.stop() };
+      return { address, pid: service.pid, close: async () => void (await service.stop()) };
     } catch (error) {
       const portTaken = /address already in use/.test(await service.logTail(20));
       await service.stop();

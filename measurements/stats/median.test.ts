@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testkit/random.ts';
 import { median, medianInterval, sortSamples } from './median.ts';
 import { randomBelow, seededRandom, shuffle } from './random.ts';
 

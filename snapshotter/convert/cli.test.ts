@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { startRegistry } from '../../testkit/registry.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { parseReference } from '../registry/reference.ts';
-import { startDockerRegistry } from '../registry/testing/docker-registry.ts';
 import { startForwardProxy } from '../registry/testing/forward-proxy.ts';
 import { parseConvertArguments } from './arguments.ts';
 import { pushDockerImage } from './testing/image.ts';
@@ -82,8 +82,8 @@ test('wrong arguments are named, each in one line', { timeout: 5_000 }, () => {
 
 test('the command converts, prints what it pushed, and says in one line why it cannot', {
   timeout: 120_000,
-}, async () => {
-  const registry = await startDockerRegistry();
+}, async (t) => {
+  const registry = await startRegistry(t);
   const client = new RegistryClient();
   const directory = mkdtempSync(join(tmpdir(), 'convert-cli-'));
   try {
@@ -121,7 +121,6 @@ test('the command converts, prints what it pushed, and says in one line why it c
     assert.match(help.stdout, /--format FORMAT/);
   } finally {
     await client.close();
-    await registry.close();
     rmSync(directory, { recursive: true, force: true });
   }
 });
@@ -142,8 +141,8 @@ test('an interrupt ends it with 130 and one line', { timeout: 30_000 }, async ()
 
 test('registries are reached by the proxy of the environment, whose credentials are not printed', {
   timeout: 60_000,
-}, async () => {
-  const registry = await startDockerRegistry();
+}, async (t) => {
+  const registry = await startRegistry(t);
   const proxy = await startForwardProxy({ upstream: registry.host, credentials: 'me:hunter2' });
   const client = new RegistryClient();
   try {
@@ -162,6 +161,5 @@ test('registries are reached by the proxy of the environment, whose credentials 
   } finally {
     await client.close();
     await proxy.close();
-    await registry.close();
   }
 });

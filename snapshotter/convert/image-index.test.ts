@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { digestOf } from '../registry/digest.ts';
 import { type Descriptor, type ImageIndex, mediaTypes, parseManifest } from '../registry/manifest.ts';
 import { parseReference, type Reference } from '../registry/reference.ts';
-import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
 import { convertImage, type ImageOptions } from './image.ts';
 import { pushBytes, pushDockerImage } from './testing/image.ts';
 import { rawTar } from './testing/raw-tar.ts';
@@ -16,15 +17,13 @@ const tar = (name: string): Buffer => rawTar({ name, content: `content of ${name
 const signal = AbortSignal.timeout(120_000);
 const requests: string[] = [];
 const client = new RegistryClient({ onRequest: ({ method, path }) => void requests.push(`${method} ${path}`) });
+const suite = suiteLifetime();
 let registry: TestRegistry;
 
 before(async () => {
-  registry = await startDockerRegistry();
+  registry = await startRegistry(suite);
 });
-after(async () => {
-  await client.close();
-  await registry.close();
-});
+after(() => client.close());
 
 function reference(name: string): Reference {
   return parseReference(`${registry.host}/${name}`);

@@ -4,11 +4,12 @@ import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { digestOf } from '../registry/digest.ts';
 import { type ImageManifest, mediaTypes, parseManifest } from '../registry/manifest.ts';
 import { parseReference, type Reference } from '../registry/reference.ts';
-import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
 import { convertImage, type ImageOptions } from './image.ts';
 import type { ConvertProgress } from './progress.ts';
 import { pushBytes, pushDockerImage } from './testing/image.ts';
@@ -23,6 +24,7 @@ const base = packTree([
 const app = packTree([{ kind: 'file', path: 'app/main', content: Buffer.alloc(50_000, 'main') }]);
 const other = packTree([{ kind: 'file', path: 'app/other', content: Buffer.alloc(50_000, 'other') }]);
 
+const suite = suiteLifetime();
 let registry: TestRegistry;
 let cacheDir: string;
 const requests: string[] = [];
@@ -30,12 +32,11 @@ const client = new RegistryClient({ onRequest: ({ method, path }) => void reques
 const signal = AbortSignal.timeout(120_000);
 
 before(async () => {
-  registry = await startDockerRegistry();
+  registry = await startRegistry(suite);
   cacheDir = mkdtempSync(join(tmpdir(), 'convert-cache-'));
 });
 after(async () => {
   await client.close();
-  await registry.close();
   rmSync(cacheDir, { recursive: true, force: true });
 });
 

@@ -4,21 +4,22 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { startContainerd, type TestContainerd } from '../../testkit/containerd.ts';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
+import { openScratch } from '../../testkit/scratch.ts';
 import { RegistryClient } from '../registry/client.ts';
 import type { Digest } from '../registry/digest.ts';
 import { parseManifest } from '../registry/manifest.ts';
 import { parseReference } from '../registry/reference.ts';
-import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
 import { convertImage } from './image.ts';
 import type { LayerFormat } from './layer.ts';
 import { pushDockerImage } from './testing/image.ts';
 import { type JsonEntry, openLazyBlob } from './testing/lazy-blob.ts';
-import { type PrivateContainerd, startPrivateContainerd } from './testing/private-containerd.ts';
 import { packTree, type SourceNode } from './testing/source-tree.ts';
 
 const layerTrees: SourceNode[][] = [
@@ -43,25 +44,21 @@ const layerTrees: SourceNode[][] = [
 
 const signal = AbortSignal.timeout(240_000);
 const client = new RegistryClient();
+const suite = suiteLifetime();
 let registry: TestRegistry;
-let containerd: PrivateContainerd;
+let containerd: TestContainerd;
 let scratch: string;
 let sourceName: string;
 
 before(async () => {
-  scratch = mkdtempSync(join(tmpdir(), 'convert-interop-'));
-  registry = await startDockerRegistry();
-  containerd = await startPrivateContainerd();
+  scratch = openScratch(suite, 'interop');
+  registry = await startRegistry(suite);
+  containerd = await startContainerd(suite, join(scratch, 'containerd'));
   sourceName = `${registry.host}/interop/src:1`;
   const tars = layerTrees.map((tree) => packTree(tree, { extraArguments: ['--owner=jo:1000', '--group=users:100'] }));
   await pushDockerImage(client, parseReference(sourceName), tars);
 });
-after(async () => {
-  await containerd?.close();
-  await client.close();
-  await registry?.close();
-  rmSync(scratch, { recursive: true, force: true });
-});
+after(() => client.close());
 
 async function pull(name: string): Promise<void> {
   await containerd.command('ctr', ['images', 'pull', '--plain-http', '--snapshotter', 'native', name]);

@@ -4,16 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
+import { startContainerd, type TestContainerd } from '../../testkit/containerd.ts';
+import { startDaemon, type TestDaemon } from '../../testkit/daemon.ts';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
+import { openScratch } from '../../testkit/scratch.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { parseReference } from '../registry/reference.ts';
-import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
-import { mountsBelow, unmount } from '../service/testing/mounts.ts';
-import { startContainerd, startDaemon, type TestProcess } from '../service/testing/process.ts';
 import { convertImage } from './image.ts';
 import { type LayerFormat, layerFormats } from './format.ts';
 import { awkwardStacks, joinStacks } from './testing/awkward-stacks.ts';
@@ -31,23 +32,22 @@ interface Line {
   readonly mtime?: string;
 }
 
+const suite = suiteLifetime();
 let directory: string;
 let registry: TestRegistry;
-let daemon: TestProcess;
-let containerd: TestProcess;
+let daemon: TestDaemon;
+let containerd: TestContainerd;
 /** Of the source and of each conversion, unpacked and mounted. */
 const trees = new Map<string, readonly Line[]>();
 
 before(
   async () => {
-    directory = mkdtempSync(join(tmpdir(), 'unpack-'));
-    registry = await startDockerRegistry();
-    const socket = join(directory, 'stargz.sock');
-    daemon = await startDaemon(directory, { socket, config: '[mount]\nbackend = "fuse"\n' });
-    const extraConfig = `[proxy_plugins.stargz]\n  type = "snapshot"\n  address = "${socket}"\n`;
-    containerd = await startContainerd(join(directory, 'c'), {
-      extraConfig,
-      disabledPlugins: ['io.containerd.grpc.v1.cri'],
+    directory = openScratch(suite, 'unpack');
+    registry = await startRegistry(suite);
+    daemon = await startDaemon(suite, directory, { config: '[mount]\nbackend = "fuse"\n' });
+    containerd = await startContainerd(suite, join(directory, 'c'), {
+      snapshotter: 'stargz',
+      snapshotterAddress: daemon.address,
     });
     const layers = joinStacks(awkwardStacks, nameOf).map((entries) => rawTar(...entries));
     await pushDockerImage(client, reference('source'), layers);
@@ -61,33 +61,21 @@ before(
   { timeout: 240_000 },
 );
 
-after(async () => {
-  await containerd?.stop();
-  await daemon?.stop('SIGINT');
-  await registry?.close();
-  await client.close();
-  if (directory === undefined) return;
-  for (const point of mountsBelow(directory)) await unmount(point);
-  rmSync(directory, { recursive: true, force: true });
-});
+after(() => client.close());
 
 function reference(name: 'source' | LayerFormat) {
   return parseReference(`${registry.host}/unpacking/${name}:1`);
 }
 
-async function ctr(program: 'ctr' | 'ctr-remote', ...args: string[]): Promise<void> {
-  await run(program, ['--address', containerd.address, ...args], { timeout: 60_000, maxBuffer: 1 << 26 });
-}
-
 async function unpackedTree(name: 'source' | LayerFormat): Promise<readonly Line[]> {
   const image = `${registry.host}/unpacking/${name}:1`;
-  await ctr('ctr', 'images', 'pull', '--plain-http', '--snapshotter', 'overlayfs', image);
+  await containerd.command('ctr', ['images', 'pull', '--plain-http', '--snapshotter', 'overlayfs', image]);
   return listTree(image, 'overlayfs');
 }
 
 async function mountedTree(name: LayerFormat): Promise<readonly Line[]> {
   const image = `${registry.host}/unpacking/${name}:1`;
-  await ctr('ctr-remote', 'images', 'rpull', '--plain-http', image);
+  await containerd.command('ctr-remote', ['images', 'rpull', '--plain-http', image]);
   assert.doesNotMatch(daemon.log(), /pulled and unpacked/, 'every layer is mounted lazily');
   return listTree(image, 'stargz');
 }
@@ -95,7 +83,7 @@ async function mountedTree(name: LayerFormat): Promise<readonly Line[]> {
 async function listTree(image: string, snapshotter: string): Promise<readonly Line[]> {
   const target = join(directory, 'rootfs');
   mkdirSync(target, { recursive: true });
-  await ctr('ctr', 'images', 'mount', '--snapshotter', snapshotter, image, target);
+  await containerd.command('ctr', ['images', 'mount', '--snapshotter', snapshotter, image, target]);
   try {
     const own = ['.prefetch.landmark', '.no.prefetch.landmark', 'stargz.index.json'];
     const args = [listing, target, ...own.flatMap((name) => ['--skip', name])];
@@ -105,7 +93,7 @@ async function listTree(image: string, snapshotter: string): Promise<readonly Li
       .split('\n')
       .map((line) => JSON.parse(line) as Line);
   } finally {
-    await ctr('ctr', 'images', 'unmount', '--rm', '--snapshotter', snapshotter, target);
+    await containerd.command('ctr', ['images', 'unmount', '--rm', '--snapshotter', snapshotter, target]);
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { unmount } from '../service/testing/mounts.ts';
+import { randomBelow } from '../../measurements/stats/random.ts';
 import {
   expected,
   keeperOf,
@@ -11,7 +11,10 @@ import {
   serveLazyImage,
   sum,
   sumAll,
-} from '../testing/killable-daemon.ts';
+} from '../../testkit/killable-daemon.ts';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { unmount } from '../../testkit/mounts.ts';
+import { randomOf } from '../../testkit/random.ts';
 
 /**
  * What readers see when the daemon is killed and started again: the bytes of the image, or for reads under way an error.
@@ -21,13 +24,12 @@ import {
 const limit = { timeout: 120_000 };
 
 describe('a daemon that is killed', { timeout: 400_000 }, () => {
+  const suite = suiteLifetime();
   let image: LazyImage;
 
   before(async () => {
-    image = await serveLazyImage();
+    image = await serveLazyImage(suite);
   }, limit);
-
-  after(() => image?.close());
 
   for (const backend of ['fuse', 'erofs'] as const) {
     test(`${backend}: reads of what is there go on, reads of holes wait for the next daemon`, limit, async (t) => {
@@ -47,11 +49,11 @@ describe('a daemon that is killed', { timeout: 400_000 }, () => {
       limit,
       async (t) => {
         const bench = await openBench(t, image, backend);
-        image.gate.shut();
+        image.gate.stall();
         const read = sum(t, bench, 9);
         await delay(300);
         await bench.daemon.stop('SIGKILL');
-        image.gate.open();
+        await image.gate.open();
         await bench.restart();
         assert.ok([expected[9], 'failed'].includes(await read));
         assert.deepEqual(await sumAll(t, bench), expected, bench.daemon.log());
@@ -88,13 +90,14 @@ describe('a daemon that is killed', { timeout: 400_000 }, () => {
     });
 
     test(`${backend}: the daemon or its keeper killed at random while many read`, limit, async (t) => {
+      const random = randomOf(t);
       const bench = await openBench(t, image, backend);
       for (let round = 0; round < 6; round++) {
         // A daemon must not be killed before it has a keeper: that both are dead is another test.
         const keeper = await keeperOf(bench);
         const reads = expected.map((_, index) => sum(t, bench, index));
-        await delay(Math.random() * 150);
-        if (Math.random() < 0.5) {
+        await delay(randomBelow(150, random));
+        if (randomBelow(2, random) === 0) {
           process.kill(keeper, 'SIGKILL');
           await keeperOf(bench, keeper);
         } else {

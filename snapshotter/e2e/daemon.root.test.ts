@@ -1,30 +1,23 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
-import type { StatusDocument } from '../api/status.ts';
+import { startDaemon } from '../../testkit/daemon.ts';
+import { undoAfter } from '../../testkit/lifetime.ts';
+import { mountPoints } from '../../testkit/mounts.ts';
+import { openNotifySocket } from '../../testkit/notify-socket.ts';
+import { openScratch } from '../../testkit/scratch.ts';
 import { openClient } from '../api/client.ts';
-import { mountsBelow, unmount } from '../service/testing/mounts.ts';
-import { startDaemon } from '../service/testing/process.ts';
-import { openNotifySocket } from '../testing/notify-socket.ts';
+import type { StatusDocument } from '../api/status.ts';
 
 const run = promisify(execFile);
 const limit = { timeout: 60_000 };
 /** One mount from the start, to be counted; which is chosen elsewhere is tested below. */
 const fuse = '[mount]\nbackend = "fuse"\n';
 const main = join(import.meta.dirname, '../main.ts');
-
-function scratch(t: TestContext): string {
-  const directory = mkdtempSync('/tmp/dm-');
-  t.after(async () => {
-    for (const point of mountsBelow(directory)) await unmount(point);
-    rmSync(directory, { recursive: true, force: true });
-  });
-  return directory;
-}
 
 /** Runs main to its end: exit code, standard output and error. */
 async function runMain(...args: string[]) {
@@ -40,57 +33,54 @@ async function runMain(...args: string[]) {
 }
 
 test('a daemon that is told twice to stop stops once', limit, async (t) => {
-  const directory = scratch(t);
-  const daemon = await startDaemon(directory, { config: fuse });
+  const directory = openScratch(t, 'dm');
+  const daemon = await startDaemon(t, directory, { config: fuse });
   const stopped = [daemon.stop('SIGTERM'), daemon.stop('SIGTERM'), daemon.stop('SIGINT')];
   assert.deepEqual(await Promise.all(stopped), [0, 0, 0]);
-  assert.deepEqual(mountsBelow(directory), []);
+  assert.deepEqual(mountPoints(directory), []);
   assert.equal(daemon.status().state, 'stopped');
 });
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   test(`${signal} unmounts everything, exits 0 and keeps the snapshots`, limit, async (t) => {
-    const directory = scratch(t);
-    const daemon = await startDaemon(directory, { config: fuse });
+    const directory = openScratch(t, 'dm');
+    const daemon = await startDaemon(t, directory, { config: fuse });
     const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
     await client.prepare({ key: 'kept' });
     await client.prepare({ key: 'removed' });
     await client.remove({ key: 'removed' });
     client.close();
-    assert.equal(mountsBelow(directory).length, 1);
+    assert.equal(mountPoints(directory).length, 1);
     assert.equal(await daemon.stop(signal), 0);
-    assert.deepEqual(mountsBelow(directory), []);
+    assert.deepEqual(mountPoints(directory), []);
     // SIGINT also cleans up, as containerd-stargz-grpc does; SIGTERM leaves that to the next start.
     assert.deepEqual(readdirSync(join(directory, 'root/snapshots')), signal === 'SIGINT' ? ['1'] : ['1', '2']);
 
-    const again = await startDaemon(directory, { config: fuse });
-    t.after(() => again.stop());
+    const again = await startDaemon(t, directory, { config: fuse });
     const second = openClient('containerd.services.snapshots.v1.Snapshots', again.address);
-    t.after(() => second.close());
+    undoAfter(t, () => second.close());
     assert.equal((await second.stat({ key: 'kept' })).info?.kind, 'ACTIVE');
     assert.deepEqual(readdirSync(join(directory, 'root/snapshots')), ['1']);
   });
 }
 
 test('after kill -9 the next daemon takes its place: socket, mount and snapshots', limit, async (t) => {
-  const directory = scratch(t);
-  const daemon = await startDaemon(directory, { config: fuse });
+  const directory = openScratch(t, 'dm');
+  const daemon = await startDaemon(t, directory, { config: fuse });
   const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
   await client.prepare({ key: 'kept' });
   client.close();
   await daemon.stop('SIGKILL');
-  const again = await startDaemon(directory, { config: fuse });
-  t.after(() => again.stop());
+  const again = await startDaemon(t, directory, { config: fuse });
   const second = openClient('containerd.services.snapshots.v1.Snapshots', again.address);
-  t.after(() => second.close());
+  undoAfter(t, () => second.close());
   assert.equal((await second.mounts({ key: 'kept' })).mounts[0]?.type, 'bind');
-  assert.equal(mountsBelow(directory).length, 1);
+  assert.equal(mountPoints(directory).length, 1);
 });
 
 test('a second daemon on the same root is refused and leaves the first alone', limit, async (t) => {
-  const directory = scratch(t);
-  const daemon = await startDaemon(directory, { config: fuse });
-  t.after(() => daemon.stop());
+  const directory = openScratch(t, 'dm');
+  const daemon = await startDaemon(t, directory, { config: fuse });
   const second = await runMain('--root', join(directory, 'root'), '--address', join(directory, 'other.sock'));
   assert.equal(second.code, 1);
   assert.match(
@@ -98,13 +88,13 @@ test('a second daemon on the same root is refused and leaves the first alone', l
     /^containerd-stargz-grpc: open the snapshot database .*another daemon uses this root.*\n$/,
   );
   const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
-  t.after(() => client.close());
+  undoAfter(t, () => client.close());
   await client.prepare({ key: 'still-served' });
-  assert.equal(mountsBelow(directory).length, 1);
+  assert.equal(mountPoints(directory).length, 1);
 });
 
 test('bad flags and configurations get one line and exit status 1', limit, async (t) => {
-  const directory = scratch(t);
+  const directory = openScratch(t, 'dm');
   const config = join(directory, 'config.toml');
   writeFileSync(config, '[blob]\nmax_retries = "many"');
   const root = ['--root', join(directory, 'root'), '--address', join(directory, 's.sock')];
@@ -120,7 +110,7 @@ test('bad flags and configurations get one line and exit status 1', limit, async
     assert.match(stderr, message);
     assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
   }
-  assert.deepEqual(mountsBelow(directory), []);
+  assert.deepEqual(mountPoints(directory), []);
 });
 
 test(
@@ -131,24 +121,24 @@ test(
       ['', /holes are asked for by range|EROFS mount|in a container/],
       ['record_accesses = "/dev/null"', /record_accesses: only FUSE/],
     ] as const) {
-      const directory = scratch(t);
-      const daemon = await startDaemon(directory, { config });
+      const directory = openScratch(t, 'dm');
+      const daemon = await startDaemon(t, directory, { config });
       const { kind, reason, configured } = daemon.status().face!;
       assert.match(reason, why);
       assert.equal(kind, reason.includes('holes are asked for by range') ? 'erofs' : 'fuse');
       assert.equal(configured, 'auto');
       assert.equal(await daemon.stop('SIGTERM'), 0);
-      assert.deepEqual(mountsBelow(directory), []);
+      assert.deepEqual(mountPoints(directory), []);
       assert.ok(!existsSync(join(directory, 'root/keeper.sock')), 'a keeper with nothing to keep stayed');
     }
   },
 );
 
 test('systemd is told that the daemon is ready when it serves, and when it stops', limit, async (t) => {
-  const directory = scratch(t);
+  const directory = openScratch(t, 'dm');
   const [notify, socket] = [join(directory, 'notify'), join(directory, 's.sock')];
   const received = await openNotifySocket(t, notify, 2, socket);
-  const daemon = await startDaemon(directory, { config: fuse, socket, env: { NOTIFY_SOCKET: notify } });
+  const daemon = await startDaemon(t, directory, { config: fuse, address: socket, env: { NOTIFY_SOCKET: notify } });
   assert.equal(await daemon.stop('SIGTERM'), 0);
   const [ready, stopping] = await received();
   assert.equal(ready, 'READY=1 and serving');
@@ -160,11 +150,11 @@ test(
   limit,
   async (t) => {
     for (const name of ['s.sock', '../cri.sock', 'cri.sock', '']) {
-      const directory = join(scratch(t), 'd');
+      const directory = join(openScratch(t, 'dm'), 'd');
       const socket = join(directory, 's.sock');
       const path = name === '' ? '' : `${directory}/${name}`;
       const config = `${fuse}[cri_keychain]\nenable_keychain = true\nimage_service_path = "/nobody"\nlisten_path = "${path}"\n`;
-      const daemon = await startDaemon(directory, { config, socket });
+      const daemon = await startDaemon(t, directory, { config, address: socket });
       const images = openClient('runtime.v1.ImageService', path === '' ? socket : path);
       try {
         // It got as far as containerd, which is not there.
@@ -185,10 +175,9 @@ test('--version and --help answer on standard output', limit, async () => {
 });
 
 test('metrics and layers are served where metrics_address says', limit, async (t) => {
-  const directory = scratch(t);
+  const directory = openScratch(t, 'dm');
   const config = 'metrics_address = "127.0.0.1:0"\nnosuch = 1';
-  const daemon = await startDaemon(directory, { config });
-  t.after(() => daemon.stop());
+  const daemon = await startDaemon(t, directory, { config });
   const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
   await client.prepare({ key: 'a', labels: { 'containerd.io/snapshot.ref': 'c' } });
   client.close();
@@ -223,11 +212,10 @@ test('metrics and layers are served where metrics_address says', limit, async (t
 test('a thousand rounds of Prepare, Commit and Remove leave no descriptor, thread, mount or memory', {
   timeout: 120_000,
 }, async (t) => {
-  const directory = scratch(t);
-  const daemon = await startDaemon(directory, { config: fuse });
-  t.after(() => daemon.stop());
+  const directory = openScratch(t, 'dm');
+  const daemon = await startDaemon(t, directory, { config: fuse });
   const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
-  t.after(() => client.close());
+  undoAfter(t, () => client.close());
   const rounds = async (count: number, name: string) => {
     for (let i = 0; i < count; i += 4) {
       await Promise.all(
@@ -244,7 +232,7 @@ test('a thousand rounds of Prepare, Commit and Remove leave no descriptor, threa
   const measure = () => ({
     descriptors: readdirSync(`/proc/${daemon.pid}/fd`).length,
     threads: readdirSync(`/proc/${daemon.pid}/task`).length,
-    mounts: mountsBelow(directory).length,
+    mounts: mountPoints(directory).length,
     rssKib: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))![1]),
   });
   await rounds(500, 'warm');

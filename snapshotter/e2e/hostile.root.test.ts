@@ -1,45 +1,37 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { convertImage } from '../convert/image.ts';
-import { RegistryClient } from '../registry/client.ts';
-import { parseReference } from '../registry/reference.ts';
-import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
+import { before, describe, test } from 'node:test';
+import { startContainerd } from '../../testkit/containerd.ts';
+import { startDaemon, type TestDaemon } from '../../testkit/daemon.ts';
+import { copyPrograms, pushLazy, pushPause, writeInto } from '../../testkit/images.ts';
+import { type Kubelet, openKubelet } from '../../testkit/kubelet.ts';
+import { suiteLifetime, undoAfter } from '../../testkit/lifetime.ts';
+import { startRegistry } from '../../testkit/registry.ts';
 import { type RegistrySimulator, startRegistrySimulator } from '../../testkit/registry-simulator/simulator.ts';
-import { mountsBelow, unmount } from '../service/testing/mounts.ts';
-import { startContainerd, startDaemon, type TestDaemon, type TestProcess } from '../service/testing/process.ts';
-import { criConfig, type Kubelet, openKubelet } from '../testing/cri.ts';
-import { copyPrograms, pushImage } from '../testing/image.ts';
+import { openScratch } from '../../testkit/scratch.ts';
 
 const limit = { timeout: 90_000 };
 const content = Buffer.alloc(5_000_000, 'content ');
 const checksum = execFileSync('cksum', { input: content, encoding: 'utf8' }).trim();
 
 describe('a kubelet pulls with its own credentials from a registry that misbehaves', { timeout: 180_000 }, () => {
+  const suite = suiteLifetime();
   let directory: string;
-  let registry: TestRegistry;
   let simulator: RegistrySimulator;
   let daemon: TestDaemon;
-  let containerd: TestProcess;
   let kubelet: Kubelet;
   const auth = { username: 'kubelet', password: 'from-a-pull-secret' };
 
   before(async () => {
-    directory = mkdtempSync('/tmp/hst-');
-    registry = await startDockerRegistry();
-    const signal = AbortSignal.timeout(limit.timeout);
-    const client = new RegistryClient();
-    const at = (name: string) => parseReference(`${registry.host}/${name}:latest`);
-    const programs = (root: string) => copyPrograms(root, ['/bin/sh', '/bin/cat', '/bin/sleep', '/usr/bin/cksum']);
-    const data = (root: string) => writeFileSync(join(root, 'content'), content);
-    const command = ['/bin/sleep', '1000'];
-    await pushImage(client, { name: `${registry.host}/pause:latest`, layers: [programs], command }, signal);
-    await pushImage(client, { name: `${registry.host}/plain:latest`, layers: [programs, data], command }, signal);
-    await convertImage(client, at('plain'), at('lazy'), { format: 'estargz', signal });
-    await client.close();
-
+    directory = openScratch(suite, 'hst');
+    const registry = await startRegistry(suite);
+    const pauseImage = `${registry.host}/pause:latest`;
+    await pushPause(pauseImage);
+    await pushLazy({
+      reference: `${registry.host}/lazy:latest`,
+      layers: [copyPrograms(['/bin/sh', '/bin/cat', '/bin/sleep', '/usr/bin/cksum']), writeInto('content', content)],
+    });
     simulator = await startRegistrySimulator({
       upstream: registry.host,
       auth: { kind: 'token', users: { [auth.username]: auth.password }, lifetimeMs: 5000 },
@@ -48,31 +40,25 @@ describe('a kubelet pulls with its own credentials from a registry that misbehav
       weather: { tooManyRequests: 0.1, retryAfterSec: 1, serverError: 0.05, reset: 0.1, cut: 0.1 },
       seed: 3,
     });
+    undoAfter(suite, () => simulator.close());
     const config = `disable_verification = true
 [cri_keychain]
 enable_keychain = true
 image_service_path = "${join(directory, 'c/containerd.sock')}"
 `;
     // No other keychain has anything to offer.
-    daemon = await startDaemon(directory, {
+    daemon = await startDaemon(suite, directory, {
       config,
       logLevel: 'trace',
       env: { DOCKER_CONFIG: join(directory, 'nothing') },
     });
-    const extraConfig = criConfig(directory, daemon.address, `${registry.host}/pause:latest`);
-    containerd = await startContainerd(join(directory, 'c'), { extraConfig });
-    kubelet = openKubelet(directory, containerd.address, daemon.address);
+    const { address } = await startContainerd(suite, join(directory, 'c'), {
+      snapshotter: 'stargz',
+      snapshotterAddress: daemon.address,
+      pauseImage,
+    });
+    kubelet = openKubelet(suite, directory, address, daemon.address);
   }, limit);
-
-  after(async () => {
-    kubelet?.close();
-    await containerd?.stop();
-    await daemon?.stop();
-    await simulator?.close();
-    await registry?.close();
-    for (const point of mountsBelow(directory)) await unmount(point);
-    rmSync(directory, { recursive: true, force: true });
-  });
 
   /** Those of the daemon's own, not what is mounted there. */
   function filesWith(text: string): string[] {

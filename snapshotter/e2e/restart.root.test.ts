@@ -10,11 +10,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { startDaemon } from '../../testkit/daemon.ts';
 import { findKeeper } from '../handover/keeper/keeper.ts';
-import { mountsBelow, unmount } from '../service/testing/mounts.ts';
-import { startDaemon } from '../service/testing/process.ts';
 import {
   type Bench,
   expected,
@@ -26,34 +25,37 @@ import {
   serveLazyImage,
   sum,
   sumAll,
-} from '../testing/killable-daemon.ts';
+} from '../../testkit/killable-daemon.ts';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { mountPoints, unmount } from '../../testkit/mounts.ts';
+import { until } from '../../testkit/until.ts';
 
 /** What a daemon takes over from the one before, and what it clears away. */
 
 const limit = { timeout: 120_000 };
 
 describe('a daemon after another', { timeout: 400_000 }, () => {
+  const suite = suiteLifetime();
   let image: LazyImage;
 
   before(async () => {
-    image = await serveLazyImage();
+    image = await serveLazyImage(suite);
   }, limit);
-
-  after(() => image?.close());
 
   const bookOf = (bench: Bench): string => readFileSync(join(bench.stateRoot, 'face.json'), 'utf8');
 
   /** The upper layer is mounted as well, but no request for it comes. */
   async function mountAhead(bench: Bench): Promise<void> {
     await pullLayer(bench, image, 'again', image.layer, [image.layer, image.upperLayer]);
-    while (!bookOf(bench).includes(image.upperLayer)) await delay(20);
+    const isNoted = () => bookOf(bench).includes(image.upperLayer);
+    await until('the upper layer in face.json', isNoted, { limitMs: 20_000 });
   }
 
   /** What the mount of a face shows: FUSE has a directory a layer, EROFS a mount. */
   function shownLayers(bench: Bench, backend: 'fuse' | 'erofs'): number {
     return backend === 'fuse'
       ? readdirSync(join(bench.stateRoot, 'mnt')).length
-      : mountsBelow(join(bench.stateRoot, 'erofs')).length;
+      : mountPoints(join(bench.stateRoot, 'erofs')).length;
   }
 
   for (const backend of ['fuse', 'erofs'] as const) {
@@ -66,7 +68,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
       assert.deepEqual(await sumAll(t, bench), expected);
       await unmount(bench.root);
       assert.equal(await bench.daemon.stop('SIGINT'), 0);
-      assert.deepEqual(mountsBelow(bench.directory), []);
+      assert.deepEqual(mountPoints(bench.directory), []);
       assert.equal(await findKeeper(bench.stateRoot), undefined);
     });
 
@@ -97,7 +99,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
       assert.deepEqual(await sumAll(t, bench), expected);
       await unmount(bench.root);
       assert.equal(await bench.daemon.stop('SIGINT'), 0);
-      assert.deepEqual(mountsBelow(bench.directory), []);
+      assert.deepEqual(mountPoints(bench.directory), []);
     });
 
     test(`${backend}: a root behind a symbolic link, on a path with a blank, is found again`, limit, async (t) => {
@@ -108,15 +110,15 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
           return join(directory, 'link');
         },
       });
-      const mounts = mountsBelow(join(bench.directory, 'a disk'));
+      const mounts = mountPoints(join(bench.directory, 'a disk'));
       assert.equal(mounts.length, 1);
       await bench.daemon.stop('SIGKILL');
       await bench.restart();
-      assert.deepEqual(mountsBelow(join(bench.directory, 'a disk')), mounts);
+      assert.deepEqual(mountPoints(join(bench.directory, 'a disk')), mounts);
       assert.deepEqual(await sumAll(t, bench), expected);
       await unmount(bench.root);
       assert.equal(await bench.daemon.stop('SIGINT'), 0);
-      assert.deepEqual(mountsBelow(bench.directory), []);
+      assert.deepEqual(mountPoints(bench.directory), []);
     });
   }
 
@@ -155,12 +157,11 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
     async (t) => {
       const directory = mkdtempSync(join(image.scratch, 'new-'));
       const options = { config: '[mount]\nbackend = "erofs"\n' };
-      const first = await startDaemon(directory, options);
+      const first = await startDaemon(t, directory, options);
       await keeperOf({ daemon: first });
       await first.stop('SIGKILL');
       rmSync(join(directory, 'root/face.json'));
-      const second = await startDaemon(directory, options);
-      t.after(() => second.stop());
+      const second = await startDaemon(t, directory, options);
       assert.equal(await second.stop('SIGINT'), 0);
       assert.equal(await findKeeper(join(directory, 'root')), undefined);
     },
@@ -170,7 +171,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
     const bench = await openBench(t, image, 'erofs');
     await bench.daemon.stop('SIGKILL');
     rmSync(join(bench.stateRoot, 'layers', image.layer.slice('sha256:'.length), 'meta.json'));
-    image.gate.shut();
+    image.gate.stall();
     const unreachable =
       '[snapshotter]\nallow_invalid_mounts_on_restart = true\n[resolver]\nrequest_timeout_sec = 1\n[blob]\nmax_retries = 1\n';
     await bench.restart(unreachable);
@@ -183,7 +184,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
       await bench.restart(unreachable);
       assert.equal(await reading, 'failed');
     }
-    image.gate.open();
+    await image.gate.open();
     await bench.daemon.stop('SIGTERM');
     await bench.restart();
     // Its data file was replaced: who still uses the old one is not served, and is not given zeros.

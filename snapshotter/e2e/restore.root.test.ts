@@ -1,40 +1,25 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openGate } from '../../harness/e2e/testing/gate.ts';
+import { startDaemon } from '../../testkit/daemon.ts';
+import { openGate } from '../../testkit/gate.ts';
+import { pushLazy, writeInto } from '../../testkit/images.ts';
+import type { TestProcess } from '../../testkit/process.ts';
+import { startRegistry } from '../../testkit/registry.ts';
+import { openScratch } from '../../testkit/scratch.ts';
 import { openClient } from '../api/client.ts';
-import { convertImage } from '../convert/image.ts';
-import { RegistryClient } from '../registry/client.ts';
-import { parseReference } from '../registry/reference.ts';
-import { startDockerRegistry } from '../registry/testing/docker-registry.ts';
-import { mountsBelow, unmount } from '../service/testing/mounts.ts';
-import { startDaemon, type TestProcess } from '../service/testing/process.ts';
-import { pushImage } from '../testing/image.ts';
 
 const ref = 'sha256:chain';
 
 test('with its cache gone and no registry the daemon starts if it may, answers UNAVAILABLE, and mounts when it can', {
   timeout: 120_000,
 }, async (t) => {
-  const directory = mkdtempSync('/tmp/rst-');
-  const registry = await startDockerRegistry();
-  const gate = await openGate(registry.host);
-  let daemon: TestProcess | undefined;
-  t.after(async () => {
-    await daemon?.stop();
-    await gate.shut();
-    await registry.close();
-    for (const point of mountsBelow(directory)) await unmount(point);
-    rmSync(directory, { recursive: true, force: true });
-  });
-  const client = new RegistryClient();
-  const [plain, lazy] = ['plain', 'lazy'].map((name) => `${gate.address}/${name}:latest`) as [string, string];
-  const write = (root: string) => writeFileSync(join(root, 'file'), 'content');
-  await pushImage(client, { name: plain, layers: [write], command: ['/file'] }, t.signal);
-  const formatted = { format: 'estargz', signal: t.signal } as const;
-  const { layers } = await convertImage(client, parseReference(plain), parseReference(lazy), formatted);
-  await client.close();
+  const directory = openScratch(t, 'rst');
+  const registry = await startRegistry(t);
+  const gate = await openGate(t, registry.host);
+  const lazy = `${gate.address}/lazy:latest`;
+  const { layers } = await pushLazy({ reference: lazy, layers: [writeInto('file', 'content')] });
   const labels = {
     'containerd.io/snapshot.ref': ref,
     'containerd.io/snapshot/cri.image-ref': lazy,
@@ -42,9 +27,10 @@ test('with its cache gone and no registry the daemon starts if it may, answers U
     'containerd.io/snapshot/stargz/toc.digest': layers[0]!.tocDigest,
   };
 
+  let daemon: TestProcess | undefined;
   const start = async (snapshotter: string) => {
     const config = `[mount]\nbackend = "fuse"\n[blob]\nmax_retries = -1\n[snapshotter]\n${snapshotter}`;
-    daemon = await startDaemon(directory, { config });
+    daemon = await startDaemon(t, directory, { config });
     return daemon;
   };
   const codeOf = async (key: string, request: { parent?: string; labels?: Record<string, string> }) => {
@@ -63,7 +49,7 @@ test('with its cache gone and no registry the daemon starts if it may, answers U
   assert.equal(await codeOf('first', { parent: ref }), 'OK');
   await daemon!.stop();
   rmSync(join(directory, 'root/layers'), { recursive: true });
-  await gate.shut();
+  await gate.refuse();
 
   await assert.rejects(start(''), /1 lazy layers of earlier snapshots cannot be mounted again.*allow_invalid_mounts/);
   for (const option of ['allow_invalid_mounts_on_restart', 'lazy_restore_on_restart']) {

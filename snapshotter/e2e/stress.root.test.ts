@@ -1,22 +1,23 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { pseudoRandomBytes } from '../../testkit/random.ts';
+import { startContainerd } from '../../testkit/containerd.ts';
+import { startDaemon, type TestDaemon } from '../../testkit/daemon.ts';
+import { copyPrograms, pushLazy, pushPause } from '../../testkit/images.ts';
+import { type Kubelet, openKubelet } from '../../testkit/kubelet.ts';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { whileMounted } from '../../testkit/mounts.ts';
+import type { TestProcess } from '../../testkit/process.ts';
+import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
+import { openScratch } from '../../testkit/scratch.ts';
 import { openClient } from '../api/client.ts';
-import { convertImage } from '../convert/image.ts';
-import { RegistryClient } from '../registry/client.ts';
-import { digestOf } from '../registry/digest.ts';
-import { parseReference } from '../registry/reference.ts';
-import { startDockerRegistry, type TestRegistry } from '../registry/testing/docker-registry.ts';
-import { mountsBelow, unmount, whileMounted } from '../service/testing/mounts.ts';
 import type { StatusDocument } from '../api/status.ts';
-import { startContainerd, startDaemon, type TestDaemon, type TestProcess } from '../service/testing/process.ts';
-import { criConfig, type Kubelet, openKubelet } from '../testing/cri.ts';
-import { copyPrograms, pushImage } from '../testing/image.ts';
+import { digestOf } from '../registry/digest.ts';
 
 /** Many containers at once, and memory taken back while they read: right content, no chunk fetched twice, no deadlock. */
 
@@ -25,7 +26,7 @@ const run = promisify(execFile);
 const programs = ['/bin/sh', '/bin/cat', '/usr/bin/sha256sum', '/usr/bin/xargs', '/usr/bin/find', '/usr/bin/sort'];
 const files = Array.from({ length: 120 }, (_, index) => ({
   name: `d${index % 7}/f${index}`,
-  content: randomBytes(5000 + ((index * 7919) % 400_000)),
+  content: pseudoRandomBytes(5000 + ((index * 7919) % 400_000), index),
 }));
 /** As `find | sort | sha256sum` prints them. */
 const sums = files
@@ -39,48 +40,34 @@ for (const backend of ['fuse', 'erofs'] as const) {
 }
 
 function testOn(backend: 'fuse' | 'erofs'): void {
+  const suite = suiteLifetime();
   let directory = '';
-  const client = new RegistryClient();
   let registry: TestRegistry;
   let daemon: TestDaemon;
-  let containerd: TestProcess;
   let kubelet: Kubelet;
   let blobBytes = 0;
   const image = (name: string) => `${registry.host}/${name}:latest`;
 
   before(async () => {
-    directory = mkdtempSync('/tmp/stress-');
-    registry = await startDockerRegistry();
-    const signal = AbortSignal.timeout(60_000);
-    const sleeper = (root: string) => copyPrograms(root, ['/bin/sleep']);
-    await pushImage(client, { name: image('pause'), layers: [sleeper], command: ['/bin/sleep', '1000'] }, signal);
-    const layers = [(root: string) => copyPrograms(root, programs), fillData];
-    await pushImage(client, { name: image('plain'), layers, command: ['/bin/sh'] }, signal);
-    const format = { format: 'estargz', chunkSizeBytes: 65_536, signal } as const;
+    directory = openScratch(suite, 'stress');
+    registry = await startRegistry(suite);
+    await pushPause(image('pause'));
     for (const name of ['crowd', 'pressure']) {
-      const converted = await convertImage(client, parseReference(image('plain')), parseReference(image(name)), format);
+      const layers = [copyPrograms(programs), fillData];
+      const converted = await pushLazy({ reference: image(name), layers }, { chunkSizeBytes: 65_536 });
       blobBytes = converted.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0);
     }
-    const socket = join(directory, 'stargz.sock');
     const config =
       'disable_verification = true\nno_background_fetch = true\nnoprefetch = true\n' +
       `metrics_address = "127.0.0.1:0"\n[cache]\nlimit_bytes = 0\n[mount]\nbackend = "${backend}"\n`;
-    daemon = await startDaemon(directory, { socket, config });
-    containerd = await startContainerd(join(directory, 'c'), {
-      extraConfig: criConfig(directory, socket, image('pause')),
+    daemon = await startDaemon(suite, directory, { config });
+    const { address } = await startContainerd(suite, join(directory, 'c'), {
+      snapshotter: 'stargz',
+      snapshotterAddress: daemon.address,
+      pauseImage: image('pause'),
     });
-    kubelet = openKubelet(directory, containerd.address, containerd.address);
+    kubelet = openKubelet(suite, directory, address, address);
   }, limit);
-
-  after(async () => {
-    kubelet?.close();
-    await containerd?.stop();
-    await daemon?.stop('SIGINT');
-    await registry?.close();
-    await client.close();
-    for (const point of mountsBelow(directory)) await unmount(point);
-    rmSync(directory, { recursive: true, force: true });
-  });
 
   test('sixteen containers that start at once on it read the right bytes, each fetched once', limit, async () => {
     await kubelet.pull(image('crowd'));

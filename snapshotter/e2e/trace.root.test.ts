@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
+import type { TestDaemon } from '../../testkit/daemon.ts';
+import { expected, type LazyImage, openBench, serveLazyImage, sum } from '../../testkit/killable-daemon.ts';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
 import { until } from '../../testkit/until.ts';
-import { expected, type LazyImage, openBench, serveLazyImage, sum } from '../testing/killable-daemon.ts';
-import type { TestDaemon } from '../service/testing/process.ts';
 
 const limit = { timeout: 60_000 };
 
@@ -22,13 +23,12 @@ function tracesOf(daemon: TestDaemon): Line[] {
 }
 
 describe('a daemon with --log-level trace', { timeout: 200_000 }, () => {
+  const suite = suiteLifetime();
   let image: LazyImage;
 
   before(async () => {
-    image = await serveLazyImage();
+    image = await serveLazyImage(suite);
   }, limit);
-
-  after(() => image?.close());
 
   for (const backend of ['fuse', 'erofs'] as const) {
     test(`${backend}: a read can be followed from the kernel to the registry and back`, limit, async (t) => {
@@ -64,14 +64,14 @@ describe('a daemon with --log-level trace', { timeout: 200_000 }, () => {
     test(`${backend}: a failed read says so, and below trace nothing is traced`, limit, async (t) => {
       const traced = await openBench(t, image, backend, { logLevel: 'trace' });
       await traced.daemon.stop('SIGTERM');
-      image.gate.shut();
+      image.gate.stall();
       await traced.restart('[blob]\nfetching_timeout_sec = 1\n');
       assert.equal(await sum(t, traced, 9), 'failed');
       const answered = tracesOf(traced.daemon).find(({ path, error }) => path === '/f9' && error === 'EIO');
       assert.equal(answered?.layer, image.layer);
       const failed = linesOf(traced.daemon).find(({ msg, path }) => msg === 'read failed' && path === '/f9');
       assert.deepEqual([failed?.layer, failed?.error], [image.layer, 'no data after 1000 ms']);
-      image.gate.open();
+      await image.gate.open();
       const quiet = await openBench(t, image, backend);
       assert.equal(await sum(t, quiet, 9), expected[9]);
       assert.deepEqual(tracesOf(quiet.daemon), []);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { buildTree, dir, file, type JsonEntry } from '../tree/testing/toc-json.ts';
 import { type ImageFiles, runFsck, withMountedImage } from './testing/mounted-image.ts';
-import { readXattrs } from './testing/xattr.ts';
+import { readXattrs } from '../../harness/host/xattr.ts';
 
 /** Where a field or a block ends, seen through the kernel and by fsck.erofs. */
 

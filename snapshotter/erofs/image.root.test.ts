@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testkit/random.ts';
 import { buildInodeTable } from '../tree/build.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { findPath } from '../tree/lookup.ts';
 import { type Attributes, encodeTree, type Node, treeArbitrary } from '../tree/testing/random-tree.ts';
 import { buildTree, chunk, dir, encodeToc, file, type JsonEntry } from '../tree/testing/toc-json.ts';
 import { runFsck, withMountedImage } from './testing/mounted-image.ts';
-import { listXattrs, readXattrs } from './testing/xattr.ts';
+import { listXattrs, readXattrs } from '../../harness/host/xattr.ts';
 
 const typeBits = { dir: 0o040000, file: 0o100000, symlink: 0o120000, fifo: 0o010000, char: 0o020000, block: 0o060000 };
 const plain: Attributes = { mode: 0o755, uid: 0, gid: 0, mtimeSec: 0, xattrs: {} };

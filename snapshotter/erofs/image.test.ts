@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testkit/random.ts';
 import { FormatError } from '../estargz/error.ts';
 import { buildInodeTable } from '../tree/build.ts';
 import { encodeTree, treeArbitrary } from '../tree/testing/random-tree.ts';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
+import { pseudoRandomBytes } from '../../testkit/random.ts';
 import { until } from '../../testkit/until.ts';
 import { createPlainLayer, type Entry } from '../bench/plain-layer.ts';
 import { mountFilesystem, unmountFilesystem } from '../platform/syscalls.ts';
@@ -18,9 +18,9 @@ import { ErofsServer, type ErofsServerOptions } from './server.ts';
 const limit = { timeout: 30_000 };
 const chunkBytes = 64 * 1024;
 const contents = new Map([
-  ['big', randomBytes(3 << 20)],
-  ['one', randomBytes(1)],
-  ['dir/odd', randomBytes(4097)],
+  ['big', pseudoRandomBytes(3 << 20, 1)],
+  ['one', pseudoRandomBytes(1, 2)],
+  ['dir/odd', pseudoRandomBytes(4097, 3)],
   ['dir/empty', Buffer.alloc(0)],
 ]);
 const entries: readonly Entry[] = [
@@ -265,15 +265,8 @@ test('a thousand reads that wait at once are all answered', limit, async (t) => 
     { path: '', mode: 0o040755 },
     ...names.map((name) => ({ path: name, mode: 0o100644, content: Buffer.from(`content of ${name}`) })),
   ]);
-  const script = `import sys, threading
-def read(name):
-    with open(name) as file: texts[name] = file.read()
-texts = {}
-threads = [threading.Thread(target=read, args=("f%d" % index,)) for index in range(1000)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-sys.stdout.write(str(sum(texts["f%d" % index] == "content of f%d" % index for index in range(1000))))`;
-  const readers = execa('python3', ['-c', script], { cwd: path, timeout: 20_000 });
+  const program = join(import.meta.dirname, 'testing/read-many.py');
+  const readers = execa('python3', [program, '1000'], { cwd: path, timeout: 20_000 });
   await until('1000 holes are asked for', () => asked.length >= 1000, { limitMs: 20_000 });
   gate.resolve();
   assert.equal((await readers).stdout, '1000');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import fc from 'fast-check';
+import { fc } from '../../testkit/random.ts';
 import { digestOf } from '../registry/digest.ts';
 import { FormatError, type FormatErrorCode } from './error.ts';
 import type { Footer } from './footer.ts';

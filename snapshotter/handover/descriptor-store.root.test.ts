@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { until } from '../../testkit/until.ts';
-import { findKeeper } from './keeper/keeper.ts';
-import { mountsBelow, unmount } from '../service/testing/mounts.ts';
-import { openStandInStore } from '../testing/descriptor-store.ts';
+import { isAlive } from '../../harness/host/processes.ts';
+import { openStandInStore } from '../../testkit/descriptor-store.ts';
 import {
   type Bench,
   expected,
@@ -17,7 +15,11 @@ import {
   serveLazyImage,
   sum,
   sumAll,
-} from '../testing/killable-daemon.ts';
+} from '../../testkit/killable-daemon.ts';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { mountPoints, unmount } from '../../testkit/mounts.ts';
+import { until } from '../../testkit/until.ts';
+import { findKeeper } from './keeper/keeper.ts';
 
 /** What systemd's descriptor store is for: the daemon and its keeper may die together, and readers still only wait. */
 
@@ -25,13 +27,12 @@ const limit = { timeout: 120_000 };
 const storedName = { fuse: 'fuse-connection', erofs: 'fanotify-group' } as const;
 
 describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, () => {
+  const suite = suiteLifetime();
   let image: LazyImage;
 
   before(async () => {
-    image = await serveLazyImage();
+    image = await serveLazyImage(suite);
   }, limit);
-
-  after(() => image?.close());
 
   const openStore = (t: Parameters<typeof openStandInStore>[0]) =>
     openStandInStore(t, mkdtempSync(join(image.scratch, 'store-')));
@@ -42,7 +43,7 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
     process.kill(bench.daemon.pid, 'SIGSTOP');
     process.kill(keeper, 'SIGKILL');
     assert.equal(await bench.daemon.stop('SIGKILL'), 'SIGKILL');
-    await until('the keeper is dead', () => !isAlive(keeper), { limitMs: 10_000 });
+    await until('the end of the keeper', async () => !(await isAlive(keeper)), { limitMs: 10_000 });
   }
 
   for (const backend of ['fuse', 'erofs'] as const) {
@@ -67,7 +68,7 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
       assert.doesNotMatch(bench.daemon.log(), /unguarded|cannot be taken over/);
       await unmount(bench.root);
       assert.equal(await bench.daemon.stop('SIGINT'), 0);
-      assert.deepEqual(mountsBelow(bench.directory), []);
+      assert.deepEqual(mountPoints(bench.directory), []);
       assert.equal(await findKeeper(bench.stateRoot), undefined);
       assert.deepEqual(await store.held(), []);
     });
@@ -114,8 +115,3 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
     assert.equal(await sum(t, bench, 0), expected[0]);
   });
 });
-
-/** Not one that is dead and only waits to be reaped. */
-function isAlive(pid: number): boolean {
-  return existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-}

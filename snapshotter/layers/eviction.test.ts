@@ -4,10 +4,11 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { until } from '../../testkit/until.ts';
 import { type Digest, digestHex, digestOf } from '../registry/digest.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
 import { evictLayers, reclaimLeaks } from './eviction.ts';
-import { limit, openBench, signal, until } from './testing/manager-bench.ts';
+import { limit, openBench, signal, soon } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
 const none = (): boolean => false;
@@ -81,12 +82,12 @@ test('a mounted layer that grows past the limit makes unused ones go', limit, as
   const fill = async (blob: typeof unused) => {
     const layers = manager({ cacheLimitBytes: 800_000, noBackgroundFetch: false });
     await layers.mount(requestFor(blob), signal);
-    await until(() => layers.debugLayers()[0]!.complete === true);
+    await until('the whole layer', () => layers.debugLayers()[0]!.complete === true, soon);
     return layers;
   };
   await (await fill(unused)).close();
   await fill(growing);
   assert.equal(readdirSync(root).length, 2);
-  await until(() => logged.includes('unused layers deleted'));
+  await until('the deletion of unused layers', () => logged.includes('unused layers deleted'), soon);
   assert.deepEqual(readdirSync(root), [digestHex(growing.digest)]);
 });

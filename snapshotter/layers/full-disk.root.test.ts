@@ -4,11 +4,12 @@ import { mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { until } from '../../testkit/until.ts';
 import { digestHex } from '../registry/digest.ts';
 import { isDiskFull } from '../store/error.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
 import { openSlotBook, readSlotBook } from './slot-book.ts';
-import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
+import { limit, openBench, readThrough, refusedFor, signal, soon } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
 /** A directory on a disk of its own, of so many bytes. */
@@ -38,7 +39,7 @@ test('mounts and reads that meet a full disk succeed once unused layers have mad
   const keepInCache = async (blob: typeof unused): Promise<void> => {
     const before = manager({ prefetchSizeBytes: 10_000_000 });
     await before.mount(requestFor(blob), signal);
-    await until(() => before.debugLayers()[0]!.complete === true);
+    await until('the whole layer', () => before.debugLayers()[0]!.complete === true, soon);
     await before.close();
   };
   await keepInCache(unused);

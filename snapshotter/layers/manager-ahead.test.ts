@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { until } from '../../testkit/until.ts';
 import { digestOf } from '../registry/digest.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
-import { limit, openBench, refusedFor, signal, until } from './testing/manager-bench.ts';
+import { limit, openBench, refusedFor, signal, soon } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
 const blobs = [1, 2, 3, 4].map((seed) => buildTestBlob(testFiles(20, 20_000, seed * 100), { prefetched: 10 }));
@@ -14,20 +15,21 @@ test('an image’s layers are mounted from its first request on, and prefetch wa
   const { manager, face } = await openBench(t, registry);
   const layers = manager();
   await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
-  await until(() => siblings.every((digest) => layers.mounted(digest) !== undefined));
+  await until('the mounts of all layers', () => siblings.every((digest) => layers.mounted(digest) !== undefined), soon);
   const top = face.attached.get(siblings[3]!)!.store;
-  await until(() => face.attached.get(siblings[0]!)!.store.presentChunks() >= 10);
+  const prefetched = () => face.attached.get(siblings[0]!)!.store.presentChunks() >= 10;
+  await until('the prefetch of the lowest layer', prefetched, soon);
   assert.equal(top.presentChunks(), 0);
   assert.equal(registry.sources.get(siblings[3]!)!.requests.length, 1);
   await layers.mount(requestFor(blobs[3]!, { siblings }), signal);
-  await until(() => top.presentChunks() >= 10);
+  await until('the prefetch of the top layer', () => top.presentChunks() >= 10, soon);
 });
 
 test('layers below the first one asked for are left alone', limit, async (t) => {
   const { manager } = await openBench(t, testRegistry(blobs));
   const layers = manager();
   await layers.mount(requestFor(blobs[2]!, { siblings }), signal);
-  await until(() => layers.mounted(siblings[3]!) !== undefined);
+  await until('the mount of the top layer', () => layers.mounted(siblings[3]!) !== undefined, soon);
   assert.equal(layers.mountedCount, 2);
 });
 
@@ -36,12 +38,12 @@ test('a layer mounted ahead is refused where its own label names another TOC, an
   const { manager } = await openBench(t, registry);
   const layers = manager();
   await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
-  await until(() => layers.mountedCount === 4);
+  await until('four mounts', () => layers.mountedCount === 4, soon);
   const other = requestFor(blobs[1]!, { siblings, tocDigest: digestOf('another') });
   await assert.rejects(layers.mount(other, signal), refusedFor('toc-digest-mismatch'));
   const { tocDigest: _, ...unlabelled } = requestFor(blobs[2]!, { siblings });
   await assert.rejects(layers.mount(unlabelled, signal), refusedFor('unverified'));
-  await until(() => layers.mountedCount === 2);
+  await until('two mounts', () => layers.mountedCount === 2, soon);
   await layers.mount(requestFor(blobs[1]!, { siblings }), signal);
   const verified = layers.debugLayers().map(({ digest, tocVerified }) => [digest, tocVerified]);
   assert.deepEqual(Object.fromEntries(verified), { [siblings[0]!]: true, [siblings[1]!]: true, [siblings[3]!]: false });
@@ -55,7 +57,7 @@ test('an ordinary layer in the middle and one twice in the image do not stop the
   const layers = manager();
   const mixed = [siblings[0]!, plain.digest, siblings[1]!, siblings[0]!, siblings[1]!, siblings[2]!];
   await layers.mount(requestFor(blobs[0]!, { siblings: mixed }), signal);
-  await until(() => layers.mountedCount === 3);
+  await until('three mounts', () => layers.mountedCount === 3, soon);
   for (const digest of mixed.slice(1)) {
     if (digest !== siblings[0]) assert.equal(registry.sources.get(digest)!.requests.length, 1);
   }

@@ -3,9 +3,10 @@ import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { until } from '../../testkit/until.ts';
 import { digestHex } from '../registry/digest.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
-import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
+import { limit, openBench, readThrough, refusedFor, signal, soon } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
 test('the last release detaches, and the next mount finds the content on disk', limit, async (t) => {
@@ -37,7 +38,7 @@ test('a layer still in use by somebody stays mounted', limit, async (t) => {
   layers.acquire(blob.digest);
   face.busy = true;
   layers.release(blob.digest);
-  await until(() => layers.mounted(blob.digest) !== undefined);
+  await until('the mount', () => layers.mounted(blob.digest) !== undefined, soon);
   face.busy = false;
   await layers.mount(requestFor(blob), signal);
   assert.equal(face.attached.size, 1);
@@ -52,10 +53,11 @@ test('a layer that was in use is unmounted once it is let go of', limit, async (
   layers.acquire(blob.digest);
   face.busy = true;
   layers.release(blob.digest);
-  await until(() => logged.includes('layer stays mounted'));
+  await until('the refusal to unmount', () => logged.includes('layer stays mounted'), soon);
   assert.notEqual(layers.mounted(blob.digest), undefined);
   face.busy = false;
-  await until(() => layers.mounted(blob.digest) === undefined && face.attached.size === 0);
+  const isGone = () => layers.mounted(blob.digest) === undefined && face.attached.size === 0;
+  await until('the end of the mount', isGone, soon);
 });
 
 test('the content of a layer that snapshots stand on is kept though it cannot be mounted', limit, async (t) => {
@@ -72,7 +74,7 @@ test('the content of a layer that snapshots stand on is kept though it cannot be
   await layers.mount(requestFor(other), signal);
   layers.acquire(other.digest);
   layers.release(other.digest);
-  await until(() => logged.includes('unused layers deleted'));
+  await until('the deletion of unused layers', () => logged.includes('unused layers deleted'), soon);
   assert.deepEqual(readdirSync(root), [digestHex(blob.digest)]);
 });
 
@@ -129,7 +131,7 @@ test('a mounted layer that no snapshot takes up is let go', limit, async (t) => 
   const { manager } = await openBench(t, testRegistry([blob]));
   const layers = manager({ resolveTtlMs: 20 });
   await layers.mount(requestFor(blob), signal);
-  await until(() => layers.mounted(blob.digest) === undefined);
+  await until('the end of the mount', () => layers.mounted(blob.digest) === undefined, soon);
 });
 
 test('a damaged store is made anew', limit, async (t) => {
@@ -165,7 +167,8 @@ test('unused layers are deleted, longest unused first, once the cache is over it
   for (const [at, blob] of blobs.entries()) {
     await layers.mount(requestFor(blob), signal);
     layers.acquire(blob.digest);
-    await until(() => layers.debugLayers().find((layer) => layer.digest === blob.digest)?.complete === true);
+    const isComplete = () => layers.debugLayers().find((layer) => layer.digest === blob.digest)?.complete === true;
+    await until('the whole layer', isComplete, soon);
     if (at < 2) layers.release(blob.digest);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -3,10 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { until } from '../../testkit/until.ts';
 import { type Digest, digestHex, digestOf } from '../registry/digest.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
 import { findPath } from '../tree/lookup.ts';
-import { limit, openBench, readThrough, refusedFor, signal, until } from './testing/manager-bench.ts';
+import { limit, openBench, readThrough, refusedFor, signal, soon } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
 test('a mounted layer serves its files, and its footer and TOC cost one request', limit, async (t) => {
@@ -136,7 +137,7 @@ test('the landmark’s range is prefetched without holding back the mount, and r
   await manager().mount(requestFor(blob), signal);
   const { store } = face.attached.get(blob.digest)!;
   await readThrough(face, blob.digest, files[29]!);
-  await until(() => store.presentChunks() >= 30);
+  await until('30 chunks', () => store.presentChunks() >= 30, soon);
   const ranges = source.requests.slice(1);
   assert.ok(ranges.reduce((sum, range) => sum + range.end - range.start, 0) < blob.bytes.length * 1.05);
 });
@@ -155,7 +156,7 @@ test('noprefetch fetches nothing ahead, prefetch_size does where there is no lan
   const eager = manager({ prefetchSizeBytes: 100_000 });
   await eager.mount(requestFor(plain), signal);
   const { store } = face.attached.get(plain.digest)!;
-  await until(() => store.presentChunks() > 0);
+  await until('a chunk', () => store.presentChunks() > 0, soon);
   await eager.close();
   assert.ok(store.presentChunks() < 40);
 });
@@ -170,7 +171,7 @@ test('a prefetch that fails is logged with what the registry said', limit, async
   await manager().mount(requestFor(blob), signal);
   source.failure = { error: new Error('HTTP 503') };
   gate.resolve();
-  await until(() => warned.length > 0);
+  await until('a warning', () => warned.length > 0, soon);
   const error = `${blob.digest}: cannot fetch from the registry: HTTP 503`;
   assert.deepEqual(warned, [{ digest: blob.digest, phase: 'prefetch', error }]);
 });
@@ -179,7 +180,7 @@ test('the background fill completes a layer', limit, async (t) => {
   const blob = buildTestBlob(testFiles(100, 20_000));
   const { manager, face, logged } = await openBench(t, testRegistry([blob]));
   await manager({ noBackgroundFetch: false }).mount(requestFor(blob), signal);
-  await until(() => face.attached.get(blob.digest)!.store.complete);
+  await until('the whole layer', () => face.attached.get(blob.digest)!.store.complete, soon);
   assert.ok(logged.includes('layer complete'));
 });
 

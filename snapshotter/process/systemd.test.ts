@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inheritedDescriptors, notifySystemd } from './systemd.ts';
-import { openNotifySocket } from '../testing/notify-socket.ts';
+import { openNotifySocket } from '../../testkit/notify-socket.ts';
 
 const limit = { timeout: 20_000 };
 

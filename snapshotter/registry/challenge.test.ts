@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testkit/random.ts';
 import { parseChallenges } from './challenge.ts';
 
 function read(header: string | string[]): [string, Record<string, string>][] {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { suiteLifetime } from '../../testkit/lifetime.ts';
+import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
 import { RegistryClient } from './client.ts';
 import { digestOf } from './digest.ts';
 import { mediaTypes, parseManifest } from './manifest.ts';
 import { parseReference } from './reference.ts';
-import { startDockerRegistry, type TestRegistry } from './testing/docker-registry.ts';
 import type { RequestReport } from './transport.ts';
 
 const limit = { timeout: 20_000 };
@@ -26,6 +27,7 @@ async function* inPieces(bytes: Buffer, sizeBytes = 65_536): AsyncGenerator<Buff
 }
 
 describe('a client of a plain registry', () => {
+  const suite = suiteLifetime();
   let registry: TestRegistry;
   let client: RegistryClient;
   const reports: RequestReport[] = [];
@@ -34,15 +36,12 @@ describe('a client of a plain registry', () => {
   const digest = digestOf(content);
 
   before(async () => {
-    registry = await startDockerRegistry();
+    registry = await startRegistry(suite);
     client = new RegistryClient({ onRequest: (report) => void reports.push(report) });
     const reference = parseReference(`${registry.host}/a/source:1`);
     await client.pushBlob(reference, { digest, sizeBytes: content.length, open: () => inPieces(content) }, signal);
   });
-  after(async () => {
-    await client?.close();
-    await registry?.close();
-  });
+  after(() => client?.close());
 
   it('reads a suffix with exactly one GET', limit, async () => {
     const fresh = new RegistryClient({ onRequest: (report) => void seen.push(report) });

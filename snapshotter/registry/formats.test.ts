@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testkit/random.ts';
 import { parseContentRange, parseUnsatisfiedRange } from './content-range.ts';
 import { endpointsOf, originEndpoint } from './host.ts';
 import { multipartBoundary, readMultipart } from './multipart.ts';

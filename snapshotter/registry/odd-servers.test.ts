@@ -6,10 +6,11 @@ import type { BlobSource } from './blob.ts';
 import { RegistryClient } from './client.ts';
 import { digestOf } from './digest.ts';
 import { parseReference } from './reference.ts';
-import { collect, limit, pseudoRandom, recordingClock } from './testing/fixture.ts';
+import { pseudoRandomBytes } from '../../testkit/random.ts';
+import { collect, limit, recordingClock } from './testing/fixture.ts';
 
 const signal = new AbortController().signal;
-const content = pseudoRandom(1_000_000);
+const content = pseudoRandomBytes(1_000_000, 1);
 const digest = digestOf(content);
 
 /** Answers the range [start, end). */

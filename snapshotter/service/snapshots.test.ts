@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Client, credentials } from '@grpc/grpc-js';
+import { until } from '../../testkit/until.ts';
 import { openClient, RpcError } from '../api/client.ts';
 import { LayerError } from '../layers/error.ts';
 import type { LayerRequest, MountedLayer } from '../layers/layer-request.ts';
@@ -163,7 +164,7 @@ test('two namespaces that race to one layer share one snapshot', limit, async (t
   const calls = ['one/1/k', 'two/2/k', 'three/3/k'].map((key) =>
     codeOf(client.prepare({ key, labels: criLabels('chain', digest('a')) })),
   );
-  while (layers.requests.length < 3) await new Promise((next) => setImmediate(next));
+  await until('three requests for the layer', () => layers.requests.length >= 3, { limitMs: 10_000 });
   resolve();
   assert.deepEqual(await Promise.all(calls), ['ALREADY_EXISTS', 'ALREADY_EXISTS', 'ALREADY_EXISTS']);
   assert.deepEqual(

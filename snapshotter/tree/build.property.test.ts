@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testkit/random.ts';
 import { scanToc } from '../estargz/testing/whole-toc.ts';
 import { digestOf } from '../registry/digest.ts';
 import { buildInodeTable } from './build.ts';

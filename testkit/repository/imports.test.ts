@@ -9,19 +9,31 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const limit = { timeout: 30_000 };
 
-/** Top-level rooms: what each may import from the others: a room, an inner room or a single file. */
+/**
+ * Top-level rooms: what each may import from the others, a room, an inner room or a single file. testkit stands between the harness's
+ * low rooms, which start what it needs, and the programs that check with it.
+ */
 const outer: Readonly<Record<string, readonly string[]>> = {
   measurements: [],
   workloads: [],
   charts: ['measurements'],
   snapshotter: [],
-  testkit: ['measurements', 'snapshotter'],
+  testkit: [
+    'measurements',
+    'snapshotter',
+    'harness/host',
+    'harness/registry',
+    'harness/link',
+    'harness/daemon',
+    'harness/containerd',
+    'harness/images',
+  ],
   harness: [
     'measurements',
     'workloads',
     'charts',
-    'testkit',
     'snapshotter/api',
+    'snapshotter/platform',
     'snapshotter/registry',
     'snapshotter/convert',
     'snapshotter/process/node-options.ts',
@@ -54,6 +66,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
     'harness/host',
     'harness/registry',
     'harness/link',
+    'harness/daemon',
     'harness/containerd',
     'harness/images',
     'harness/run',
@@ -100,11 +113,13 @@ test('the scan finds the programs that any room may start, and the workers', lim
   assert.ok(started.some(({ target }) => target === 'snapshotter/fuse/worker.ts'));
 });
 
-/** A program that measures with what the tests bring: a registry that misbehaves. */
-const mayTest = 'harness/programs/hostile/';
+/** Programs that check the snapshotter with what the tests use: registries that misbehave, daemons that are killed. */
+const checkingPrograms = ['harness/programs/hostile/', 'harness/programs/chaos/', 'harness/programs/differential/'];
 
 test('what is shipped imports nothing that is made for tests', limit, async () => {
-  const wrong = (await productionImports()).filter(({ file, target }) => isTest(target) && !file.startsWith(mayTest));
+  const wrong = (await productionImports()).filter(
+    ({ file, target }) => (isTest(target) || (isTestkit(target) && !isTestkit(file))) && !isCheckingProgram(file),
+  );
   assert.deepEqual(wrong.map(describe), []);
 });
 
@@ -115,6 +130,23 @@ test('only the discovery of micro benchmarks imports a path that is not written 
     if (/\bimport\((?!\s*')/.test(withoutComments(await readFile(join(root, file), 'utf8')))) dynamic.push(file);
   }
   assert.deepEqual(dynamic, []);
+});
+
+test('no room imports itself by way of others', limit, async () => {
+  const targets = new Map<string, Set<string>>();
+  for (const { file, target } of await productionImports()) {
+    if (roomOf(file) === roomOf(target)) continue;
+    targets.set(roomOf(file), (targets.get(roomOf(file)) ?? new Set()).add(roomOf(target)));
+  }
+  const cycles: string[] = [];
+  const done = new Set<string>();
+  const visit = (room: string, path: readonly string[]) => {
+    if (path.includes(room)) cycles.push([...path.slice(path.indexOf(room)), room].join(' -> '));
+    else if (!done.has(room)) for (const target of targets.get(room) ?? []) visit(target, [...path, room]);
+    done.add(room);
+  };
+  for (const room of targets.keys()) visit(room, []);
+  assert.deepEqual(cycles, []);
 });
 
 test('every room is known to this test', limit, async () => {
@@ -154,6 +186,10 @@ test('the scanner sees what it should', () => {
   assert.equal(isAllowed('snapshotter/tree/x.ts', 'snapshotter/fuse/server.ts'), false);
   assert.equal(isAllowed('snapshotter/convert/x.ts', 'snapshotter/store/layer-store.ts'), false);
   assert.equal(isAllowed('harness/x.ts', 'snapshotter/layers/manager.ts'), false);
+  assert.equal(isAllowed('harness/x.ts', 'testkit/until.ts'), false);
+  assert.equal(isAllowed('harness/programs/hostile/x.ts', 'testkit/until.ts'), true);
+  assert.equal(isAllowed('testkit/x.ts', 'harness/containerd/containerd.ts'), true);
+  assert.equal(isAllowed('testkit/x.ts', 'harness/cell/sandbox.ts'), false);
   assert.equal(isAllowed('harness/x.ts', 'snapshotter/convert/image.ts'), true);
   assert.equal(isAllowed('charts/x.ts', 'harness/run/row.ts'), false);
   assert.equal(isAllowed('harness/x.ts', 'snapshotter/main.ts', 'path'), true);
@@ -166,6 +202,7 @@ function isAllowed(file: string, target: string, kind: Import['kind'] = 'static'
   const [from, to] = [roomOf(file), roomOf(target)];
   if (from === to) return true;
   const [outerFrom, outerTo] = [from.split('/')[0]!, to.split('/')[0]!];
+  if (outerTo === 'testkit') return isCheckingProgram(file);
   if (outerFrom !== outerTo)
     return (outer[outerFrom] ?? []).some((room) => room === to || room === outerTo || room === target);
   const exception = aside[from];
@@ -179,6 +216,14 @@ function roomOf(path: string): string {
   const [first = '', second = ''] = path.split('/');
   if (order[first] === undefined) return first;
   return second.endsWith('.ts') ? `${first}/*` : `${first}/${second}`;
+}
+
+function isCheckingProgram(file: string): boolean {
+  return checkingPrograms.some((program) => file.startsWith(program));
+}
+
+function isTestkit(file: string): boolean {
+  return file.startsWith('testkit/');
 }
 
 function isTest(file: string): boolean {

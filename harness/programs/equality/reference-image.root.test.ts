@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
-import {
-  type PrivateContainerd,
-  startPrivateContainerd,
-} from '../../../snapshotter/convert/testing/private-containerd.ts';
-import { openSandbox, clearSandbox } from '../../cell/sandbox.ts';
-import { type FillLayer, pushImageOf } from '../../images/tiny-image.ts';
+import { startContainerd, type TestContainerd } from '../../../testkit/containerd.ts';
+import { pushPlain } from '../../../testkit/images.ts';
+import { undoAfter } from '../../../testkit/lifetime.ts';
+import { startRegistry } from '../../../testkit/registry.ts';
+import { openScratch } from '../../../testkit/scratch.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
-import { startRegistry } from '../../registry/registry.ts';
+import { clearSandbox, openSandbox } from '../../cell/sandbox.ts';
+import type { FillLayer } from '../../images/synthetic-image.ts';
 import { compareMounts } from './compare.ts';
 import { awkwardLayers } from './testing/awkward-layers.ts';
 
@@ -29,7 +27,7 @@ function asTheReferenceCan(fill: FillLayer): FillLayer {
   };
 }
 
-async function optimize(containerd: PrivateContainerd, source: string, target: string): Promise<void> {
+async function optimize(containerd: TestContainerd, source: string, target: string): Promise<void> {
   await containerd.command('ctr', ['images', 'pull', '--plain-http', '--snapshotter', 'native', source]);
   await containerd.command('ctr-remote', ['images', 'optimize', '--oci', '--no-optimize', source, target]);
   await containerd.command('ctr', ['images', 'push', '--plain-http', target]);
@@ -38,27 +36,19 @@ async function optimize(containerd: PrivateContainerd, source: string, target: s
 test('an image made by ctr-remote images optimize is mounted lazily and is what overlayfs unpacks', {
   timeout,
 }, async (t) => {
-  const scratch = await mkdtemp(join(tmpdir(), 'bench-reference-'));
+  const scratch = openScratch(t, 'reference');
   const sandbox = openSandbox(scratch);
-  t.after(async () => {
-    await clearSandbox(sandbox);
-    await rm(scratch, { recursive: true, force: true });
-  });
-  const signal = AbortSignal.timeout(timeout);
-  const registry = await startRegistry({ dataDir: join(scratch, 'registry') }, signal);
-  t.after(() => registry.close());
-  const source = `${registry.address}/awkward:legacy`;
-  const target = `${registry.address}/awkward:reference`;
-  await pushImageOf(awkwardLayers.map(asTheReferenceCan), source, join(scratch, 'image'), signal);
-  const containerd = await startPrivateContainerd();
-  try {
-    await optimize(containerd, source, target);
-  } finally {
-    await containerd.close();
-  }
+  undoAfter(t, () => clearSandbox(sandbox));
+  const registry = await startRegistry(t);
+  const source = `${registry.host}/awkward:legacy`;
+  const target = `${registry.host}/awkward:reference`;
+  await pushPlain({ reference: source, layers: awkwardLayers.map(asTheReferenceCan) });
+  const containerd = await startContainerd(t, join(scratch, 'containerd'));
+  await optimize(containerd, source, target);
+  await containerd.stop();
   const { differences, entries, layers } = await compareMounts(
-    { sandbox, registryAddress: registry.address, image: target, daemonConfig: { ...estargz.daemonConfig } },
-    signal,
+    { sandbox, registryAddress: registry.host, image: target, daemonConfig: { ...estargz.daemonConfig } },
+    AbortSignal.timeout(timeout),
   );
   assert.deepEqual(differences, []);
   assert.equal(layers, awkwardLayers.length);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type BigIntStats, closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
-import { listXattrs } from './xattr.ts';
+import { readXattrs } from '../../host/xattr.ts';
 
 /** What two mounts of one image must agree on of an entry. Text is Latin-1: a character a byte. */
 export interface ListedEntry {
@@ -57,8 +57,8 @@ export function* listTree(directory: string, skip: readonly string[]): Generator
     }
     if (type === 0o020000 || type === 0o060000) entry.device = stat.rdev.toString();
     if (type === 0o120000) entry.target = readlinkSync(path, 'latin1');
-    const xattrs = listXattrs(path);
-    if (Object.keys(xattrs).length > 0) entry.xattrs = xattrs;
+    const xattrs = Object.entries(readXattrs(path)).map(([key, value]) => [key, value.toString('hex')]);
+    if (xattrs.length > 0) entry.xattrs = Object.fromEntries(xattrs);
     if (type === 0o100000) entry.sha256 = hashFile(path);
     yield entry;
     if (type !== 0o040000) return;

@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { convertImage } from '../../../snapshotter/convert/image.ts';
-import { RegistryClient } from '../../../snapshotter/registry/client.ts';
-import { parseReference } from '../../../snapshotter/registry/reference.ts';
+import { before, test } from 'node:test';
+import { pushLazy } from '../../../testkit/images.ts';
+import { suiteLifetime, undoAfter } from '../../../testkit/lifetime.ts';
+import { startRegistry, type TestRegistry } from '../../../testkit/registry.ts';
 import type { SimulatorCounts } from '../../../testkit/registry-simulator/journal.ts';
 import type { RegistrySimulator } from '../../../testkit/registry-simulator/simulator.ts';
-import { openSandbox, clearSandbox } from '../../cell/sandbox.ts';
+import { openScratch } from '../../../testkit/scratch.ts';
+import { estargz } from '../../cell/modes/estargz.ts';
+import { clearSandbox, openSandbox } from '../../cell/sandbox.ts';
 import { compareMounts } from '../equality/compare.ts';
 import { awkwardLayers } from '../equality/testing/awkward-layers.ts';
-import { pushImageOf } from '../../images/tiny-image.ts';
-import { estargz } from '../../cell/modes/estargz.ts';
-import { type Registry, startRegistry } from '../../registry/registry.ts';
 import {
   countsBetween,
   maxRequests,
@@ -25,43 +22,30 @@ import {
 } from './weather.ts';
 
 const timeout = 150_000;
-let scratch: string;
-let registry: Registry;
+const suite = suiteLifetime();
+const scratch = openScratch(suite, 'hostile');
+let registry: TestRegistry;
 let simulator: RegistrySimulator;
 
 before(
   async () => {
-    scratch = await mkdtemp(join(tmpdir(), 'bench-hostile-'));
-    const signal = AbortSignal.timeout(timeout);
-    registry = await startRegistry({ dataDir: join(scratch, 'registry') }, signal);
-    const at = (tag: string) => `${registry.address}/awkward:${tag}`;
-    await pushImageOf(awkwardLayers, at('legacy'), join(scratch, 'image'), signal);
-    const client = new RegistryClient();
-    await convertImage(client, parseReference(at('legacy')), parseReference(at('estargz')), {
-      format: 'estargz',
-      signal,
-    }).finally(() => client.close());
-    simulator = await startHostileRegistry(registry.address, 1);
+    registry = await startRegistry(suite);
+    await pushLazy({ reference: `${registry.host}/awkward:estargz`, layers: awkwardLayers });
+    simulator = await startHostileRegistry(registry.host, 1);
+    undoAfter(suite, () => simulator.close());
+    undoAfter(suite, () => clearSandbox(openSandbox(scratch)));
     process.env.DOCKER_CONFIG = await writeDockerConfig(join(scratch, 'docker'), simulator.host);
   },
   { timeout },
 );
-
-after(async () => {
-  delete process.env.DOCKER_CONFIG;
-  await clearSandbox(openSandbox(scratch));
-  await simulator?.close();
-  await registry?.close();
-  await rm(scratch, { recursive: true, force: true });
-});
 
 async function compare(): Promise<SimulatorCounts> {
   const start = { ...simulator.counts };
   const { differences, entries, mount } = await compareMounts(
     {
       sandbox: openSandbox(scratch),
-      registryAddress: registry.address,
-      image: `${registry.address}/awkward:estargz`,
+      registryAddress: registry.host,
+      image: `${registry.host}/awkward:estargz`,
       lazyFrom: { registryAddress: simulator.host, image: `${simulator.host}/awkward:estargz`, pull: pullPatiently },
       daemonConfig: { ...estargz.daemonConfig, noprefetch: true },
     },

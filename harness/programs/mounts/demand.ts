@@ -9,7 +9,7 @@ import { type Sandbox, openSandbox, type RunningCell, requireLazy, withCell } fr
 import { gcRoot } from '../../containerd/gc-root.ts';
 import type { PulledImage } from '../../containerd/image.ts';
 import { HarnessError, messageOf } from '../../cli/error.ts';
-import { pushImageOf } from '../../images/tiny-image.ts';
+import { pushImage } from '../../images/synthetic-image.ts';
 import { type Random, shuffle } from '../../../measurements/stats/random.ts';
 import type { MountSample } from './measure.ts';
 import { tarAway } from './operations.ts';
@@ -76,7 +76,8 @@ async function ensureImage(
     );
     if (isThere) return;
     say('an image of one layer of 300 MB, and its eStargz twin');
-    await pushImageOf([(root) => fillLayer(root, tree)], legacy, join(directory, 'image'), signal);
+    const layers = [(root: string) => fillLayer(root, tree)];
+    await pushImage(client, { reference: legacy, layers, scratch: directory }, signal);
     await convertImage(client, parseReference(legacy), parseReference(lazy), { format: 'estargz', signal });
   } finally {
     await client.close();

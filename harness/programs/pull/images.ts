@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { convertImage } from '../../../snapshotter/convert/image.ts';
 import type { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
-import { type FillLayer, fillShell, pushImageOf } from '../../images/tiny-image.ts';
+import { type FillLayer, fillShell, pushImage } from '../../images/synthetic-image.ts';
 import { seededRandom } from '../../../measurements/stats/random.ts';
 
 export interface LayeredImages {
@@ -25,7 +25,7 @@ export async function pushLayeredImage(
   const repository = `layers-${layerCount}`;
   const at = (tag: string): string => `${registry}/${repository}:${tag}`;
   const fills = Array.from({ length: layerCount }, (_, layer) => (layer === 0 ? fillShell : fillSmallFiles(layer)));
-  await pushImageOf(fills, at('legacy'), join(scratch, repository), signal);
+  await pushImage(client, { reference: at('legacy'), layers: fills, scratch }, signal);
   for (const format of ['stargz', 'estargz'] as const) {
     await convertImage(client, parseReference(at('legacy')), parseReference(at(format)), { format, signal });
   }

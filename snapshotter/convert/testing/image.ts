@@ -1,41 +1,32 @@
-import { gzipSync } from 'node:zlib';
+import { pushImage } from '../../../harness/images/synthetic-image.ts';
 import type { RegistryClient } from '../../registry/client.ts';
 import { type Digest, digestOf } from '../../registry/digest.ts';
-import { mediaTypes } from '../../registry/manifest.ts';
-import type { Reference } from '../../registry/reference.ts';
+import { formatReference, type Reference } from '../../registry/reference.ts';
 
-/** Pushes a Docker image of these tars, gzipped, as `docker push` would; answers its manifest digest. */
+/** Pushes a Docker image of these tars, gzipped, as `docker push` would. */
 export async function pushDockerImage(
   client: RegistryClient,
   reference: Reference,
   tars: readonly Buffer[],
-  options: { readonly architecture?: string; readonly tagged?: boolean } = {},
-): Promise<{ digest: Digest; size: number; layers: Digest[] }> {
-  const signal = AbortSignal.timeout(60_000);
-  const push = (bytes: Buffer): Promise<PushedBytes> => pushBytes(client, reference, bytes);
-  const layers = [];
-  for (const tar of tars) layers.push({ mediaType: mediaTypes.dockerLayerGzip, ...(await push(gzipSync(tar))) });
-  const config = {
-    architecture: options.architecture ?? 'amd64',
-    os: 'linux',
-    'org.example.unknown': 'kept',
-    config: { Cmd: ['/bin/true'], Env: ['PATH=/bin'] },
-    rootfs: { type: 'layers', diff_ids: tars.map((tar) => digestOf(tar)) },
-    history: tars.map((_, index) => ({ created_by: `step ${index}` })),
-  };
-  const manifest = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: mediaTypes.dockerManifest,
-      config: { mediaType: mediaTypes.dockerConfig, ...(await push(Buffer.from(JSON.stringify(config)))) },
-      layers,
-    }),
+  { architecture = 'amd64', tagged = true }: { readonly architecture?: string; readonly tagged?: boolean } = {},
+): Promise<{ digest: Digest; size: number; layers: readonly Digest[] }> {
+  const { digest, sizeBytes, layers } = await pushImage(
+    client,
+    {
+      reference: formatReference(reference),
+      layers: tars,
+      mediaTypes: 'docker',
+      isTagged: tagged,
+      configuration: {
+        architecture,
+        'org.example.unknown': 'kept',
+        config: { Cmd: ['/bin/true'], Env: ['PATH=/bin'] },
+        history: tars.map((_, index) => ({ created_by: `step ${index}` })),
+      },
+    },
+    AbortSignal.timeout(60_000),
   );
-  const digest = digestOf(manifest);
-  const { registry, repository } = reference;
-  const name = options.tagged === false ? { registry, repository, digest } : reference;
-  await client.pushManifest(name, mediaTypes.dockerManifest, manifest, signal);
-  return { digest, size: manifest.length, layers: layers.map((layer) => layer.digest) };
+  return { digest, size: sizeBytes, layers };
 }
 
 export interface PushedBytes {

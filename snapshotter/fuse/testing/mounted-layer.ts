@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach } from 'node:test';
 import { execa } from 'execa';
+import { pseudoRandomBytes } from '../../../testkit/random.ts';
 import type { LayerReader } from '../../store/layer-reader.ts';
 import { type FuseOptions, FuseServer } from '../server.ts';
 import { createPlainLayer, type Entry, type PlainLayer } from '../../bench/plain-layer.ts';
@@ -100,7 +100,7 @@ export function sampleTree(): string {
   mkdirSync(join(tree, 'many'));
   copyFileSync('/bin/true', join(tree, 'usr/bin/true'));
   chmodSync(join(tree, 'usr/bin/true'), 0o4755);
-  writeFileSync(join(tree, 'big'), randomBytes(3 << 20));
+  writeFileSync(join(tree, 'big'), pseudoRandomBytes(3 << 20, 1));
   writeFileSync(join(tree, 'empty'), '');
   for (let i = 0; i < 500; i++) writeFileSync(join(tree, 'many', `file-${i}`), `content ${i}`);
   symlinkSync('usr/bin', join(tree, 'bin'));

@@ -18,6 +18,8 @@ import { defaultLayerConfig } from '../../bench/layer-config.ts';
 import type { TestRegistry } from './registry.ts';
 
 export const limit = { timeout: 20_000 };
+/** For what goes on behind an answer. */
+export const soon = { limitMs: 10_000 };
 export const signal = new AbortController().signal;
 
 /** A face that shows layers to the test instead of the kernel. */
@@ -111,8 +113,4 @@ export async function readThrough(face: TestFace, digest: Digest, file: TestFile
 
 export function refusedFor(reason: LayerErrorReason): (error: unknown) => boolean {
   return (error) => error instanceof LayerError && error.reason === reason;
-}
-
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }

@@ -1,10 +1,12 @@
+import { programLifetime } from '../../../testkit/lifetime.ts';
+import { pseudoRandomBytes } from '../../../testkit/random.ts';
+import { startRegistry, type TestRegistry } from '../../../testkit/registry.ts';
 import { RegistryClient, type RegistryClientOptions } from '../client.ts';
 import { type Digest, digestOf } from '../digest.ts';
 import type { Credential, Keychain } from '../keychain.ts';
 import { parseReference, type Reference } from '../reference.ts';
 import type { Clock } from '../retry.ts';
 import type { RequestReport } from '../transport.ts';
-import { startDockerRegistry, type TestRegistry } from './docker-registry.ts';
 import {
   type SimulatorOptions,
   type RegistrySimulator,
@@ -23,16 +25,18 @@ export interface StoredBlob {
 
 /** A registry that holds one blob of pseudo-random bytes. */
 export async function startRegistryWithBlob(sizeBytes: number): Promise<StoredBlob> {
-  const registry = await startDockerRegistry();
+  const lifetime = programLifetime();
+  const registry = await startRegistry(lifetime);
   const repository = 'team/image';
-  const content = pseudoRandom(sizeBytes);
+  const content = pseudoRandomBytes(sizeBytes, 1);
   const digest = digestOf(content);
   const client = new RegistryClient();
   const reference = parseReference(`${registry.host}/${repository}`);
   const upload = { digest, sizeBytes, open: () => inPieces(content) };
   await client.pushBlob(reference, upload, new AbortController().signal);
   await client.close();
-  return { registry, repository, content, digest };
+  const close = () => Promise.resolve(lifetime[Symbol.asyncDispose]());
+  return { registry: { ...registry, close }, repository, content, digest };
 }
 
 export interface Session {
@@ -95,16 +99,6 @@ export async function collect(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
   const all: Buffer[] = [];
   for await (const chunk of chunks) all.push(chunk);
   return Buffer.concat(all);
-}
-
-export function pseudoRandom(sizeBytes: number): Buffer {
-  const bytes = Buffer.alloc(sizeBytes);
-  let state = 1;
-  for (let index = 0; index < sizeBytes; index++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    bytes[index] = state >>> 24;
-  }
-  return bytes;
 }
 
 export async function* inPieces(bytes: Buffer, pieceBytes = 65_536): AsyncGenerator<Buffer> {

@@ -4,14 +4,14 @@ import {
   type SimulatorOptions,
   startRegistrySimulator,
 } from '../../../testkit/registry-simulator/simulator.ts';
+import { pseudoRandomBytes } from '../../../testkit/random.ts';
 import { RegistryClient, type RegistryClientOptions } from '../client.ts';
 import { digestOf } from '../digest.ts';
 import { mediaTypes } from '../manifest.ts';
 import { parseReference, type Reference } from '../reference.ts';
-import { pseudoRandom } from './fixture.ts';
 
 /** A layer, and a manifest `team/image:1` that names it. */
-export const layer = pseudoRandom(300_000);
+export const layer = pseudoRandomBytes(300_000, 1);
 export const layerDigest = digestOf(layer);
 const config = Buffer.from('{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}');
 export const manifest = Buffer.from(

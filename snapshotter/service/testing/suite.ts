@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Info } from '../../api/types/snapshots.ts';
 import { dateOf } from '../../api/well-known.ts';
-import { whileMounted } from './mounts.ts';
+import { whileMounted } from '../../../testkit/mounts.ts';
 import {
   addLayer,
   type Change,

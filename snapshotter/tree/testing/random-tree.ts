@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../../../testkit/random.ts';
 import { digestOf } from '../../registry/digest.ts';
 import type { JsonEntry } from './toc-json.ts';
 

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { chmod, chown, link, lutimes, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { type FillLayer, fillShell } from '../../../images/tiny-image.ts';
-import { setXattr } from '../xattr.ts';
+import { pseudoRandomBytes } from '../../../../testkit/random.ts';
+import { type FillLayer, fillShell } from '../../../images/synthetic-image.ts';
+import { setXattr } from '../../../host/xattr.ts';
 
 /** Layers that hold whatever a snapshotter may get wrong, and a second and third that hide, replace and reopen it. */
 export const awkwardLayers: readonly FillLayer[] = [fillShell, fillKinds, fillChanges];
@@ -13,10 +13,10 @@ async function fillKinds(root: string): Promise<void> {
   await mkdir(at('kinds'));
   await writeFile(at('kinds/empty'), '');
   await writeFile(at('kinds/one-byte'), 'x');
-  await writeFile(at('kinds/page'), randomBytes(4096));
-  await writeFile(at('kinds/page-and-one'), randomBytes(4097));
+  await writeFile(at('kinds/page'), pseudoRandomBytes(4096, 1));
+  await writeFile(at('kinds/page-and-one'), pseudoRandomBytes(4097, 2));
   // Several chunks of 4 MiB, the last one short.
-  await writeFile(at('kinds/chunks'), randomBytes(9 * 1024 * 1024 + 17));
+  await writeFile(at('kinds/chunks'), pseudoRandomBytes(9 * 1024 * 1024 + 17, 3));
   await writeFile(at('kinds/zeros'), Buffer.alloc(5 * 1024 * 1024));
   await writeFile(at('kinds/setuid'), 'x');
   await chown(at('kinds/setuid'), 1234, 5678);

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import type { Mount } from '../../api/types/types.ts';
-import { listMounts } from '../../platform/mountinfo.ts';
+import type { Mount } from '../snapshotter/api/types/types.ts';
+import { mountsUnder } from '../snapshotter/platform/mountinfo.ts';
 
 const run = promisify(execFile);
 
@@ -36,12 +36,9 @@ export async function whileMounted<T>(
   }
 }
 
-/** Mount points at or below a directory, the deepest first. */
-export function mountsBelow(directory: string): string[] {
-  const points = listMounts()
-    .map(({ path }) => path)
-    .filter((point) => point === directory || point.startsWith(`${directory}/`));
-  return points.sort((a, b) => b.length - a.length);
+/** The paths of the mounts on a directory and below it. */
+export function mountPoints(directory: string): string[] {
+  return mountsUnder(directory).map(({ path }) => path);
 }
 
 /** mount(2) takes a page of options: many lowers are named relative to the directory that most of them share. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { TestProcess } from '../service/testing/process.ts';
+import { type Lifetime, undoAfter } from './lifetime.ts';
+import type { TestProcess } from './process.ts';
+import { until } from './until.ts';
 
 /** For the environment of a process whose garbage is to be collected. */
 export const collectable = { NODE_OPTIONS: '--inspect-port=0' };
@@ -8,19 +9,16 @@ export const collectable = { NODE_OPTIONS: '--inspect-port=0' };
 export interface GarbageCollector {
   /** What the process still refers to when nothing else is left, buffers included; of its main thread. */
   collect(): Promise<number>;
-  close(): void;
 }
 
-/** Speaks to a process of Node's by its inspector, which a SIGUSR1 opens. Close it first: the process would wait for that. */
-export async function openGarbageCollector(daemon: TestProcess): Promise<GarbageCollector> {
+/** Through the inspector, which SIGUSR1 opens. A process does not exit while its inspector has a client. */
+export async function openGarbageCollector(lifetime: Lifetime, daemon: TestProcess): Promise<GarbageCollector> {
   const written = daemon.log().length;
   process.kill(daemon.pid, 'SIGUSR1');
-  let url: string | undefined;
-  while (url === undefined) {
-    await delay(20);
-    url = /^Debugger listening on (ws:\S+)$/m.exec(daemon.log().slice(written))?.[1];
-  }
+  const announced = () => /^Debugger listening on (ws:\S+)$/m.exec(daemon.log().slice(written))?.[1];
+  const url = await until("the address of the daemon's inspector", announced, { limitMs: 10_000 });
   const socket = new WebSocket(url);
+  undoAfter(lifetime, () => socket.close());
   await once(socket, 'open');
   let last = 0;
   const answered = new Map<number, (result: Record<string, number>) => void>();
@@ -39,6 +37,5 @@ export async function openGarbageCollector(daemon: TestProcess): Promise<Garbage
       const { usedSize, backingStorageSize } = await call('Runtime.getHeapUsage');
       return usedSize! + backingStorageSize!;
     },
-    close: () => socket.close(),
   };
 }

@@ -3,23 +3,23 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { TestContext } from 'node:test';
+import { type Lifetime, undoAfter } from './lifetime.ts';
 
 const program = join(import.meta.dirname, 'descriptor-store.py');
 
 /** A stand-in for systemd, as far as it holds descriptors of a service and starts the service with them. */
 export interface StandInStore {
-  /** For service/testing/process.ts. */
+  /** Of startDaemon. */
   readonly startOptions: { readonly env: Record<string, string>; readonly launcher: readonly string[] };
   /** The names of what it holds. */
   held(): Promise<string[]>;
 }
 
 /** `directory`: for its sockets. */
-export async function openStandInStore(t: TestContext, directory: string): Promise<StandInStore> {
+export async function openStandInStore(lifetime: Lifetime, directory: string): Promise<StandInStore> {
   const [notify, handOut] = [join(directory, 'notify'), join(directory, 'hand-out')];
   const server = spawn('python3', [program, 'serve', notify, handOut], { stdio: ['ignore', 'pipe', 'inherit'] });
-  t.after(() => server.kill('SIGKILL'));
+  undoAfter(lifetime, () => server.kill('SIGKILL'));
   await once(server.stdout, 'data');
   return {
     startOptions: { env: { NOTIFY_SOCKET: notify }, launcher: ['python3', program, 'start', handOut] },

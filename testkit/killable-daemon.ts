@@ -1,29 +1,28 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { until } from '../../testkit/until.ts';
-import { openClient } from '../api/client.ts';
-import { convertImage } from '../convert/image.ts';
-import { findKeeper } from '../handover/keeper/keeper.ts';
-import type { LogLevel } from '../platform/log.ts';
-import { RegistryClient } from '../registry/client.ts';
-import { digestOf } from '../registry/digest.ts';
-import { parseReference } from '../registry/reference.ts';
-import { startDockerRegistry } from '../registry/testing/docker-registry.ts';
-import { mountAt, mountsBelow, unmount } from '../service/testing/mounts.ts';
-import { startDaemon, type TestDaemon } from '../service/testing/process.ts';
+import { unmountUnder } from '../harness/host/mounts.ts';
+import { openClient } from '../snapshotter/api/client.ts';
+import { findKeeper } from '../snapshotter/handover/keeper/keeper.ts';
+import { digestHex, digestOf } from '../snapshotter/registry/digest.ts';
+import { startDaemon, type TestDaemon } from './daemon.ts';
 import type { StandInStore } from './descriptor-store.ts';
-import { pushImage } from './image.ts';
+import { type Gate, openGate } from './gate.ts';
+import { pushLazy, writeInto } from './images.ts';
+import { type Lifetime, undoAfter } from './lifetime.ts';
+import { mountAt } from './mounts.ts';
+import { pseudoRandomBytes } from './random.ts';
+import { startRegistry } from './registry.ts';
+import { openScratch } from './scratch.ts';
+import { until } from './until.ts';
 
 const keeperLimitMs = 30_000;
 const fileCount = 40;
-const contents = Array.from({ length: fileCount }, (_, index) => randomBytes(20_000 + index * 9000));
+const contents = Array.from({ length: fileCount }, (_, index) => pseudoRandomBytes(20_000 + index * 9000, index));
 
-/** Digests of the files that `sum` reads, by index. */
-export const expected = contents.map((content) => digestOf(content).slice('sha256:'.length));
+/** The digests of the files that `sum` reads, by index. */
+export const expected = contents.map((content) => digestHex(digestOf(content)));
 
 /** An image of two layers, the lower one with the files, on a registry behind a gate. */
 export interface LazyImage {
@@ -33,37 +32,25 @@ export interface LazyImage {
   readonly gate: Gate;
   /** For the directories of the daemons. */
   readonly scratch: string;
-  close(): Promise<void>;
 }
 
-export async function serveLazyImage(): Promise<LazyImage> {
-  const client = new RegistryClient();
-  const registry = await startDockerRegistry();
-  const signal = AbortSignal.timeout(60_000);
+export async function serveLazyImage(lifetime: Lifetime): Promise<LazyImage> {
+  const scratch = openScratch(lifetime, 'crash');
+  const registry = await startRegistry(lifetime);
+  const gate = await openGate(lifetime, registry.host);
   const fill = (root: string) => {
     for (const [index, content] of contents.entries()) writeFileSync(join(root, `f${index}`), content);
   };
-  const other = (root: string) => writeFileSync(join(root, 'other'), randomBytes(50_000));
-  const plain = parseReference(`${registry.host}/files:plain`);
-  const lazy = parseReference(`${registry.host}/files:lazy`);
-  await pushImage(client, { name: `${registry.host}/files:plain`, layers: [fill, other], command: ['/x'] }, signal);
-  await convertImage(client, plain, lazy, { format: 'estargz', chunkSizeBytes: 32_768, signal });
-  const { bytes } = await client.fetchManifest(lazy, signal);
-  const { layers } = JSON.parse(bytes.toString()) as { layers: { digest: string }[] };
-  const gate = await openGate(registry.host);
-  const scratch = mkdtempSync('/tmp/crash-');
+  const { layers } = await pushLazy(
+    { reference: `${registry.host}/files:lazy`, layers: [fill, writeInto('other', pseudoRandomBytes(50_000, 1001))] },
+    { chunkSizeBytes: 32_768 },
+  );
   return {
-    reference: `127.0.0.1:${gate.port}/files:lazy`,
+    reference: `${gate.address}/files:lazy`,
     layer: layers[0]!.digest,
     upperLayer: layers[1]!.digest,
     gate,
     scratch,
-    async close() {
-      gate.close();
-      await client.close();
-      await registry.close();
-      rmSync(scratch, { recursive: true, force: true });
-    },
   };
 }
 
@@ -87,13 +74,18 @@ export async function openBench(
     makeStateRoot = (directory) => join(directory, 'root'),
     store,
     logLevel = 'debug',
-  }: { makeStateRoot?: (directory: string) => string; store?: StandInStore; logLevel?: LogLevel } = {},
+  }: { makeStateRoot?: (directory: string) => string; store?: StandInStore; logLevel?: string } = {},
 ): Promise<Bench> {
-  image.gate.open();
+  await image.gate.open();
   const directory = mkdtempSync(join(image.scratch, `${backend}-`));
   const stateRoot = makeStateRoot(directory);
+  const root = join(directory, 'c');
+  undoAfter(t, async () => {
+    await (await findKeeper(stateRoot))?.keeper.dismiss();
+    await unmountUnder(directory);
+  });
   const start = (extraConfig: string) =>
-    startDaemon(directory, {
+    startDaemon(t, directory, {
       root: stateRoot,
       logLevel,
       ...store?.startOptions,
@@ -104,13 +96,15 @@ export async function openBench(
   const bench: Bench = {
     directory,
     stateRoot,
-    root: join(directory, 'c'),
+    root,
     daemon: await start(''),
     async restart(extraConfig = '') {
       bench.daemon = await start(extraConfig);
+      undoAfter(t, () => unmountUnder(root));
     },
   };
-  t.after(() => tearDown(bench));
+  // The daemon cannot unmount a layer that a container uses.
+  undoAfter(t, () => unmountUnder(root));
   await pullLayer(bench, image, 'layer', image.layer);
   const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', bench.daemon.address);
   await snapshots.prepare({ key: 'container', parent: 'layer' });
@@ -148,10 +142,10 @@ export async function pullLayer(
   if ((error as { code?: string }).code !== 'ALREADY_EXISTS') throw new Error(`${String(error)}\n${daemon.log()}`);
 }
 
-/** The digest of a file by a process of its own, or 'failed' where it could not be read. */
+/** The digest of a file as a process of its own reads it, or 'failed'. */
 export function sum(t: TestContext, { root }: Bench, index: number): Promise<string> {
   const child: ChildProcess = spawn('sha256sum', [join(root, `f${index}`)], { stdio: ['ignore', 'pipe', 'ignore'] });
-  t.after(() => child.kill('SIGKILL'));
+  undoAfter(t, () => child.kill('SIGKILL'));
   let text = '';
   child.stdout!.on('data', (piece) => {
     text += String(piece);
@@ -170,58 +164,4 @@ export async function keeperOf({ daemon }: Pick<Bench, 'daemon'>, previous?: num
     return pid !== previous && pid;
   };
   return until('the daemon has a keeper', other, { limitMs: keeperLimitMs });
-}
-
-async function tearDown({ directory, stateRoot, root, daemon }: Bench): Promise<void> {
-  if (mountsBelow(root).length > 0) await unmount(root).catch(() => {});
-  await daemon.stop('SIGINT');
-  await (await findKeeper(stateRoot))?.keeper.dismiss();
-  for (const point of mountsBelow(directory)) await unmount(point);
-}
-
-export interface Gate {
-  readonly port: number;
-  open(): void;
-  /** What is under way stops, and so does what comes. */
-  shut(): void;
-  close(): void;
-}
-
-/** The registry behind a door: shut, connections are taken and nothing comes back. */
-async function openGate(target: string): Promise<Gate> {
-  const [host, port] = target.split(':') as [string, string];
-  const sockets = new Set<Socket>();
-  let isOpen = true;
-  const server: Server = createServer((socket) => {
-    const upstream = connect(Number(port), host);
-    for (const one of [socket, upstream]) {
-      sockets.add(one);
-      one.on('error', () => {});
-      one.on('close', () => {
-        sockets.delete(one);
-        socket.destroy();
-        upstream.destroy();
-      });
-    }
-    if (!isOpen) upstream.pause();
-    socket.pipe(upstream).pipe(socket);
-    if (!isOpen) upstream.unpipe(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    port: (server.address() as { port: number }).port,
-    open() {
-      // Those that waited are lost: whoever still wants something dials again.
-      if (!isOpen) for (const socket of sockets) socket.destroy();
-      isOpen = true;
-    },
-    shut() {
-      isOpen = false;
-      for (const socket of sockets) socket.unpipe();
-    },
-    close() {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
 }

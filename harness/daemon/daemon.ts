@@ -6,55 +6,63 @@ import { openClient } from '../../snapshotter/api/client.ts';
 import { readStatus, type StatusDocument } from '../../snapshotter/api/status.ts';
 import { HarnessError } from '../cli/error.ts';
 import type { ProcessCost } from '../host/processes.ts';
-import { Service } from '../host/service.ts';
+import { type ProcessEnd, Service } from '../host/service.ts';
 
 export interface DaemonOptions {
-  /** Everything it writes lies below. */
+  /** Everything that is not named below lies in it. */
   readonly directory: string;
-  /** Its config.toml. */
-  readonly config: Readonly<Record<string, unknown>>;
-  /** Kept between cells: what Node compiles of the daemon, as on a machine where it has run before. */
-  readonly compileCache: string;
+  /** Of config.toml, or its text. */
+  readonly config?: Readonly<Record<string, unknown>> | string;
+  /** The socket it serves. */
+  readonly address?: string;
+  readonly root?: string;
+  readonly logPath?: string;
+  /** Default: info. */
+  readonly logLevel?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** A command that becomes the daemon; the daemon's own command is appended to it. */
+  readonly launcher?: readonly string[];
 }
 
 export interface SnapshotterDaemon {
+  readonly pid: number;
   /** Socket for containerd's proxy plugin. */
   readonly address: string;
+  readonly logPath: string;
   cost(): Promise<ProcessCost | undefined>;
   /** Its status document. Of its counters, those of mounts are current. */
   status(): StatusDocument;
   /** Its last words, if it has ended by itself. */
   explainEnd(): Promise<string | undefined>;
-  /** Ends it in an orderly way: it takes its mounts down itself. */
-  stop(): Promise<void>;
+  /** Default: SIGINT, on which it also unmounts; SIGTERM leaves its mounts to the next daemon. */
+  stop(signal?: NodeJS.Signals): Promise<ProcessEnd>;
 }
 
 const mainPath = fileURLToPath(new URL('../../snapshotter/main.ts', import.meta.url));
 const startLimitMs = 30_000;
-/** Its own limit for an orderly end is 30 s. */
+/** The daemon allows itself 30 s for an orderly end. */
 const stopGraceMs = 35_000;
 
 /** Starts the snapshotter of this repository and waits until it answers. */
 export async function startDaemon(options: DaemonOptions, signal: AbortSignal): Promise<SnapshotterDaemon> {
-  const { directory, config } = options;
+  const { directory, config = '' } = options;
   await mkdir(directory, { recursive: true });
-  const address = join(directory, 'snapshotter.sock');
+  const address = options.address ?? join(directory, 'snapshotter.sock');
+  const logPath = options.logPath ?? join(directory, 'snapshotter.log');
   const configPath = join(directory, 'config.toml');
-  const root = join(directory, 'root');
-  await writeFile(configPath, stringify(config));
-  const service = await Service.start({
-    name: 'the snapshotter',
-    command: process.execPath,
-    args: [
-      mainPath,
-      ...['--address', address],
-      ...['--root', root],
-      ...['--config', configPath],
-      ...['--log-level', 'info'],
-    ],
-    env: { ...process.env, NODE_COMPILE_CACHE: options.compileCache },
-    logPath: join(directory, 'snapshotter.log'),
-  });
+  const root = options.root ?? join(directory, 'root');
+  await writeFile(configPath, typeof config === 'string' ? config : stringify(config));
+  const [command, ...args] = [
+    ...(options.launcher ?? []),
+    process.execPath,
+    mainPath,
+    ...['--address', address],
+    ...['--root', root],
+    ...['--config', configPath],
+    ...['--log-level', options.logLevel ?? 'info'],
+  ] as [string, ...string[]];
+  const env = { ...process.env, ...options.env };
+  const service = await Service.start({ name: 'the snapshotter', command, args, env, logPath });
   const client = openClient('containerd.services.snapshots.v1.Snapshots', address);
   try {
     await service.waitUntil(() => listOnce(client, signal), startLimitMs, signal);
@@ -65,7 +73,9 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
     client.close();
   }
   return {
+    pid: service.pid,
     address,
+    logPath,
     cost: () => service.cost(),
     status() {
       const status = readStatus(root);
@@ -73,8 +83,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
       throw new HarnessError('start', `the snapshotter wrote no status document below ${root}`);
     },
     explainEnd: () => service.explainEnd(),
-    // SIGTERM would leave the mounts to a daemon that follows.
-    stop: () => service.stop(stopGraceMs, 'SIGINT'),
+    stop: (signal = 'SIGINT') => service.stop(stopGraceMs, signal),
   };
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseMountinfo } from './mounts.ts';
+import { parseMountinfo } from './mountinfo.ts';
 
 test('mount points are read past optional fields, with escaped spaces', () => {
   const mounts = parseMountinfo(
@@ -12,7 +12,7 @@ test('mount points are read past optional fields, with escaped spaces', () => {
     ].join('\n'),
   );
   assert.deepEqual(mounts, [
-    { path: '/', type: 'ext4', source: '/dev/vda' },
-    { path: '/var/lib/a b', type: 'fuse.stargz', source: 'none\tx' },
+    { path: '/', device: '98:0', type: 'ext4', source: '/dev/vda' },
+    { path: '/var/lib/a b', device: '0:40', type: 'fuse.stargz', source: 'none\tx' },
   ]);
 });

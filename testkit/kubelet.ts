@@ -1,37 +1,15 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { openClient } from '../api/client.ts';
-import type { AuthConfig } from '../api/types/cri.ts';
-
-/** Tables for containerd 1.x, as on a Kubernetes node that uses the snapshotter. */
-export function criConfig(directory: string, stargzAddress: string, pauseImage: string): string {
-  const cri = 'plugins."io.containerd.grpc.v1.cri"';
-  return `
-[proxy_plugins.stargz]
-  type = "snapshot"
-  address = "${stargzAddress}"
-[${cri}]
-  sandbox_image = "${pauseImage}"
-  stream_server_port = "0"
-  restrict_oom_score_adj = true
-[${cri}.containerd]
-  snapshotter = "stargz"
-  disable_snapshot_annotations = false
-[${cri}.containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
-[${cri}.cni]
-  bin_dir = "${join(directory, 'cni/bin')}"
-  conf_dir = "${join(directory, 'cni/conf')}"
-`;
-}
+import { openClient } from '../snapshotter/api/client.ts';
+import type { AuthConfig } from '../snapshotter/api/types/cri.ts';
+import { type Lifetime, undoAfter } from './lifetime.ts';
+import { until } from './until.ts';
 
 export interface Kubelet {
   pull(image: string, auth?: Partial<AuthConfig>): Promise<string>;
   /** Runs a container in a pod of its own, on the host's network, until it exits. */
   run(image: string, command: readonly string[]): Promise<{ exitCode: number; output: string }>;
   remove(image: string): Promise<void>;
-  close(): void;
 }
 
 /** What a RuntimeClass and a pod's metadata make of every pod. */
@@ -42,6 +20,7 @@ export interface PodClass {
 
 /** The kubelet's part: images through `imageAddress`, pods through `runtimeAddress`. */
 export function openKubelet(
+  lifetime: Lifetime,
   directory: string,
   runtimeAddress: string,
   imageAddress: string,
@@ -49,6 +28,10 @@ export function openKubelet(
 ): Kubelet {
   const images = openClient('runtime.v1.ImageService', imageAddress, { timeoutMs: 60_000 });
   const runtime = openClient('runtime.v1.RuntimeService', runtimeAddress, { timeoutMs: 60_000 });
+  undoAfter(lifetime, () => {
+    images.close();
+    runtime.close();
+  });
   const logDirectory = join(directory, 'pods');
   mkdirSync(logDirectory, { recursive: true });
   let count = 0;
@@ -87,26 +70,20 @@ export function openKubelet(
           sandboxConfig,
         });
         await runtime.startContainer({ containerId });
-        for (let tries = 0; tries < 600; tries++) {
+        const ended = async () => {
           const { status } = await runtime.containerStatus({ containerId });
-          if (status?.state === 'CONTAINER_EXITED') {
-            const lines = readFileSync(join(logDirectory, `${name}.log`), 'utf8').split('\n');
-            // "<time> stdout F <text>"
-            const output = lines.map((line) => line.split(' ').slice(3).join(' ')).join('\n');
-            await runtime.removeContainer({ containerId });
-            return { exitCode: status.exitCode, output };
-          }
-          await delay(50);
-        }
-        throw new Error(`${image}: ${command.join(' ')} did not end within 30 s`);
+          return status?.state === 'CONTAINER_EXITED' ? status : undefined;
+        };
+        const { exitCode } = await until(`the end of ${command.join(' ')} in ${image}`, ended, { limitMs: 30_000 });
+        const lines = readFileSync(join(logDirectory, `${name}.log`), 'utf8').split('\n');
+        // "<time> stdout F <text>"
+        const output = lines.map((line) => line.split(' ').slice(3).join(' ')).join('\n');
+        await runtime.removeContainer({ containerId });
+        return { exitCode, output };
       } finally {
         await runtime.stopPodSandbox({ podSandboxId });
         await runtime.removePodSandbox({ podSandboxId });
       }
-    },
-    close() {
-      images.close();
-      runtime.close();
     },
   };
 }

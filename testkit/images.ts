@@ -1,0 +1,73 @@
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { execa } from 'execa';
+import { type FillLayer, fillShell, pushImage, type SyntheticImage } from '../harness/images/synthetic-image.ts';
+import { type ConvertedImage, convertImage, type ImageOptions } from '../snapshotter/convert/image.ts';
+import { RegistryClient } from '../snapshotter/registry/client.ts';
+import { parseReference } from '../snapshotter/registry/reference.ts';
+
+const limitMs = 60_000;
+
+/** Pushes an ordinary gzip image. */
+export async function pushPlain(image: SyntheticImage): Promise<void> {
+  await withClient(async (client, signal) => void (await pushImage(client, image, signal)));
+}
+
+/** Pushes an image and its conversion to one lazy format as `REFERENCE-plain` and `REFERENCE`. */
+export async function pushLazy(
+  image: SyntheticImage,
+  options: Omit<Partial<ImageOptions>, 'signal'> = {},
+): Promise<ConvertedImage> {
+  const plain = `${image.reference}-plain`;
+  return await withClient(async (client, signal) => {
+    await pushImage(client, { ...image, reference: plain }, signal);
+    const [source, target] = [parseReference(plain), parseReference(image.reference)];
+    return await convertImage(client, source, target, { format: 'estargz', ...options, signal });
+  });
+}
+
+/** What a kubelet's `pause` needs: it sleeps. */
+export async function pushPause(reference: string): Promise<void> {
+  await pushPlain({ reference, layers: [fillShell], configuration: { config: { Cmd: ['/bin/sleep', '1000'] } } });
+}
+
+/** An image of two layers, a shell and a file; by itself it prints `hello`. */
+export const tinyImage: Pick<SyntheticImage, 'layers' | 'configuration'> = {
+  layers: [fillShell, writeInto('greeting', 'hello\n')],
+  configuration: {
+    config: { Env: ['PATH=/bin', 'COLOUR=red'], Entrypoint: ['sh', '-c'], Cmd: ['cat /greeting'] },
+  },
+};
+
+/** A layer of one file. */
+export function writeInto(name: string, content: string | Uint8Array): FillLayer {
+  return async (root) => {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    await writeFile(join(root, name), content);
+  };
+}
+
+/** A layer of this machine's own programs at their own paths, with the shared libraries that ldd names. */
+export function copyPrograms(programs: readonly string[]): FillLayer {
+  return async (root) => {
+    const files = new Set(programs);
+    for (const program of programs) {
+      const { stdout } = await execa('ldd', [program], { reject: false });
+      for (const [, path] of stdout.matchAll(/(\/\S+) \(0x/g)) files.add(path!);
+    }
+    for (const file of files) {
+      mkdirSync(join(root, dirname(file)), { recursive: true });
+      copyFileSync(file, join(root, file));
+    }
+  };
+}
+
+async function withClient<T>(use: (client: RegistryClient, signal: AbortSignal) => Promise<T>): Promise<T> {
+  const client = new RegistryClient();
+  try {
+    return await use(client, AbortSignal.timeout(limitMs));
+  } finally {
+    await client.close();
+  }
+}

@@ -1,0 +1,31 @@
+import type { TestContext } from 'node:test';
+import fc from 'fast-check';
+import { type Random, seededRandom } from '../measurements/stats/random.ts';
+
+/**
+ * What is random in tests comes from one seed: $STARGZ_BENCH_TEST_SEED, or a new one in each process. A failing property prints
+ * it (and fast-check's path), a test that calls `randomOf` always.
+ */
+export const seed = readSeed(process.env.STARGZ_BENCH_TEST_SEED) ?? (Math.random() * 2 ** 31) >>> 0;
+
+fc.configureGlobal({ ...fc.readConfigureGlobal(), seed });
+/** fast-check, drawing from the seed. */
+export { fc };
+
+/** A generator of the test's own. */
+export function randomOf(t: TestContext): Random {
+  t.diagnostic(`STARGZ_BENCH_TEST_SEED=${seed} repeats this run`);
+  return seededRandom(seed);
+}
+
+/** Incompressible bytes, the same for a number on every machine. */
+export function pseudoRandomBytes(sizeBytes: number, number: number): Buffer {
+  const words = Uint32Array.from({ length: Math.ceil(sizeBytes / 4) }, seededRandom(number));
+  return Buffer.from(words.buffer, 0, sizeBytes);
+}
+
+function readSeed(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (!/^\d+$/.test(text)) throw new Error(`STARGZ_BENCH_TEST_SEED is ${JSON.stringify(text)}, not a whole number`);
+  return Number(text);
+}
