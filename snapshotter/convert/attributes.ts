@@ -1,4 +1,5 @@
 /** The attributes a file has once containerd has unpacked it, of those that a tar can ask for. */
+import { accessAcl, defaultAcl, fitAcls } from './posix-acl.ts';
 import type { TarEntry } from './tar.ts';
 import type { TarTime } from './tar-fields.ts';
 
@@ -27,7 +28,7 @@ export function applyAttributes(before: Attributes, entry: TarEntry, type: TarEn
     userName: entry.userName,
     groupName: entry.groupName,
     mtime: boundTime(entry.mtime),
-    xattrs: mergeXattrs(keepAtChown(before.xattrs, type), effectiveXattrs(entry.xattrs, type)),
+    xattrs: fitAcls(mergeXattrs(keepAtChown(before.xattrs, type), effectiveXattrs(entry.xattrs, type)), entry.mode),
   };
 }
 
@@ -82,6 +83,6 @@ function effectiveXattrs(xattrs: Attributes['xattrs'], type: TarEntry['type']): 
 function takesEffect(name: string, type: TarEntry['type']): boolean {
   if (name.startsWith('user.')) return name.length > 'user.'.length && (type === 'reg' || type === 'dir');
   if (name.startsWith('security.')) return name.length > 'security.'.length;
-  if (name === 'system.posix_acl_access') return type !== 'symlink';
-  return name === 'system.posix_acl_default' && type === 'dir';
+  if (name === accessAcl) return type !== 'symlink';
+  return name === defaultAcl && type === 'dir';
 }

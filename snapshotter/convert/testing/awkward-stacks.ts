@@ -28,6 +28,21 @@ const xattr = (name: string, value: string): readonly [string, string] => [`SCHI
 /** `cap_net_raw=ep` as the kernel stores it (vfs_cap_data, revision 2). */
 const capability = `\x01\0\0\x02\0\x20\0\0${'\0'.repeat(12)}`;
 
+/** Tags and permissions; the named user is 5 (posix_acl_xattr.h). */
+function acl(...entries: readonly (readonly [number, number])[]): string {
+  const bytes = Buffer.alloc(4 + 8 * entries.length);
+  bytes.writeUInt32LE(2);
+  for (const [index, [tag, permissions]] of entries.entries()) {
+    bytes.writeUInt16LE(tag, 4 + 8 * index);
+    bytes.writeUInt16LE(permissions, 6 + 8 * index);
+    bytes.writeUInt32LE(tag === 2 ? 5 : 0xffff_ffff, 8 + 8 * index);
+  }
+  return bytes.toString('latin1');
+}
+
+const userAcl = acl([1, 7], [2, 7], [4, 5], [16, 7], [32, 5]);
+const minimalAcl = acl([1, 7], [4, 5], [32, 5]);
+
 export const awkwardStacks: readonly AwkwardStack[] = [
   {
     title: 'directories without an entry take the attributes of the layers below',
@@ -164,6 +179,16 @@ export const awkwardStacks: readonly AwkwardStack[] = [
         }),
         file('f', { pax: [xattr('trusted.overlay.metacopy', '')] }),
         { ...symlink('s', 'f'), pax: [xattr('user.k', 'v'), xattr('security.k', 'v')] },
+      ],
+    ],
+  },
+  {
+    title: 'an ACL follows the mode, and one that says no more than the mode is none',
+    layers: [
+      [],
+      [
+        file('a', { mode: 0o640, pax: [xattr('system.posix_acl_access', userAcl)] }),
+        file('b', { mode: 0o640, pax: [xattr('system.posix_acl_access', minimalAcl)] }),
       ],
     ],
   },
