@@ -125,7 +125,7 @@ export class LayerSources {
         await store.close();
         return undefined;
       }
-      log.info({ digest: request.digest, chunks: store.presentChunks() }, 'layer found in the cache');
+      log.info({ digest: request.digest, chunks: store.unverifiedChunks() }, 'layer found in the cache');
       return store;
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== 'damaged') throw error;
@@ -180,7 +180,9 @@ export class LayerSources {
       metrics,
       trace: log.trace,
       policy: config.adaptiveFetch ? adaptivePolicy : singlePolicy,
-      onCheckpoint: this.#onGrowth,
+      onGrowth: this.#onGrowth,
+      onDamage: (chunk) =>
+        this.#options.log.warn({ digest: request.digest, chunk }, 'damaged on disk; fetched again when it is needed'),
     };
   }
 }

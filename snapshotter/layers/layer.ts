@@ -121,6 +121,8 @@ async function fetchAhead(
     if (signal.aborted) return;
     options.onFetchError('prefetch', error);
   }
+  // Costs no request: a layer that an earlier daemon completed needs nobody to guard its holes once it is verified.
+  await store.verify(signal).catch(() => {});
   if (options.noBackgroundFetch) return;
   for (let retryMs = leastRetryMs; !signal.aborted && !store.complete; retryMs = Math.min(2 * retryMs, mostRetryMs)) {
     const before = store.presentChunks();

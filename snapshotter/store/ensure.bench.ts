@@ -40,7 +40,17 @@ function addStore(bench: Bench, sizeBytes: number): void {
     `store: inflate, verify and store a member of ${sizeBytes / 1024} KiB`,
     () =>
       storeMember(
-        { subject: 'bench', table, index, bits, dataFd, reserve, compression: 'gzip', chunkStored: () => {} },
+        {
+          subject: 'bench',
+          table,
+          index,
+          bits,
+          dataFd,
+          reserve,
+          compression: 'gzip',
+          chunkOverwritten: () => {},
+          chunkStored: () => {},
+        },
         0,
         compressed,
       ),

@@ -7,7 +7,8 @@ import type { Log } from '../platform/log.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { BuiltTree } from '../tree/build.ts';
-import type { InodeTable } from '../tree/inode-table.ts';
+import { chunkDigestOf, type InodeTable } from '../tree/inode-table.ts';
+import { assertContentInProportion } from './content-limit.ts';
 import { createDiskReserve } from './disk-reserve.ts';
 import { StoreError } from './error.ts';
 import { createFetchWindow, type FetchWindow, type WindowPolicy } from './fetch-window.ts';
@@ -22,9 +23,11 @@ import {
 import type { LinkEstimate } from './link-estimate.ts';
 import { chunksOf, firstMemberFrom, indexMembers, type MemberIndex } from './member-index.ts';
 import type { FetchMetrics, FetchPriority } from './metrics.ts';
+import { noOwnDigests, type OwnDigests, openOwnDigests } from './own-digests.ts';
 import { allocatePresence, firstChunkFrom, isPresent, markPresent, markUsed } from './presence.ts';
-import { PresenceFile } from './presence-file.ts';
+import { PresenceFile, readPresence } from './presence-file.ts';
 import type { FetchScheduler } from './scheduler.ts';
+import { createUnverifiedChunks, type UnverifiedChunks } from './unverified-chunks.ts';
 
 /** What a store fetches with; the same for all layers but for the source. */
 export interface StoreContext {
@@ -34,8 +37,10 @@ export interface StoreContext {
   readonly metrics: FetchMetrics;
   readonly trace?: Log['trace'];
   readonly policy?: WindowPolicy;
-  /** Called whenever what was stored is made to survive a power loss: there is more on disk than before. */
-  readonly onCheckpoint?: () => void;
+  /** Called some seconds after chunks were stored: there is more on disk than before. */
+  readonly onGrowth?: () => void;
+  /** Called for each chunk on disk that is no longer what was stored. It is fetched again when it is needed. */
+  readonly onDamage?: (chunk: number) => void;
 }
 
 export interface NewLayer {
@@ -49,13 +54,13 @@ export interface NewLayer {
   readonly tree: BuiltTree;
 }
 
-/** After this long without a new chunk, and after `mostUnsyncedMs` at most, what was stored is made to survive a power loss. */
-const quietMs = 5000;
-const mostUnsyncedMs = 30_000;
+const growthDelayMs = 5000;
+/** Between two of these a layer's verification lets readers and other layers go first. */
+const verifiedAtOnceBytes = 8 * 1024 * 1024;
 
 /**
  * One layer's content on local disk, as far as it was fetched: a sparse data file, which chunks of it are there, the TOC.
- * Owns the data file's descriptor. Every byte a set bit stands for was verified before the bit was set.
+ * Owns the data file's descriptor. Every byte a set bit stands for was verified by this process before the bit was set.
  */
 export class LayerStore {
   readonly meta: LayerMeta;
@@ -72,17 +77,23 @@ export class LayerStore {
   readonly #flights: Flights;
   readonly #window: FetchWindow;
   readonly #metrics: FetchMetrics;
-  readonly #onCheckpoint: () => void;
+  readonly #scheduler: FetchScheduler;
+  readonly #unverified: UnverifiedChunks;
+  readonly #ownDigests: OwnDigests;
+  readonly #onGrowth: () => void;
+  readonly #aborter = new AbortController();
   #presentChunks = 0;
   #onComplete: (() => void)[] = [];
-  #checkpointTimer: NodeJS.Timeout | undefined;
-  #unsyncedSinceMs: number | undefined;
-  #checkpointing: Promise<void> = Promise.resolve();
+  #growthTimer: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
-  /** A store for a layer seen for the first time; one already in `root` for this digest is replaced. */
+  /**
+   * A store for a layer seen for the first time; one already in `root` for this digest is replaced. Throws FormatError 'limit'
+   * for one whose content is out of proportion to its blob.
+   */
   static async create(root: string, layer: NewLayer, context: StoreContext): Promise<LayerStore> {
     const { toc, tree, ...facts } = layer;
+    assertContentInProportion(tree.table.dataSizeBytes, layer.footer.payloadEnd);
     const index = indexMembers(tree.table, layer.digest);
     const meta: LayerMeta = { version: 1, ...facts, dataSizeBytes: tree.table.dataSizeBytes };
     const directory = createLayerDirectory(root, meta, toc);
@@ -128,18 +139,34 @@ export class LayerStore {
     this.unverifiableChunkCount = tree.unverifiableChunkCount;
     this.#index = index;
     this.#metrics = context.metrics;
-    this.#onCheckpoint = context.onCheckpoint ?? (() => {});
+    this.#scheduler = context.scheduler;
+    this.#onGrowth = context.onGrowth ?? (() => {});
     this.present = allocatePresence(table.chunkCount);
     this.#bits = new Int32Array(this.present);
     this.dataPath = join(directory, 'data');
     this.dataFd = openDataFile(directory, meta.dataSizeBytes);
+    const hasAllDigests = table.chunkHasDigest.every((has) => has === 1);
+    let ownDigests = noOwnDigests;
     try {
-      this.#file = new PresenceFile(directory, table.chunkCount, this.#bits);
+      if (!hasAllDigests) ownDigests = openOwnDigests(directory);
+      this.#unverified = createUnverifiedChunks({
+        table,
+        words: readPresence(directory, table.chunkCount),
+        dataFd: this.dataFd,
+        digestOf: (chunk) => (table.chunkHasDigest[chunk] === 1 ? chunkDigestOf(table, chunk) : ownDigests.of(chunk)),
+        verified: (chunk) => this.#chunkPresent(chunk),
+        damaged: (chunk) => {
+          this.#file.note(chunk);
+          context.onDamage?.(chunk);
+        },
+      });
+      this.#file = new PresenceFile(directory, table.chunkCount, this.#bits, this.#unverified);
     } catch (cause) {
+      ownDigests.close();
       closeSync(this.dataFd);
       throw new StoreError('damaged', directory, 'its bitmap cannot be used; the store will be created again', cause);
     }
-    for (let chunk = 0; chunk < table.chunkCount; chunk++) if (isPresent(this.#bits, chunk)) this.#presentChunks++;
+    this.#ownDigests = ownDigests;
     this.#window = createFetchWindow(table, index, this.#bits, context.link, context.policy);
     this.#flights = new Flights({
       target: {
@@ -150,7 +177,8 @@ export class LayerStore {
         dataFd: this.dataFd,
         reserve: createDiskReserve(directory),
         compression: meta.footer.compression,
-        chunkStored: (chunk) => this.#chunkStored(chunk),
+        chunkOverwritten: (chunk) => this.#unverified.drop(chunk),
+        chunkStored: (chunk, digest) => this.#chunkStored(chunk, digest),
       },
       source: context.source,
       scheduler: context.scheduler,
@@ -158,7 +186,7 @@ export class LayerStore {
       window: this.#window,
       metrics: this.#metrics,
       trace: context.trace,
-      isStored: (member) => this.#isStored(member),
+      isStored: (member) => this.#isOnDisk(member),
     });
   }
 
@@ -168,6 +196,7 @@ export class LayerStore {
    */
   async ensure(dataOffset: number, sizeBytes: number, priority: FetchPriority, signal?: AbortSignal): Promise<void> {
     const startedMs = performance.now();
+    if (this.#unverified.count > 0) await this.#verifyRange(dataOffset, sizeBytes, signal);
     let waited = false;
     for (let attempt = 0; ; attempt++) {
       const members = this.#missingMembers(dataOffset, sizeBytes, priority === 'demand');
@@ -193,9 +222,33 @@ export class LayerStore {
     return this.#missingMembers(dataOffset, sizeBytes, false).length === 0;
   }
 
+  /**
+   * Verifies what an earlier daemon stored, unless readers have done so by then, in the turns of background work. Nothing
+   * is fetched: what is damaged is missing from then on.
+   */
+  async verify(signal: AbortSignal): Promise<void> {
+    if (this.#unverified.count === 0) return;
+    const { chunkDataOffset, chunkCount } = this.table;
+    const ending = AbortSignal.any([signal, this.#aborter.signal]);
+    for (let first = 0; first < chunkCount && this.#unverified.count > 0; ) {
+      let end = first + 1;
+      const endOffset = chunkDataOffset[first]! + verifiedAtOnceBytes;
+      while (end < chunkCount && chunkDataOffset[end]! < endOffset) end++;
+      await this.#inBackground(() => this.#unverified.verify(first, end, ending), ending);
+      first = end;
+    }
+  }
+
   /** Queues everything before this blob offset (the landmark, or prefetch_size). Reads join it. Resolves when it is here. */
   async prefetch(blobEnd: number, signal?: AbortSignal): Promise<void> {
     const last = firstMemberFrom(this.table, blobEnd) - 1;
+    const { chunkMember, chunkCount } = this.table;
+    for (let first = 0; first < chunkCount && this.#unverified.count > 0; ) {
+      let end = first;
+      while (end < chunkCount && chunkMember[end]! <= last) end++;
+      if (end > first) await this.#unverified.verify(first, end, signal);
+      first = end + 1;
+    }
     await this.#flights.waitFor(this.#flights.queue(0, last, 'prefetch'), signal);
   }
 
@@ -212,6 +265,11 @@ export class LayerStore {
 
   presentChunks(): number {
     return this.#presentChunks;
+  }
+
+  /** Found on disk, and not verified since. */
+  unverifiedChunks(): number {
+    return this.#unverified.count;
   }
 
   get complete(): boolean {
@@ -237,6 +295,7 @@ export class LayerStore {
     return {
       chunks: this.table.chunkCount,
       presentChunks: this.#presentChunks,
+      unverifiedChunks: this.#unverified.count,
       contentBytes,
       presentBytes,
       fetchedShare: contentBytes === 0 ? 1 : presentBytes / contentBytes,
@@ -253,19 +312,39 @@ export class LayerStore {
     await utimes(join(this.directory, 'meta.json'), now, now).catch(() => {});
   }
 
-  /** Ends transfers, syncs, closes the descriptor. Idempotent. The directory stays. */
+  /** Ends transfers, closes the descriptor. Idempotent. The directory stays. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
-    await this.#flights.close();
-    clearTimeout(this.#checkpointTimer);
-    await this.#checkpointing;
-    await this.#file.checkpoint(this.dataFd).catch(() => {});
+    this.#aborter.abort(new StoreError('closed', this.meta.digest, 'the layer is being released'));
+    await Promise.all([this.#flights.close(), this.#unverified.close()]);
+    clearTimeout(this.#growthTimer);
     this.#file.close();
+    this.#ownDigests.close();
     closeSync(this.dataFd);
+  }
+
+  /** Does the work when it is background work's turn. */
+  #inBackground(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const ticket = this.#scheduler.submit(this.meta.digest, 'background', () => work().then(resolve, reject));
+    const cancel = (): void => {
+      ticket.cancel();
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', cancel, { once: true });
+    if (signal.aborted) cancel();
+    return promise.finally(() => signal.removeEventListener('abort', cancel));
+  }
+
+  async #verifyRange(dataOffset: number, sizeBytes: number, signal: AbortSignal | undefined): Promise<void> {
+    const first = firstChunkFrom(this.table, dataOffset);
+    let end = first;
+    while (end < this.table.chunkCount && this.table.chunkDataOffset[end]! < dataOffset + sizeBytes) end++;
+    await this.#unverified.verify(first, end, signal);
   }
 
   /** Ascending, each once. Chunks are in data order and members in blob order, which need not agree. */
@@ -286,33 +365,28 @@ export class LayerStore {
     return members.length > 1 ? [...new Set(members)].sort((a, b) => a - b) : members;
   }
 
-  #isStored(member: number): boolean {
-    return chunksOf(this.#index, member).every((chunk) => isPresent(this.#bits, chunk));
+  /** Not to be fetched: it is present, or will show whether it is when it is verified. */
+  #isOnDisk(member: number): boolean {
+    return chunksOf(this.#index, member).every((chunk) => isPresent(this.#bits, chunk) || this.#unverified.has(chunk));
   }
 
-  #chunkStored(chunk: number): void {
-    markPresent(this.#bits, chunk);
+  #chunkStored(chunk: number, digest: Uint8Array | undefined): void {
+    this.#unverified.drop(chunk);
+    if (digest !== undefined) this.#ownDigests.note(chunk, digest);
+    this.#chunkPresent(chunk);
     this.#file.note(chunk);
+    this.#growthTimer ??= setTimeout(() => {
+      this.#growthTimer = undefined;
+      this.#onGrowth();
+    }, growthDelayMs).unref();
+  }
+
+  #chunkPresent(chunk: number): void {
+    markPresent(this.#bits, chunk);
     this.#presentChunks++;
-    this.#scheduleCheckpoint();
     if (!this.complete) return;
     const callbacks = this.#onComplete;
     this.#onComplete = [];
     for (const callback of callbacks) callback();
-  }
-
-  #scheduleCheckpoint(): void {
-    const nowMs = performance.now();
-    this.#unsyncedSinceMs ??= nowMs;
-    if (this.#checkpointTimer !== undefined) {
-      if (nowMs - this.#unsyncedSinceMs < mostUnsyncedMs) this.#checkpointTimer.refresh();
-      return;
-    }
-    this.#checkpointTimer = setTimeout(() => {
-      this.#checkpointTimer = undefined;
-      this.#unsyncedSinceMs = undefined;
-      this.#checkpointing = this.#checkpointing.then(() => this.#file.checkpoint(this.dataFd)).catch(() => {});
-      this.#onCheckpoint();
-    }, quietMs).unref();
   }
 }

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { FormatError } from '../estargz/error.ts';
 import { type Compression, inflateMember, isChunkIntact } from '../estargz/member.ts';
@@ -17,8 +18,10 @@ export interface ChunkTarget {
   readonly dataFd: number;
   readonly reserve: DiskReserve;
   readonly compression: Compression;
-  /** Called once per chunk, after its verified bytes were written. */
-  chunkStored(chunk: number): void;
+  /** Bytes of the chunk are about to be written that are not verified yet. */
+  chunkOverwritten(chunk: number): void;
+  /** Called once per chunk, after its verified bytes were written. `digest` where the TOC has none: of these bytes. */
+  chunkStored(chunk: number, digest?: Uint8Array): void;
 }
 
 /** Members up to these sizes are collected whole before they are inflated; larger ones are streamed, see member-stream.ts. */
@@ -53,12 +56,13 @@ export function storeMember(target: ChunkTarget, member: number, compressed: Buf
     if (isPresent(target.bits, chunk)) continue;
     const start = table.chunkInnerOffset[chunk]!;
     const bytes = inflated.subarray(start, start + table.chunkSizeBytes[chunk]!);
-    if (table.chunkHasDigest[chunk] === 1 && !isChunkIntact(bytes, chunkDigestOf(table, chunk))) {
+    const hasDigest = table.chunkHasDigest[chunk] === 1;
+    if (hasDigest && !isChunkIntact(bytes, chunkDigestOf(table, chunk))) {
       rejected ??= wrongDigest(target, chunk, member);
       continue;
     }
     writeData(target, bytes, table.chunkDataOffset[chunk]!);
-    target.chunkStored(chunk);
+    target.chunkStored(chunk, hasDigest ? undefined : hash('sha256', bytes, 'buffer'));
   }
   if (rejected !== undefined) throw rejected;
 }

@@ -33,6 +33,7 @@ function openTarget(t: TestContext, compression: Compression, compressed: Buffer
     dataFd,
     reserve: { use: () => {} },
     compression,
+    chunkOverwritten: () => {},
     chunkStored: (chunk) => markPresent(bits, chunk),
   };
   return { target, isStored: () => isPresent(bits, 0), read: () => readFileSync(`/proc/self/fd/${dataFd}`) };

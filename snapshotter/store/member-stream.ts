@@ -33,7 +33,7 @@ export class MemberStream {
   #position = 0;
   #hash: Hash | undefined;
   #rejected: StoreError | undefined;
-  #pending: number[] = [];
+  #pending: { readonly chunk: number; readonly digest: Buffer }[] = [];
 
   constructor(target: ChunkTarget, member: number) {
     const { table, index, compression } = target;
@@ -92,7 +92,7 @@ export class MemberStream {
       const message = `it inflates to ${this.#position} bytes, not the ${this.#neededBytes} the TOC promises`;
       throw badMember(this.#target, this.#member, new FormatError('member', message));
     }
-    for (const chunk of this.#pending) this.#target.chunkStored(chunk);
+    for (const { chunk, digest } of this.#pending) this.#target.chunkStored(chunk, digest);
   }
 
   close(): void {
@@ -118,7 +118,10 @@ export class MemberStream {
       this.#hash ??= createHash('sha256');
       const content = bytes.subarray(at, at + Math.min(end - position, bytes.length - at));
       this.#hash.update(content);
-      if (!isPresent(bits, chunk)) writeData(this.#target, content, table.chunkDataOffset[chunk]! + position - start);
+      if (!isPresent(bits, chunk)) {
+        this.#target.chunkOverwritten(chunk);
+        writeData(this.#target, content, table.chunkDataOffset[chunk]! + position - start);
+      }
       at += content.length;
       if (position + content.length === end) this.#finishChunk(chunk);
     }
@@ -131,7 +134,7 @@ export class MemberStream {
     this.#hash = undefined;
     this.#cursor++;
     if (isPresent(bits, chunk)) return;
-    if (table.chunkHasDigest[chunk] !== 1) this.#pending.push(chunk);
+    if (table.chunkHasDigest[chunk] !== 1) this.#pending.push({ chunk, digest });
     else if (digest.equals(chunkDigestOf(table, chunk))) this.#target.chunkStored(chunk);
     else this.#rejected ??= wrongDigest(this.#target, chunk, this.#member);
   }

@@ -1,146 +1,101 @@
-import { closeSync, constants, fdatasync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { presenceWords } from './presence.ts';
+import type { UnverifiedChunks } from './unverified-chunks.ts';
 
 /**
- * The presence bitmap on disk, twice:
+ * `bitmap`: which chunks the data file may hold, for the daemon after this one. Written right behind each chunk and never
+ * synced: whoever reads it takes a bit as a hint, and verifies the chunk before it serves it (unverified-chunks.ts), so a
+ * power loss, a torn write or a damaged bitmap costs a fetch and nothing else.
  *
- *   bitmap         written right behind each chunk, no fsync. A killed process loses nothing, since the page cache holds
- *                  data and bitmap alike; after a power loss the two may disagree, so it counts only within the same boot.
- *   bitmap.synced  written by `checkpoint` after fdatasync of the data file, itself synced and renamed into place: what it
- *                  says is on disk. Counts always.
- *
- * Layout: "sgzbits1", 16 bytes boot id, LE32 chunk count, 4 bytes zero, then LE32 words, bit n of word n/32 for chunk n.
+ * Layout: "sgzbits1", 16 bytes unused, LE32 chunk count, 4 bytes zero, then LE32 words, bit n of word n/32 for chunk n.
+ * Versions before 0.2 noted the boot id in the unused bytes, and kept `bitmap.synced` beside it.
  */
 const magic = 'sgzbits1';
 const headerBytes = 32;
-const bootId = Buffer.from(
-  readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').replace(/[^0-9a-f]/g, ''),
-  'hex',
-).subarray(0, 16);
-const datasync = promisify(fdatasync);
 
+/** The bits that an earlier daemon left in `directory`; none where they are not for a layer of so many chunks. */
+export function readPresence(directory: string, chunkCount: number): Int32Array {
+  const words = presenceWords(chunkCount);
+  const bytes = Buffer.alloc(headerBytes + words * 4);
+  const none = new Int32Array(words);
+  let fd: number;
+  try {
+    fd = openSync(join(directory, 'bitmap'), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return none;
+  }
+  try {
+    if (!fstatSync(fd).isFile() || readSync(fd, bytes, 0, bytes.length, 0) !== bytes.length) return none;
+  } finally {
+    closeSync(fd);
+  }
+  if (bytes.toString('latin1', 0, 8) !== magic || bytes.readUInt32LE(24) !== chunkCount) return none;
+  const bits = Int32Array.from({ length: words }, (_, word) => bytes.readInt32LE(headerBytes + word * 4));
+  if (chunkCount % 32 !== 0 && words > 0) bits[words - 1]! &= (1 << (chunkCount % 32)) - 1;
+  return bits;
+}
+
+/** Keeps `bitmap` in step with the chunks that are present or still to be verified. Owns its descriptor. */
 export class PresenceFile {
-  readonly #directory: string;
-  readonly #chunkCount: number;
   readonly #bits: Int32Array;
+  readonly #unverified: UnverifiedChunks;
   readonly #fd: number;
   #dirtyFirst = Number.POSITIVE_INFINITY;
   #dirtyLast = -1;
-  #flushQueued = false;
-  /** Chunks were stored since the last checkpoint. */
-  #unsynced = false;
+  #isFlushQueued = false;
 
-  /** Opens, or creates, the files in `directory` and sets the bits that can be trusted. */
-  constructor(directory: string, chunkCount: number, bits: Int32Array) {
-    this.#directory = directory;
-    this.#chunkCount = chunkCount;
+  /** Throws where the file cannot be opened, a full disk excepted only once it exists. */
+  constructor(directory: string, chunkCount: number, bits: Int32Array, unverified: UnverifiedChunks) {
     this.#bits = bits;
+    this.#unverified = unverified;
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+    this.#fd = openSync(join(directory, 'bitmap'), flags, 0o600);
+    rmSync(join(directory, 'bitmap.synced'), { force: true });
     const words = presenceWords(chunkCount);
-    this.#fd = openSync(join(directory, 'bitmap'), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-    const live = readWords(this.#fd, chunkCount, true);
-    const synced = readSynced(directory, chunkCount);
-    for (let word = 0; word < words; word++) bits[word] = (live?.[word] ?? 0) | (synced?.[word] ?? 0);
-    if (chunkCount % 32 !== 0 && words > 0) bits[words - 1]! &= (1 << (chunkCount % 32)) - 1;
-    try {
-      writeSync(this.#fd, encode(chunkCount, bits), 0, headerBytes + words * 4, 0);
-    } catch {
-      // A full disk: what the synced one says counts still.
-    }
+    const bytes = Buffer.alloc(headerBytes + words * 4);
+    bytes.write(magic, 0, 'latin1');
+    bytes.writeUInt32LE(chunkCount, 24);
+    for (let word = 0; word < words; word++) bytes.writeInt32LE(this.#word(word), headerBytes + word * 4);
+    this.#write(bytes, 0);
   }
 
-  /** After the chunk's bit was set in memory. Reaches the file at the end of this turn of the event loop. */
+  /** The chunk's state changed in memory. Reaches the file at the end of this turn of the event loop. */
   note(chunk: number): void {
     const word = chunk >>> 5;
     this.#dirtyFirst = Math.min(this.#dirtyFirst, word);
     this.#dirtyLast = Math.max(this.#dirtyLast, word);
-    this.#unsynced = true;
-    if (this.#flushQueued) return;
-    this.#flushQueued = true;
+    if (this.#isFlushQueued) return;
+    this.#isFlushQueued = true;
     setImmediate(() => this.#flush());
-  }
-
-  /** Makes what is present now survive a power loss. */
-  async checkpoint(dataFd: number): Promise<void> {
-    if (!this.#unsynced) return;
-    this.#unsynced = false;
-    try {
-      await this.#sync(dataFd);
-    } catch (error) {
-      this.#unsynced = true;
-      throw error;
-    }
-  }
-
-  async #sync(dataFd: number): Promise<void> {
-    const snapshot = encode(this.#chunkCount, this.#bits);
-    await datasync(dataFd);
-    const temporary = join(this.#directory, 'bitmap.new');
-    const file = await open(temporary, 'w', 0o600);
-    try {
-      await file.writeFile(snapshot);
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, join(this.#directory, 'bitmap.synced'));
   }
 
   close(): void {
     this.#flush();
-    this.#flushQueued = true;
+    this.#isFlushQueued = true;
     closeSync(this.#fd);
   }
 
   #flush(): void {
-    this.#flushQueued = false;
+    this.#isFlushQueued = false;
     if (this.#dirtyLast < 0) return;
     const first = this.#dirtyFirst;
-    const words = Buffer.alloc((this.#dirtyLast - first + 1) * 4);
-    for (let word = first; word <= this.#dirtyLast; word++)
-      words.writeInt32LE(Atomics.load(this.#bits, word), (word - first) * 4);
+    const bytes = Buffer.alloc((this.#dirtyLast - first + 1) * 4);
+    for (let word = first; word <= this.#dirtyLast; word++) bytes.writeInt32LE(this.#word(word), (word - first) * 4);
     this.#dirtyFirst = Number.POSITIVE_INFINITY;
     this.#dirtyLast = -1;
+    this.#write(bytes, headerBytes + first * 4);
+  }
+
+  #word(word: number): number {
+    return Atomics.load(this.#bits, word) | this.#unverified.words[word]!;
+  }
+
+  #write(bytes: Buffer, at: number): void {
     try {
-      writeSync(this.#fd, words, 0, words.length, headerBytes + first * 4);
+      writeSync(this.#fd, bytes, 0, bytes.length, at);
     } catch {
       // A full disk: the bits stay true in memory, and a restart fetches these chunks again.
     }
   }
-}
-
-function encode(chunkCount: number, bits: Int32Array): Buffer {
-  const words = presenceWords(chunkCount);
-  const bytes = Buffer.alloc(headerBytes + words * 4);
-  bytes.write(magic, 0, 'latin1');
-  bootId.copy(bytes, 8);
-  bytes.writeUInt32LE(chunkCount, 24);
-  for (let word = 0; word < words; word++) bytes.writeInt32LE(Atomics.load(bits, word), headerBytes + word * 4);
-  return bytes;
-}
-
-function readSynced(directory: string, chunkCount: number): Int32Array | undefined {
-  let fd: number;
-  try {
-    fd = openSync(join(directory, 'bitmap.synced'), constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch {
-    return undefined;
-  }
-  try {
-    return readWords(fd, chunkCount, false);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** The words of a bitmap file, or undefined if it is not one for this layer and, where it matters, of this boot. */
-function readWords(fd: number, chunkCount: number, sameBoot: boolean): Int32Array | undefined {
-  const words = presenceWords(chunkCount);
-  const bytes = Buffer.alloc(headerBytes + words * 4);
-  if (!fstatSync(fd).isFile() || readSync(fd, bytes, 0, bytes.length, 0) !== bytes.length) return undefined;
-  if (bytes.toString('latin1', 0, 8) !== magic || bytes.readUInt32LE(24) !== chunkCount) return undefined;
-  if (sameBoot && !bytes.subarray(8, 24).equals(bootId)) return undefined;
-  return Int32Array.from({ length: words }, (_, word) => bytes.readInt32LE(headerBytes + word * 4));
 }
