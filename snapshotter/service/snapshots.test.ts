@@ -336,6 +336,24 @@ test(
   },
 );
 
+test(
+  'layers that containerd unpacks at the same time are ordinary, keep their whiteouts and are chained at commit',
+  limit,
+  async (t) => {
+    const { client, layers } = await serve(t);
+    await client.prepare({ key: 'extract-1 A' });
+    await client.commit({ name: 'A', key: 'extract-1 A' });
+    const labels = { ...criLabels('B', digest('b')), 'containerd.io/snapshot/parent-chain-id': 'A' };
+    const { mounts } = await client.prepare({ key: 'extract-2 B', labels });
+    assert.equal(layers.requests.length, 0);
+    assert.equal(mounts[0]!.type, 'overlay');
+    assert.match(mounts[0]!.options.join(), /^rw,upperdir=\/.*\/fs$/);
+    await client.commit({ name: 'B', key: 'extract-2 B', parent: 'A' });
+    assert.equal((await client.stat({ key: 'B' })).info?.parent, 'A');
+    assert.equal(await codeOf(client.commit({ name: 'C', key: 'B', parent: 'A' })), 'FAILED_PRECONDITION');
+  },
+);
+
 test('the socket is for root alone; a stale one is replaced, one in use or a file is not', limit, async (t) => {
   const { address } = await serve(t);
   assert.equal(statSync(address).mode & 0o777, 0o600);

@@ -14,7 +14,8 @@ export function snapshotsService(store: SnapshotStore, lazy: LazyLayers, log: Lo
   return {
     async prepare({ key, parent, labels }, { signal }) {
       const ref = labels[refLabel];
-      if (ref !== undefined && ref !== '') {
+      const isUnchained = parent === '' && (labels[parentChainLabel] ?? '') !== '';
+      if (ref !== undefined && ref !== '' && !isUnchained) {
         store.checkCreate(key, parent);
         if (
           (await isServed(store, lazy, ref, parent, signal)) ||
@@ -24,7 +25,8 @@ export function snapshotsService(store: SnapshotStore, lazy: LazyLayers, log: Lo
         }
       }
       await lazy.requireChain(parent, signal);
-      return { mounts: store.prepare(key, parent, labels).map(toWireMount) };
+      const mounts = store.prepare(key, parent, labels);
+      return { mounts: (isUnchained ? mounts.map(toUnchained) : mounts).map(toWireMount) };
     },
 
     async view({ key, parent, labels }, { signal }) {
@@ -37,8 +39,8 @@ export function snapshotsService(store: SnapshotStore, lazy: LazyLayers, log: Lo
       return { mounts: store.mounts(key).map(toWireMount) };
     },
 
-    async commit({ name, key, labels }, { signal }) {
-      await store.commit(name, requireName(key), labels, signal);
+    async commit({ name, key, labels, parent }, { signal }) {
+      await store.commit(name, requireName(key), labels, parent, signal);
       return {};
     },
 
@@ -76,6 +78,23 @@ export function snapshotsService(store: SnapshotStore, lazy: LazyLayers, log: Lo
       return {};
     },
   };
+}
+
+/**
+ * containerd 2.3, where its configuration gives this snapshotter the capability "rebase": the chain that the layer belongs
+ * on, although the snapshot is prepared without a parent because layers are unpacked at the same time. Such a layer cannot
+ * be lazy: it would be committed at once, and on nothing.
+ */
+const parentChainLabel = 'containerd.io/snapshot/parent-chain-id';
+
+/**
+ * containerd's applier keeps whiteouts only where it is given an overlay, of which it takes the upperdir without mounting
+ * it; on a bind mount it would delete what they name from this layer, which has nothing of the kind.
+ */
+function toUnchained(mount: Mount): Mount {
+  if (mount.type !== 'bind') return mount;
+  const options = mount.options.filter((option) => option !== 'rbind');
+  return { type: 'overlay', source: 'overlay', options: [...options, `upperdir=${mount.source}`] };
 }
 
 /** Another namespace, or an earlier pull, has it: true if it can serve now. */

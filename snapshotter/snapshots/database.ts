@@ -1,8 +1,10 @@
+import { hash } from 'node:crypto';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { refLabel } from './record.ts';
 
 /** Raise when the tables change, and add a step that brings an older file along. */
-const schemaVersion = 1;
+const schemaVersion = 2;
 
 /**
  * Ids name directories, so they are never used twice (AUTOINCREMENT). A row keeps its id when it is committed under
@@ -26,14 +28,48 @@ const schema = `
   CREATE INDEX snapshot_ref ON snapshot (ref) WHERE ref IS NOT NULL;
 `;
 
+const summedColumns = [
+  'id',
+  'key',
+  'parent',
+  'kind',
+  'labels',
+  'created_ms',
+  'updated_ms',
+  'size_bytes',
+  'inodes',
+  'remote',
+] as const;
+const sumOf = (row: string): string => `row_sum(${summedColumns.map((name) => `${row}.${name}`).join(', ')})`;
+const setSum = `UPDATE snapshot SET sum = ${sumOf('snapshot')}`;
+
+/**
+ * SQLite notices damage to its own structure, not to a value: a parent or a layer's digest that changed on disk would put
+ * other files into a container. So each row carries a checksum.
+ */
+const sums = `
+  ALTER TABLE snapshot ADD COLUMN sum TEXT;
+  ${setSum};
+  CREATE TRIGGER snapshot_inserted AFTER INSERT ON snapshot BEGIN ${setSum} WHERE id = NEW.id; END;
+  CREATE TRIGGER snapshot_updated AFTER UPDATE OF ${summedColumns.join(', ')} ON snapshot
+    BEGIN ${setSum} WHERE id = NEW.id; END;
+`;
+
+/** Pages of 4 KiB: the log is written back to the database at the first, and has room for some more. */
+const checkpointPages = 256;
+const reservedBytes = 320 * 4096;
+
 /** Opens or creates the snapshot database. Throws where the file is damaged or of a later version. */
 export function openDatabase(path: string): DatabaseSync {
+  rmSync(ballastOf(path), { force: true });
   const database = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 5000 });
   try {
+    defineSum(database);
     // EXCLUSIVE: the file is also the lock that keeps a second daemon off this root.
     // WAL: a commit is one append. FULL: containerd believes a commit that was answered.
     database.exec(
-      'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT;',
+      'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; ' +
+        `PRAGMA wal_autocheckpoint = ${checkpointPages}; BEGIN IMMEDIATE; COMMIT;`,
     );
     const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
     if (version > schemaVersion) {
@@ -41,14 +77,105 @@ export function openDatabase(path: string): DatabaseSync {
         `it has version ${version}, this daemon knows ${schemaVersion}: run the newer daemon, or another --root`,
       );
     }
-    if (version === 0) database.exec(`BEGIN; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
+    if (version > 0) assertIntact(database);
+    if (version < schemaVersion)
+      database.exec(`BEGIN; ${version === 0 ? schema : ''} ${sums} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
+    assertSchema(database);
+    assertSums(database);
+    reserveSpace(database);
     return database;
   } catch (error) {
     database.close();
-    const message = (error as Error).message;
-    const remedy = message.includes('locked')
-      ? '; another daemon uses this root: stop it, or choose another --root'
-      : '';
-    throw new Error(`open the snapshot database ${path}: ${message}${remedy}`, { cause: error });
+    throw new Error(`open the snapshot database ${path}: ${(error as Error).message}${remedyFor(error)}`, {
+      cause: error,
+    });
   }
+}
+
+/** And keeps, for the next start, the space that the log had: another may fill the disk meanwhile. */
+export function closeDatabase(database: DatabaseSync, path: string): void {
+  if (!database.isOpen) return;
+  database.close();
+  try {
+    const fd = openSync(ballastOf(path), 'w', 0o600);
+    try {
+      writeSync(fd, Buffer.alloc(reservedBytes));
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    // No room for it: then the next start has none to spare either.
+  }
+}
+
+function ballastOf(path: string): string {
+  return `${path}-reserve`;
+}
+
+function assertIntact(database: DatabaseSync): void {
+  const [first] = database.prepare('PRAGMA integrity_check(1)').all() as { integrity_check: string }[];
+  if (first?.integrity_check !== 'ok') throw new DamageError(String(first?.integrity_check).replace(/\s+/g, ' '));
+}
+
+/** The statements that made the tables are kept as text, which integrity_check does not judge. */
+function assertSchema(database: DatabaseSync): void {
+  const pristine = new DatabaseSync(':memory:');
+  try {
+    defineSum(pristine);
+    pristine.exec(schema + sums);
+    if (JSON.stringify(readSchema(database)) !== JSON.stringify(readSchema(pristine)))
+      throw new DamageError('its tables are not those of this version');
+  } finally {
+    pristine.close();
+  }
+}
+
+function readSchema(database: DatabaseSync): unknown[] {
+  return database
+    .prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name <> 'reserve' ORDER BY type, name")
+    .all();
+}
+
+function defineSum(database: DatabaseSync): void {
+  database.function('row_sum', { deterministic: true, varargs: true }, (...values) =>
+    hash('sha256', JSON.stringify(values)).slice(0, 16),
+  );
+}
+
+function assertSums(database: DatabaseSync): void {
+  const damaged = database.prepare(`SELECT id FROM snapshot WHERE sum IS NOT ${sumOf('snapshot')} LIMIT 1`).get();
+  if (damaged !== undefined) throw new DamageError(`the row of snapshot ${damaged.id} does not have its checksum`);
+}
+
+/**
+ * To remove a snapshot must be possible on a disk that others have filled to the last byte. A DELETE changes pages of the
+ * database in place, but appends them to the log first: so the log is grown beforehand. It keeps its size while the
+ * database is open, and its blocks are overwritten from the start after each checkpoint.
+ */
+function reserveSpace(database: DatabaseSync): void {
+  try {
+    database.exec('DROP TABLE IF EXISTS reserve; CREATE TABLE reserve (filler BLOB)');
+    // Two transactions: pages that are freed by the one that filled them are not written at all.
+    database.exec(`INSERT INTO reserve VALUES (zeroblob(${reservedBytes}))`);
+    database.exec('DROP TABLE reserve; PRAGMA wal_checkpoint(PASSIVE)');
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    if (database.isTransaction) database.exec('ROLLBACK');
+  }
+}
+
+class DamageError extends Error {}
+
+function remedyFor(error: unknown): string {
+  const { message, errcode } = error as Error & { errcode?: number };
+  if (message.includes('locked')) return '; another daemon uses this root: stop it, or choose another --root';
+  // SQLITE_CORRUPT, SQLITE_NOTADB
+  if (error instanceof DamageError || errcode === 11 || errcode === 26)
+    return '; it is damaged: remove the images from containerd, delete the root directory, and pull them again';
+  return isDiskFull(error) ? '; free space on its disk' : '';
+}
+
+/** SQLITE_FULL. */
+function isDiskFull(error: unknown): boolean {
+  return (error as { errcode?: number }).errcode === 13;
 }

@@ -63,6 +63,16 @@ export class SnapshotDirectories {
     return path;
   }
 
+  /** A full disk may lack a block for the longer name. Nobody is given the number meanwhile: that takes more room still. */
+  #setAsideIfPossible(name: string): string {
+    try {
+      return this.#setAside(name);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      return join(this.root, name);
+    }
+  }
+
   async #reclaimOnce(isKnown: (id: number) => boolean): Promise<string[]> {
     const failed: string[] = [];
     for (const name of readdirSync(this.root)) {
@@ -70,7 +80,7 @@ export class SnapshotDirectories {
       // A number whose transaction failed is given out again, perhaps while this deletes.
       let path = join(this.root, name);
       try {
-        if (/^\d+$/.test(name)) path = this.#setAside(name);
+        if (/^\d+$/.test(name)) path = this.#setAsideIfPossible(name);
         await rm(path, { recursive: true, force: true, maxRetries: 2 });
       } catch {
         failed.push(path);

@@ -39,7 +39,7 @@ const texts = {
     INSERT INTO snapshot (key, parent, kind, labels, created_ms, updated_ms, remote) VALUES (?, ?, ?, ?, ?, ?, ?)`,
   commit: `
     UPDATE snapshot SET key = ?1, kind = 'committed', labels = ?2, created_ms = ?3, updated_ms = ?3,
-      size_bytes = ?4, inodes = ?5 WHERE id = ?6`,
+      size_bytes = ?4, inodes = ?5, parent = ?6 WHERE id = ?7`,
   update: 'UPDATE snapshot SET labels = ?, updated_ms = ? WHERE id = ?',
   remove: 'DELETE FROM snapshot WHERE id = ?',
 } as const;

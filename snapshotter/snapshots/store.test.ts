@@ -285,3 +285,19 @@ test('one reference on two parents gives two snapshots, each found by its parent
     );
   }
 });
+
+test('a snapshot prepared without a parent can be given one when it is committed', limit, async (t) => {
+  const { store } = openStore(t);
+  for (const key of ['a', 'b', 'c', 'd']) store.prepare(key, '', {});
+  await store.commit('A', 'a', {});
+  await assert.rejects(store.commit('B', 'b', {}, 'missing'), { code: 'not-found' });
+  await assert.rejects(store.commit('B', 'b', {}, 'c'), { code: 'failed-precondition' });
+  await store.commit('B', 'b', {}, 'A');
+  assert.equal(store.stat('B').parent, 'A');
+  store.prepare('e', 'A', {});
+  await assert.rejects(store.commit('E', 'e', {}, 'B'), { code: 'invalid-argument' });
+  await store.commit('E', 'e', {}, 'A');
+  assert.equal(store.stat('E').parent, 'A');
+  assert.throws(() => store.remove('A'), { code: 'failed-precondition' });
+  assert.equal(option(store.view('v', 'B', {})[0]!.options, 'lowerdir').split(':').length, 2);
+});

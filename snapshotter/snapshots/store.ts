@@ -1,7 +1,7 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { openDatabase } from './database.ts';
+import { closeDatabase, openDatabase } from './database.ts';
 import { measureDirectory, SnapshotDirectories } from './directories.ts';
 import { SnapshotError } from './error.ts';
 import { type Filter, fixedValue, matchesAny, parseFilter } from './filter.ts';
@@ -26,6 +26,7 @@ export interface StoreOptions {
 export class SnapshotStore {
   readonly overlayOptions: readonly string[];
   readonly #database: DatabaseSync;
+  readonly #databasePath: string;
   readonly #sql: Statements;
   readonly #directories: SnapshotDirectories;
   readonly #layerPath: (digest: string) => string | undefined;
@@ -33,7 +34,8 @@ export class SnapshotStore {
 
   constructor(options: StoreOptions) {
     mkdirSync(options.root, { recursive: true, mode: 0o700 });
-    this.#database = openDatabase(join(options.root, 'metadata.sqlite'));
+    this.#databasePath = join(options.root, 'metadata.sqlite');
+    this.#database = openDatabase(this.#databasePath);
     this.#sql = prepareStatements(this.#database);
     this.#directories = new SnapshotDirectories(join(options.root, 'snapshots'));
     this.overlayOptions = options.overlayOptions ?? [];
@@ -60,8 +62,11 @@ export class SnapshotStore {
     return this.#plan(row);
   }
 
-  /** Turns the active `key` into the committed `name`. Its labels are replaced, not inherited. */
-  async commit(name: string, key: string, labels: Labels, signal?: AbortSignal): Promise<void> {
+  /**
+   * Turns the active `key` into the committed `name`. Its labels are replaced, not inherited. One prepared without a parent
+   * may be given `parent` now: containerd unpacks an image's layers at the same time and chains them afterwards.
+   */
+  async commit(name: string, key: string, labels: Labels, parent = '', signal?: AbortSignal): Promise<void> {
     checkKey(name);
     const before = this.#row(key);
     this.#refuseTaken(name);
@@ -71,7 +76,8 @@ export class SnapshotStore {
       const row = this.#row(key);
       requireActive(row, key);
       this.#refuseTaken(name);
-      this.#sql.commit.run(name, writeLabels(labels), this.#nowMs(), usage.sizeBytes, usage.inodes, row.id);
+      const parentId = parent === '' ? row.parentId : this.#parentAtCommit(row, parent);
+      this.#sql.commit.run(name, writeLabels(labels), this.#nowMs(), usage.sizeBytes, usage.inodes, parentId, row.id);
     });
   }
 
@@ -180,7 +186,7 @@ export class SnapshotStore {
   }
 
   close(): void {
-    if (this.#database.isOpen) this.#database.close();
+    closeDatabase(this.#database, this.#databasePath);
   }
 
   #create(kind: 'active' | 'view', key: string, parent: string, labels: Labels): Mount[] {
@@ -254,6 +260,24 @@ export class SnapshotStore {
     const row = this.#row(key);
     if (row.kind === 'committed') return row;
     throw new SnapshotError('invalid-argument', key, `parent ${key} is ${row.kind}; a parent must be committed`);
+  }
+
+  #parentAtCommit(row: Row, parent: string): number {
+    if (row.parentKey === parent) return row.parentId!;
+    if (row.parentKey !== null) {
+      throw new SnapshotError(
+        'invalid-argument',
+        row.key,
+        `cannot commit ${row.key} on ${parent}: it was prepared on ${row.parentKey}`,
+      );
+    }
+    const parentRow = this.#row(parent);
+    if (parentRow.kind === 'committed') return parentRow.id;
+    throw new SnapshotError(
+      'failed-precondition',
+      row.key,
+      `cannot commit ${row.key} on ${parent}: it is ${parentRow.kind}, not committed`,
+    );
   }
 
   #refuseTaken(key: string): void {

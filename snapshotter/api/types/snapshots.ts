@@ -62,6 +62,7 @@ export interface CommitSnapshotRequest {
   name: string;
   key: string;
   labels: Record<string, string>;
+  parent: string;
 }
 
 export interface RemoveSnapshotRequest {
