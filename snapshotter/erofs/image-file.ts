@@ -1,32 +1,35 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { type Steps, takeTurns } from '../tree/steps.ts';
 import { writeInSteps } from './image.ts';
 
 /** Raised when the same table is to give another image. */
-const writerVersion = 2;
+const writerVersion = 3;
 export const imageFileName = 'image.erofs';
 /** Of the superblock's uuid (erofs_fs.h: the superblock lies at 1024). */
 const uuidOffset = 1024 + 48;
 const uuidBytes = 16;
+const digestBytes = 32;
 /** A millisecond's work. */
 const hashedAtOnceBytes = 1 << 20;
 
 /**
  * The layer's EROFS image in its store's directory, written unless it is there. It carries a digest of the table as its
- * uuid: one that another version wrote, or for a tree laid out otherwise, is replaced. Whole or absent.
- * Others have turns meanwhile.
+ * uuid, and behind its last block a digest of all before: one that another version wrote, that is for a tree laid out
+ * otherwise or that was damaged on disk is replaced. Whole or absent. Yields to the event loop.
  */
 export async function writeImageFile(directory: string, table: InodeTable): Promise<string> {
   const path = join(directory, imageFileName);
   const uuid = await takeTurns(fingerprint(table));
-  if (readUuid(path)?.equals(uuid)) return path;
+  if (await takeTurns(isIntact(path, uuid))) return path;
   const temporary = `${path}.new`;
-  const fd = openSync(temporary, 'w', 0o600);
+  const fd = openSync(temporary, 'w+', 0o600);
   try {
     await takeTurns(writeInSteps(table, fd, { uuid }));
+    const { size } = fstatSync(fd);
+    writeSync(fd, await takeTurns(digestOf(fd, size)), 0, digestBytes, size);
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
@@ -47,17 +50,34 @@ function* fingerprint(table: InodeTable): Steps<Buffer> {
   return hash.digest().subarray(0, uuidBytes);
 }
 
-function readUuid(path: string): Buffer | undefined {
+function* isIntact(path: string, uuid: Buffer): Steps<boolean> {
   let fd: number;
   try {
     fd = openSync(path, 'r');
   } catch {
-    return undefined;
+    return false;
   }
   try {
-    const uuid = Buffer.alloc(uuidBytes);
-    return readSync(fd, uuid, 0, uuidBytes, uuidOffset) === uuidBytes ? uuid : undefined;
+    const endBytes = fstatSync(fd).size - digestBytes;
+    const found = Buffer.alloc(uuidBytes + digestBytes);
+    if (endBytes < 0 || readSync(fd, found, 0, uuidBytes, uuidOffset) !== uuidBytes) return false;
+    if (!found.subarray(0, uuidBytes).equals(uuid)) return false;
+    readSync(fd, found, uuidBytes, digestBytes, endBytes);
+    return found.subarray(uuidBytes).equals(yield* digestOf(fd, endBytes));
   } finally {
     closeSync(fd);
   }
+}
+
+function* digestOf(fd: number, endBytes: number): Steps<Buffer> {
+  const hash = createHash('sha256');
+  const piece = Buffer.allocUnsafe(Math.min(hashedAtOnceBytes, endBytes));
+  for (let at = 0; at < endBytes; ) {
+    const length = readSync(fd, piece, 0, Math.min(piece.length, endBytes - at), at);
+    if (length === 0) break;
+    hash.update(piece.subarray(0, length));
+    at += length;
+    yield;
+  }
+  return hash.digest();
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { closeSync, fstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -307,6 +307,13 @@ test('an image file is written once and written again when it is not of this tre
   const first = readFileSync(path);
   assert.equal(await writeImageFile(directory, layer.table), path);
   assert.deepEqual(readFileSync(path), first);
+  for (const at of [0, 1200, first.length - 100, first.length - 1]) {
+    const damaged = Buffer.from(first);
+    damaged[at]! ^= 4;
+    writeFileSync(path, damaged);
+    await writeImageFile(directory, layer.table);
+    assert.deepEqual(readFileSync(path), first, `byte ${at} was damaged`);
+  }
   await writeImageFile(directory, other.table);
   assert.notDeepEqual(readFileSync(path), first);
 });

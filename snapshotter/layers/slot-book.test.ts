@@ -62,3 +62,33 @@ test('a file of another version, and one that is none, are left to nobody', (t) 
     assert.equal(readSlotBook(file), undefined);
   }
 });
+
+test('a book with a damaged byte in it is no book, and a torn last line no damage', (t) => {
+  const file = bookFile(t);
+  const book = openSlotBook(file, { kind: 'test' });
+  book.set('a', { slot: book.take(), superblocks: ['erofs,1'] });
+  book.set('b', { slot: book.take() });
+  const pristine = readFileSync(file);
+  for (let at = 0; at < pristine.length - 1; at++) {
+    const damaged = Buffer.from(pristine);
+    damaged[at]! ^= 1;
+    writeFileSync(file, damaged);
+    assert.equal(readSlotBook(file), undefined, `byte ${at}`);
+  }
+  writeFileSync(file, pristine.subarray(0, -5));
+  assert.deepEqual([...readSlotBook(file)!.slots.keys()], ['a']);
+});
+
+test('a book of the version before is read, and goes on', (t) => {
+  const file = bookFile(t);
+  writeFileSync(file, '{"version":2,"facts":{},"next":5}\n{"digest":"a","slot":3}\n');
+  const book = readSlotBook(file)!;
+  book.set('b', { slot: book.take() });
+  assert.deepEqual(
+    [...readSlotBook(file)!.slots],
+    [
+      ['a', { slot: 3 }],
+      ['b', { slot: 5 }],
+    ],
+  );
+});

@@ -1,4 +1,5 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { sealJson, unsealJson } from '../platform/sealed-json.ts';
 
 /** What a face was, for the next daemon to go on with. */
 export interface SlotRecord {
@@ -25,9 +26,9 @@ export interface StoredSlotBook<Facts> extends SlotBook {
   remove(): void;
 }
 
-/** The first line of the file. */
+/** The first line of the file. Version 2 had lines without a checksum. */
 interface Head {
-  readonly version: 2;
+  readonly version: 2 | 3;
   readonly facts: unknown;
   readonly next: number;
 }
@@ -60,22 +61,22 @@ export function readSlotBook<Facts>(file: string): StoredSlotBook<Facts> | undef
   try {
     const text = readFileSync(file, 'utf8');
     const [first, ...rest] = text.split('\n');
-    const head = JSON.parse(first!) as Head;
-    if (head.version !== 2) return undefined;
+    const { version, facts, next: nextAtHead } = parseHead(first!);
     const slots = new Map<string, SlotRecord>();
-    let { next } = head;
+    let next = nextAtHead;
     // What stands behind the last line's end was being written when that daemon died.
     const torn = rest.pop()!;
     for (const line of rest) {
-      const { digest, slot, superblocks } = JSON.parse(line) as Change;
+      const { digest, slot, superblocks } = parseChange(line, version);
       if (slot === undefined) slots.delete(digest);
       else {
         slots.set(digest, superblocks === undefined ? { slot } : { slot, superblocks });
         next = Math.max(next, slot + 1);
       }
     }
+    if (new Set([...slots.values()].map(({ slot }) => slot)).size !== slots.size) return undefined;
     const endBytes = Buffer.byteLength(text) - Buffer.byteLength(torn);
-    return writeBook(file, head.facts as Facts, next, slots, {
+    return writeBook(file, facts as Facts, next, slots, {
       fd: openSync(file, 'r+'),
       endBytes,
       lines: rest.length,
@@ -114,7 +115,7 @@ function writeBook<Facts>(
   let isBehind = false;
 
   function rewrite(): BookFile {
-    const head: Head = { version: 2, facts, next: unused };
+    const head: Head = { version: 3, facts, next: unused };
     const text = [head, ...[...slots].map(([digest, record]) => ({ digest, ...record }))].map(lineOf).join('');
     const fd = openSync(`${file}.new`, 'w', 0o600);
     try {
@@ -190,5 +191,30 @@ function append(fd: number, text: string, at: number): number {
 }
 
 function lineOf(value: object): string {
-  return `${JSON.stringify(value)}\n`;
+  return `${sealJson(value)}\n`;
+}
+
+/** Damage must not go unnoticed: under another's slot a layer would show its files to that one's containers. */
+function parseHead(line: string): Head {
+  const head = (line.includes('\t') ? unsealJson(line) : JSON.parse(line)) as Head;
+  const isSealed = line.includes('\t');
+  if (head.version !== (isSealed ? 3 : 2) || !isSlot(head.next)) throw new Error('not the head of a slot book');
+  return head;
+}
+
+function parseChange(line: string, version: Head['version']): Change {
+  const isPlain = version === 2 && !line.includes('\t');
+  const change = (isPlain ? JSON.parse(line) : unsealJson(line)) as Change;
+  const { digest, slot, superblocks } = change;
+  const isValid =
+    typeof digest === 'string' &&
+    (slot === undefined || isSlot(slot)) &&
+    (superblocks === undefined ||
+      (Array.isArray(superblocks) && superblocks.every((superblock) => typeof superblock === 'string')));
+  if (!isValid) throw new Error('not a line of a slot book');
+  return change;
+}
+
+function isSlot(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 2 ** 32;
 }

@@ -13,12 +13,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Footer } from '../estargz/footer.ts';
+import { sealJson, unsealJson } from '../platform/sealed-json.ts';
 import { type Digest, digestHex, isDigest } from '../registry/digest.ts';
 import { diskError, StoreError } from './error.ts';
 
-/** What `meta.json` holds: everything needed to mount the layer again without the registry. */
+/** What `meta.json` holds, sealed: everything needed to mount the layer again without the registry. */
 export interface LayerMeta {
-  readonly version: 1;
+  readonly version: 2;
   readonly digest: Digest;
   /** An image it was pulled for; where to fetch from after a restart. */
   readonly reference: string;
@@ -54,7 +55,7 @@ export function createLayerDirectory(root: string, meta: LayerMeta, toc: Uint8Ar
     mkdirSync(root, { recursive: true, mode: 0o700 });
     temporary = mkdtempSync(join(root, temporaryPrefix));
     writeFileSync(join(temporary, 'toc'), toc, newFile);
-    writeFileSync(join(temporary, 'meta.json'), JSON.stringify(meta), newFile);
+    writeFileSync(join(temporary, 'meta.json'), sealJson(meta), newFile);
     const dataFd = openSync(join(temporary, 'data'), newFile.flag, newFile.mode);
     try {
       ftruncateSync(dataFd, meta.dataSizeBytes);
@@ -77,7 +78,7 @@ export function createLayerDirectory(root: string, meta: LayerMeta, toc: Uint8Ar
 export function readLayerDirectory(root: string, digest: Digest): { directory: string; meta: LayerMeta; toc: Buffer } {
   const directory = layerDirectory(root, digest);
   try {
-    const meta = checkMeta(JSON.parse(readBounded(join(directory, 'meta.json'), mostMetaBytes).toString('utf8')));
+    const meta = checkMeta(parseMeta(readBounded(join(directory, 'meta.json'), mostMetaBytes).toString('utf8')));
     if (meta.digest !== digest) throw new Error(`meta.json is of ${meta.digest}`);
     const toc = readBounded(join(directory, 'toc'), mostTocBytes);
     if (toc.length !== meta.footer.tocEnd - meta.footer.tocOffset)
@@ -119,12 +120,19 @@ function readBounded(path: string, mostBytes: number): Buffer {
   }
 }
 
+/** Version 1 was the same, without a checksum. */
+function parseMeta(text: string): unknown {
+  if (text.includes('\t')) return unsealJson(text);
+  const value = JSON.parse(text);
+  return value?.version === 1 ? { ...value, version: 2 } : value;
+}
+
 function checkMeta(value: unknown): LayerMeta {
   const meta = value as Partial<Record<keyof LayerMeta, unknown>>;
   const valid =
     typeof value === 'object' &&
     value !== null &&
-    meta.version === 1 &&
+    meta.version === 2 &&
     typeof meta.digest === 'string' &&
     isDigest(meta.digest) &&
     typeof meta.reference === 'string' &&

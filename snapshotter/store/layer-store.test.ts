@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { sealJson, unsealJson } from '../platform/sealed-json.ts';
 import { diskError, StoreError } from './error.ts';
 import { adaptivePolicy, singlePolicy } from './fetch-window.ts';
 import { createLinkEstimate } from './link-estimate.ts';
@@ -223,10 +224,15 @@ test('a damaged store is refused, whatever was damaged', limit, async (t) => {
       writeFileSync(join(directory, 'toc'), readFileSync(join(directory, 'toc')).fill(7, 60, 70)),
     'a cut data file': (directory) => truncateSync(join(directory, 'data'), 5),
     'meta.json of another layer': (directory) => {
-      const meta = JSON.parse(readFileSync(join(directory, 'meta.json'), 'utf8'));
-      writeFileSync(join(directory, 'meta.json'), JSON.stringify({ ...meta, digest: `sha256:${'0'.repeat(64)}` }));
+      const meta = unsealJson(readFileSync(join(directory, 'meta.json'), 'utf8')) as object;
+      writeFileSync(join(directory, 'meta.json'), sealJson({ ...meta, digest: `sha256:${'0'.repeat(64)}` }));
     },
-    'meta.json of a later version': (directory) => writeFileSync(join(directory, 'meta.json'), '{"version":2}'),
+    'one digit of meta.json': (directory) => {
+      const text = readFileSync(join(directory, 'meta.json'), 'utf8');
+      writeFileSync(join(directory, 'meta.json'), text.replace('registry.test', 'registry.tesu'));
+    },
+    'meta.json of a later version': (directory) =>
+      writeFileSync(join(directory, 'meta.json'), sealJson({ version: 3 })),
     'no meta.json': (directory) => unlinkSync(join(directory, 'meta.json')),
     'a symbolic link for data': (directory) => {
       unlinkSync(join(directory, 'data'));

@@ -95,7 +95,7 @@ export class LayerStore {
     const { toc, tree, ...facts } = layer;
     assertContentInProportion(tree.table.dataSizeBytes, layer.footer.payloadEnd);
     const index = indexMembers(tree.table, layer.digest);
-    const meta: LayerMeta = { version: 1, ...facts, dataSizeBytes: tree.table.dataSizeBytes };
+    const meta: LayerMeta = { version: 2, ...facts, dataSizeBytes: tree.table.dataSizeBytes };
     const directory = createLayerDirectory(root, meta, toc);
     return new LayerStore(directory, meta, tree, index, context);
   }
