@@ -5,6 +5,8 @@ export type Compression = 'gzip' | 'zstd';
 
 /** Deflate cannot do better: 258 bytes from 2 bits. */
 export const DEFLATE_RATIO_LIMIT = 1032;
+/** RFC 8878: a block becomes 128 KiB at most, and has a header of 3 bytes and a byte of content at least. */
+export const ZSTD_RATIO_LIMIT = 32_768;
 
 /**
  * zstd keeps as much of what it inflated as a frame's header asks for, 128 MiB where nobody objects, for each stream: a few

@@ -222,6 +222,15 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     refuses([file('f', 100, 10, { innerOffset: 2 ** 30 })], 'limit', 'f', /into its member/);
   });
 
+  test('nor may a zstd frame of ten bytes promise more than its blocks could hold', () => {
+    const bomb = (sizeBytes: number): JsonEntry[] => [file('bomb', sizeBytes, 10), file('next', 5, 20)];
+    buildTree(bomb(10 * 32_768), { compression: 'zstd' });
+    assert.throws(
+      () => buildTree(bomb(10 * 32_768 + 1), { compression: 'zstd' }),
+      /10 compressed bytes, more than that can hold/,
+    );
+  });
+
   test('a layer that adds up to more than a disk file holds is refused', () => {
     const chunkSize = 2 ** 30;
     const entries: JsonEntry[] = [];

@@ -1,5 +1,5 @@
 import { FormatError } from '../estargz/error.ts';
-import { type Compression, DEFLATE_RATIO_LIMIT } from '../estargz/inflater.ts';
+import { type Compression, DEFLATE_RATIO_LIMIT, ZSTD_RATIO_LIMIT } from '../estargz/inflater.ts';
 import type { ChunkColumns } from './chunk-columns.ts';
 import type { TocReplay } from './toc-replay.ts';
 import { hasData } from './visible-nodes.ts';
@@ -34,6 +34,7 @@ export function planMembers(replay: TocReplay, payloadEnd: number, compression: 
     cursor = cursor + 1 < last && boundaries[cursor + 1] === offset ? cursor + 1 : search(boundaries, offset);
     return cursor;
   };
+  const ratioLimit = ratioLimitOf(compression);
   let chunkCount = 0;
   let unverifiableChunkCount = 0;
   for (let row = 0; row < chunks.chunkCount; row++) {
@@ -46,7 +47,7 @@ export function planMembers(replay: TocReplay, payloadEnd: number, compression: 
     if (inner < innerEnd[boundary]!)
       throw chunkError(replay, row, 'overlaps another chunk of the same compressed member');
     const memberBytes = boundaries[boundary + 1]! - boundaries[boundary]!;
-    if (compression === 'gzip' && end > memberBytes * DEFLATE_RATIO_LIMIT) {
+    if (end > memberBytes * ratioLimit) {
       throw chunkError(
         replay,
         row,
@@ -98,4 +99,9 @@ function search(sorted: Float64Array, value: number): number {
 function chunkError({ tree, objects, chunks }: TocReplay, row: number, problem: string): FormatError {
   const entry = tree.pathOf(objects.node[chunks.chunkObject[row]!]!);
   return new FormatError('chunk', `the chunk at offset ${chunks.chunkOffset[row]} of the blob ${problem}`, { entry });
+}
+
+function ratioLimitOf(compression: Compression | undefined): number {
+  if (compression === undefined) return Number.POSITIVE_INFINITY;
+  return compression === 'gzip' ? DEFLATE_RATIO_LIMIT : ZSTD_RATIO_LIMIT;
 }
