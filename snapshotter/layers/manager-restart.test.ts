@@ -26,7 +26,7 @@ test('the last release detaches, and the next mount finds the content on disk', 
   assert.equal(layers.health(blob.digest), 'unavailable');
   await layers.mount(requestFor(blob), signal);
   assert.equal(registry.sources.get(blob.digest)!.requests.length, 2);
-  await until(() => face.attached.get(blob.digest)!.store.presentChunks() > 0);
+  await until('the content is verified', () => face.attached.get(blob.digest)!.store.presentChunks() > 0, soon);
   assert.ok(existsSync(join(root, digestHex(blob.digest))));
 });
 
