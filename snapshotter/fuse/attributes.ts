@@ -12,10 +12,10 @@ const attrBytes = 88;
 export const attrOutBytes = 16 + attrBytes;
 export const entryOutBytes = 40 + attrBytes;
 
-/** How long the kernel may go by what it learnt, in whole seconds. */
+/** How long the kernel may cache an answer, in whole seconds. */
 export interface Validity {
   readonly attrSec: number;
-  /** Of names, also of those that are not there. */
+  /** Of names, negative entries included. */
   readonly entrySec: number;
 }
 
@@ -52,13 +52,13 @@ export function encodeEntry(
   encodeAttr(view, at + 40, table, slot, inode);
 }
 
-/** nodeid 0 with a validity: the kernel remembers that there is no such name. */
+/** nodeid 0 with a validity: the kernel caches that the name does not exist. */
 export function encodeNegativeEntry(view: DataView, at: number, validity: Validity): void {
   for (let offset = 0; offset < entryOutBytes; offset += 4) view.setUint32(at + offset, 0, true);
   setUint64(view, at + 16, validity.entrySec);
 }
 
-/** The root of the mount, which belongs to no layer: a directory of directories. */
+/** The root of the mount, which belongs to no layer and has a directory for each. */
 export function encodeRootAttrOut(view: DataView, layerCount: number, validity: Validity): number {
   setUint64(view, replyHeaderBytes, validity.attrSec);
   setUint64(view, replyHeaderBytes + 8, 0);
@@ -81,8 +81,8 @@ function encodeEntryHead(view: DataView, at: number, slot: number, inode: number
 }
 
 /**
- * st_ino is the whole nodeid. All layers share one st_dev, also as overlayfs shows them, and ld.so, tar and du take two
- * files with equal (st_dev, st_ino) for one: the inode alone would make libraries of different layers the same.
+ * st_ino is the whole nodeid. All layers share one st_dev, also through overlayfs, and ld.so, tar and du treat files
+ * with equal (st_dev, st_ino) as one: with the inode alone, libraries of two layers could be taken for the same.
  */
 function encodeAttr(view: DataView, at: number, table: InodeTable, slot: number, inode: number): void {
   const sizeBytes = table.sizeBytes[inode]!;

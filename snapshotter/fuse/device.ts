@@ -18,7 +18,7 @@ const controlPath = '/sys/fs/fuse/connections';
 const filesystemType = 'fuse.stargz';
 const unmountLimitMs = 5000;
 
-/** A new connection, not yet mounted. Reads of it never block: who waits does so in poll(2). */
+/** A new connection, not yet mounted. Its reads do not block; wait with poll(2). */
 export function openFuseDevice(mountpoint: string): number {
   try {
     return openSync(devicePath, constants.O_RDWR | constants.O_NONBLOCK);
@@ -29,8 +29,8 @@ export function openFuseDevice(mountpoint: string): number {
 }
 
 /**
- * Mounts the connection read-only. That is also what keeps a read from making the kernel forget the inode's atime, and
- * ask for the attributes of every file again.
+ * Mounts the connection read-only and noatime: otherwise each read would invalidate the inode's cached atime, and the
+ * kernel would send GETATTR again.
  */
 export async function mountFuse(fuseFd: number, mountpoint: string): Promise<void> {
   // allow_other: containers run as other users.
@@ -44,13 +44,13 @@ export async function mountFuse(fuseFd: number, mountpoint: string): Promise<voi
 }
 
 /**
- * The directory as the kernel will name it, made if it is missing. Whatever a killed daemon left mounted there goes;
- * another kind of file system stays, and is an error.
+ * The resolved path of the directory, created if missing. A FUSE mount that a killed daemon left there is detached; any
+ * other file system is an error.
  */
 export async function prepareMountpoint(path: string): Promise<string> {
   const parent = dirname(resolve(path));
   await mkdir(parent, { recursive: true });
-  // The last step is not followed: on a dead mount even lstat fails.
+  // The last component is not resolved: on a dead mount even lstat fails.
   const mountpoint = join(await realpath(parent), basename(path));
   for (let mounted = findMount(mountpoint); mounted !== undefined; mounted = findMount(mountpoint)) {
     if (mounted.type !== filesystemType)
@@ -71,8 +71,7 @@ export function findMount(mountpoint: string): MountEntry | undefined {
 }
 
 /**
- * Takes the mount down, lazily if somebody still uses it or the kernel does not come back in time. Call it while
- * something still answers the kernel's requests.
+ * Unmounts, lazily if the mount is in use or umount(2) takes too long. Call it while requests are still answered.
  */
 export async function unmountFuse(mountpoint: string): Promise<void> {
   const limit = Promise.withResolvers<'late'>();
@@ -82,7 +81,7 @@ export async function unmountFuse(mountpoint: string): Promise<void> {
     if (outcome === 'done') return;
   } catch (error) {
     const { code } = error as SyscallError;
-    // Not a mount point, or gone with its directory: somebody else took it down.
+    // Not a mount point, or gone with its directory: it was unmounted elsewhere.
     if (code === 'EINVAL' || code === 'ENOENT') return;
   } finally {
     clearTimeout(timer);
@@ -93,20 +92,21 @@ export async function unmountFuse(mountpoint: string): Promise<void> {
 }
 
 /**
- * Ends a connection whose file system outlives its mount (overlays and open files keep it), even if another process
- * holds its descriptor: its users get ENOTCONN. `device` is that of `findMount`. Nothing happens if it is gone already.
+ * Aborts a connection whose superblock outlives its mount (overlays and open files keep it), even if another process
+ * holds its descriptor: its users get ENOTCONN. `device` is that of `findMount`. Does nothing if the connection is
+ * gone.
  */
 export async function abortConnection(device: string): Promise<void> {
   const connection = join(device.slice(device.indexOf(':') + 1), 'abort');
   if (await writeControl(join(controlPath, connection))) return;
-  // systemd mounts the control file system; without it, here for a moment.
+  // Usually mounted by systemd; otherwise mount fusectl here for a moment.
   const directory = await mkdtemp(join(tmpdir(), 'fusectl-'));
   try {
     await mountFilesystem('none', directory, 'fusectl', 0, '');
     await writeControl(join(directory, connection));
     await unmountFilesystem(directory, MNT_DETACH);
   } catch {
-    // Not permitted: then the connection ends with its last descriptor.
+    // Not permitted: the connection ends with its last descriptor.
   } finally {
     await rmdir(directory).catch(() => {});
   }
@@ -123,6 +123,6 @@ export function closeDescriptor(fd: number): void {
   try {
     closeSync(fd);
   } catch {
-    // Closed already: nothing is lost.
+    // Already closed.
   }
 }

@@ -42,7 +42,7 @@ for (const plus of [false, true])
     assert.deepEqual(names, ['.', '..', 'bin', 'etc', 'gone', 'null', 'ping', 'pong']);
   });
 
-test('the root lists its layers in order of their slots, and goes on where it was', () => {
+test('the root lists layers by slot, and a READDIR continues at its offset when a layer was removed', () => {
   const { ask, dispatcher, layer } = setUp(30);
   for (const slot of [4, 100])
     dispatcher.addLayer({ slot, table: layer.table, present: layer.bits, dataFd: layer.dataFd, seen: undefined });

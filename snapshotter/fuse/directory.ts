@@ -7,8 +7,8 @@ import { rootSlot, setUint64 } from './wire.ts';
  *     fuse_dirent:     ino u64 | off u64 | namelen u32 | type u32 | name, padded to 8
  *     fuse_direntplus: fuse_entry_out | fuse_dirent
  *
- * `off` is where the next READDIR goes on: 1 after `.`, 2 after `..`, then 3 + index. The kernel links what READDIRPLUS
- * brings into its caches, except `.` and `..`, for which nodeid 0 says so.
+ * `off` is where the next READDIR continues: 1 after `.`, 2 after `..`, then 3 + index. The kernel caches the entries
+ * of READDIRPLUS, except those with nodeid 0, as `.` and `..` must have.
  */
 const direntHeadBytes = 24;
 const DT_DIR = 4;
@@ -45,7 +45,9 @@ export function encodeDirectory(
   return next;
 }
 
-/** The root's entries: `slots` in ascending order, since the offset of a slot must survive others coming and going. */
+/**
+ * The root's entries: `slots` in ascending order, since an offset must stay valid while layers are added and removed.
+ */
 export function encodeRootDirectory(
   view: DataView,
   bytes: Uint8Array,
@@ -89,7 +91,7 @@ function encodeDots(
   for (let dot = offset; dot < 2; dot++) {
     if (next + padded > end) return next;
     if (plus !== undefined) {
-      // Only nodeid matters here, and it must be 0; a root entry fills the rest with something sane.
+      // nodeid must be 0; the other fields are not used.
       encodeRootEntry(view, next, 0, forever);
       setUint64(view, next, 0);
     }

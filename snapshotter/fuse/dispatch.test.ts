@@ -35,7 +35,7 @@ test('LOOKUP answers an entry byte for byte', () => {
   );
 });
 
-test('a name that is not there is answered so that the kernel remembers it', () => {
+test('LOOKUP of an absent name gets a negative entry that the kernel may cache', () => {
   const { ask } = setUp();
   const reply = ask({ opcode: opcode.LOOKUP, body: nameBody('nowhere') });
   assert.equal(reply.length, 16 + 128);
@@ -44,7 +44,7 @@ test('a name that is not there is answered so that the kernel remembers it', () 
   assert.equal(reply.readBigUInt64LE(32), 1n << 30n, 'entry_valid');
 });
 
-test('names and attributes are valid for as long as they are told to be', () => {
+test('entries and attributes carry the configured validity', () => {
   const { ask, layer } = setUp(3, false, { attrSec: 7, entrySec: 5 });
   const inode = layer.inodeOf('etc');
   const validity = (reply: Buffer, at: number) => [reply.readBigUInt64LE(at + 16), reply.readBigUInt64LE(at + 24)];
@@ -58,7 +58,7 @@ test('names and attributes are valid for as long as they are told to be', () => 
   assert.equal(ask({ ...root, opcode: opcode.GETATTR }).readBigUInt64LE(16), 7n);
 });
 
-test('LOOKUP finds each name of a directory, names that are not ASCII and `.` and `..` included', () => {
+test('LOOKUP finds every name of a directory, including non-ASCII ones, `.` and `..`', () => {
   const { ask, layer } = setUp();
   const etc = layer.inodeOf('etc');
   for (const [name, inode] of [
@@ -77,14 +77,14 @@ test('LOOKUP finds each name of a directory, names that are not ASCII and `.` an
   );
 });
 
-test('a name longer than a directory can hold is too long, not absent', () => {
+test('LOOKUP of a name over 255 bytes fails with ENAMETOOLONG', () => {
   const { ask } = setUp();
   const lookUp = (length: number) => ask({ opcode: opcode.LOOKUP, inode: 1, body: nameBody('n'.repeat(length)) });
   assert.equal(errorOf(lookUp(255)), 0);
   assert.equal(errorOf(lookUp(256)), errno.ENAMETOOLONG);
 });
 
-test('the root of the mount knows the layers by slot and caches no other name', () => {
+test('the root finds layers by slot, and other names get no negative entry', () => {
   const { ask, dispatcher, slot } = setUp(12);
   const root = { slot: 0, inode: 1 };
   const found = ask({ ...root, opcode: opcode.LOOKUP, body: nameBody('12') });
@@ -112,7 +112,7 @@ test('GETATTR carries mode, owner, device and link count', () => {
   assert.equal(attribute('pong', 64), 2);
 });
 
-test('READ of bytes that are there fills the reply, and stops at the end of the file', () => {
+test('READ of present bytes fills the reply, up to the end of the file', () => {
   const { ask, layer, seen } = setUp();
   layer.fill();
   const inode = layer.inodeOf('etc/shadow');
@@ -129,7 +129,7 @@ test('READ of bytes that are there fills the reply, and stops at the end of the 
   assert.deepEqual(seen.misses, []);
 });
 
-test('READ of a chunk that is not there gets no reply but is handed on with its place in the data file', () => {
+test('READ of a missing chunk is not answered but reported with its range of the data file', () => {
   const { ask, layer, seen, slot } = setUp();
   const inode = layer.inodeOf('etc/shadow');
   const first = layer.table.firstChunk[inode]!;
@@ -151,7 +151,7 @@ test('READ of a chunk that is not there gets no reply but is handed on with its 
   assert.equal(ask({ opcode: opcode.READ, inode, body: readBody(8192, 4096) }).length, 16 + 1808);
 });
 
-test('a data file that ends too soon is an error, never zeros', () => {
+test('a data file that is too short gives EIO, never zeros', () => {
   const { ask, layer, input, output, slot } = setUp();
   layer.fill();
   const short = new Dispatcher(input, output, {
@@ -171,7 +171,7 @@ test('a data file that ends too soon is an error, never zeros', () => {
   assert.equal(ask({ opcode: opcode.READ, inode: layer.inodeOf('etc/passwd'), body: readBody(0, 99) }).length, 16 + 11);
 });
 
-test('a large READ goes straight from the data file where that is possible, and is copied where it is not', () => {
+test('a large READ is spliced from the data file, or copied where that fails', () => {
   const { layer, input, output, slot } = setUp();
   const table = { ...layer.table, sizeBytes: layer.table.sizeBytes.map(() => 65536) };
   const sent: number[][] = [];
@@ -201,7 +201,7 @@ test('a large READ goes straight from the data file where that is possible, and 
   assert.equal(sent.length, 2);
 });
 
-test('the first read of each file is reported once, and each that finds its content is a hit', () => {
+test('the first read of each file is reported once, and each read of present content counts as a hit', () => {
   const { ask, layer, seen, slot } = setUp(3, true);
   layer.fill();
   const shadow = layer.inodeOf('etc/shadow');
@@ -219,7 +219,7 @@ test('the first read of each file is reported once, and each that finds its cont
   assert.equal(seen.hits, 3);
 });
 
-test('extended attributes: value, size, too small a buffer, absent, and the list', () => {
+test('GETXATTR and LISTXATTR: value, size, ERANGE, ENODATA and the list', () => {
   const { ask, layer } = setUp();
   const get = (path: string, size: number, name: string) =>
     ask({ opcode: opcode.GETXATTR, inode: layer.inodeOf(path), body: xattrBody(size, name) });
@@ -238,7 +238,7 @@ test('extended attributes: value, size, too small a buffer, absent, and the list
   assert.equal(errorOf(ask({ opcode: opcode.GETXATTR, slot: 0, body: xattrBody(9, 'x') })), errno.ENODATA);
 });
 
-test('whatever writes is refused as on a read-only file system; OPEN, FLUSH and the unknown with ENOSYS', () => {
+test('writing operations fail with EROFS; OPEN, FLUSH and unknown ones with ENOSYS', () => {
   const { ask } = setUp();
   for (const name of ['SETATTR', 'MKDIR', 'UNLINK', 'RENAME2', 'WRITE', 'CREATE', 'SETXATTR', 'FALLOCATE'] as const)
     assert.equal(errorOf(ask({ opcode: opcode[name] })), errno.EROFS, name);
@@ -255,7 +255,7 @@ test('FORGET, BATCH_FORGET and INTERRUPT are never answered', () => {
   assert.deepEqual(seen.interrupts, [[6, 2]]);
 });
 
-test('a layer that is gone, and inodes that never were, are stale', () => {
+test('nodes of a removed layer and inodes out of range are stale', () => {
   const { ask, layer, dispatcher, slot } = setUp();
   const beyond = layer.table.inodeCount + 1;
   const requests: RequestFields[] = [
@@ -289,7 +289,7 @@ test('truncated requests are refused without reading past their end', () => {
   assert.ok(input.length > 0);
 });
 
-test('STATFS names the limits and counts nothing', () => {
+test('STATFS reports the limits, and no blocks or files', () => {
   const { ask } = setUp();
   const reply = ask({ opcode: opcode.STATFS });
   assert.equal(reply.length, 96);

@@ -46,7 +46,7 @@ export interface LayerView {
   /** The layer's whole presence buffer (store/presence.ts). */
   readonly present: Int32Array;
   readonly dataFd: number;
-  /** One bit an inode, shared by the workers: set once its first read was reported. undefined: nobody asked. */
+  /** One bit per inode, shared by the workers: set once its first read was reported. undefined: not recorded. */
   readonly seen: Int32Array | undefined;
 }
 
@@ -55,16 +55,16 @@ export interface DispatchEffects {
   /** Fills `reply` from `replyHeaderBytes` on with `sizeBytes` of the data file; the count, or minus an errno. */
   pread(dataFd: number, reply: Buffer, sizeBytes: number, dataOffset: number): number;
   /**
-   * Sends the reply whose header is in `output`, `sizeBytes` of the data file behind it, without copying them through
-   * this process. False: nothing was sent, somebody has to `pread`. Left out: always so.
+   * Sends the reply whose header is in `output`, followed by `sizeBytes` of the data file, without copying them through
+   * this process. False: nothing was sent, so `pread` is needed. Absent: as if always false.
    */
   sendFromFile?(dataFd: number, sizeBytes: number, dataOffset: number): boolean;
-  /** Bytes that are not there yet: somebody else replies to the request. */
+  /** The bytes are missing: the main thread will reply. */
   miss(miss: Miss): void;
   firstRead(slot: number, inode: number): void;
-  /** A read whose content is here. */
+  /** A read of present content. */
   hit(): void;
-  /** The kernel stopped waiting for this request, perhaps. */
+  /** A signal reached the thread that waits for this request. */
   interrupt(uniqueLow: number, uniqueHigh: number): void;
   negotiated(negotiated: Negotiated): void;
 }
@@ -81,11 +81,11 @@ export interface Miss {
 }
 
 const noReply = 0;
-const longestNameBytes = 255;
-/** Below this, copying twice costs less than two more system calls. */
-const leastSplicedBytes = 64 * 1024;
+const maxNameBytes = 255;
+/** Below this, a second copy costs less than two more system calls. */
+const minSplicedBytes = 64 * 1024;
 
-/** Answers requests from tables. One a worker thread; it keeps no state but the layers it was given. */
+/** Answers requests from tables; one per worker thread. Its only state is the layers that it was given. */
 export class Dispatcher {
   readonly #layers = new Map<number, LayerView>();
   readonly #effects: DispatchEffects;
@@ -113,7 +113,9 @@ export class Dispatcher {
     this.#layers.delete(slot);
   }
 
-  /** Handles the request in input[0, length); returns the length of the reply in `output`, 0 if none is to be sent now. */
+  /**
+   * Handles the request in input[0, length); returns the length of the reply in `output`, 0 if there is none to send.
+   */
   handle(length: number): number {
     if (length < requestHeaderBytes) return noReply;
     const slot = this.#in.getUint32(request.nodeSlot, true);
@@ -146,7 +148,8 @@ export class Dispatcher {
       case opcode.BATCH_FORGET:
       case opcode.NOTIFY_REPLY:
         return noReply;
-      // Sent only where OPEN and OPENDIR were answered otherwise, or at the end of the connection.
+      // RELEASE and RELEASEDIR only come where OPEN and OPENDIR were not answered with ENOSYS; DESTROY ends the
+      // connection.
       case opcode.RELEASE:
       case opcode.RELEASEDIR:
       case opcode.DESTROY:
@@ -169,12 +172,12 @@ export class Dispatcher {
       case opcode.COPY_FILE_RANGE:
       case opcode.COPY_FILE_RANGE_64:
         return this.#fail(errno.EROFS);
-      // ENOSYS would come out of a copy-up's FS_IOC_GETFLAGS as it is; ENOTTY is what a file system without flags says.
+      // A copy-up's FS_IOC_GETFLAGS would fail with ENOSYS; ENOTTY is the answer of a file system without flags.
       case opcode.IOCTL:
         return this.#fail(errno.ENOTTY);
-      // OPEN, OPENDIR, FLUSH, FSYNC, ACCESS, LSEEK and what later kernels invent. ENOSYS means more than an error: the
-      // kernel stops asking, and does by itself what is right here (open without a handle and with its caches kept, no
-      // flush, holes only at the end of a file).
+      // OPEN, OPENDIR, FLUSH, FSYNC, ACCESS, LSEEK and what later kernels add. After ENOSYS the kernel no longer sends
+      // the operation and takes its default, which is right here: open without a handle and with caches kept, no flush,
+      // a hole only at the end of a file.
       default:
         return this.#fail(errno.ENOSYS);
     }
@@ -189,8 +192,8 @@ export class Dispatcher {
     const start = requestHeaderBytes;
     const end = length - 1;
     if (end <= start || this.#input[end] !== 0) return this.#fail(errno.EINVAL);
-    // The kernel lets through what no file system of a disk would look for.
-    if (end - start > longestNameBytes) return this.#fail(errno.ENAMETOOLONG);
+    // The kernel does not check the length for FUSE.
+    if (end - start > maxNameBytes) return this.#fail(errno.ENAMETOOLONG);
     if (slot === rootSlot) return this.#lookupLayer(start, end);
     const layer = this.#layers.get(slot);
     if (layer === undefined || !isInode(layer.table, parent)) return this.#fail(errno.ESTALE);
@@ -200,7 +203,7 @@ export class Dispatcher {
     return this.#succeed(replyHeaderBytes + entryOutBytes);
   }
 
-  /** `.` and `..` are asked for by name where a file handle is decoded (EXPORT_SUPPORT). */
+  /** The kernel looks up `.` and `..` to decode file handles (EXPORT_SUPPORT). */
   #findName(table: InodeTable, parent: number, start: number, end: number): number {
     if (this.#input[start] === 0x2e) {
       if (end === start + 1) return parent;
@@ -253,12 +256,12 @@ export class Dispatcher {
       return noReply;
     }
     this.#effects.hit();
-    if (sizeBytes >= leastSplicedBytes && this.#effects.sendFromFile !== undefined) {
+    if (sizeBytes >= minSplicedBytes && this.#effects.sendFromFile !== undefined) {
       this.#succeed(replyHeaderBytes + sizeBytes);
       if (this.#effects.sendFromFile(layer.dataFd, sizeBytes, dataOffset)) return noReply;
     }
     const count = this.#effects.pread(layer.dataFd, this.#output, sizeBytes, dataOffset);
-    // A short read of a range that is there means a damaged data file. The kernel would fill the rest with zeros.
+    // A short read of a present range means a damaged data file. The kernel would fill the rest with zeros.
     return count === sizeBytes ? this.#succeed(replyHeaderBytes + sizeBytes) : this.#fail(errno.EIO);
   }
 
@@ -323,11 +326,11 @@ export class Dispatcher {
     return this.#succeed(replyHeaderBytes + sizeBytes);
   }
 
-  /** Nothing is free and nothing counted: `df` leaves such a file system out. */
+  /** Zero blocks: `df` leaves out such a file system. */
   #statfs(): number {
     for (let at = replyHeaderBytes; at < statfsOut.end; at += 4) this.#out.setUint32(at, 0, true);
     this.#out.setUint32(statfsOut.blockSize, 4096, true);
-    this.#out.setUint32(statfsOut.nameLength, longestNameBytes, true);
+    this.#out.setUint32(statfsOut.nameLength, maxNameBytes, true);
     this.#out.setUint32(statfsOut.fragmentSize, 4096, true);
     return this.#succeed(statfsOut.end);
   }

@@ -14,7 +14,7 @@ const linux618 = Buffer.from(
   'hex',
 );
 
-test('an INIT of Linux 6.18 is answered with the flags both sides can do and 1 MiB reads', () => {
+test('an INIT of Linux 6.18 is answered with the flags that both sides support and 1 MiB reads', () => {
   const output = Buffer.alloc(256, 0xff);
   const answer = answerInit(viewOf(linux618), viewOf(output));
   assert.equal(answer?.sizeBytes, 80);
@@ -32,7 +32,7 @@ test('an INIT of Linux 6.18 is answered with the flags both sides can do and 1 M
   assert.equal(output.readUInt32LE(80), 0xffffffff, 'nothing is written past the 64 bytes of the body');
 });
 
-test('what the kernel can do unasked is remembered: open without a handle, and resending', () => {
+test('flags that only the kernel offers are remembered: NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT and HAS_RESEND', () => {
   const answer = answerInit(viewOf(linux618), viewOf(Buffer.alloc(256)));
   const flags = answer?.negotiated?.flags ?? 0;
   assert.ok(hasFlag(flags, initFlag.NO_OPEN_SUPPORT));
@@ -40,7 +40,7 @@ test('what the kernel can do unasked is remembered: open without a handle, and r
   assert.ok(hasFlag(flags, initFlag.HAS_RESEND));
 });
 
-test('a flag that the kernel does not offer is not answered, and without INIT_EXT flags2 is not read', () => {
+test('a flag that the kernel does not offer is not set in the reply, and without INIT_EXT flags2 is ignored', () => {
   const input = encodeInitRequest(7, 31, initFlag.ASYNC_READ + initFlag.ALLOW_IDMAP);
   const output = Buffer.alloc(256);
   const answer = answerInit(viewOf(input), viewOf(output));
@@ -49,13 +49,13 @@ test('a flag that the kernel does not offer is not answered, and without INIT_EX
   assert.equal(output.readUInt16LE(replyHeaderBytes + 28), 0, 'no MAX_PAGES, no max_pages');
 });
 
-test('READDIRPLUS is asked for always, not only when the kernel thinks it pays', () => {
+test('READDIRPLUS is requested for every listing, without READDIRPLUS_AUTO', () => {
   const input = encodeInitRequest(7, 42, initFlag.DO_READDIRPLUS + initFlag.READDIRPLUS_AUTO);
   const answer = answerInit(viewOf(input), viewOf(Buffer.alloc(256)));
   assert.equal(answer?.negotiated?.flags, initFlag.DO_READDIRPLUS);
 });
 
-test('a newer major version is told ours, and an older protocol is refused', () => {
+test('a newer major version is answered with ours, and a protocol that is too old is refused', () => {
   const output = Buffer.alloc(256);
   assert.deepEqual(answerInit(viewOf(encodeInitRequest(8, 0, 0)), viewOf(output)), {
     sizeBytes: 80,

@@ -1,7 +1,7 @@
 import { getUint64, replyHeaderBytes, requestHeaderBytes, setUint64 } from './wire.ts';
 
 /**
- * FUSE_INIT, the first request on a connection: version and flags both sides can do.
+ * FUSE_INIT, the first request on a connection, negotiates version and flags.
  *
  *     in:  major u32 | minor u32 | max_readahead u32 | flags u32 | flags2 u32 | unused
  *     out: major u32 | minor u32 | max_readahead u32 | flags u32 | max_background u16 | congestion u16 | max_write u32
@@ -29,7 +29,7 @@ const initOut = {
   end: replyHeaderBytes + 64,
 };
 
-/** Bits from 32 on travel in flags2; as numbers they are exact, as 32-bit operands they are not: see `hasFlag`. */
+/** Bits from 32 on are sent in flags2. JavaScript's bitwise operators take 32 bits only: use `hasFlag`. */
 export const initFlag = {
   ASYNC_READ: 2 ** 0,
   EXPORT_SUPPORT: 2 ** 4,
@@ -48,23 +48,28 @@ export const initFlag = {
   ALLOW_IDMAP: 2 ** 40,
 } as const;
 
-/** What both sides agreed on. Plain data: a restarted daemon takes it over with the descriptor, for INIT comes only once. */
+/**
+ * The result of the negotiation. Plain data: INIT comes only once, so a restarted daemon takes it over with the
+ * descriptor.
+ */
 export interface Negotiated {
   readonly minor: number;
-  /** All 64 bits, those of the reply, and NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT and HAS_RESEND as the kernel offered them. */
+  /**
+   * All 64 bits, those of the reply, and NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT and HAS_RESEND as the kernel offered them.
+   */
   readonly flags: number;
 }
 
 const majorVersion = 7;
-/** The last minor version whose additions this server knows; the kernel uses the smaller one of the two. */
+/** The newest minor version that this server knows; the kernel uses the smaller of both. */
 const minorVersion = 42;
-/** Linux 3.15: from here on the reply is 64 bytes long. */
+/** Linux 3.15: since then the reply is 64 bytes long. */
 const oldestMinorVersion = 23;
 
 export const maxReadBytes = 1 << 20;
-/** Must be offered, at least a page; nothing ever writes. */
+/** The kernel demands at least a page, although nothing writes. */
 const maxWriteBytes = 4096;
-/** Reads in flight that nobody is blocked on yet. The default of 12 would let a few slow misses stop all readahead. */
+/** Readahead requests in flight. With the default of 12, a few slow misses would stop all readahead. */
 const maxBackground = 1024;
 
 const wanted =
@@ -85,7 +90,7 @@ const onlyOffered = initFlag.NO_OPEN_SUPPORT + initFlag.NO_OPENDIR_SUPPORT + ini
 export interface InitAnswer {
   /** Length of the reply, header included. */
   readonly sizeBytes: number;
-  /** undefined: the kernel speaks a newer major version and will ask again in ours. */
+  /** undefined: the kernel has a newer major version and will send INIT again in ours. */
   readonly negotiated: Negotiated | undefined;
 }
 

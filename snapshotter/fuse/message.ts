@@ -17,11 +17,11 @@ export interface WorkerData {
 
 /** Words of the control buffer. */
 export const control = {
-  /** Raised after each message, so that a worker looks into its port only when there is something in it. */
+  /** Incremented after each message, so that a worker reads its port only when there is something in it. */
   posted: 0,
-  /** 1: leave. */
+  /** 1: end. */
   stopping: 1,
-  /** Reads answered with what was there; wraps at 2^32. */
+  /** Reads of present content; wraps at 2^32. */
   hits: 2,
   words: 3,
 } as const;
@@ -35,7 +35,7 @@ export type MessageToWorker =
       readonly dataFd: number;
       readonly seen: SharedArrayBuffer | undefined;
     }
-  /** Answered with `removed` once this worker will not touch the layer's descriptor again. */
+  /** Answered with `removed` once this worker no longer uses the layer's descriptor. */
   | { readonly kind: 'remove-layer'; readonly slot: number };
 
 export type MessageFromWorker =

@@ -1,7 +1,7 @@
 import { replyHeaderBytes, setUint64 } from './wire.ts';
 
 /**
- * Messages to the kernel that answer no request: a reply header with unique 0 and the code where the error stands.
+ * Notifications to the kernel: a reply header with unique 0 and the code in place of the error.
  *
  *     INVAL_INODE 2: nodeid u64 | offset i64 | length i64 (0: to the end)
  *     INVAL_ENTRY 3: parent u64 | namelen u32 | flags u32 | name, NUL
@@ -11,7 +11,7 @@ const notifyInvalInode = 2;
 const notifyInvalEntry = 3;
 const notifyResend = 7;
 
-/** Drops what the kernel keeps of an inode: attributes, pages, and for a directory its listing. */
+/** Invalidates an inode's attributes, pages and, for a directory, its listing. */
 export function encodeInvalInode(slot: number, inode: number): Buffer {
   const message = allocate(notifyInvalInode, 24);
   message.writeUInt32LE(inode, replyHeaderBytes);
@@ -19,7 +19,7 @@ export function encodeInvalInode(slot: number, inode: number): Buffer {
   return message;
 }
 
-/** Drops a name of a directory from the kernel's caches, and with it all it knows below. */
+/** Invalidates a name of a directory, and everything cached below it. */
 export function encodeInvalEntry(parentSlot: number, parentInode: number, name: string): Buffer {
   const nameBytes = Buffer.from(name);
   const message = allocate(notifyInvalEntry, 16 + nameBytes.length + 1);
@@ -30,7 +30,7 @@ export function encodeInvalEntry(parentSlot: number, parentInode: number, name: 
   return message;
 }
 
-/** Every request that was read but not answered is to be read again, with the top bit of its `unique` set. */
+/** The kernel queues all requests again that were read but not answered, with the top bit of `unique` set. */
 export function encodeResend(): Buffer {
   return allocate(notifyResend, 0);
 }

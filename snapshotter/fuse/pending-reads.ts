@@ -21,11 +21,11 @@ interface Pending {
   interrupted: boolean;
 }
 
-/** How often the thread behind an interrupted read is looked at. */
+/** How often the thread behind an interrupted read is checked. */
 const fatalCheckMs = 200;
 const sigkillBit = 1n << 8n;
 
-/** Reads of bytes that are not there yet: the kernel's requests that this process owes an answer, all at once. */
+/** Reads of missing bytes: the requests of the kernel that still have to be answered. */
 export class PendingReads {
   readonly #pending = new Map<string, Pending>();
   readonly #options: PendingReadsOptions;
@@ -47,7 +47,7 @@ export class PendingReads {
     const key = keyOf(miss.uniqueLow, miss.uniqueHigh);
     const startedMs = performance.now();
     const demand = demandRange(reader, miss.dataOffset, miss.sizeBytes, this.#options.limitMs);
-    /** True for the first who ends it. */
+    /** True for the first call. */
     const forget = (): boolean => this.#pending.get(key) === pending && this.#pending.delete(key);
     const settle = (error: number): void => {
       if (!forget()) return;
@@ -78,13 +78,14 @@ export class PendingReads {
   }
 
   /**
-   * The kernel sends this for any signal that reaches the waiting thread, once, and goes on waiting. EINTR from a read
-   * of a file, or a SIGBUS from a page fault, is not what a program with a timer expects; so a read ends early only for
+   * The kernel sends INTERRUPT once, for any signal that reaches the waiting thread, and goes on waiting. A program
+   * with a timer does not expect EINTR from reading a file, nor SIGBUS from a page fault; so a read ends early only for
    * a thread that is about to die.
    */
   interrupt(uniqueLow: number, uniqueHigh: number): void {
     const pending = this.#pending.get(keyOf(uniqueLow, uniqueHigh));
-    // Its miss may still be on the way from another worker. EAGAIN: ask again, unless it has been answered by then.
+    // The miss may still be in a worker's message. On EAGAIN the kernel sends the INTERRUPT again, if it still waits
+    // then.
     if (pending === undefined) this.#replyError((uniqueLow | 1) >>> 0, uniqueHigh, errno.EAGAIN);
     else if (!pending.interrupted) {
       pending.interrupted = true;
@@ -108,7 +109,7 @@ export class PendingReads {
     for (const pending of [...this.#pending.values()]) pending.settle(error);
   }
 
-  /** Forgets them without an answer: another process will get to read these requests. */
+  /** Forgets them without an answer: the next daemon has the kernel send them again. */
   abandon(): void {
     for (const pending of [...this.#pending.values()]) pending.abandon();
   }
@@ -144,7 +145,7 @@ function keyOf(uniqueLow: number, uniqueHigh: number): string {
   return `${uniqueHigh}:${uniqueLow}`;
 }
 
-/** Whether SIGKILL is pending on a thread: any signal that ends a process arrives at its threads as that one. */
+/** Whether SIGKILL is pending on a thread: the kernel turns any fatal signal of a process into that for each thread. */
 async function isDying(pid: number): Promise<boolean> {
   if (pid === 0) return false;
   const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => undefined);

@@ -29,7 +29,7 @@ import type { Entry } from '../bench/plain-layer.ts';
 
 const duplicate = koffi.load(null).func('int dup(int fd)');
 
-test('many readers wait at once, and present data is served while they do', limit, async () => {
+test('present data is served while many readers wait', limit, async () => {
   const gate = Promise.withResolvers<void>();
   const entries: Entry[] = [directoryEntry];
   for (let i = 0; i < 20; i++) entries.push({ path: `f${i}`, mode: 0o100644, content: Buffer.from(`content ${i}\n`) });
@@ -46,20 +46,24 @@ test('many readers wait at once, and present data is served while they do', limi
   assert.equal(server.pendingReads, 0);
 });
 
-test('a read whose data cannot be had fails with EIO and is logged, and a later one may succeed', limit, async () => {
-  let isBroken = true;
-  const entries = [directoryEntry, { path: 'f', mode: 0o100644, content: Buffer.from('now\n') }];
-  const { path, errors } = await serve(entries, (layer) =>
-    fillOnDemand(layer, () => (isBroken ? Promise.reject(new Error('registry gone')) : Promise.resolve())),
-  );
-  const failed = await execa('cat', [join(path, 'f')], { reject: false });
-  assert.match(failed.stderr, /Input\/output error/);
-  assert.ok(errors.some((error) => (error as Error).message === 'registry gone'));
-  isBroken = false;
-  assert.equal(await output('cat', join(path, 'f')), 'now');
-});
+test(
+  'a read whose data cannot be fetched fails with EIO and is reported, and a later one may succeed',
+  limit,
+  async () => {
+    let isBroken = true;
+    const entries = [directoryEntry, { path: 'f', mode: 0o100644, content: Buffer.from('now\n') }];
+    const { path, errors } = await serve(entries, (layer) =>
+      fillOnDemand(layer, () => (isBroken ? Promise.reject(new Error('registry gone')) : Promise.resolve())),
+    );
+    const failed = await execa('cat', [join(path, 'f')], { reject: false });
+    assert.match(failed.stderr, /Input\/output error/);
+    assert.ok(errors.some((error) => (error as Error).message === 'registry gone'));
+    isBroken = false;
+    assert.equal(await output('cat', join(path, 'f')), 'now');
+  },
+);
 
-test('a read that waits beyond the limit fails, however long ensure takes', limit, async () => {
+test('a read that waits beyond the limit fails, even if ensure never settles', limit, async () => {
   const entries = [directoryEntry, { path: 'f', mode: 0o100644, content: Buffer.from('never') }];
   let aborted = 0;
   const never: LayerReader = {
@@ -87,7 +91,7 @@ test('a signal that a program handles does not end its read; one that kills it d
   assert.equal(await patient, 'open\ndata');
 });
 
-test('removing a layer fails its waiting reads and lets go of its descriptor', limit, async () => {
+test('removing a layer fails its waiting reads', limit, async () => {
   const entries = [directoryEntry, { path: 'f', mode: 0o100644, content: Buffer.from('data') }];
   const { path, server, slot } = await serve(entries, () => ({ ensure: () => new Promise(() => {}) }));
   const waiting = execa('cat', [join(path, 'f')], { reject: false });
@@ -133,7 +137,7 @@ test('close ends the connection even while another process holds its descriptor'
   assert.match(Buffer.concat(message).toString(), /not connected/);
 });
 
-test('the server notices that somebody else unmounted it', limit, async () => {
+test('an unmount from outside is reported', limit, async () => {
   const gone = Promise.withResolvers<void>();
   const { server } = await serve([directoryEntry], undefined, { onDisconnect: gone.resolve });
   await unmountFilesystem(server.mountpoint);
@@ -141,7 +145,7 @@ test('the server notices that somebody else unmounted it', limit, async () => {
   await server.close();
 });
 
-test('a mount point that holds another file system is refused with what to do', limit, async () => {
+test('a mount point with another file system is refused with the remedy', limit, async () => {
   const path = join(root, 'taken');
   mkdirSync(path);
   await output('mount', '-t', 'tmpfs', 'tmpfs', path);

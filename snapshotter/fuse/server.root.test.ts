@@ -42,7 +42,7 @@ test('no two files of two layers share a device and inode number', limit, async 
   assert.equal(await output('ls', '-v', server.mountpoint), `${slot}\n1000`);
 });
 
-test('names come and go: a listed root shows a layer that is added and loses one that is removed', limit, async () => {
+test('the cached listing of the root follows added and removed layers', limit, async () => {
   const { server, layer } = await serve([directoryEntry, { path: 'here', mode: 0o100644 }]);
   const list = () => output('ls', '-v', server.mountpoint);
   const stat = (path: string) => execa('stat', [path], { reject: false });
@@ -58,7 +58,7 @@ test('names come and go: a listed root shows a layer that is added and loses one
   await assert.rejects(server.addLayer({ slot: 5000, ...fields }, { ensure: async () => {} }), { code: 'slot-used' });
 });
 
-test('two hundred layers at once are shown, read and removed', limit, async () => {
+test('two hundred layers at once are listed, read and removed', limit, async () => {
   const { server, layer } = await serve([directoryEntry, { path: 'here', mode: 0o100644, content: Buffer.from('x') }]);
   layer.fill();
   const fields = { table: layer.table, present: layer.present, dataFd: layer.dataFd };
@@ -130,10 +130,10 @@ test('overlayfs sees whiteouts, opaque directories and file capabilities, and co
   assert.match(xattrs, /user\.note/);
 });
 
-test('a program is executed and its pages are mapped from chunks that come only then', limit, async () => {
+test('a program can be executed and its pages mapped while their chunks are fetched', limit, async () => {
   const tree = sampleTree();
   const { path, layer } = await serve(entriesOfDirectory(tree), (layer) => fillOnDemand(layer, () => sleep(5)));
-  // By way of a shell: spawn itself waits, on this thread, until the program was read.
+  // Through a shell: spawn blocks this thread until execve(2) has read the program.
   await output('sh', '-c', '"$0"', join(path, 'usr/bin/true'));
   const mapped = await runProgram('map-backwards.py', join(path, 'big'));
   assert.equal(mapped, (await output('sha256sum', join(tree, 'big'))).slice(0, 64));

@@ -27,20 +27,20 @@ import type { ReplyTrace, RequestTrace } from './trace.ts';
 import { errno, rootSlot } from './wire.ts';
 
 export interface FuseOptions {
-  /** Threads that answer the kernel from shared memory. Default 1: a second one speeds up cold sequential reads only, for 21 MiB. */
+  /** Threads that answer the kernel. Default 1: a second one speeds up only cold sequential reads, and takes 21 MiB. */
   readonly workers?: number;
-  /** Default: for good, since layers never change. */
+  /** Default: practically forever, since layers never change. */
   readonly validity?: Partial<Validity>;
   readonly readaheadKib?: number;
   /** Large reads are answered without copying them through this process. Default true. */
   readonly spliceReplies?: boolean;
-  /** A read whose data does not come within this fails with EIO. Default 300,000. */
+  /** Limit on a missed read; then it fails with EIO. Default 300,000. */
   readonly missLimitMs?: number;
   /** A read that failed (`miss`, of that layer), or a defect in a worker. For a log. */
   onError?(error: unknown, miss?: Miss, layer?: FuseLayer): void;
-  /** Every request, and every late answer to a missed read, with the layer it is of. Off unless given: it costs a message each. */
+  /** Every request, and every late reply to a missed read. Costs a message each, so it is off unless given. */
   readonly onTrace?: ((trace: RequestTrace | ReplyTrace, layer: FuseLayer | undefined) => void) | undefined;
-  /** The kernel ended the connection before `close` was called: somebody unmounted or aborted it. */
+  /** The connection ended before `close` was called: it was unmounted or aborted from outside. */
   onDisconnect?(): void;
 }
 
@@ -55,10 +55,10 @@ export interface FuseLayer {
   readonly dataFd: number;
 }
 
-/** What a restarted daemon needs to go on with a connection, besides its descriptor: plain data, to be kept in a file. */
+/** What a restarted daemon needs of a connection besides its descriptor. Plain data, to be kept in a file. */
 export interface FuseConnection {
   readonly mountpoint: string;
-  /** st_dev of the mount, `major:minor`: names it to the kernel where the path no longer does. */
+  /** st_dev of the mount, `major:minor`: identifies the connection when the path no longer does. */
   readonly device: string;
   readonly negotiated: Negotiated;
 }
@@ -86,7 +86,7 @@ export class FuseServer {
   #isReleasing = false;
   #closing: Promise<void> | undefined;
 
-  /** Mounts at `path` (made if missing; a dead mount of an earlier daemon is removed first) and begins to serve. */
+  /** Mounts at `path` (created if missing; a dead mount of an earlier daemon is detached first) and begins to serve. */
   static async mount(path: string, options: FuseOptions = {}): Promise<FuseServer> {
     const mountpoint = await prepareMountpoint(path);
     const server = new FuseServer(openFuseDevice(mountpoint), mountpoint, options);
@@ -106,8 +106,8 @@ export class FuseServer {
   }
 
   /**
-   * Takes over the connection of a daemon that is gone, by its descriptor, which somebody held meanwhile. Nothing is
-   * answered before `resume`: add the layers first, under their old slots. Meanwhile readers wait, they do not fail.
+   * Takes over the connection of an earlier daemon by its descriptor. Nothing is answered before `resume`: first add
+   * the layers under their old slots. Until then readers wait.
    */
   static adopt(fuseFd: number, connection: FuseConnection, options: FuseOptions = {}): FuseServer {
     const server = new FuseServer(fuseFd, connection.mountpoint, options);
@@ -128,7 +128,7 @@ export class FuseServer {
     });
   }
 
-  /** The descriptor to hand to who shall hold the connection over a restart. */
+  /** For the keeper, which holds the connection over a restart. */
   get fd(): number {
     return this.#fuseFd;
   }
@@ -138,7 +138,7 @@ export class FuseServer {
     return this.#connection;
   }
 
-  /** Reads that found their content here, since the server began. The kernel's own page cache answers others unseen. */
+  /** Reads of present content since the start. Those that the kernel's page cache answers are not seen here. */
   get readHits(): number {
     const counted = Atomics.load(this.#control, control.hits) >>> 0;
     this.#hits += (counted - this.#lastCounted) >>> 0;
@@ -146,19 +146,21 @@ export class FuseServer {
     return this.#hits;
   }
 
-  /** Reads that wait for data now. */
+  /** Reads that currently wait for data. */
   get pendingReads(): number {
     return this.#pending.count;
   }
 
-  /** After `adopt` and `addLayer`: begins to serve, and has the kernel ask again what the dead daemon left unanswered. */
+  /**
+   * After `adopt` and `addLayer`: begins to serve, and has the kernel resend what the earlier daemon left unanswered.
+   */
   async resume(): Promise<void> {
     this.#assertOpen();
     if (this.#workers.length > 0) return;
     this.#startWorkers();
     for (const { layer, reader } of this.#layers.values()) this.#postLayer(layer, reader);
     if (hasFlag(this.connection.negotiated.flags, initFlag.HAS_RESEND)) await this.#notify(encodeResend());
-    // Layers of the dead daemon that were not added again are listed no more.
+    // The listing may name layers of the earlier daemon that were not added again.
     await this.#notify(encodeInvalInode(rootSlot, ROOT_INODE));
   }
 
@@ -177,7 +179,7 @@ export class FuseServer {
     return join(this.mountpoint, String(slot));
   }
 
-  /** When this returns, nothing touches the layer's descriptor any more; who still has its files open gets ESTALE. */
+  /** When this resolves, the layer's descriptor is no longer used; files that are still open give ESTALE. */
   async removeLayer(slot: number): Promise<void> {
     if (!this.#layers.has(slot)) return;
     await Promise.all(this.#workers.map((worker) => worker.removeLayer(slot)));
@@ -188,15 +190,15 @@ export class FuseServer {
     await this.#notify(encodeInvalInode(rootSlot, ROOT_INODE));
   }
 
-  /** Unmounts and ends. Reads still waiting fail with EIO. Who still uses the mount gets ENOTCONN from then on. */
+  /** Unmounts and ends. Waiting reads fail with EIO; those that still use the mount get ENOTCONN from then on. */
   close(): Promise<void> {
     this.#closing ??= this.#close(true);
     return this.#closing;
   }
 
   /**
-   * Ends without unmounting and without answering what waits: for a restart while somebody else holds the connection's
-   * descriptor. If nobody does, the kernel aborts the connection.
+   * Ends without unmounting and without answering waiting reads, for a restart while another process holds the
+   * connection's descriptor. If none does, the kernel aborts the connection.
    */
   release(): Promise<void> {
     this.#isReleasing = this.#closing === undefined;
@@ -291,7 +293,7 @@ export class FuseServer {
     this.#options.onTrace?.(trace, this.#layers.get(trace.slot)?.layer);
   }
 
-  /** Nobody answers the kernel any more: end the connection rather than let its users hang. */
+  /** A worker has died: ends the connection rather than let its users hang. */
   #failClosed(error: unknown): void {
     this.#options.onError?.(error);
     if (this.#closing !== undefined) return;
@@ -312,10 +314,12 @@ export class FuseServer {
     for (const worker of this.#workers) worker.post(message);
   }
 
-  /** On a thread of the pool: the kernel may wait in there for a lock that a request to this process holds. */
+  /**
+   * On a thread of libuv's pool: the write may wait for an inode lock whose holder waits for a reply of this process.
+   */
   async #notify(message: Buffer): Promise<void> {
     await writeAsync(this.#fuseFd, message).catch((error: NodeJS.ErrnoException) => {
-      // ENOENT: the kernel has no such entry cached. ENODEV, ENOTCONN: it has nothing cached any more.
+      // ENOENT, ENOTDIR: no such entry is cached. ENODEV, ENOTCONN: the connection is gone, and its caches with it.
       if (!['ENOENT', 'ENODEV', 'ENOTCONN', 'ENOTDIR'].includes(error.code ?? '')) this.#options.onError?.(error);
     });
   }
@@ -327,7 +331,7 @@ export class FuseServer {
 
 type SharedWorkerData = Omit<WorkerData, 'wakeFd'>;
 
-/** A worker thread, its wake-up descriptor, and who waits for it to let go of a layer. */
+/** A worker thread, its wake-up descriptor, and the removals that it has to confirm. */
 class ServingWorker {
   readonly #thread: Worker;
   readonly #wakeFd: number;
@@ -372,7 +376,7 @@ class ServingWorker {
     this.#removals.delete(slot);
   }
 
-  /** The stop word must be set. */
+  /** `control.stopping` must be set. */
   async end(): Promise<void> {
     if (this.#isExited) return;
     signalEvent(this.#wakeFd);

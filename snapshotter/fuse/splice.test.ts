@@ -13,7 +13,7 @@ const header = Buffer.from('0123456789abcdef and what is not of it');
 const data = Buffer.alloc(600_000);
 for (let at = 0; at < data.length; at++) data[at] = (at * 7 + (at >>> 8)) & 255;
 
-/** A file stands in for the FUSE device: both take what is spliced into them. */
+/** A file stands in for the FUSE device: data can be spliced into both. */
 function setUp(name: string, content: Buffer) {
   const [sentPath, dataPath] = [join(directory, `${name}-sent`), join(directory, name)];
   writeFileSync(dataPath, content);
@@ -42,7 +42,7 @@ test('a reply is the header and the range of the data file', { timeout: 10_000 }
   }
 });
 
-test('nothing is sent of a range that the data file has not whole, nor with the next reply', {
+test('of a range beyond the end of the data file nothing is sent, now or with the next reply', {
   timeout: 10_000,
 }, () => {
   const { splicer, dataFd, sent, close } = setUp('short', data.subarray(0, 100_000));
@@ -56,7 +56,7 @@ test('nothing is sent of a range that the data file has not whole, nor with the 
   }
 });
 
-test('a range for which a pipe has no room is declined before anything is moved', { timeout: 10_000 }, () => {
+test('a range larger than the pipe is declined before anything is moved', { timeout: 10_000 }, () => {
   const { splicer, dataFd, sent, close } = setUp('large', data);
   try {
     assert.equal(splicer.send(header, dataFd, 4 * maxReadBytes, 0), false);

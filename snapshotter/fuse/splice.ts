@@ -11,14 +11,14 @@ import {
 import { maxReadBytes } from './init.ts';
 import { replyHeaderBytes } from './wire.ts';
 
-/** Room for every reply; the second is what is allowed without CAP_SYS_RESOURCE (pipe(7), pipe-max-size). */
+/** Room for every reply; or what is allowed without CAP_SYS_RESOURCE (pipe(7), pipe-max-size). */
 const pipeSizesBytes = [2 * maxReadBytes, 1 << 20];
-/** A slot of a pipe is a page: one for the header, and one more where the data does not begin on a page. */
+/** A pipe buffer is a page: one for the header, and one more if the data is not page-aligned. */
 const reservedBytes = 2 * 4096;
 
 /**
- * Replies whose data goes from the data file's page cache to the kernel by reference: the one copy that is left is the
- * kernel's own, into the page cache of the mount. Owns a pipe; each thread needs its own.
+ * Sends replies whose data goes by reference from the data file's page cache to FUSE; the remaining copy is the
+ * kernel's, into the page cache of the mount. Owns a pipe, so each thread needs its own.
  */
 export class ReplySplicer {
   readonly #fuseFd: number;
@@ -29,7 +29,7 @@ export class ReplySplicer {
     this.#pipe = tryOpenPipe();
   }
 
-  /** True if the request needs no other reply. False: none was sent, the range may not be readable whole. */
+  /** False: nothing was sent, and the request still needs a reply. */
   send(header: Uint8Array, dataFd: number, sizeBytes: number, dataOffset: number): boolean {
     const pipe = this.#pipe;
     if (pipe === undefined || sizeBytes > pipe.sizeBytes - reservedBytes) return false;
@@ -42,10 +42,10 @@ export class ReplySplicer {
     // The kernel takes a reply in one piece or not at all.
     const sent = filled === sizeBytes ? spliceFromPipe(pipe, this.#fuseFd, totalBytes) : -errno.EIO;
     if (sent === totalBytes) return true;
-    // What may be left in the pipe must not come before the next reply.
+    // The pipe may hold a part of this reply.
     closePipe(pipe);
     this.#pipe = tryOpenPipe();
-    // ENOENT: nobody waits for this reply any more.
+    // ENOENT: the request was interrupted, and needs no reply.
     return sent === -errno.ENOENT;
   }
 
@@ -55,7 +55,7 @@ export class ReplySplicer {
   }
 }
 
-/** undefined where no pipe is to be had, or no descriptor is left: then replies are copied. */
+/** undefined if no pipe can be opened: then replies are copied. */
 function tryOpenPipe(): Pipe | undefined {
   for (const sizeBytes of pipeSizesBytes) {
     try {

@@ -12,7 +12,7 @@ import {
 
 /** One request of the kernel, as the worker saw it. */
 export interface RequestTrace {
-  /** `READ`, or the number of one that has no name here. */
+  /** `READ`, or the opcode's number if wire.ts has no name for it. */
   readonly operation: string;
   readonly slot: number;
   readonly inode: number;
@@ -23,15 +23,15 @@ export interface RequestTrace {
   /** READ, READDIR and READDIRPLUS. */
   readonly offset: number | undefined;
   readonly sizeBytes: number | undefined;
-  /** `missed`: a READ whose bytes are not there, answered later by the main thread. `none`: no answer is due. */
+  /** `missed`: a READ of missing bytes, answered later by the main thread. `none`: the kernel expects no reply. */
   readonly outcome: 'answered' | 'missed' | 'none';
-  /** Name of the errno, if that was the answer. */
+  /** Name of the errno of an error reply. */
   readonly error: string | undefined;
   readonly replyBytes: number;
   readonly durationUs: number;
 }
 
-/** A READ that was missed, and has its answer. */
+/** The late reply to a missed READ. */
 export interface ReplyTrace {
   readonly slot: number;
   readonly inode: number;
@@ -56,7 +56,7 @@ export function errorName(code: number): string | undefined {
   return code === 0 ? undefined : (errorNames.get(code) ?? String(code));
 }
 
-/** Describes requests from a worker's two buffers. Exists only where they are traced. */
+/** Describes requests from a worker's two buffers. Exists only in workers that trace. */
 export class RequestTracer {
   readonly #input: Buffer;
   readonly #in: DataView;
@@ -81,7 +81,7 @@ export class RequestTracer {
     this.#isMissed = true;
   }
 
-  /** The request in input[0, length) was handled; the header of its answer, if it got one, is in the output buffer. */
+  /** The request in input[0, length) was handled; the reply's header, if there is one, is in the output buffer. */
   end(length: number): void {
     if (length < requestHeaderBytes) return;
     const code = this.#in.getUint32(request.opcode, true);

@@ -27,7 +27,7 @@ test('a reply header is length, minus the errno, and the unique of the request i
   assert.equal(bytes.toString('hex'), '10000000' + 'fbffffff' + '44332211' + '00000080');
 });
 
-test('notifications carry unique 0 and their code where the error stands', () => {
+test('notifications have unique 0 and their code in place of the error', () => {
   assert.equal(
     encodeInvalEntry(0, 1, '12').toString('hex'),
     '23000000' + '03000000' + '0000000000000000' + '0100000000000000' + '02000000' + '00000000' + '313200',

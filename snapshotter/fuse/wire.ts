@@ -5,8 +5,9 @@
  *     request: len u32 | opcode u32 | unique u64 | nodeid u64 | uid u32 | gid u32 | pid u32 | extlen u16 | pad u16 | body
  *     reply:   len u32 | error i32 (0 or minus an errno) | unique u64 | body
  *
- * A 64-bit field is read and written as two 32-bit words: no BigInt on the way of a request. nodeid is ours to choose:
- * slot of the layer in the high word, inode in the low one; the root of the mount is slot 0, inode 1, as FUSE demands.
+ * 64-bit fields are read and written as two 32-bit words, so that no BigInt is made on the request path. nodeid is the
+ * server's choice: slot of the layer in the high word, inode in the low one. The root is slot 0, inode 1
+ * (FUSE_ROOT_ID).
  */
 
 export const requestHeaderBytes = 40;
@@ -32,7 +33,7 @@ export const readIn = { offset: requestHeaderBytes + 8, size: requestHeaderBytes
 /** fuse_getxattr_in: size u32, padding u32, then the name; LISTXATTR has no name. */
 export const xattrIn = { size: requestHeaderBytes, end: requestHeaderBytes + 8 };
 
-/** fuse_interrupt_in: unique u64 of the request that somebody stopped waiting for. */
+/** fuse_interrupt_in: unique u64 of the interrupted request. */
 export const interruptIn = { unique: requestHeaderBytes, end: requestHeaderBytes + 8 };
 
 /** fuse_kstatfs: blocks, bfree, bavail, files, ffree u64; bsize, namelen, frsize u32; padding. */
@@ -119,7 +120,7 @@ export function setUint64(view: DataView, at: number, value: number): void {
   view.setUint32(at + 4, Math.floor(value / two32) >>> 0, true);
 }
 
-/** Exact up to 2^53, which no file offset passes. */
+/** Exact up to 2^53; no file offset is larger. */
 export function getUint64(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * two32 + view.getUint32(at, true);
 }

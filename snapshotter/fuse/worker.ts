@@ -18,13 +18,13 @@ import { RequestTracer } from './trace.ts';
 import { errno, replyHeaderBytes } from './wire.ts';
 
 /**
- * A thread that answers the kernel from shared memory. It never waits for anything but the kernel and its wake-up
- * descriptor, both in poll(2): a thread blocked in read(2) could not be ended, and the process could not exit.
+ * A thread that answers the kernel from shared memory. It blocks only in poll(2), on the device and its wake-up
+ * descriptor: a thread blocked in read(2) could not be ended, and the process could not exit.
  */
 
-/** The kernel demands max_write and a header, 8192 at least; extended attributes are the longest of what comes. */
+/** The kernel demands max_write plus a header, at least 8192; the largest requests carry extended attributes. */
 const requestBytes = 128 * 1024;
-/** A bound, so that even a lost wake-up, or a process that just exits, waits no longer than this. */
+/** Bounds the delay of a lost wake-up, and of a process exit. */
 const pollLimitMs = 1000;
 
 const { fuseFd, wakeFd, control: shared, validity, spliceReplies, trace: isTraced } = workerData as WorkerData;
@@ -68,7 +68,7 @@ function serve(): void {
   while (Atomics.load(state, control.stopping) === 0) {
     const length = readDescriptor(fuseFd, input, requestBytes);
     if (length > 0) {
-      // After the read, not before: a request for a new layer comes only after the layer was posted.
+      // After the read: a layer is posted before a request for it can come.
       if (Atomics.load(state, control.posted) !== drained) drain();
       answer(length);
     } else if (length === -hostErrno.EAGAIN) {
@@ -76,7 +76,7 @@ function serve(): void {
       if (polledEvents(ready, 1) !== 0) clearEvent(wakeFd);
       if (Atomics.load(state, control.posted) !== drained) drain();
     } else if (length !== -hostErrno.EINTR && length !== -hostErrno.ENOENT) {
-      // ENOENT: the request was interrupted before it was read. Anything else (ENODEV, ECONNABORTED): nobody is left.
+      // ENOENT: the request was interrupted before it was read. ENODEV, ECONNABORTED: the connection has ended.
       post({ kind: 'disconnected' });
       break;
     }
@@ -94,7 +94,7 @@ function answer(length: number): void {
     post({ kind: 'failed', error });
     replyBytes = dispatcher.fail(errno.EIO);
   }
-  // A reply that fails with ENOENT is one that nobody waits for any more.
+  // ENOENT: the request was interrupted, and needs no reply.
   if (replyBytes > 0) writeDescriptor(fuseFd, output, replyBytes);
   tracer?.end(length);
 }

@@ -10,8 +10,8 @@ import { createPlainLayer, type Entry, type PlainLayer } from '../../bench/plain
 import { until } from '../../../testkit/until.ts';
 
 /**
- * Real mounts for tests, taken down after each. Whatever looks into one is a child process: the test's own is the server,
- * and would wait for itself.
+ * Real mounts for tests, taken down after each. Whatever looks into one is a child process: the test's own is the
+ * server, and would wait for itself.
  */
 
 export const limit = { timeout: 60_000 };

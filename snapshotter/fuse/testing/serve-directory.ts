@@ -1,6 +1,7 @@
 /**
- * Serves a copy of a directory, all of it present, until it is told to end: `serve-directory.ts DIR MOUNTPOINT OPTIONS`.
- * A process of its own, for tests that kill it and for measurements. OPTIONS is JSON: FuseOptions and `dataPath`.
+ * Serves a copy of a directory, all of it present, until it is told to end: `serve-directory.ts DIR MOUNTPOINT
+ * OPTIONS`. A process of its own, for tests that kill it and for measurements. OPTIONS is JSON: FuseOptions and
+ * `dataPath`.
  */
 import { FuseServer } from '../server.ts';
 import { createPlainLayer, entriesOfDirectory } from '../../bench/plain-layer.ts';
