@@ -1,4 +1,4 @@
-/** CRC-32C (Castagnoli, reflected 0x82f63b78) without the final inversion, as EROFS keeps it. `crc` is ~0 to begin with. */
+/** CRC-32C (Castagnoli, reflected 0x82f63b78) without the final inversion, as EROFS stores it. Start with ~0. */
 export function crc32c(crc: number, bytes: Uint8Array): number {
   let value = crc >>> 0;
   for (let at = 0; at < bytes.length; at++) value = table[(value ^ bytes[at]!) & 0xff]! ^ (value >>> 8);

@@ -2,8 +2,8 @@ import type { InodeTable } from '../tree/inode-table.ts';
 import { BLOCK_BYTES, DIRENT_BYTES, direntType, encodeDirent } from './ondisk.ts';
 
 /**
- * A directory's entries as EROFS wants them: `.` and `..` among the others, all in byte order, packed into blocks of which
- * each begins with its fixed-size records and goes on with their names. The kernel searches by bisection, blocks first.
+ * A directory's entries as EROFS stores them: in byte order, `.` and `..` included, packed into blocks. Each block has
+ * its fixed-size records first, then their names. The kernel bisects over blocks, then within one.
  */
 
 const dot = 0x2e;
@@ -31,7 +31,9 @@ export function measureDirectory(table: InodeTable, inode: number): DirectorySiz
   return { fullBlocks, tailBytes: used };
 }
 
-/** Writes the whole directory into `out`, zeroed, of the length that `measureDirectory` found (full blocks and tail). */
+/**
+ * Writes the whole directory into `out`, zeroed, of the length that `measureDirectory` found (full blocks and tail).
+ */
 export function encodeDirectory(table: InodeTable, inode: number, nidOf: (inode: number) => number, out: Buffer): void {
   let block = 0;
   let used = 0;

@@ -2,7 +2,7 @@ export type ErofsErrorCode =
   /** The kernel has no pre-content events, refuses the mark, or the file system under the root does not raise them. */
   | 'unsupported'
   | 'mount-failed'
-  /** A mount with holes that is still in use: it must stay under guard, so it was left in place. */
+  /** A mount with holes that is still in use: without its guard the holes would read as zeros, so it stays. */
   | 'busy'
   | 'closed';
 

@@ -44,7 +44,7 @@ test('an event without a range asks for the whole file', () => {
   assert.deepEqual(collect(bare), [{ fd: 10, pid: 1234, offset: 0, sizeBytes: Number.MAX_SAFE_INTEGER }]);
 });
 
-test('an overflow record, which names no file, is passed over', () => {
+test('an overflow record, which names no file, is skipped', () => {
   const overflow = Buffer.from(event);
   overflow.writeInt32LE(-1, 16);
   assert.deepEqual(collect(overflow), []);

@@ -6,10 +6,10 @@
  *     response   0 s32 fd   4 u32 verdict: 1 allow; 2 deny, with an errno in its highest byte
  */
 export interface AccessEvent {
-  /** Open on the file that is about to be read; names the event in the response, and is ours to close. */
+  /** Open on the file that is about to be read. Identifies the event in the response; to be closed afterwards. */
   readonly fd: number;
   readonly pid: number;
-  /** Bytes of the file the reader is about to take; a kernel that reports no range asks for the whole file. */
+  /** The range about to be read; the whole file if the kernel reported no range. */
   readonly offset: number;
   readonly sizeBytes: number;
 }
@@ -58,7 +58,9 @@ function findRange(buffer: Buffer, start: number, end: number): { offset: number
   return { offset: 0, sizeBytes: Number.MAX_SAFE_INTEGER };
 }
 
-/** The answer to the event named by `fd`; an `errno` denies with it (EIO, EAGAIN, ENOSPC, EBUSY, EPERM, ETXTBSY, EDQUOT). */
+/**
+ * Allows the event identified by `fd`, or denies it with `errno` (EIO, EAGAIN, ENOSPC, EBUSY, EPERM, ETXTBSY, EDQUOT).
+ */
 export function encodeResponse(response: Buffer, fd: number, errno?: number): Buffer {
   response.writeInt32LE(fd, 0);
   response.writeUInt32LE(errno === undefined ? allow : (deny | (errno << 24)) >>> 0, 4);

@@ -15,7 +15,7 @@ const FAN_UNLIMITED_QUEUE = 0x10;
 const FAN_UNLIMITED_MARKS = 0x20;
 const FAN_MARK_ADD = 0x1;
 const FAN_MARK_REMOVE = 0x2;
-/** Linux 6.14: asked before the page cache reads from the file, with the range. */
+/** Linux 6.14: raised before the page cache reads from the file, with the range. */
 const FAN_PRE_ACCESS = 0x0010_0000n;
 const AT_FDCWD = -100;
 const O_RDWR = 2;
@@ -23,8 +23,8 @@ const O_LARGEFILE = 0o100000;
 const O_CLOEXEC = 0o2000000;
 
 /**
- * A new pre-content group: only root may, EINVAL on a kernel without it. Close it with fs.closeSync. The descriptors of its
- * events can be written, and never ask themselves.
+ * A new pre-content group; needs CAP_SYS_ADMIN, EINVAL on a kernel without them. Close it with fs.closeSync. The
+ * descriptors of its events are open for writing, and raise no events.
  */
 export function openGroup(): number {
   const flags = FAN_CLASS_PRE_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS;
@@ -34,8 +34,8 @@ export function openGroup(): number {
 }
 
 /**
- * From here on the kernel asks the group before it reads `path`, through every descriptor opened from now on: one opened
- * before the mark never asks (file_set_fsnotify_mode), which is how the store may write the file it guards.
+ * From now on reads of `path` raise events, through descriptors opened after the mark: one opened before never does
+ * (file_set_fsnotify_mode), which lets the store write the file that it guards.
  */
 export function markFile(group: number, path: string): void {
   mark(group, FAN_MARK_ADD, path);

@@ -5,10 +5,10 @@ import type { InodeTable } from '../tree/inode-table.ts';
 import { type Steps, takeTurns } from '../tree/steps.ts';
 import { writeInSteps } from './image.ts';
 
-/** Raised when the same table is to give another image. */
+/** To be incremented when the same table gives another image. */
 const writerVersion = 3;
 export const imageFileName = 'image.erofs';
-/** Of the superblock's uuid (erofs_fs.h: the superblock lies at 1024). */
+/** The superblock's uuid (erofs_fs.h; the superblock is at 1024). */
 const uuidOffset = 1024 + 48;
 const uuidBytes = 16;
 const digestBytes = 32;
@@ -16,9 +16,9 @@ const digestBytes = 32;
 const hashedAtOnceBytes = 1 << 20;
 
 /**
- * The layer's EROFS image in its store's directory, written unless it is there. It carries a digest of the table as its
- * uuid, and behind its last block a digest of all before: one that another version wrote, that is for a tree laid out
- * otherwise or that was damaged on disk is replaced. Whole or absent. Yields to the event loop.
+ * The layer's EROFS image in its store's directory, written unless it is there. Its uuid is a digest of the table and
+ * the writer's version, and behind its last block is a digest of all before; an image with another uuid, or damaged on
+ * disk, is replaced. The file appears atomically. Yields to the event loop.
  */
 export async function writeImageFile(directory: string, table: InodeTable): Promise<string> {
   const path = join(directory, imageFileName);

@@ -7,7 +7,7 @@ import { buildTree, dir, file, type JsonEntry } from '../tree/testing/toc-json.t
 import { type ImageFiles, runFsck, withMountedImage } from './testing/mounted-image.ts';
 import { readXattrs } from '../../harness/host/xattr.ts';
 
-/** Where a field or a block ends, seen through the kernel and by fsck.erofs. */
+/** Limits of fields and blocks, as the kernel and fsck.erofs see them. */
 
 const limit = { timeout: 60_000 };
 
@@ -19,7 +19,7 @@ async function show(entries: readonly JsonEntry[], check: (root: string, files: 
   });
 }
 
-test('directories have the entries . and .., the root too', limit, async () => {
+test('every directory lists . and .., the root included', limit, async () => {
   await show([dir('a'), file('b', 0, 0)], (root) => {
     const list = (path: string) => execFileSync('ls', ['-a', path], { encoding: 'utf8' }).trimEnd().split('\n');
     assert.deepEqual(list(root), ['.', '..', 'a', 'b']);
@@ -27,7 +27,7 @@ test('directories have the entries . and .., the root too', limit, async () => {
   });
 });
 
-test('directories of the longest names are read back, one to many blocks long', limit, async () => {
+test('directories with names of the maximum length are read back, from one block to many', limit, async () => {
   const longName = (index: number) => `${String(index).padStart(4, '0')}${'n'.repeat(251)}`;
   const counts = [1, 14, 15, 16, 30, 31, 500];
   const entries = counts.flatMap((count) =>
@@ -58,7 +58,7 @@ test('a directory is read back however full its last block is', limit, async () 
   });
 });
 
-test('times far off keep their nanoseconds', limit, async () => {
+test('times far in the past and future keep their nanoseconds', limit, async () => {
   const times: readonly [text: string, nanoseconds: bigint][] = [
     ['1970-01-01T00:00:00.000000001Z', 1n],
     ['2024-01-01T00:00:00.000000001Z', 1_704_067_200_000_000_001n],
@@ -78,7 +78,7 @@ test('times far off keep their nanoseconds', limit, async () => {
   });
 });
 
-test('owners and device numbers use all their bits, link counts more than 16', limit, async () => {
+test('owners and device numbers use all their bits, and link counts exceed 16 bits', limit, async () => {
   const linkCount = 70_000;
   const entries = [
     file('owned', 0, 0, { uid: 0xfffffffe, gid: 3_000_000_000 }),
@@ -100,7 +100,7 @@ test('owners and device numbers use all their bits, link counts more than 16', l
   });
 });
 
-test('attributes of the largest size are read back, more of them than fit behind an inode', limit, async () => {
+test('extended attributes of the maximum size are read back, and more than fit behind an inode', limit, async () => {
   const value = (index: number) => Buffer.alloc(65_535, index + 1);
   const xattrs = Object.fromEntries(
     Array.from({ length: 20 }, (_, index) => [`user.x${index}`, value(index).toString('base64')]),

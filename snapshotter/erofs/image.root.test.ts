@@ -14,7 +14,7 @@ import { listXattrs, readXattrs } from '../../harness/host/xattr.ts';
 const typeBits = { dir: 0o040000, file: 0o100000, symlink: 0o120000, fifo: 0o010000, char: 0o020000, block: 0o060000 };
 const plain: Attributes = { mode: 0o755, uid: 0, gid: 0, mtimeSec: 0, xattrs: {} };
 
-/** Bytes that are different for every path and place. */
+/** Bytes that differ by path and offset. */
 function contentOf(path: string, sizeBytes: number): Buffer {
   const bytes = Buffer.alloc(sizeBytes);
   const seed = Buffer.from(path);
@@ -22,7 +22,7 @@ function contentOf(path: string, sizeBytes: number): Buffer {
   return bytes;
 }
 
-/** Not readdir's own `recursive`: that walks into symbolic links to directories. */
+/** Not readdir's `recursive`, which follows symbolic links to directories. */
 function listPaths(root: string, prefix = ''): string[] {
   return readdirSync(join(root, prefix), { withFileTypes: true }).flatMap((entry) => {
     const path = prefix + entry.name;
@@ -41,7 +41,7 @@ function checkNode(root: string, path: string, node: Node, linkCount: number): v
   if (node.attributes !== undefined && path !== '') assert.equal(Number(stat.gid), attributes.gid, path);
   assert.equal(stat.mtimeNs, BigInt(Math.max(0, attributes.mtimeSec)) * 1_000_000_000n, path);
   assert.equal(Number(stat.nlink), linkCount, path);
-  // Linux has user.* for nothing but files and directories, so unpacking leaves out what the entries of others have.
+  // Linux allows user.* only on regular files and directories, so unpacking leaves it out elsewhere.
   const xattrs = node.kind === 'file' || node.kind === 'dir' ? attributes.xattrs : {};
   if (node.kind === 'file' || node.kind === 'dir') assert.deepEqual(sorted(readXattrs(full)), sorted(xattrs), path);
   else assert.deepEqual(listXattrs(full), [], path);
@@ -71,7 +71,7 @@ function fileContents(table: InodeTable, paths: Iterable<readonly [string, Node]
 }
 
 describe('EROFS image, mounted', { timeout: 180_000 }, () => {
-  test('any tree is the same seen through the kernel: names, types, owners, times, links, attributes, content', async () => {
+  test('any tree is read back through the kernel: names, types, owners, times, links, attributes, content', async () => {
     const sizes = fc.constantFrom(0, 1, 4095, 4096, 4097, 8192, 70_000);
     await fc.assert(
       fc.asyncProperty(
@@ -103,7 +103,7 @@ describe('EROFS image, mounted', { timeout: 180_000 }, () => {
     );
   });
 
-  test('every name of a directory of 20,000 is found, and no other', async () => {
+  test('every name of a directory of 20,000 is found, and no others are', async () => {
     const names = Array.from({ length: 20_000 }, (_, index) => `${(index * 7919) % 20_000}-${'x'.repeat(index % 90)}`);
     names.push('-', '-a', '.-', '.-a', '..-', '...', '..a', '.a', '!', '~', 'é', '\u{1f600}');
     const { table } = buildTree(names.map((name) => file(`d/${name}`, 0, 0)));
@@ -116,7 +116,7 @@ describe('EROFS image, mounted', { timeout: 180_000 }, () => {
     });
   });
 
-  test('symbolic links of every length up to the longest are read back', async () => {
+  test('symbolic links of every length up to the maximum are read back', async () => {
     const lengths = [1, 59, 60, 3900, 4000, 4031, 4032, 4033, 4094, 4095];
     const entries = lengths.map(
       (length): JsonEntry => ({ name: `l${length}`, type: 'symlink', linkName: 'y'.repeat(length) }),

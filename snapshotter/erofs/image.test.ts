@@ -46,7 +46,7 @@ describe('EROFS image', { timeout: 120_000 }, () => {
         const dump = dumpSuperblock(table, files);
         assert.equal(dump.get('Filesystem magic number'), '0xE0F5E1E2');
         assert.equal(dump.get('Filesystem inode count'), '4');
-        // The extra device's one block counts too.
+        // The block of the extra device is included.
         assert.equal(dump.get('Filesystem blocks'), String(files.sizeBytes / 4096 + 1));
         assert.equal(dump.get('Filesystem features'), 'sb_csum mtime chunked_file device_table');
         assert.equal(dump.get('Filesystem UUID'), '00010203-0405-0607-0809-0a0b0c0d0e0f');
@@ -94,7 +94,7 @@ describe('EROFS image', { timeout: 120_000 }, () => {
     assert.ok(sizeBytes < 40_000, `${sizeBytes} bytes`);
   });
 
-  test('an attribute value of 64 KiB, one byte more than EROFS can say, is refused by name', () => {
+  test('an attribute value of 64 KiB, one byte over the limit of EROFS, is refused, naming the file', () => {
     const { table } = buildTree([file('d/f', 0, 0, { xattrs: { 'user.x': Buffer.alloc(65_536).toString('base64') } })]);
     assert.throws(
       () => [...encodeErofsImage(table)],

@@ -20,7 +20,7 @@ import { type Placement, placeInodes } from './placement.ts';
 import { planXattrs, type XattrPlan } from './xattrs.ts';
 
 export interface ErofsImageOptions {
-  /** 16 bytes that tell this layer from others, such as the head of its digest: overlayfs wants lower layers to differ. */
+  /** 16 bytes, unique to the layer: overlayfs identifies its lower layers by them. */
   readonly uuid?: Uint8Array;
 }
 
@@ -28,9 +28,9 @@ const pieceBytes = 256 << 10;
 const emptyUuid = new Uint8Array(16);
 
 /**
- * Writes the EROFS image of a tree to a file opened for writing: metadata only. Regular files map to the layer's data
- * file, given to mount(2) as `device=`, of `table.dataSizeBytes`; one chunk a file, since content lies there in one piece.
- * Returns the image's length. Time is linear in the entries; memory is some 20 bytes an inode.
+ * Writes the EROFS image of a tree, metadata only, to a file opened for writing. Regular files map to the layer's data
+ * file of `table.dataSizeBytes`, given to mount(2) as `device=`; with one chunk per file, since content is contiguous
+ * there. Returns the image's length. Takes linear time, and some 20 bytes of memory per inode.
  */
 export function writeErofsImage(table: InodeTable, fd: number, options: ErofsImageOptions = {}): number {
   return takeAtOnce(writeInSteps(table, fd, options));
@@ -47,7 +47,7 @@ export function* writeInSteps(table: InodeTable, fd: number, options: ErofsImage
   return position;
 }
 
-/** The image front to back. A piece is overwritten when the next one is asked for. */
+/** The image from front to back. The next piece overwrites the one before. */
 export function* encodeErofsImage(table: InodeTable, options: ErofsImageOptions = {}): Generator<Buffer> {
   const xattrs = planXattrs(table);
   const placement = placeInodes(table, xattrs);
@@ -82,7 +82,7 @@ function* encodeInodes(table: InodeTable, xattrs: XattrPlan, placement: Placemen
     if (end - pieceStart > piece.length) {
       yield piece.subarray(0, start - pieceStart);
       pieceStart = start;
-      // An inode with large attributes may be longer than a piece.
+      // An inode with large extended attributes may exceed a piece.
       if (end - start > piece.length) piece = Buffer.alloc(end - start);
       else piece.fill(0);
     }
@@ -124,7 +124,7 @@ function encodeOne(
   }
 }
 
-/** Directories have the size of their entries here, not the nominal one of the table. */
+/** For directories the size of their entries, not the table's nominal one. */
 function contentSize(table: InodeTable, placement: Placement, inode: number): number {
   if (!isDirectory(table, inode)) return table.sizeBytes[inode]!;
   return placement.ownBlocks[inode]! * BLOCK_BYTES + placement.inlineBytes[inode]!;

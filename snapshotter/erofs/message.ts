@@ -1,15 +1,15 @@
-/** One fanotify event: somebody is about to read a range of a layer's data file. */
+/** One fanotify event: a process is about to read a range of a layer's data file. */
 export interface EventTrace {
-  /** undefined: of no mounted layer. */
+  /** undefined: the file is of no mounted layer. */
   readonly slot: number | undefined;
   readonly pid: number;
   readonly offset: number;
   readonly sizeBytes: number;
-  /** `own`: by this process. `held`: until the layers of the daemon before are added. */
+  /** `own`: raised by this process. `held`: until the layers of the earlier daemon are added. */
   readonly outcome: 'allowed' | 'missed' | 'denied' | 'held' | 'own';
 }
 
-/** The answer to a missed event. */
+/** The late response to a missed event. */
 export interface VerdictTrace {
   readonly slot: number;
   readonly offset: number;
@@ -30,11 +30,11 @@ export interface EventWorkerData {
 
 /** Words of the control buffer. */
 export const control = {
-  /** Raised after each message, so that the worker looks into its port only when there is something in it. */
+  /** Incremented after each message, so that the worker reads its port only when there is something in it. */
   posted: 0,
-  /** 1: leave. */
+  /** 1: end. */
   stopping: 1,
-  /** 1: events of files that no layer names wait, because the layers of the daemon before are still being added. */
+  /** 1: events of unknown files are held, because layers of the earlier daemon are still being added. */
   adopting: 2,
   words: 3,
 } as const;
@@ -43,17 +43,17 @@ export type MessageToEventWorker =
   | {
       readonly kind: 'add-layer';
       readonly slot: number;
-      /** st_ino of the data file: what an event's descriptor is recognised by. */
+      /** st_ino of the data file, by which an event's descriptor is recognized. */
       readonly dataInode: number;
       readonly table: SharedArrayBuffer;
       readonly present: SharedArrayBuffer;
     }
   | { readonly kind: 'remove-layer'; readonly slot: number; readonly dataInode: number }
-  /** The next event that this process itself raises for the file is answered with `descriptor`. */
+  /** The next event that this process raises for the file is answered with `descriptor`. */
   | { readonly kind: 'want-descriptor'; readonly dataInode: number };
 
 export type MessageFromEventWorker =
-  /** It answers from now on: this process may open and write files that are marked. */
+  /** Events are answered from now on, so this process may open and write marked files. */
   | { readonly kind: 'ready' }
   | {
       readonly kind: 'miss';
@@ -63,10 +63,10 @@ export type MessageFromEventWorker =
       readonly offset: number;
       readonly sizeBytes: number;
     }
-  /** An event's descriptor that is kept: open for reading and writing, and never asks. */
+  /** An event's descriptor, kept: open for reading and writing, and raises no events. */
   | { readonly kind: 'descriptor'; readonly dataInode: number; readonly fd: number }
   | { readonly kind: 'traced'; readonly trace: EventTrace }
-  /** The worker will not name this slot again. */
+  /** The worker no longer reports this slot. */
   | { readonly kind: 'removed'; readonly slot: number }
-  /** An event that could not be understood or belongs to no layer; where it could be answered it was denied. */
+  /** An event that could not be parsed or is of no layer; it was denied where possible. */
   | { readonly kind: 'failed'; readonly error: unknown };

@@ -24,12 +24,12 @@ test(
     const program = join(import.meta.dirname, 'testing/mount-without-sysfs.ts');
     const { stdout } = await execa('unshare', ['--mount', process.execPath, program, files.imagePath, path]);
     const { said, left } = JSON.parse(stdout) as { said: string; left: boolean };
-    assert.match(said, /does not name the mount/);
+    assert.match(said, /does not list the mount/);
     assert.equal(left, false);
   },
 );
 
-test('a probe clears away what one left that was killed', limit, async (t) => {
+test('a probe removes what a killed probe left', limit, async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'erofs-probe-'));
   const files = makeImage(buildTree([dir('a')]).table);
   const left = join(root, '.probe-killed/mnt/1');

@@ -15,24 +15,26 @@ export interface ImageMount {
   readonly path: string;
   /** The data file; undefined for a layer without content. */
   readonly device: string | undefined;
-  /** While there are holes: more makes fewer and larger events. */
+  /** More readahead makes fewer and larger events. */
   readonly readaheadKib: number;
   /** See `readDirectly`. */
   readonly isDirect: boolean;
 }
 
-/** A directory for each EROFS superblock that lives, mounted or kept by an overlay, in any mount namespace. */
+/** Has a directory for each EROFS superblock, mounted or kept by an overlay, in any mount namespace. */
 const superblocksPath = '/sys/fs/erofs';
 const flags = MS_RDONLY | MS_NODEV;
-/** Nobody reads ahead below these mounts. 512 took 1.24 times overlayfs's time over a cold GiB, this 1.14, 2048 1.12. */
+/**
+ * Nobody reads ahead below these mounts. 512 took 1.24 times overlayfs's time over a cold GiB, this 1.14, 2048 1.12.
+ */
 const directReadaheadKib = 1024;
 
-/** One at a time, so that what appears under /sys meanwhile is this mount's. */
+/** One mount at a time, so that what appears under /sys meanwhile is its own. */
 let mounting: Promise<unknown> = Promise.resolve();
 
 /**
- * Mounts an image by mount(2): mount(8) would put a loop device between, which reads the data file without asking. Resolves
- * to the names of the superblocks that appeared: this one, and perhaps those of other processes that mounted just then.
+ * Mounts an image by mount(2): mount(8) would add a loop device, whose reads raise no events. Resolves to the names of
+ * the superblocks that appeared: the mount's, and perhaps some of other processes that mounted at the same time.
  */
 export function mountImage(mount: ImageMount): Promise<readonly string[]> {
   const result = mounting.then(() => mountOne(mount));
@@ -46,8 +48,8 @@ async function mountOne({ imagePath, path, device, readaheadKib, isDirect }: Ima
   try {
     const appeared = listSuperblocks().filter((name) => !before.has(name));
     if (appeared.length === 0)
-      throw new Error(`${superblocksPath} does not name the mount, so nobody could tell when it is unused`);
-    // More than one: some are other processes', and their settings are theirs.
+      throw new Error(`${superblocksPath} does not list the mount, so it could not be seen when it is unused`);
+    // More than one: some are other processes', whose settings must not be changed.
     const own = appeared.length === 1 ? appeared : [];
     if (isDirect) await readDirectly(path, own);
     else for (const name of own) await setReadahead(name, readaheadKib);
@@ -59,19 +61,19 @@ async function mountOne({ imagePath, path, device, readaheadKib, isDirect }: Ima
 }
 
 /**
- * From now on a mount's reads bypass the page cache of its data file, which must have no holes. Then content is in memory
- * once, not twice, and a read of a cold page does not wait for the block layer's worker thread: inside EROFS's own read
- * the kernel leaves the data file's request to that (4 KiB random reads: 1.1 times ext4's time, 1.3 to 1.6 without).
+ * Remounts with direct I/O on the data file, which must have no holes. Content is then in the page cache once, not
+ * twice, and a cold read does not wait for the block layer's worker thread, to which the kernel leaves a buffered
+ * request that it submits inside EROFS's own read (4 KiB random reads: 1.1 times ext4's time, 1.3 to 1.6 without).
  */
 export async function readDirectly(path: string, superblocks: readonly string[]): Promise<void> {
   await mountFilesystem('none', path, 'erofs', flags | MS_REMOUNT, 'directio').catch((error: SyscallError) => {
-    // A kernel without this option, or no longer mounted.
+    // The kernel does not have this option, or the image is no longer mounted.
     if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error;
   });
   for (const name of superblocks) await setReadahead(name, directReadaheadKib);
 }
 
-/** Unmounts; nothing mounted there is as good. Rejects with SyscallError EBUSY where files are open. */
+/** Unmounts, if something is mounted there. Rejects with SyscallError EBUSY where files are open. */
 export async function unmountImage(path: string, flags = 0): Promise<void> {
   await unmountFilesystem(path, flags).catch((error: SyscallError) => {
     if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error;
@@ -92,7 +94,7 @@ export function isMounted(path: string): boolean {
   return listErofsMounts().includes(path);
 }
 
-/** None where the kernel has not loaded its EROFS module yet: the first mount does that. */
+/** None before the first mount has loaded the kernel's EROFS module. */
 export function listSuperblocks(): string[] {
   if (!existsSync(superblocksPath)) return [];
   return readdirSync(superblocksPath).filter((name) => name !== 'features');

@@ -38,9 +38,9 @@ export interface Superblock {
   readonly blockCount: number;
   readonly metaBlock: number;
   readonly xattrBlock: number;
-  /** 16 bytes; overlayfs tells its lower layers apart by them. */
+  /** 16 bytes, by which overlayfs identifies a lower layer. */
   readonly uuid: Uint8Array;
-  /** Blocks of the extra device; 0 if there is none, and then mount(2) must be given no `device=`. */
+  /** Blocks of the extra device; if 0, mount(2) must not be given a `device=`. */
   readonly deviceBlocks: number;
 }
 
@@ -97,14 +97,14 @@ export function encodeInode(out: Buffer, at: number, fields: InodeFields): void 
   out.writeUInt32LE(fields.nlink, at + 44);
 }
 
-/** 64 bits, negative ones as two's complement, without a BigInt an inode. */
+/** 64 bits, two's complement, without a BigInt per inode. */
 function writeWide(out: Buffer, value: number, at: number): void {
   const high = Math.floor(value / 2 ** 32);
   out.writeUInt32LE(value - high * 2 ** 32, at);
   out.writeInt32LE(high | 0, at + 4);
 }
 
-/** Chunk format of a file that one chunk covers: log2 of the chunk's blocks, and indexes rather than bare block numbers. */
+/** Chunk format for one chunk that covers the file: log2 of its blocks, and indexes rather than block numbers. */
 export function oneChunkFormat(sizeBytes: number): number {
   const blocks = Math.ceil(sizeBytes / BLOCK_BYTES);
   return chunkFormatIndexes | (blocks <= 1 ? 0 : Math.ceil(Math.log2(blocks)));

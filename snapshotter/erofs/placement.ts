@@ -5,7 +5,7 @@ import { measureDirectory } from './directory.ts';
 import { alignUp, BLOCK_BYTES, CHUNK_INDEX_BYTES, INODE_BYTES, type Layout, layouts, SLOT_BYTES } from './ondisk.ts';
 import type { XattrPlan } from './xattrs.ts';
 
-/** Where everything lies, decided before the first byte is written, so that writing is one pass from front to back. */
+/** Decides all positions before the first byte is written, so that writing is one pass from front to back. */
 export interface Placement {
   /** By inode: its position in units of 32 bytes from the start of the metadata area, which is its nid. */
   readonly nid: Uint32Array;
@@ -24,8 +24,9 @@ export interface Placement {
 }
 
 /**
- * Inodes in the order of the table, the root first: its nid has only 16 bits in the superblock. It is not 0, because a nid
- * is also the st_ino, and readdir(3) leaves out entries of inode 0: `.` of the root, and `..` in each directory below it.
+ * Inodes in the order of the table, the root first, whose nid has only 16 bits in the superblock. It is not 0: a nid is
+ * also the st_ino, and readdir(3) skips entries of inode 0, which would be `.` of the root and `..` in each directory
+ * below it.
  */
 export function placeInodes(table: InodeTable, xattrs: XattrPlan): Placement {
   const rows = table.inodeCount + 1;
@@ -79,12 +80,12 @@ function measureContent(table: InodeTable, inode: number): { readonly fullBlocks
     : measureDirectory(table, inode);
 }
 
-/** The kernel reads an inline tail from one block only. */
+/** An inline tail must not cross a block boundary. */
 function canBeInline(headBytes: number, tailBytes: number): boolean {
   return (headBytes % BLOCK_BYTES) + tailBytes <= BLOCK_BYTES && headBytes + tailBytes <= BLOCK_BYTES;
 }
 
-/** The next place where neither the inode itself nor its inline tail crosses into another block. */
+/** The next position at which neither the inode nor its inline tail crosses a block boundary. */
 function fit(at: number, headBytes: number, inlineBytes: number): number {
   const room = BLOCK_BYTES - (at % BLOCK_BYTES);
   const needed = inlineBytes > 0 ? headBytes + inlineBytes : INODE_BYTES;

@@ -11,7 +11,7 @@ import { writeImageFile } from './image-file.ts';
 import { ErofsServer } from './server.ts';
 
 const run = promisify(execFile);
-/** Of directories; one that is there already was a killed daemon's. */
+/** Name prefix of probe directories; existing ones were left by killed daemons. */
 const prefix = '.probe-';
 const limitMs = 5000;
 const probeBytes = 4096;
@@ -19,8 +19,8 @@ const otherBytes = 8 << 20;
 const digest = `sha256:${'0'.repeat(64)}`;
 
 /**
- * Whether this machine, with its kernel and the file system under `root`, does what the EROFS face needs: mounts a small
- * image there, reads a hole, fills it when asked, and looks at what was read and what was asked for. The reason, if not.
+ * Tests whether this kernel and the file system under `root` do what the EROFS face needs: mounts a small image, has a
+ * hole read, fills it on the event, and checks the event's range and the bytes read.
  */
 export async function probeErofs(root: string): Promise<{ works: boolean; reason: string }> {
   for (const name of await readdir(root)) if (name.startsWith(prefix)) await remove(join(root, name));
@@ -38,12 +38,12 @@ export async function probeErofs(root: string): Promise<{ works: boolean; reason
 }
 
 async function remove(directory: string): Promise<void> {
-  // Whatever still holds on to the probe (another namespace's copy of it) may: nothing reads its holes.
+  // Another mount namespace may still have a copy, which does no harm: nothing reads its holes.
   await unmountFilesystem(join(directory, 'mnt', '1'), MNT_DETACH).catch(() => {});
   await rm(directory, { recursive: true, force: true }).catch(() => {});
 }
 
-/** The most bytes that one event asked for. */
+/** The largest range that one event asked for. */
 async function readHole(directory: string): Promise<number> {
   const { table } = buildInodeTable(Buffer.from(JSON.stringify(probeToc)), { payloadEnd: 3, opaqueXattr: 'trusted' });
   const dataPath = join(directory, 'data');
@@ -65,7 +65,7 @@ async function readHole(directory: string): Promise<number> {
         },
       },
     );
-    // Another process: this one answers, and its own reads are not asked about (worker.ts).
+    // By another process: events of this one are always allowed (worker.ts).
     const { stdout: read } = await run('cat', [join(path, 'probe')], {
       encoding: 'buffer',
       timeout: limitMs,

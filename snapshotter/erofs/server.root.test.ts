@@ -13,7 +13,7 @@ import { writeImageFile } from './image-file.ts';
 import { listErofsMounts, unmountImage } from './mount.ts';
 import { ErofsServer, type ErofsServerOptions } from './server.ts';
 
-/** Whatever reads a mount here is a child process, as containers are: this one fills the holes. */
+/** Mounts are read by child processes, as by containers: this process fills the holes. */
 
 const limit = { timeout: 30_000 };
 const chunkBytes = 64 * 1024;
@@ -84,19 +84,15 @@ async function expectedChecksums(): Promise<string> {
   return lines.join('\n');
 }
 
-test(
-  'every byte read through a mount of holes is what the layer holds, and is asked for by range',
-  limit,
-  async (t) => {
-    const { path, asked, errors, layer } = await serve(t);
-    assert.equal(await checksums(path), await expectedChecksums());
-    assert.deepEqual(errors, []);
-    assert.ok(asked.length > 0);
-    assert.ok(asked.every(({ sizeBytes }) => sizeBytes < layer.table.dataSizeBytes));
-  },
-);
+test('every byte read through a mount with holes is right, and is asked for by range', limit, async (t) => {
+  const { path, asked, errors, layer } = await serve(t);
+  assert.equal(await checksums(path), await expectedChecksums());
+  assert.deepEqual(errors, []);
+  assert.ok(asked.length > 0);
+  assert.ok(asked.every(({ sizeBytes }) => sizeBytes < layer.table.dataSizeBytes));
+});
 
-test('an overlay on the mount shows the same, also when read by many at once', limit, async (t) => {
+test('an overlay on the mount shows the same to many concurrent readers', limit, async (t) => {
   const { directory, path } = await serve(t, () => delay(5));
   await withOverlay(directory, path, async (root) => {
     const all = await Promise.all([1, 2, 3, 4].map(() => checksums(root)));
@@ -105,7 +101,7 @@ test('an overlay on the mount shows the same, also when read by many at once', l
   });
 });
 
-test('a reader gets EIO where the bytes cannot be had, and the bytes once they can', limit, async (t) => {
+test('a reader gets EIO while the bytes cannot be fetched, and the bytes once they can', limit, async (t) => {
   let broken = true;
   const { path, errors } = await serve(t, async () => {
     if (broken) throw new Error('the registry is gone');
@@ -118,27 +114,27 @@ test('a reader gets EIO where the bytes cannot be had, and the bytes once they c
   assert.equal(await checksums(path), await expectedChecksums());
 });
 
-test('a read whose bytes do not come within the limit fails with EIO, however long they take', limit, async (t) => {
+test('a read that waits beyond the limit fails with EIO, even if ensure never settles', limit, async (t) => {
   const { path, errors } = await serve(t, () => new Promise(() => {}), entries, { missLimitMs: 100 });
   const failed = await execa('cat', [join(path, 'dir/odd')], { reject: false, timeout: 10_000 });
   assert.match(failed.stderr, /Input\/output error/);
   assert.match(String(errors[0]), /no data after 100 ms/);
 });
 
-test('a complete layer is read without asking', limit, async (t) => {
+test('a complete layer is read without events', limit, async (t) => {
   const { path, server, layer, asked, directory } = await serve(t);
   layer.fill();
   server.releaseGuard(7);
   assert.equal(await checksums(path), await expectedChecksums());
   assert.deepEqual(asked, []);
-  // Without a guard there is nothing to fear from who still uses it.
+  // Without holes it may be removed while in use.
   await withOverlay(directory, path, async (root) => {
     await server.removeLayer(7);
     assert.equal(await checksums(root), await expectedChecksums());
   });
 });
 
-test('a layer that became complete under an overlay is soon read past the page cache of its data', limit, async (t) => {
+test('a layer that becomes complete under an overlay is remounted with direct I/O', limit, async (t) => {
   const { directory, path, server, layer, errors } = await serve(t);
   await withOverlay(directory, path, async (root) => {
     assert.equal(isReadDirectly(path), false);
@@ -150,7 +146,7 @@ test('a layer that became complete under an overlay is soon read past the page c
   assert.deepEqual(errors, []);
 });
 
-test('a layer mounted when it is complete already is read so from the beginning', limit, async (t) => {
+test('a layer that is complete when mounted has direct I/O from the start', limit, async (t) => {
   const { layer, add } = await serve(t);
   layer.fill();
   const path = await add(8, true);
@@ -158,7 +154,7 @@ test('a layer mounted when it is complete already is read so from the beginning'
   assert.equal(await checksums(path), await expectedChecksums());
 });
 
-test('a layer under an overlay is not let go: it stays mounted and its holes are filled', limit, async (t) => {
+test('a layer under an overlay cannot be removed: it stays mounted and its holes are filled', limit, async (t) => {
   const { directory, path, server } = await serve(t);
   await withOverlay(directory, path, async (root) => {
     await assert.rejects(server.removeLayer(7), { code: 'busy' });
@@ -173,7 +169,7 @@ test('a layer under an overlay is not let go: it stays mounted and its holes are
   );
 });
 
-test('a layer with open files is not let go', limit, async (t) => {
+test('a layer with open files cannot be removed', limit, async (t) => {
   const { path, server } = await serve(t);
   const reader = execa('sleep', ['20'], { cwd: path, reject: false });
   t.after(() => reader.kill('SIGKILL'));
@@ -185,7 +181,7 @@ test('a layer with open files is not let go', limit, async (t) => {
   await server.removeLayer(7);
 });
 
-test('close answers reads under way, unmounts, and names what is in use', limit, async (t) => {
+test('close answers reads in flight, unmounts, and returns the slots in use', limit, async (t) => {
   const gate = Promise.withResolvers<void>();
   const { directory, path, server, asked } = await serve(t, () => gate.promise);
   const reader = execa('cat', [join(path, 'one')], { encoding: 'buffer', timeout: 10_000 });
@@ -194,15 +190,16 @@ test('close answers reads under way, unmounts, and names what is in use', limit,
   gate.resolve();
   assert.deepEqual(Buffer.from((await reader).stdout), contents.get('one'));
   const busy = await closing;
-  // Whether the reader had closed its file by the time of the unmount is a race; that the answer fits what is there is not.
+  // Whether the reader had closed its file by the time of the unmount is a race; that the answer fits what is there is
+  // not.
   const left = listErofsMounts().filter((point) => point.startsWith(directory));
   assert.equal(left.length, busy.length);
 });
 
-test('what comes after the end touches no descriptor', limit, async (t) => {
+test('calls after the end use no descriptor', limit, async (t) => {
   const { directory, server, path } = await serve(t);
   await server.release();
-  // Gets the numbers that the server had.
+  // Reuses the descriptor numbers of the server.
   const others = [1, 2, 3].map((index) => openSync(join(directory, `other-${index}`), 'w+'));
   server.releaseGuard(7);
   await assert.rejects(server.removeLayer(7), { code: 'closed' });
@@ -215,8 +212,8 @@ test('what comes after the end touches no descriptor', limit, async (t) => {
   assert.ok(listErofsMounts().includes(path));
 });
 
-// Started by a shell: spawn waits on this thread until the kernel has read the program, and this thread fetches it.
-test('a program on holes runs, mapped and executed as it is fetched', limit, async (t) => {
+// Through a shell: spawn blocks this thread until execve(2) has read the program, and this thread has to fetch it.
+test('a program can be executed and its pages mapped while they are fetched', limit, async (t) => {
   const program = readFileSync('/bin/true');
   const { path } = await serve(t, () => delay(2), [
     { path: '', mode: 0o040755 },
@@ -228,7 +225,7 @@ test('a program on holes runs, mapped and executed as it is fetched', limit, asy
   assert.ok(runs.every(({ stdout }) => stdout.startsWith('true')));
 });
 
-test('two hundred layers at once are mounted, each reads as what it holds, and are unmounted', {
+test('two hundred layers at once are mounted, read and unmounted', {
   timeout: 60_000,
 }, async (t) => {
   const { directory, server } = await serve(t);
@@ -246,7 +243,7 @@ test('two hundred layers at once are mounted, each reads as what it holds, and a
     const imagePath = await writeImageFile(join(directory, `image-${slot}`), table);
     await server.addLayer({ slot, table, present, dataFd, dataPath, imagePath }, { ensure: async () => fill() });
   }
-  // One goes, and takes nothing from the others.
+  // Removing one does not affect the others.
   await server.removeLayer(slots.shift()!);
   const paths = slots.map((slot) => join(directory, 'mnt', String(slot), 'f'));
   const { stdout } = await execa('cat', paths, { stripFinalNewline: false });
@@ -258,7 +255,7 @@ test('two hundred layers at once are mounted, each reads as what it holds, and a
   );
 });
 
-test('a thousand reads that wait at once are all answered', limit, async (t) => {
+test('a thousand concurrent waiting reads are all answered', limit, async (t) => {
   const names = Array.from({ length: 1000 }, (_, index) => `f${index}`);
   const gate = Promise.withResolvers<void>();
   const { path, asked, errors } = await serve(t, () => gate.promise, [
@@ -273,7 +270,7 @@ test('a thousand reads that wait at once are all answered', limit, async (t) => 
   assert.deepEqual(errors, []);
 });
 
-test('a reader that is killed while it waits ends at once, and leaves its bytes to the next', limit, async (t) => {
+test('a reader that is killed while it waits ends at once, and the next reader gets the bytes', limit, async (t) => {
   const gate = Promise.withResolvers<void>();
   const { path, asked } = await serve(t, () => gate.promise);
   const doomed = execa('cat', [join(path, 'one')], { reject: false, encoding: 'buffer' });
@@ -285,7 +282,7 @@ test('a reader that is killed while it waits ends at once, and leaves its bytes 
   assert.deepEqual(Buffer.from((await next).stdout), contents.get('one'));
 });
 
-test('the end of the thread that answers reads is told: nobody may wait for it', limit, async (t) => {
+test('the death of the worker thread is reported', limit, async (t) => {
   const death = Promise.withResolvers<unknown>();
   const { directory, server, layer } = await serve(t, undefined, entries, { onDeath: death.resolve });
   const table = { ...layer.table, shared: new SharedArrayBuffer(8) };
@@ -295,7 +292,7 @@ test('the end of the thread that answers reads is told: nobody may wait for it',
   assert.match(String(await death.promise), /RangeError/);
 });
 
-test('an image file is written once and written again when it is not of this tree', limit, async (t) => {
+test('an image file is written once, and replaced when it is of another tree', limit, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'erofs-file-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const layer = createPlainLayer(entries, join(directory, 'data'), chunkBytes);

@@ -26,30 +26,30 @@ export interface ErofsLayer {
   readonly table: InodeTable;
   readonly present: SharedArrayBuffer;
   /**
-   * Open on the data file since before `addLayer`: the kernel never asks about descriptors older than the mark. Where the
-   * mark is older, `addLayer` puts another open file in its place.
+   * Opened before `addLayer`, since descriptors older than the mark raise no events. Where the mark is older,
+   * `addLayer` replaces the open file behind it.
    */
   readonly dataFd: number;
   readonly dataPath: string;
   /** The EROFS image of the table (image.ts), whose extra device is the data file. */
   readonly imagePath: string;
-  /** Every byte has been there for long: what filling left in the page cache is no reason to read through it. */
+  /** Complete for long enough that filling has left nothing in the data file's page cache: mount with direct I/O. */
   readonly isComplete?: boolean;
 }
 
 export interface ErofsServerOptions {
   /** A read that failed with EIO (`miss`, of that layer), or anything else that has no caller to reject. For a log. */
   readonly onError?: (error: unknown, miss?: Pick<EventTrace, 'offset' | 'sizeBytes'>, layer?: ErofsLayer) => void;
-  /** Every event, with the layer it is of, and every verdict that had to wait. Off unless given: it costs a message each. */
+  /** Every event, and every late response. Costs a message each, so it is off unless given. */
   readonly onTrace?: ((trace: EventTrace | VerdictTrace, layer: ErofsLayer | undefined) => void) | undefined;
-  /** Nobody answers events any more, so reads of holes wait: end the process, and let the next one take over. */
+  /** The worker has died, so reads of holes wait: end the process, and let the next daemon take over. */
   readonly onDeath?: (error: unknown) => void;
-  /** A group taken over from a daemon before this one; a new one is opened otherwise. */
+  /** A group taken over from an earlier daemon; otherwise a new one is opened. */
   readonly groupFd?: number | undefined;
-  /** A read whose data does not come within this fails with EIO. Default 300,000. */
+  /** Limit on a missed read; then it fails with EIO. Default 300,000. */
   readonly missLimitMs?: number;
   readonly readaheadKib?: number;
-  /** How long a layer is read through the page cache of its data file after it is complete. Default 60,000. */
+  /** Delay from a layer's completion to direct I/O on its data file. Default 60,000. */
   readonly directDelayMs?: number;
 }
 
@@ -59,7 +59,7 @@ interface Mounted {
   readonly path: string;
   readonly dataInode: number;
   readonly fills: AbortController;
-  /** Names of all superblocks that may still read the data file: overlays keep one alive after its mount is gone. */
+  /** Names of all superblocks that may read the data file: an overlay keeps one alive after its unmount. */
   superblocks: readonly string[];
   guarded: boolean;
   isDirect: boolean;
@@ -67,21 +67,21 @@ interface Mounted {
 }
 
 const defaultReadaheadKib = 512;
-/** A container that starts while its layers fill finds what it reads next in memory. */
+/** Filling leaves content in the page cache, where a container that starts meanwhile finds it. */
 const defaultDirectDelayMs = 60_000;
 const passingUseMs = 1000;
 const passingUseStepMs = 20;
 const releaseGraceMs = 2000;
 
 /**
- * EROFS mounts whose holes are filled as they are read: one directory per layer under `directory`, one fanotify group and
- * one worker thread for all of them. Owns the group, the worker and the mounts.
+ * EROFS mounts whose holes are filled as they are read: one directory per layer under `directory`, one fanotify group
+ * and one worker thread for all of them. Owns the group, the worker and the mounts.
  */
 export class ErofsServer {
-  /** As the kernel names it: without symbolic links. */
+  /** Without symbolic links, as in the kernel's mount table. */
   readonly directory: string;
   readonly groupFd: number;
-  /** Resolves when events are answered. With a group taken over, open no data file before: it may be marked. */
+  /** Resolves when events are answered. With a group taken over, data files may be marked: open none before. */
   readonly ready: Promise<void>;
   readonly #ready = Promise.withResolvers<void>();
   readonly #worker: Worker;
@@ -95,10 +95,10 @@ export class ErofsServer {
   readonly #fills = new Set<Promise<void>>();
   readonly #response = Buffer.alloc(responseSizeBytes);
   #closing: Promise<readonly number[]> | undefined;
-  /** Its descriptors are closed: their numbers may be another file's. */
+  /** The descriptors are closed, and their numbers may have been reused. */
   #isEnded = false;
 
-  /** With `groupFd` the layers of the daemon before are expected: add them under their slots, then call `resume`. */
+  /** With `groupFd`, add the layers of the earlier daemon under their slots, then call `resume`. */
   constructor(directory: string, options: ErofsServerOptions = {}) {
     this.directory = directory;
     this.#options = options;
@@ -114,7 +114,7 @@ export class ErofsServer {
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData,
       name: 'erofs',
-      // The kernel opens the events' descriptors.
+      // The kernel opens the descriptors of events.
       trackUnmanagedFds: false,
     });
     this.#worker.on('message', (message: MessageFromEventWorker) => this.#receive(message));
@@ -124,8 +124,8 @@ export class ErofsServer {
   }
 
   /**
-   * Mounts the layer read-only; resolves to the directory. Holes are guarded before the mount can be reached. A mount
-   * that is there already, by a daemon before this one, is taken over if `superblocks` names what reads the data file.
+   * Mounts the layer read-only; resolves to the directory. The data file is marked before the mount is visible. An
+   * existing mount of an earlier daemon is taken over if `superblocks` names what reads its data file.
    */
   async addLayer(layer: ErofsLayer, reader: LayerReader, superblocks?: readonly string[]): Promise<string> {
     const path = join(this.directory, String(layer.slot));
@@ -153,7 +153,7 @@ export class ErofsServer {
     try {
       markFile(this.groupFd, layer.dataPath);
       if (this.#options.groupFd !== undefined) await this.#silence(layer, mounted.dataInode);
-      // Under a new slot only a daemon can have left a mount that died before it noted the slot.
+      // A mount under a new slot was left by a daemon that died before it recorded the slot.
       while (superblocks === undefined && isMounted(path)) await unmountImage(path);
       if (!isMounted(path)) await this.#mount(mounted);
     } catch (error) {
@@ -164,19 +164,19 @@ export class ErofsServer {
     return path;
   }
 
-  /** What a daemon after this one has to name to `addLayer`. */
+  /** What the next daemon has to pass to `addLayer`. */
   superblocks(slot: number): readonly string[] {
     return this.#mounted.get(slot)?.superblocks ?? [];
   }
 
-  /** Whether a layer was added under it. */
+  /** Whether a layer has this slot. */
   has(slot: number): boolean {
     return this.#mounted.has(slot);
   }
 
   /**
-   * The layers of the daemon before are all added. What else it left mounted goes, unless something reads it, and reads of
-   * a file of no layer are denied from now on.
+   * To be called when all layers of the earlier daemon are added. Unmounts what else it left, unless in use; from now
+   * on reads of a data file of no layer are denied.
    */
   async resume(): Promise<void> {
     for (const path of listErofsMounts()) {
@@ -188,7 +188,7 @@ export class ErofsServer {
     signalEvent(this.#wakeFd);
   }
 
-  /** All bytes are there: the kernel asks no more, and this process is out of the layer's read path. */
+  /** For a complete layer: its reads raise no events any more, so this process is out of its read path. */
   releaseGuard(slot: number): void {
     const mounted = this.#mounted.get(slot);
     if (!mounted?.guarded || this.#isEnded) return;
@@ -202,8 +202,8 @@ export class ErofsServer {
   }
 
   /**
-   * Unmounts. A layer that is in use and has holes stays, mounted and guarded, and this rejects with code `busy`: its
-   * holes would read as zeros to whoever still has it. An overlay on top counts, which umount(2) does not see.
+   * Unmounts. Rejects with code `busy` if the layer has holes and is in use; it stays mounted and guarded, since its
+   * holes would read as zeros. An overlay on it counts as use, although umount(2) succeeds then.
    */
   async removeLayer(slot: number): Promise<void> {
     const mounted = this.#mounted.get(slot);
@@ -214,7 +214,7 @@ export class ErofsServer {
     } catch (error) {
       throw new ErofsError('busy', mounted.path, `unmounting failed: ${String(error)}`, error);
     }
-    // A container that starts just now has a copy of every mount until it has its own root: that passes.
+    // A container that is being started has a copy of every mount until pivot_root(2): that passes.
     for (let waitedMs = 0; ; waitedMs += passingUseStepMs) {
       mounted.superblocks = mounted.superblocks.filter(isSuperblockAlive);
       if (!mounted.guarded || mounted.superblocks.length === 0 || waitedMs >= passingUseMs) break;
@@ -229,8 +229,8 @@ export class ErofsServer {
   }
 
   /**
-   * Unmounts what can be unmounted and ends; resolves to the slots that stayed because in use. Unless somebody else holds
-   * the group, holes of those read as zeros from now on.
+   * Unmounts what is not in use and ends; resolves to the slots that stayed. Unless another process holds the group,
+   * their holes read as zeros from now on.
    */
   close(): Promise<readonly number[]> {
     this.#closing ??= (async () => {
@@ -249,7 +249,7 @@ export class ErofsServer {
     return this.#closing;
   }
 
-  /** Ends and leaves the mounts to who holds the group: reads of holes wait for the next daemon. */
+  /** Ends without unmounting. While another process holds the group, reads of holes wait for the next daemon. */
   async release(): Promise<void> {
     this.#closing ??= this.#end().then(() => [...this.#mounted.keys()]);
     await this.#closing;
@@ -259,7 +259,7 @@ export class ErofsServer {
     Atomics.store(this.#state, control.stopping, 1);
     signalEvent(this.#wakeFd);
     await this.#exited;
-    // Each answers its reader through the group: a reader left unanswered would go on with zeros once it closes.
+    // Each fill responds through the group; closing that first would let its reader through, with zeros.
     await Promise.race([Promise.allSettled(this.#fills), delay(releaseGraceMs, undefined, { ref: false })]);
     for (const { fills, directTimer } of this.#mounted.values()) {
       fills.abort();
@@ -272,8 +272,9 @@ export class ErofsServer {
   }
 
   /**
-   * A data file that was marked by the daemon before asks about our own writes too, which then wait for the worker: for
-   * ever, once that has ended. So the layer's descriptor becomes one that came with an event.
+   * Where an earlier daemon marked the data file before it was opened, this process's own writes raise events too, and
+   * would wait for ever once the worker has ended. So the store's descriptor is replaced by one of an event, which
+   * raises none.
    */
   async #silence({ dataFd, dataPath, table }: ErofsLayer, dataInode: number): Promise<void> {
     if (table.dataSizeBytes === 0) return;
@@ -283,7 +284,7 @@ export class ErofsServer {
     try {
       const fd = await Promise.race([asking.read(Buffer.alloc(1), 0, 1, 0).then(() => kept), this.#exited]);
       if (fd === undefined) return;
-      // Groups of earlier versions gave descriptors for reading only.
+      // Groups of earlier versions opened descriptors read-only.
       if (isWritable(fd)) replaceDescriptor(dataFd, fd);
       closeSync(fd);
     } finally {
@@ -309,7 +310,7 @@ export class ErofsServer {
     try {
       this.releaseGuard(slot);
     } catch {
-      // The mark was never set, or went with the file.
+      // The mark was never set, or the file is gone.
     }
     const removed = new Promise<void>((resolve) => this.#removals.set(slot, resolve));
     this.#post({ kind: 'remove-layer', slot, dataInode: mounted.dataInode });

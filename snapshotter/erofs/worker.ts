@@ -21,8 +21,8 @@ import {
 } from './message.ts';
 
 /**
- * A thread that lets the kernel read on where the bytes are there, and hands the rest to the main thread. Like the FUSE
- * worker it waits only in poll(2), since a thread blocked in read(2) could not be ended.
+ * A thread that allows reads of present bytes, and hands other events to the main thread. Like the FUSE worker it
+ * blocks only in poll(2), since a thread blocked in read(2) could not be ended.
  */
 
 interface GuardedLayer {
@@ -40,9 +40,9 @@ const state = new Int32Array(shared);
 const events = Buffer.alloc(eventBytes);
 const response = Buffer.alloc(responseSizeBytes);
 const layers = new Map<number, GuardedLayer>();
-/** Data files of which a descriptor was asked for. */
+/** Data files of which the main thread wants a descriptor. */
 const wanted = new Set<number>();
-/** Of files that no layer names yet, in the order in which they came. */
+/** Events of data files whose layer has not been added yet, in order of arrival. */
 let held: AccessEvent[] = [];
 let drained = 0;
 
@@ -54,7 +54,7 @@ function serve(): void {
   while (Atomics.load(state, control.stopping) === 0) {
     const length = readDescriptor(groupFd, events, eventBytes);
     if (length > 0) {
-      // After the read: a layer is posted before its mount can be reached.
+      // After the read: a layer is posted before its mount is visible.
       if (Atomics.load(state, control.posted) !== drained) drain();
       handle(length);
     } else if (length === 0 || length === -hostErrno.EAGAIN) {
@@ -64,15 +64,15 @@ function serve(): void {
       answerHeld();
     } else if (length !== -hostErrno.EINTR) {
       post({ kind: 'failed', error: new Error(`reading fanotify events: errno ${-length}`) });
-      // ENFILE, EMFILE, ENOMEM: the reader was denied by the kernel; the next event may fare better.
+      // ENFILE, EMFILE, ENOMEM: the kernel has denied this event; the next may succeed.
       poll(pollSet(wakeFd), 10);
     }
   }
-  // Not answered: the next daemon denies what this one took.
+  // Held events stay unanswered: the next daemon denies them.
   port.close();
 }
 
-/** After a layer was added, or the last one was. */
+/** After a layer was added, or `adopting` was cleared. */
 function answerHeld(): void {
   if (held.length === 0) return;
   const events = held;
@@ -91,8 +91,8 @@ function handle(length: number): void {
 function answer(event: AccessEvent): void {
   const dataInode = fstatSync(event.fd).ino;
   if (event.pid === process.pid) {
-    // Through a descriptor opened when the file was marked already, after a restart. This process reads no mount of its
-    // own, so it is never a reader.
+    // Through a descriptor opened after the mark, following a restart. This process never reads a mount of its own, so
+    // the event is the store's.
     if (isTraced) trace(event, undefined, 'own');
     if (!wanted.delete(dataInode)) respond(event.fd);
     else {
@@ -125,7 +125,7 @@ function respond(fd: number, denial?: number): void {
   closeSync(fd);
 }
 
-/** And keeps the descriptor. */
+/** Allows the read, and keeps the descriptor open. */
 function allow(fd: number): void {
   writeDescriptor(groupFd, encodeResponse(response, fd), responseSizeBytes);
 }

@@ -4,8 +4,8 @@ import { pathOf } from '../tree/lookup.ts';
 import { alignUp, XATTR_ENTRY_BYTES, XATTR_HEADER_BYTES } from './ondisk.ts';
 
 /**
- * Extended attributes. An inode carries a header, the ids of those it shares with other inodes, and the rest in full;
- * a shared one's id is its offset in the shared area, in units of 4 bytes.
+ * Extended attributes. Behind an inode are a header, the ids of the attributes that it shares with others, and the rest
+ * in full. A shared attribute's id is its offset in the shared area, in units of 4 bytes.
  */
 export interface XattrPlan {
   /** The shared area, whole. */
@@ -15,7 +15,7 @@ export interface XattrPlan {
   readonly encode: (inode: number, out: Buffer, at: number) => void;
 }
 
-/** Namespaces that have a number; those of POSIX ACLs are whole names. */
+/** Name prefixes that have an index; those of POSIX ACLs are whole names. */
 const prefixes = [
   { text: 'user.', index: 1, isWhole: false },
   { text: 'system.posix_acl_access', index: 2, isWhole: true },
@@ -25,15 +25,15 @@ const prefixes = [
 ].map((prefix) => ({ ...prefix, bytes: Buffer.from(prefix.text) }));
 const valueLimitBytes = 0xffff;
 const sharedCountLimit = 255;
-/** The inode says in 16 bits how many units of 4 bytes lie behind it, the header counting as one. */
+/** i_xattr_icount has 16 bits and counts units of 4 bytes, of which the header is one. */
 const ownLimitBytes = XATTR_HEADER_BYTES + 4 * (0xffff - 1);
 const notShared = 0xffffffff;
 const unknownPrefix = 0xff;
 
 /**
- * An attribute that comes more than once is written once, in the shared area; so are those of an inode that has too many
- * for the room behind it. Attributes outside the five namespaces are left out: no file system of Linux takes them, so an
- * unpacked layer has none either.
+ * Attributes that occur more than once are written once, in the shared area, and so are those that do not fit behind
+ * their inode. Attributes outside the five namespaces are left out: Linux supports no others, so an unpacked layer has
+ * none either.
  */
 export function planXattrs(table: InodeTable): XattrPlan {
   const prefixOf = new Uint8Array(table.xattrCount);
@@ -90,7 +90,7 @@ function findPrefix(table: InodeTable, row: number): number {
   return unknownPrefix;
 }
 
-/** Notes the ids of the attributes that go to the shared area, and makes that. */
+/** Sets the ids of shared attributes, and encodes the shared area. */
 function planShared(table: InodeTable, prefixOf: Uint8Array, sharedId: Uint32Array): Buffer {
   const sharedRows: number[] = [];
   let areaBytes = 0;
@@ -137,7 +137,9 @@ function entryBytes(table: InodeTable, prefixOf: Uint8Array, row: number): numbe
   return alignUp(XATTR_ENTRY_BYTES + nameBytes + table.xattrValueLength[row]!, 4);
 }
 
-/** name_len u8, name_index u8, value_size LE16, name without its prefix, value, zeros up to 4 bytes; returns the end. */
+/**
+ * name_len u8, name_index u8, value_size LE16, name without its prefix, value, zeros up to 4 bytes; returns the end.
+ */
 function encodeEntry(table: InodeTable, prefixOf: Uint8Array, row: number, out: Buffer, start: number): number {
   const prefix = prefixes[prefixOf[row]!]!;
   const nameBytes = table.xattrNameLength[row]! - prefix.bytes.length;

@@ -23,7 +23,7 @@ export interface ImageFiles {
   readonly sizeBytes: number;
 }
 
-/** The image of a table in a directory of its own, beside a data file that is one hole. */
+/** A table's image in a directory of its own, beside a data file that is one hole. */
 export function makeImage(table: InodeTable, uuid?: Uint8Array): ImageFiles {
   const directory = mkdtempSync(join(tmpdir(), 'erofs-image-'));
   const imagePath = join(directory, 'image');
@@ -44,14 +44,14 @@ export function removeImage(files: ImageFiles): void {
   rmSync(files.directory, { recursive: true, force: true });
 }
 
-/** Throws with the tool's words unless it finds the image good; version 1.5 exits with 0 even when it does not. */
+/** Throws with the tool's output unless it accepts the image; version 1.5 exits with 0 in any case. */
 export function runFsck(table: InodeTable, files: ImageFiles): void {
   const { stdout, stderr } = runTool('fsck.erofs', ['-d3', ...deviceOption(table, files), files.imagePath]);
   const words = stdout + stderr;
   if (!words.includes('No errors found') || words.includes('<E>')) throw new Error(`fsck.erofs: ${words}`);
 }
 
-/** What dump.erofs says of the superblock, by the words before each colon. */
+/** What dump.erofs prints of the superblock, by label. */
 export function dumpSuperblock(table: InodeTable, files: ImageFiles): Map<string, string> {
   const { stdout } = runTool('dump.erofs', ['-s', ...deviceOption(table, files), files.imagePath]);
   return new Map(
@@ -67,7 +67,7 @@ function runTool(name: string, args: readonly string[]): { stdout: string; stder
   return spawnSync(name, args, { encoding: 'utf8', timeout: 30_000 });
 }
 
-/** Runs `use` with the image mounted, contents written first and the image changed by `damage`; always unmounts and removes. */
+/** Runs `use` on the mounted image, after writing `contents` and applying `damage`; always unmounts and removes. */
 export async function withMountedImage(
   table: InodeTable,
   contents: ReadonlyMap<number, Uint8Array>,
