@@ -21,7 +21,7 @@ import { mountPoints, unmount } from '../../testkit/mounts.ts';
 import { until } from '../../testkit/until.ts';
 import { findKeeper } from './keeper/keeper.ts';
 
-/** What systemd's descriptor store is for: the daemon and its keeper may die together, and readers still only wait. */
+/** With systemd's descriptor store, readers wait even when the daemon and its keeper die together. */
 
 const limit = { timeout: 120_000 };
 const storedName = { fuse: 'fuse-connection', erofs: 'fanotify-group' } as const;
@@ -37,7 +37,7 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
   const openStore = (t: Parameters<typeof openStandInStore>[0]) =>
     openStandInStore(t, mkdtempSync(join(image.scratch, 'store-')));
 
-  /** The keeper first: it must not come back. */
+  /** Stops the daemon first, so that it does not start another keeper. */
   async function killBoth(bench: Bench): Promise<void> {
     const keeper = await keeperOf(bench);
     process.kill(bench.daemon.pid, 'SIGSTOP');
@@ -73,7 +73,7 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
       assert.deepEqual(await store.held(), []);
     });
 
-    test(`${backend}: where the keeper lives, it is who the mounts are taken over from`, limit, async (t) => {
+    test(`${backend}: a keeper that is alive is preferred to the descriptor store`, limit, async (t) => {
       const store = await openStore(t);
       const bench = await openBench(t, image, backend, { store });
       const keeper = await keeperOf(bench);
@@ -92,7 +92,7 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
     });
   }
 
-  test('what was stored and fits no record of mounts is let go', limit, async (t) => {
+  test('stored descriptors that fit no record of mounts are dropped', limit, async (t) => {
     const store = await openStore(t);
     const bench = await openBench(t, image, 'fuse', { store });
     await killBoth(bench);
@@ -106,7 +106,7 @@ describe('a daemon whose descriptors systemd holds too', { timeout: 400_000 }, (
     assert.deepEqual(await sumAll(t, bench), expected);
   });
 
-  test('erofs: a store that cannot be reached is a warning', limit, async (t) => {
+  test('erofs: a store that cannot be reached gives a warning, and the daemon starts', limit, async (t) => {
     const store = await openStore(t);
     const { launcher } = store.startOptions;
     const unreachable = { ...store, startOptions: { launcher, env: { NOTIFY_SOCKET: '/nonexistent/notify' } } };

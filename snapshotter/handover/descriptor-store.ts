@@ -4,16 +4,16 @@ import type { Log } from '../platform/log.ts';
 import { dropDescriptor, inheritedDescriptors, notifySocket, storeDescriptor } from '../process/systemd.ts';
 
 /*
- * Under systemd its process 1 holds what the keeper holds as well, so that readers wait even when the daemon and its keeper
- * died. A service that runs without systemd has no such store: then all of this does nothing.
+ * Under systemd, PID 1 holds the same descriptors as the keeper, so that readers wait even when the daemon and its
+ * keeper both died. Without systemd all of this does nothing.
  */
 const names = { fuseFd: 'fuse-connection', groupFd: 'fanotify-group' } as const;
 const kinds = Object.keys(names) as (keyof typeof names)[];
 
-/** What an earlier daemon stored, for whoever asks first; undefined where that is nothing. */
+/** What an earlier daemon stored, once: the second call finds nothing. */
 export function takeStored(): HeldDescriptors | undefined {
   const inherited = inheritedDescriptors();
-  // Not for the processes that this one starts.
+  // Child processes must not take them for theirs.
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[name];
   const held: { -readonly [kind in keyof HeldDescriptors]: number } = {};
   for (const { name, fd } of inherited) {
@@ -24,7 +24,7 @@ export function takeStored(): HeldDescriptors | undefined {
   return Object.keys(held).length === 0 ? undefined : held;
 }
 
-/** From now on systemd holds this and nothing else. Call it before holes can be read. A failure leaves the keeper alone. */
+/** Replaces the store's content. Call it before holes can be read. On failure the keeper is the only other holder. */
 export function storeHeld(held: HeldDescriptors, log: Log): void {
   if (notifySocket() === '') return;
   emptyStore();
@@ -32,7 +32,7 @@ export function storeHeld(held: HeldDescriptors, log: Log): void {
   if (!isSent) log.warn({ socket: notifySocket() }, "systemd's descriptor store cannot be reached");
 }
 
-/** Nothing is mounted any more, or what is held cannot be taken over. */
+/** For when nothing is mounted any more, or what is held cannot be taken over. */
 export function emptyStore(): void {
   for (const kind of kinds) dropDescriptor(names[kind]);
 }

@@ -30,11 +30,11 @@ export interface FaceSetting {
 
 export interface OpenFace {
   readonly face: Face;
-  /** It came from a daemon before this one, with what was mounted then. */
+  /** Taken over from an earlier daemon, with its mounts. */
   readonly isAdopted: boolean;
-  /** Unmounts, and lets the keeper go unless something is still in use. */
+  /** Unmounts, and dismisses the keeper unless something is still in use. */
   takeDown(): Promise<void>;
-  /** Ends and leaves everything mounted, in the keeper's care. */
+  /** Ends, and leaves everything mounted in the keeper's care. */
   leave(): Promise<void>;
 }
 
@@ -43,18 +43,19 @@ type FaceFacts = { readonly kind: 'fuse'; readonly connection: FuseConnection } 
 /** proc_ns.h: PROC_PID_INIT_INO. */
 const initialPidNamespace = 'pid:[4026531836]';
 
-/** How long reads wait for the next daemon before they fail; also said in docs/architecture.md. */
+/** How long reads wait for the next daemon before they fail; docs/architecture.md states it too. */
 export const keeperGraceMs = 60_000;
 
-/** How soon another keeper is tried where none could be started. */
+/** Wait before another attempt to start a keeper. */
 const keeperRetryMs = 10_000;
 
 /**
- * The face a daemon before this one left in a keeper's care, or in systemd's where the keeper is dead too; or a new one,
- * as the configuration asks or this machine allows. The reason is logged.
+ * Takes over the face that an earlier daemon left with its keeper, or with systemd where the keeper is dead too;
+ * otherwise opens a new one, as the configuration asks and this machine allows. The reason is logged and in the status
+ * document.
  */
 export async function openFace(setting: FaceSetting): Promise<OpenFace> {
-  // Mounts are found again by the paths that the kernel has for them.
+  // The kernel's mount table has resolved paths.
   const resolved = { ...setting, root: realpathSync(setting.root) };
   return (await adoptFace(resolved)) ?? (await openNewFace(resolved));
 }
@@ -77,7 +78,7 @@ async function adoptFace(setting: FaceSetting): Promise<OpenFace | undefined> {
     const server = FuseServer.adopt(held.fuseFd, book.facts.connection, fuseOptions(root, config, log));
     face = createFuseFace(server, book);
   } else if (book?.facts.kind === 'erofs' && held.groupFd !== undefined) {
-    // Before the worker takes events of its own, whose numbers would be the same.
+    // Before the worker reads events, whose descriptor numbers might be the same.
     const denied = denyOrphaned(held.groupFd);
     if (denied > 0) log.warn({ reads: denied }, 'reads that the daemon before had taken and not answered failed');
     const server = openErofs(root, config, log, held.groupFd);
@@ -101,13 +102,13 @@ async function adoptFace(setting: FaceSetting): Promise<OpenFace | undefined> {
 }
 
 /**
- * A book for EROFS mounts whose own cannot be read. To let them go would let their holes be read as zeros; and whoever uses
- * one reads on, since events name the data file, once its layer is mounted anew.
+ * Stands in for a slot book that cannot be read. Dropping the group would let holes read as zeros; with it, readers of
+ * the old mounts are served once their layers are mounted anew, since events name the data file.
  */
 function openLostBook(root: string, log: Log): StoredSlotBook<FaceFacts> {
   const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
   const names = existsSync(erofsPath(root)) ? readdirSync(erofsPath(root)) : [];
-  // Nothing was mounted yet.
+  // Nothing had been mounted yet.
   if (names.length === 0) return book;
   log.error({ file: bookPath(root) }, 'the record of what is mounted cannot be read; layers are mounted anew');
   const used = Math.max(...names.map(Number).filter(Number.isInteger));
@@ -146,7 +147,7 @@ async function openNewFace(setting: FaceSetting): Promise<OpenFace> {
   log.info({ face: 'fuse', backend: configured, reason }, 'layers are shown through FUSE');
   onChange({ face: { kind: 'fuse', configured, reason, takenOver: false } });
   const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'fuse', connection: server.connection });
-  // Not waited for: until it is there this daemon's death ends the connection, and nothing worse.
+  // Not awaited: until there is a keeper, this daemon's death ends the connection, and nothing worse.
   const held = { fuseFd: server.fd };
   storeHeld(held, log);
   return guard(setting, createFuseFace(server, book), book, held, tryKeeper(setting, held), false);
@@ -155,7 +156,7 @@ async function openNewFace(setting: FaceSetting): Promise<OpenFace> {
 async function chooseErofs(root: string, { mount, record_accesses }: Config) {
   if (mount.backend === 'fuse') return { useErofs: false, reason: 'configured' };
   if (mount.backend === 'auto' && isContained())
-    return { useErofs: false, reason: "in a container, whose end would be the keeper's too" };
+    return { useErofs: false, reason: 'in a container, whose end would also end the keeper' };
   const isRecording = record_accesses !== '';
   const { works, reason } = isRecording
     ? { works: false, reason: 'record_accesses: only FUSE sees the first read of each file' }
@@ -166,12 +167,12 @@ async function chooseErofs(root: string, { mount, record_accesses }: Config) {
   return { useErofs: works, reason: describeError(reason) };
 }
 
-/** A pod has a control group that ends as one, and most containers have processes of their own numbering. */
+/** The keeper would die with the daemon: a pod's cgroup is killed as a whole, and a container by its PID namespace. */
 function isContained(): boolean {
   return process.env.KUBERNETES_SERVICE_HOST !== undefined || readlinkSync('/proc/self/ns/pid') !== initialPidNamespace;
 }
 
-/** Ties a face to its keeper, and starts another should that one die. */
+/** Ties a face to its keeper, and starts another when that dies. */
 function guard(
   setting: FaceSetting,
   face: Face,
@@ -220,7 +221,10 @@ function guard(
           return;
         }
         keeper?.release();
-        log.error({ root, graceMs: keeperGraceMs }, 'mounts in use were left; what they lack cannot be read soon');
+        log.error(
+          { root, graceMs: keeperGraceMs },
+          'mounts in use were left; after the grace period reads of missing content fail',
+        );
       })();
       return ending;
     },
@@ -281,8 +285,8 @@ function fuseOptions(root: string, config: Config, log: Log) {
 }
 
 /**
- * EROFS mounts that nobody guards, because the daemon and the keeper both died. New mounts of the same layers raise their
- * guard again; what was read meanwhile stays wrong in the cache of those that containers still use.
+ * Detaches EROFS mounts that have no guard, because the daemon and its keeper both died. New mounts of the same layers
+ * mark the data files again; zeros read meanwhile stay in the page cache of mounts that containers still use.
  */
 async function detachLeftovers(root: string, log: Log): Promise<void> {
   const left = listErofsMounts().filter((path) => path.startsWith(`${erofsPath(root)}/`));

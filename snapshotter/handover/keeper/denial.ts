@@ -3,7 +3,7 @@ import { encodeResponse, readEvents, responseSizeBytes } from '../../erofs/event
 import { errno, readDescriptor, writeDescriptor } from '../../platform/syscalls.ts';
 
 const eventBytes = 16 * 1024;
-/** The range of descriptor numbers a daemon may have used for events it had read: its limit of open files. */
+/** Upper bound of the descriptor numbers of a daemon's events: its limit of open files. */
 const highestDescriptor = 65_536;
 
 /** Answers every event that waits in the group with EIO; returns how many. */
@@ -23,9 +23,9 @@ export function denyWaiting(groupFd: number): number {
 }
 
 /**
- * Answers with EIO the events a dead daemon had read and not answered. The kernel knows an event by the number its
- * descriptor had in the process that read it, whoever writes the answer; a number that names no event is ENOENT. Call it
- * before this process reads events of its own, whose numbers would be the same.
+ * Denies with EIO the events that a dead daemon had read and not answered. The kernel identifies an event by the
+ * descriptor number it had in the process that read it, regardless of which process writes the response; ENOENT for any
+ * other number. Call it before this process reads events, whose numbers might be the same.
  */
 export function denyOrphaned(groupFd: number): number {
   const response = Buffer.alloc(responseSizeBytes);

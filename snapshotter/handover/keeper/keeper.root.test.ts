@@ -13,7 +13,7 @@ import { findKeeper } from './keeper.ts';
 const fixture = fileURLToPath(new URL('./testing/guard.ts', import.meta.url));
 const content = 'guarded bytes\n';
 
-/** A process that guards `file` and answers as told: see testing/guard.ts. */
+/** Guards `file` in a process that answers as its arguments say: see testing/guard.ts. */
 async function startGuard(t: TestContext, ...args: string[]): Promise<ChildProcess> {
   const child = spawn(process.execPath, [fixture, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
@@ -62,7 +62,7 @@ test('a read that waits when the daemon is killed is answered by the next daemon
   assert.deepEqual(await reader, { text: content, code: 0 });
 });
 
-test('a read the killed daemon had taken and not answered fails with EIO', { timeout: 30_000 }, async (t) => {
+test('a read that the killed daemon had taken but not answered fails with EIO', { timeout: 30_000 }, async (t) => {
   const { root, file } = prepare(t);
   const first = await startGuard(t, root, file, 'found', 'hold', '30000');
   const reader = startReader(t, file);
@@ -74,7 +74,7 @@ test('a read the killed daemon had taken and not answered fails with EIO', { tim
   assert.deepEqual(await startReader(t, file), { text: content, code: 0 });
 });
 
-test('with no daemon for the grace period reads fail with EIO, and never give other bytes', {
+test('without a daemon for the grace period reads fail with EIO, and never return other bytes', {
   timeout: 30_000,
 }, async (t) => {
   const { root, file } = prepare(t);
@@ -85,7 +85,7 @@ test('with no daemon for the grace period reads fail with EIO, and never give ot
   assert.deepEqual(await startReader(t, file), { text: content, code: 0 });
 });
 
-test('who only looks at the keeper of a daemon that lives does not end its reads', { timeout: 30_000 }, async (t) => {
+test('connecting to the keeper of a live daemon does not disturb its reads', { timeout: 30_000 }, async (t) => {
   const { root, file } = prepare(t);
   await startGuard(t, root, file, 'found', 'hold', '100');
   const held = startReader(t, file);
@@ -93,7 +93,7 @@ test('who only looks at the keeper of a daemon that lives does not end its reads
   assert.equal(await Promise.race([held.then(() => 'ended'), delay(500, 'waits')]), 'waits');
 });
 
-test('a keeper is not what the kernel ends for want of memory, where it may say so (CAP_SYS_RESOURCE)', {
+test('with CAP_SYS_RESOURCE a keeper is exempt from the OOM killer', {
   timeout: 30_000,
 }, async (t) => {
   const { root, file } = prepare(t);
@@ -106,7 +106,7 @@ test('a keeper is not what the kernel ends for want of memory, where it may say 
   found!.keeper.release();
 });
 
-test('a keeper holds what it was given, and nothing of its own', { timeout: 30_000 }, async (t) => {
+test('a keeper reports only the descriptors that it was given', { timeout: 30_000 }, async (t) => {
   const { root, file } = prepare(t);
   await startGuard(t, root, file, 'found', 'ignore', '30000');
   const { keeper, held } = (await findKeeper(root))!;
@@ -115,14 +115,16 @@ test('a keeper holds what it was given, and nothing of its own', { timeout: 30_0
   assert.equal(held.fuseFd, undefined);
 });
 
-test('a keeper that is left alone with nothing mounted leaves', { timeout: 30_000 }, async (t) => {
+test('a keeper without a daemon exits once nothing is mounted', { timeout: 30_000 }, async (t) => {
   const { root, file } = prepare(t);
   await kill(await startGuard(t, root, file, 'unused', 'ignore', '100'));
-  // It takes its socket away when it goes.
+  // It removes its socket when it exits.
   await until('the keeper leaves', () => !existsSync(join(root, 'keeper.sock')), { limitMs: 20_000 });
 });
 
-test('a keeper that nobody knew of leaves the socket of the next one alone', { timeout: 30_000 }, async (t) => {
+test('a keeper that was replaced unnoticed does not remove the socket of its successor', {
+  timeout: 30_000,
+}, async (t) => {
   const { root, file } = prepare(t);
   const first = await startGuard(t, root, file, 'unused', 'ignore', '100');
   const pid = await keeperPid(root);
@@ -139,7 +141,7 @@ async function keeperPid(root: string): Promise<number> {
   return keeper.pid;
 }
 
-test('a keeper that is stopped keeps a daemon from starting beside it, not for ever', {
+test('a stopped keeper prevents the start of a daemon with an error, not by hanging', {
   timeout: 30_000,
 }, async (t) => {
   const { root, file } = prepare(t);
@@ -150,7 +152,7 @@ test('a keeper that is stopped keeps a daemon from starting beside it, not for e
   process.kill(pid, 'SIGSTOP');
   t.after(() => existsSync(`/proc/${pid}`) && process.kill(pid, 'SIGKILL'));
   await assert.rejects(findKeeper(root), { message: /keeper.*does not answer; continue it .* or end it/ });
-  // It waits for the one daemon that it knows of; that one may be told the same.
+  // Dismissing a stopped keeper ends after a limit as well.
   await found!.keeper.dismiss();
   process.kill(pid, 'SIGCONT');
 });

@@ -14,11 +14,11 @@ export interface HeldDescriptors {
 }
 
 const startLimitMs = 10_000;
-/** It answers at once, unless it is stopped. */
+/** A keeper answers at once, unless it is stopped. */
 const answerLimitMs = 5000;
 const nodeOptions = ['--max-old-space-size=32', '--max-semi-space-size=1', '--v8-pool-size=1'];
 
-/** This daemon's connection to the keeper that holds its descriptors as well (process.ts). */
+/** The daemon's connection to its keeper (process.ts). */
 export class Keeper {
   readonly pid: number;
   readonly #socket: Socket;
@@ -35,7 +35,7 @@ export class Keeper {
     return this.#socket.closed ? Promise.resolve() : once(this.#socket, 'close');
   }
 
-  /** Nothing is mounted any more: the keeper leaves. One that does not answer is left alone. */
+  /** Nothing is mounted any more: the keeper exits. Gives up after a limit on one that does not answer. */
   async dismiss(): Promise<void> {
     const gone = this.gone;
     this.#socket.ref();
@@ -44,12 +44,15 @@ export class Keeper {
     this.#socket.destroy();
   }
 
-  /** Left alone, it stays as long as one of these EROFS superblocks lives. Tell it before a mount is handed out. */
+  /**
+   * Without a daemon, it stays as long as one of these EROFS superblocks exists. Call this before a mount is handed
+   * out.
+   */
   guard(superblocks: readonly string[]): void {
     this.#tell({ kind: 'superblocks', names: superblocks });
   }
 
-  /** These besides the others. */
+  /** Adds to them. */
   guardMore(superblocks: readonly string[]): void {
     if (superblocks.length > 0) this.#tell({ kind: 'more-superblocks', names: superblocks });
   }
@@ -58,7 +61,7 @@ export class Keeper {
     this.#socket.write(`${JSON.stringify(message)}\n`);
   }
 
-  /** Lets go, as a daemon's death would: the keeper waits for the next one. */
+  /** Disconnects, as the daemon's death would: the keeper waits for the next one. */
   release(): void {
     this.#socket.destroy();
   }
@@ -68,7 +71,7 @@ export class Keeper {
 export async function startKeeper(root: string, held: HeldDescriptors, graceMs: number): Promise<Keeper> {
   const socketPath = join(root, socketName);
   const program = fileURLToPath(new URL('./process.ts', import.meta.url));
-  // 'ignore' would leave the number free, for whatever the keeper's own Node opens first.
+  // With 'ignore' the keeper's Node would use the free number for something of its own.
   const nothing = openSync('/dev/null', 'r');
   const child = spawn(process.execPath, [...nodeOptions, program, socketPath, String(graceMs)], {
     cwd: '/',
@@ -91,8 +94,8 @@ export async function startKeeper(root: string, held: HeldDescriptors, graceMs: 
 }
 
 /**
- * The keeper a daemon before this one left behind, and copies of what it holds; undefined where there is none. Rejects
- * where one holds on and does not answer: what it guards cannot be taken over, and must not be mounted again beside it.
+ * The keeper that an earlier daemon left, and duplicates of its descriptors; undefined if there is none. Rejects if it
+ * does not answer: what it guards cannot be taken over, and must not be mounted a second time.
  */
 export async function findKeeper(root: string): Promise<{ keeper: Keeper; held: HeldDescriptors } | undefined> {
   const found = await greet(root);
@@ -124,7 +127,7 @@ async function greet(root: string): Promise<{ hello: FromKeeper; socket: Socket 
       return { hello: JSON.parse(text) as FromKeeper, socket };
     }
   } catch {
-    // Nobody listens there.
+    // No listener.
   }
   socket.destroy();
   if (!isSilent) return undefined;

@@ -1,14 +1,14 @@
 /** Lines of JSON on the keeper's socket. */
 export type FromKeeper = {
   readonly pid: number;
-  /** Its descriptors, to be copied with pidfd_getfd; null where there is none to hold. */
+  /** Descriptor numbers in the keeper, to be duplicated with pidfd_getfd(2); null where it holds none. */
   readonly fuseFd: number | null;
   readonly groupFd: number | null;
 };
 
 /**
- * `dismiss`: nothing is mounted any more, leave. Anything else that ends the connection counts as the daemon's death.
- * `superblocks`: all EROFS superblocks that are to be guarded; `more-superblocks`: some besides.
+ * `dismiss`: nothing is mounted any more, exit. A connection that ends otherwise counts as the daemon's death.
+ * `superblocks`: replaces the set of EROFS superblocks to guard; `more-superblocks`: adds to it.
  */
 export type ToKeeper =
   | { readonly kind: 'dismiss' }

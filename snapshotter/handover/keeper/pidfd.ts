@@ -7,7 +7,9 @@ const libcSyscall = koffi.load(null).func('long syscall(long number, long a, lon
 const SYS_pidfd_open = 434;
 const SYS_pidfd_getfd = 438;
 
-/** A descriptor of this process for the open file behind descriptor `fd` of process `pid` (needs ptrace rights on it). */
+/**
+ * A descriptor of this process for the open file behind descriptor `fd` of process `pid` (needs ptrace rights on it).
+ */
 export function copyDescriptor(pid: number, fd: number): number {
   const pidfd = libcSyscall(SYS_pidfd_open, pid, 0, 0) as number;
   if (pidfd < 0) throw new SyscallError('pidfd_open', `process ${pid}`, koffi.errno());

@@ -5,13 +5,14 @@ import { denyOrphaned, denyWaiting } from './denial.ts';
 import type { FromKeeper, ToKeeper } from './message.ts';
 
 /**
- * The keeper: holds the daemon's FUSE connection and fanotify group, so that readers wait instead of failing, or reading
- * zeros, while no daemon runs. The last holder's death would let every read through a hole return zeros.
+ * The keeper holds the daemon's FUSE connection and fanotify group, so that readers wait while no daemon runs. When the
+ * last holder of a group closes it, the kernel lets reads of holes through, and they return zeros.
  *
  *     node process.ts SOCKET GRACE_MS      descriptors 3: /dev/fuse, 4: the group; /dev/null where there is none
  *
- * A daemon that comes copies the descriptors and stays connected. When it goes without `dismiss`, the next has GRACE_MS to
- * come; after that every read of a hole gets EIO, from here, until one does or nothing is mounted any more.
+ * A daemon duplicates the descriptors and stays connected. When it disconnects without `dismiss`, the next has GRACE_MS
+ * to connect; after that the keeper denies every read of a hole with EIO, until one does or nothing is mounted any
+ * more.
  */
 const [socketPath, graceText] = process.argv.slice(2);
 if (socketPath === undefined || graceText === undefined)
@@ -22,7 +23,7 @@ const denialPeriodMs = 50;
 let fuseFd = heldDescriptor(3);
 const groupFd = heldDescriptor(4);
 let superblocks: readonly string[] = [];
-/** More than one while a daemon takes over, or somebody just looks. */
+/** More than one while a daemon takes over, or when something else connects. */
 const daemons = new Set<Socket>();
 let grace: NodeJS.Timeout | undefined;
 let denial: NodeJS.Timeout | undefined;
@@ -37,17 +38,17 @@ server.listen(socketPath, () => {
   socketInode = statSync(socketPath).ino;
 });
 startGrace();
-// Both are what a service manager sends to a whole group when it stops the daemon: what is held must outlive that.
+// A service manager may signal the whole process group when it stops the daemon; the keeper must outlive that.
 process.on('SIGTERM', () => {});
 process.on('SIGINT', () => {});
 process.on('SIGHUP', () => {});
 
-/** It is small, and what it guards would read as zeros after it. Needs CAP_SYS_RESOURCE; without, it is as likely as others. */
+/** It is small, and after its death holes would read as zeros. Needs CAP_SYS_RESOURCE. */
 function neverKillForMemory(): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', '-1000');
   } catch {
-    // As the daemon was started.
+    // Not permitted: the value inherited from the daemon stays.
   }
 }
 
@@ -101,12 +102,12 @@ function startGrace(): void {
 }
 
 function leave(): never {
-  // Another keeper may have its own there by now: of a daemon that did not know of this one.
+  // A daemon that did not find this keeper may have started another, which now listens there.
   if (statSync(socketPath!, { throwIfNoEntry: false })?.ino === socketInode) rmSync(socketPath!, { force: true });
   process.exit(0);
 }
 
 function heldDescriptor(fd: number): number | undefined {
-  // /dev/null stands for nothing to hold: character device 1:3.
+  // /dev/null, character device 1:3, stands for nothing to hold.
   return fstatSync(fd).rdev === 0x103 ? undefined : fd;
 }

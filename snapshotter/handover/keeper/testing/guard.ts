@@ -3,7 +3,8 @@
  *
  *     node guard.ts ROOT FILE found|unused|adopt allow|hold|ignore GRACE_MS
  *
- * `found` starts the keeper, `unused` too, with nothing to stay for. `allow` answers each read; `hold` takes events and never answers; `ignore` does not even take them.
+ * `found` starts the keeper, `unused` too, with nothing to stay for. `allow` answers each read; `hold` takes events and
+ * never answers; `ignore` does not even take them.
  */
 import { encodeResponse, readEvents, responseSizeBytes } from '../../../erofs/events.ts';
 import { markFile, openGroup } from '../../../erofs/fanotify-calls.ts';
