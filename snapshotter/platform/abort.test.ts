@@ -5,7 +5,7 @@ import { untilAborted } from './abort.ts';
 
 const limit = { timeout: 5000 };
 
-test('what a promise comes to is passed on, and nothing is left on the signal', limit, async () => {
+test('the outcome of a promise is passed on, and no listener is left on the signal', limit, async () => {
   const { signal } = new AbortController();
   assert.equal(await untilAborted(Promise.resolve(7), signal), 7);
   await assert.rejects(untilAborted(Promise.reject(new Error('refused')), signal), /refused/);
@@ -13,14 +13,14 @@ test('what a promise comes to is passed on, and nothing is left on the signal', 
   assert.deepEqual(getEventListeners(signal, 'abort'), []);
 });
 
-test('an abort ends the wait with its reason, before it and during it', limit, async () => {
+test('an abort before or during the wait rejects with the reason of the signal', limit, async () => {
   const aborter = new AbortController();
   const { promise, reject } = Promise.withResolvers<never>();
   const waiting = untilAborted(promise, aborter.signal);
   aborter.abort(new Error('enough'));
   await assert.rejects(waiting, /enough/);
   await assert.rejects(untilAborted(promise, aborter.signal), /enough/);
-  // Unhandled, this would end the process.
+  // An unhandled rejection would end the process.
   reject(new Error('late'));
   await new Promise(setImmediate);
 });

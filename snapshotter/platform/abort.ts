@@ -1,4 +1,4 @@
-/** What the promise comes to, or the signal's reason if that is sooner. A failure that comes later is nobody's to handle. */
+/** Settles with the promise, or rejects with signal.reason on abort. A rejection after the abort is ignored. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const abort = (): void => reject(signal.reason);

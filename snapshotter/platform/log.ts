@@ -36,14 +36,17 @@ export function openLog(level: LogLevel): Log {
 
 export const noLog: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-const mostDescribedChars = 1024;
-const mostCauses = 8;
+const maxDescribedChars = 1024;
+const maxCauses = 8;
 
-/** An error with its causes, what failed before why: one line, at most 1 KiB. Each cause that its effect has quoted is left out. */
+/**
+ * An error and its causes, outermost first, on one line of at most 1 KiB. Causes that an outer message quotes are left
+ * out.
+ */
 export function describeError(error: unknown): string {
   const messages: string[] = [];
   let at = error;
-  for (let depth = 0; at !== undefined && depth <= mostCauses; depth++) {
+  for (let depth = 0; at !== undefined && depth <= maxCauses; depth++) {
     const message = messageOf(at);
     if (message !== '' && !messages.some((earlier) => earlier.includes(message))) messages.push(message);
     at = at instanceof Error ? at.cause : undefined;
@@ -51,7 +54,7 @@ export function describeError(error: unknown): string {
   return messages
     .join(': ')
     .replaceAll(/\s*\n\s*/g, ' ')
-    .slice(0, mostDescribedChars);
+    .slice(0, maxDescribedChars);
 }
 
 function messageOf(error: unknown): string {

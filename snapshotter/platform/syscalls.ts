@@ -3,11 +3,11 @@ import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 
 /**
- * The few calls into libc that have neither a Node API nor a command. Numbers are those of the Linux generic ABI, which
+ * Calls into libc that have neither a Node API nor a command. Constants are those of the Linux generic ABI, which
  * x86-64, arm64 and riscv64 share.
  */
 
-/** Symbols of the running process itself: node links libc, glibc or musl alike. */
+/** Symbols of the running process: node links libc, be it glibc or musl. */
 const libc = koffi.load(null);
 type LibcCall = ReturnType<typeof libc.func>;
 
@@ -67,8 +67,8 @@ export class SyscallError extends Error {
 }
 
 /**
- * mount(2) on a thread of libuv's pool, so that a mount which makes the kernel ask this very process cannot stop the
- * thread that has to answer. `data` may name a descriptor of this process (`fd=`).
+ * mount(2) on a thread of libuv's pool: the kernel may send a request to this process before the call returns, and the
+ * calling thread must be free to answer it. `data` may name a descriptor of this process (`fd=`).
  */
 export function mountFilesystem(
   source: string,
@@ -96,7 +96,7 @@ function callAsync(name: string, object: string, call: LibcCall, ...args: unknow
   });
 }
 
-/** A descriptor that poll(2) sees as readable once `signalEvent` was called on it. Close it with fs.closeSync. */
+/** An eventfd(2): poll(2) reports it readable after `signalEvent`. Close it with fs.closeSync. */
 export function openEvent(): number {
   const fd = libcEventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) as number;
   if (fd < 0) throw new SyscallError('eventfd', 'a wake-up descriptor', koffi.errno());
@@ -109,17 +109,19 @@ export function signalEvent(fd: number): void {
   libcWrite(fd, eventOne, 8);
 }
 
-/** Back to not readable. */
+/** Makes it unreadable again. */
 export function clearEvent(fd: number): void {
   libcRead(fd, new BigUint64Array(1), 8);
 }
 
-/** struct pollfd for these descriptors, waiting for POLLIN; word 2i is descriptor i, the high half of word 2i+1 revents. */
+/**
+ * struct pollfd for these descriptors, waiting for POLLIN; word 2i is descriptor i, the high half of word 2i+1 revents.
+ */
 export function pollSet(...fds: number[]): Int32Array {
   return new Int32Array(fds.flatMap((fd) => [fd, POLLIN]));
 }
 
-/** Blocks the calling thread until a descriptor of the set is ready, or `timeoutMs` (-1: no limit). Count of ready ones. */
+/** poll(2): blocks the calling thread; the number of ready descriptors. `timeoutMs` -1 is no limit. */
 export function poll(set: Int32Array, timeoutMs: number): number {
   return libcPoll(set, set.length / 2, timeoutMs) as number;
 }
@@ -146,12 +148,12 @@ export function preadDescriptor(fd: number, buffer: Uint8Array, sizeBytes: numbe
   return result < 0 ? -koffi.errno() : result;
 }
 
-/** `to` is from now on what `from` is, which stays open. */
+/** dup3(2): makes `to` a duplicate of `from`, which stays open. */
 export function replaceDescriptor(to: number, from: number): void {
   if ((libcDup3(from, to, O_CLOEXEC) as number) < 0) throw new SyscallError('dup3', `descriptor ${to}`, koffi.errno());
 }
 
-/** The program that this process becomes next (execve) has it too. */
+/** Clears FD_CLOEXEC, so that the descriptor survives execve(2). */
 export function keepOverExec(fd: number): void {
   if ((libcFcntl(fd, F_SETFD, 0) as number) < 0) throw new SyscallError('fcntl', `descriptor ${fd}`, koffi.errno());
 }
@@ -166,7 +168,10 @@ export interface Pipe {
   readonly sizeBytes: number;
 }
 
-/** A pipe(7) that holds `sizeBytes`; neither end blocks. Throws SyscallError: beyond /proc/sys/fs/pipe-max-size it is for root. */
+/**
+ * A non-blocking pipe(7) of `sizeBytes`. Throws SyscallError: above /proc/sys/fs/pipe-max-size, CAP_SYS_RESOURCE is
+ * needed.
+ */
 export function openPipe(sizeBytes: number): Pipe {
   const fds = new Int32Array(2);
   if ((libcPipe2(fds, O_NONBLOCK | O_CLOEXEC) as number) < 0) throw new SyscallError('pipe2', 'a pipe', koffi.errno());
@@ -177,7 +182,7 @@ export function openPipe(sizeBytes: number): Pipe {
   throw error;
 }
 
-/** Not by fs.closeSync: in a worker it warns of descriptors that Node did not open. */
+/** Not by fs.closeSync, which in a worker warns of descriptors that Node did not open. */
 export function closePipe({ readFd, writeFd }: Pipe): void {
   libcClose(readFd);
   libcClose(writeFd);
