@@ -42,7 +42,7 @@ test('the commit of a clone is found on a branch, detached, packed and in a work
   assert.equal(readBuild(clone).commit, commit, 'detached');
 });
 
-test('the commit that an image build recorded comes first, and text that is none is no commit', limit, (t) => {
+test('a commit recorded by an image build takes precedence, and other text in its file is ignored', limit, (t) => {
   const directory = makePackage(t);
   const commit = 'c0ffee'.padEnd(40, '0');
   writeFileSync(join(directory, commitFileName), `${commit}\n`);

@@ -8,7 +8,7 @@ export interface Build {
   readonly commit: string | undefined;
 }
 
-/** Written by whoever builds an image from a clone that the image does not contain: one line, the commit. */
+/** Written by an image build, since the image does not contain the clone: one line, the commit. */
 export const commitFileName = '.commit';
 
 const commitPattern = /^[0-9a-f]{40}$/;

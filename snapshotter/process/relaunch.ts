@@ -5,9 +5,8 @@ import { nodeEnvironment, nodeOptions } from './node-options.ts';
 const mark = 'STARGZ_RELAUNCHED';
 
 /**
- * Becomes the same program again under the options that keep it small: stripping types takes a WebAssembly compiler of
- * 17 MB, which a compile cache on disk makes unnecessary from the second start on, and two arenas stop malloc from
- * spreading over threads. The process stays the same (execve), so does its pid.
+ * Re-executes the program (execve(2), so the pid stays) under options that keep it small. Stripping types loads a
+ * WebAssembly compiler of 17 MB, which a compile cache on disk makes unnecessary from the second start on.
  */
 export async function relaunchSmall(root: string): Promise<void> {
   if (process.env[mark] !== undefined || process.execve === undefined) return;
@@ -23,7 +22,7 @@ export async function relaunchSmall(root: string): Promise<void> {
   process.execve(node, [node, ...nodeOptions, ...process.execArgv, main, ...args], env);
 }
 
-/** Node marks whatever it is started with to be closed by execve; the next one marks it again. */
+/** Node sets FD_CLOEXEC on descriptors that it inherits; so does the Node that follows. */
 async function keepInherited(): Promise<void> {
   const [{ inheritedDescriptors }, { keepOverExec }] = await Promise.all([
     import('./systemd.ts'),
@@ -32,7 +31,7 @@ async function keepInherited(): Promise<void> {
   for (const { fd } of inheritedDescriptors()) keepOverExec(fd);
 }
 
-/** Beside the code, where every root profits from it, if that can be written to. */
+/** Beside the code, so that all roots share it, if that can be written to. */
 function cacheParent(root: string): string {
   const beside = join(import.meta.dirname, '../../node_modules');
   try {

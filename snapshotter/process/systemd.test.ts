@@ -8,27 +8,23 @@ import { openNotifySocket } from '../../testkit/notify-socket.ts';
 
 const limit = { timeout: 20_000 };
 
-test(
-  'systemd hears on its socket, by path or abstract name, that the service is ready and stopping',
-  limit,
-  async (t) => {
-    const directory = mkdtempSync(join(tmpdir(), 'notify-'));
-    t.after(() => rmSync(directory, { recursive: true }));
-    for (const path of [join(directory, 'notify'), `@stargz-test-${process.pid}`]) {
-      const received = await openNotifySocket(t, path, 2);
-      assert.equal(notifySystemd('READY=1', path), true);
-      assert.equal(notifySystemd('STOPPING=1', path), true);
-      assert.deepEqual(await received(), ['READY=1', 'STOPPING=1']);
-    }
-  },
-);
+test('READY and STOPPING reach the socket of systemd, by path and by abstract name', limit, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'notify-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  for (const path of [join(directory, 'notify'), `@stargz-test-${process.pid}`]) {
+    const received = await openNotifySocket(t, path, 2);
+    assert.equal(notifySystemd('READY=1', path), true);
+    assert.equal(notifySystemd('STOPPING=1', path), true);
+    assert.deepEqual(await received(), ['READY=1', 'STOPPING=1']);
+  }
+});
 
-test('without a socket, or with one that nobody serves, nothing is said', limit, () => {
+test('without a socket, or with one that has no listener, nothing is sent', limit, () => {
   assert.equal(notifySystemd('READY=1', ''), false);
   assert.equal(notifySystemd('READY=1', '/nonexistent/notify'), false);
 });
 
-test('descriptors are inherited by the process that they were meant for, and no other', limit, () => {
+test('inherited descriptors are taken only by the process that LISTEN_PID names', limit, () => {
   const env = { LISTEN_PID: String(process.pid), LISTEN_FDS: '2', LISTEN_FDNAMES: 'a' };
   assert.deepEqual(inheritedDescriptors(env), [
     { name: 'a', fd: 3 },

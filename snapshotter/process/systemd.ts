@@ -1,8 +1,8 @@
 import koffi from 'koffi';
 
 /*
- * sd_notify(3): a datagram to the socket that NOTIFY_SOCKET names. Node has no Unix datagrams, and systemd-notify(1) would
- * be another process, whose word counts only where the unit allows it.
+ * sd_notify(3): a datagram to the socket that NOTIFY_SOCKET names. Node has no Unix datagram sockets, and messages of
+ * another process, systemd-notify(1), count only where the unit sets NotifyAccess=.
  */
 const libc = koffi.load(null);
 koffi.struct('iovec', { base: 'void *', length: 'size_t' });
@@ -26,29 +26,29 @@ const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_NOSIGNAL = 0x4000;
 
-/** sd_listen_fds(3): where the descriptors begin that a service is started with. */
+/** sd_listen_fds(3): SD_LISTEN_FDS_START. */
 const firstInheritedFd = 3;
 
-/** Tells systemd how far this service is, if it asked (Type=notify). Whether the word was sent. */
+/** Notifies systemd, if it asked for that (Type=notify); returns whether a message was sent. */
 export function notifySystemd(state: 'READY=1' | 'STOPPING=1', socketPath = notifySocket()): boolean {
   return send(state, undefined, socketPath);
 }
 
 /**
- * Has systemd hold the open file behind `fd` too, and hand it to the next start of this service (FileDescriptorStoreMax=).
- * Whether it was sent: from then on the file is held, if the unit allows it, which nobody is told. FDPOLL=0: systemd lets
- * go when it is asked to, not when it thinks that the other end hung up.
+ * Stores a duplicate of `fd` in systemd, which passes it to the next start of this service. Returns whether the message
+ * was sent; whether the unit allows it (FileDescriptorStoreMax=) systemd does not acknowledge. FDPOLL=0 keeps systemd
+ * from dropping the descriptor on EPOLLHUP.
  */
 export function storeDescriptor(name: string, fd: number, socketPath = notifySocket()): boolean {
   return send(`FDSTORE=1\nFDNAME=${name}\nFDPOLL=0`, fd, socketPath);
 }
 
-/** systemd closes all that it holds under this name. */
+/** Has systemd close all descriptors stored under this name. */
 export function dropDescriptor(name: string, socketPath = notifySocket()): boolean {
   return send(`FDSTOREREMOVE=1\nFDNAME=${name}`, undefined, socketPath);
 }
 
-/** What this very process was started with by systemd, which keeps a copy of what came out of its store. */
+/** Descriptors that systemd passed to this process; those of its store it keeps as well. */
 export function inheritedDescriptors(env: NodeJS.ProcessEnv = process.env): readonly { name: string; fd: number }[] {
   if (env.LISTEN_PID !== String(process.pid)) return [];
   const names = (env.LISTEN_FDNAMES ?? '').split(':');
