@@ -35,7 +35,7 @@ test(
   },
 );
 
-test('mounts, fallbacks, calls and fetches are counted where they belong', limit, async (t) => {
+test('mounts, fallbacks, calls and fetches are counted in their series', limit, async (t) => {
   const layers = { mountedCount: 2, debugLayers: () => [{ digest: 'd', fetchedShare: 0.5 }] };
   const { prometheus, get } = await serve(t, { layers, status: () => ({ state: 'serving' }) });
   prometheus.lazyMount(200);

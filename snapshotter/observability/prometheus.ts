@@ -16,7 +16,7 @@ interface Answer {
   readonly body?: string;
 }
 
-/** The series of the daemon, in a registry of their own. */
+/** The daemon's series, in their own prom-client registry. */
 export class Prometheus implements DaemonMetrics {
   readonly registry = new Registry();
   readonly fetch: DaemonMetrics['fetch'];
@@ -85,7 +85,7 @@ export class Prometheus implements DaemonMetrics {
     this.#calls.observe({ method, code }, durationMs / 1000);
   }
 
-  /** `readHits` counts them so far. */
+  /** `readHits` returns the count so far. */
   observeReadHits(readHits: () => number): void {
     new Counter({
       name: 'stargz_fuse_read_hits_total',
@@ -98,7 +98,9 @@ export class Prometheus implements DaemonMetrics {
     });
   }
 
-  /** Serves /metrics, /debug/layers and /debug/status. Resolves to host:port, the port being the kernel's choice for 0. */
+  /**
+   * Serves /metrics, /debug/layers and /debug/status. Resolves to host:port, the port being the kernel's choice for 0.
+   */
   async listen(address: string, observed: Observed): Promise<string> {
     const found = parseListenAddress(address);
     if (found === undefined) throw new Error(`metrics_address: expected host:port, found "${address}"`);
@@ -117,7 +119,7 @@ export class Prometheus implements DaemonMetrics {
     });
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
-      // Kept: an error of accept(2) later on must not end the daemon.
+      // Not removed after listening: a later error of accept(2) must not end the daemon.
       server.on('error', (error) =>
         reject(new Error(`metrics_address ${address}: ${error.message}`, { cause: error })),
       );

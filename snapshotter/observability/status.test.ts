@@ -105,7 +105,9 @@ test('every field of the document is described in docs/debugging.md, and nothing
   assert.deepEqual(described.sort(), namesOf(status.document()).sort());
 });
 
-/** `a`, and `a.b` for the fields of an object; those whose names are data, or that are records of a list, count as one. */
+/**
+ * `a`, and `a.b` for the fields of an object; those whose names are data, or that are records of a list, count as one.
+ */
 function namesOf(document: object): string[] {
   return Object.entries(document).flatMap(([name, value]) =>
     ['node', 'config', 'listening', 'keeper', 'counters'].includes(name)

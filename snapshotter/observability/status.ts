@@ -19,7 +19,10 @@ export interface DaemonStatus {
 
 const maxFallbacks = 20;
 
-/** Keeps `status.json` below `root`, which no other daemon may use. A file that cannot be written is one warning, no more. */
+/**
+ * Keeps `status.json` below `root`, which no other daemon may use. A file that cannot be written is one warning, no
+ * more.
+ */
 export function openStatus(root: string, identity: Identity, counters: () => StatusCounters, log: Log): DaemonStatus {
   const startedAt = new Date(Date.now() - process.uptime() * 1000).toISOString();
   let changing: Required<StatusChange> = {
