@@ -32,18 +32,18 @@ export interface DaemonOptions {
 
 export interface Daemon {
   /**
-   * Ends; state stays for the next start. 'keep': layers stay mounted in the keeper's care, for the daemon that follows
-   * soon (an update). 'take-down': unmounts everything and deletes what removed snapshots left.
+   * Stops; state stays for the next start. 'keep': layers stay mounted in the keeper's care, for a daemon that follows soon
+   * (an update). 'take-down': unmounts everything and deletes what removed snapshots left.
    */
   stop(mounts: 'keep' | 'take-down'): Promise<void>;
 }
 
-/** How long calls under way may still take when the daemon stops. */
+/** Limit for calls in flight when the daemon stops. */
 const stopGraceMs = 3000;
-/** An orderly end writes the compile cache as well. */
+/** An orderly exit writes the compile cache too. */
 const compileCacheDelayMs = 20_000;
 
-/** Brings up the whole daemon, or nothing: what was opened before a failure is closed again. */
+/** Starts the whole daemon, or closes again what it had opened before a failure. */
 export async function startDaemon(options: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
   const { address, root, config, log } = options;
   await using opened = new AsyncDisposableStack();
@@ -57,7 +57,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
     layerPath: (digest) => layers.mounted(digest)?.path,
   });
   opened.defer(() => store.close());
-  // The store holds the lock on the root: from here on the file is this daemon's.
+  // The store holds the lock on the root: from here on no other daemon writes the file.
   let live: { readonly face: Face; readonly layers: LayerManager } | undefined;
   const counters = () => ({
     layersMounted: live?.layers.mountedCount ?? 0,
@@ -73,7 +73,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   opened.defer(() => scheduler.close());
   const mounts = await openFace({ root, config, log, onChange: (change) => status.change(change) });
   const { face } = mounts;
-  // A start that fails leaves what it took over to the next.
+  // A start that fails leaves what it took over to the next one.
   let keepMounts = mounts.isAdopted;
   opened.defer(() => (keepMounts ? mounts.leave() : mounts.takeDown()));
   const layers = new LayerManager({
@@ -153,7 +153,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   const metricsAddress =
     (await prometheus?.listen(config.metrics_address, { layers, status: () => status.document() })) ?? null;
   await listenOnSocket(server, address);
-  // Not at once: what is compiled by then includes the path of a mount, which the next start has ready then.
+  // Delayed, so that the cache includes the code of a first mount.
   const flushing = setTimeout(flushCompileCache, compileCacheDelayMs).unref();
   opened.defer(() => clearTimeout(flushing));
   status.change({ state: 'serving', listening: { grpc: address, cri: criPath, metrics: metricsAddress } });
@@ -171,7 +171,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   };
 }
 
-/** prom-client is loaded only where somebody asks for metrics. */
+/** prom-client is loaded only where metrics are configured. */
 async function openMetrics(): Promise<Prometheus> {
   const { Prometheus } = await import('./observability/prometheus.ts');
   return new Prometheus();

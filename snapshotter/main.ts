@@ -10,7 +10,7 @@ try {
   fail(`--root: ${(error as Error).message}; choose another`);
 }
 
-// Behind the relaunch: the first process needs none of it.
+// After the relaunch: the first process needs none of these.
 const [{ loadConfig }, { openLog }, { startDaemon }, { notifySystemd }] = await Promise.all([
   import('./config/config.ts'),
   import('./platform/log.ts'),

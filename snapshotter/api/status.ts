@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * What the daemon says of itself: `status.json` in its root, rewritten whenever a layer is mounted lazily or a field outside
- * `counters` changes; and `/debug/status` where it serves metrics, which is current. Within a schema version fields are
- * added, never changed. docs/debugging.md describes each. `null`: there is none.
+ * What the daemon says of itself: `status.json` in its root, rewritten whenever a layer is mounted lazily or a field
+ * outside `counters` changes; and `/debug/status` where it serves metrics, which is current. Within a schema version
+ * fields are added, never changed. docs/debugging.md describes each. `null`: there is none.
  */
 export interface StatusDocument {
   readonly schemaVersion: 1;
