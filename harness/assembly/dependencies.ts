@@ -5,11 +5,11 @@ import { benchPackages, ensurePackages, findMissing, testPackages } from '../hos
 import { describeMachine, noiseWarnings } from '../host/machine.ts';
 import { preflight } from '../host/preflight.ts';
 import { modes } from '../cell/modes/catalogue.ts';
-import { daemonSetting } from '../run/daemon-setting.ts';
+import { daemonSettingOf } from '../run/daemon-setting.ts';
 import type { Dependencies } from '../bench/dependencies.ts';
 
 const gib = 2 ** 30;
-/** Base, layers, their archives and three variants of each image; later only what a cell unpacks. */
+/** First the base, layers, archives and three variants of each image; later only what a cell unpacks. */
 const firstRunBytes = 12 * gib;
 const laterRunBytes = 4 * gib;
 
@@ -36,13 +36,8 @@ export const realDependencies: Dependencies = {
     const machine = await describeMachine(stateDir);
     return { machine, warnings: noiseWarnings(machine) };
   },
-  daemonSetting: (chosen) => {
-    const configs = chosen.flatMap(({ name, daemonConfig }) =>
-      daemonConfig === undefined ? [] : [[name, daemonConfig]],
-    );
-    return configs.length === 0 ? undefined : daemonSetting(Object.fromEntries(configs));
-  },
-  // Loaded when they are needed: --help and --list should not wait for gRPC and Vega.
+  daemonSetting: daemonSettingOf,
+  // Imported when needed: --help and --list must not wait for gRPC and Vega.
   openExecutor: async (request, signal) => (await import('./executor.ts')).openExecutor(request, signal),
   drawCharts: async (resultDir) => (await import('../../charts/draw.ts')).drawCharts(resultDir),
 };

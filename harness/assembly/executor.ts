@@ -9,7 +9,7 @@ import { startRegistry } from '../registry/registry.ts';
 import type { ExecutorRequest, OpenExecutor } from '../bench/dependencies.ts';
 import { ensureWorkloadImages } from './testbed.ts';
 
-/** Registry, images, link, cells, each on the one before; `close` of the executor takes them down in reverse. */
+/** Starts registry, images, link and cells; the executor's `close` takes them down in reverse order. */
 export async function openExecutor(request: ExecutorRequest, signal: AbortSignal): Promise<OpenExecutor> {
   const { stateDir, reporter, workloads, modes } = request;
   await using stack = new AsyncDisposableStack();

@@ -5,26 +5,27 @@ import { benchPackages, ensurePackages } from '../host/install.ts';
 import { preflight } from '../host/preflight.ts';
 import { ensureImages, type ImageSet, type Variant } from '../images/ensure.ts';
 import { lockStateDir } from '../run/lock.ts';
+import { openResults, type Results, type ResultsRequest } from '../run/results.ts';
 import { say } from '../cli/program.ts';
 import { recordAccesses } from '../cell/record.ts';
 import { startRegistry } from '../registry/registry.ts';
 
-/** What the benchmarks beside `bench` stand on. */
+/** What the programs other than `bench` run on. */
 export interface Testbed extends AsyncDisposable {
   /** `host:port` of the registry itself. */
   readonly registryAddress: string;
 }
 
-/** The workloads' images, their archives and what a cell unpacks of them, as far as they may be missing. */
+/** Disk space for the workloads' images, their archives, and what a cell unpacks, if all of it is missing. */
 export const imagesBytes = 12 * 2 ** 30;
 
 export interface TestbedOptions {
   readonly stateDir: string;
-  /** Bytes that the benchmark writes below it with nothing cached. */
+  /** Bytes that the program writes below it if nothing is cached. */
   readonly freeBytes: number;
 }
 
-/** A fit host with its packages, the state directory to ourselves, the registry. Throws HarnessError. */
+/** Checks the host, locks the state directory, installs packages, starts the registry. Throws HarnessError. */
 export async function openTestbed({ stateDir, freeBytes }: TestbedOptions, signal: AbortSignal): Promise<Testbed> {
   await preflight({ stateDir, freeBytes });
   await using stack = new AsyncDisposableStack();
@@ -37,6 +38,21 @@ export async function openTestbed({ stateDir, freeBytes }: TestbedOptions, signa
   return { registryAddress: registry.address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
+export interface TestbedRunRequest extends Omit<ResultsRequest, 'stateDir'>, TestbedOptions {}
+
+/** A testbed and the results of the program that runs on it. */
+export interface TestbedRun extends Testbed {
+  readonly results: Results;
+}
+
+export async function openTestbedRun(request: TestbedRunRequest, signal: AbortSignal): Promise<TestbedRun> {
+  await using stack = new AsyncDisposableStack();
+  const { registryAddress } = stack.use(await openTestbed(request, signal));
+  const results = stack.use(await openResults(request, signal));
+  const owned = stack.move();
+  return { registryAddress, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
 export interface WorkloadImagesRequest {
   readonly stateDir: string;
   readonly registryAddress: string;
@@ -44,7 +60,7 @@ export interface WorkloadImagesRequest {
   readonly onStep: (detail: string) => void;
 }
 
-/** The images of these workloads in the local registry, by recipe name; what an eStargz image lacks is recorded here. */
+/** Builds and converts what is missing of these workloads' images, by recipe name; records accesses for eStargz. */
 export async function ensureWorkloadImages(
   workloads: readonly Workload[],
   { registryAddress, ...request }: WorkloadImagesRequest,

@@ -119,14 +119,13 @@ async function openBenchResults(
   signal: AbortSignal,
 ): Promise<Results> {
   const titles = (items: readonly (Workload | Mode)[]) => items.map(({ name, title }) => ({ name, title }));
-  const daemon = dependencies.daemonSetting(modes);
   const request = {
     program: 'bench',
     argv,
     outDir: options.outDir,
     seed,
     link: { rttMs: options.rttMs, bandwidthMbps: options.bandwidthMbps },
-    ...(daemon === undefined ? {} : { daemon }),
+    daemon: dependencies.daemonSetting(modes),
     machine: await dependencies.describeMachine(options.stateDir),
     details: {
       samples: options.samples,

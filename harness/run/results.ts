@@ -28,7 +28,7 @@ export interface ResultsRequest {
   readonly stateDir?: string;
   readonly seed?: number;
   readonly link?: LinkSetting;
-  readonly daemon?: DaemonSetting;
+  readonly daemon?: DaemonSetting | undefined;
   readonly details?: Readonly<Record<string, unknown>>;
   /** Default: described here. */
   readonly machine?: { readonly machine: object; readonly warnings: readonly string[] };

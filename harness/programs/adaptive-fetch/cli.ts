@@ -1,5 +1,6 @@
+import type { LinkSetting } from '../../../measurements/environment.ts';
 import { workloads } from '../../../workloads/catalogue.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
 import { openSandbox } from '../../cell/sandbox.ts';
 import { selectNamed } from '../../cli/arguments.ts';
 import {
@@ -17,7 +18,6 @@ import { runProgram, say } from '../../cli/program.ts';
 import { startLink } from '../../link/link.ts';
 import { conclude } from '../../run/conclude.ts';
 import { daemonSetting } from '../../run/daemon-setting.ts';
-import { openResults, type Results } from '../../run/results.ts';
 import { fetchConfig, measureFetch } from './measure.ts';
 import {
   type Fetching,
@@ -45,37 +45,36 @@ await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
   const options = parseOptions(argv, table);
-  const link = { rttMs: options.rtt, bandwidthMbps: options.bandwidth };
-  await using stack = new AsyncDisposableStack();
-  const testbed = stack.use(await openTestbed({ stateDir: options.stateDir, freeBytes: imagesBytes }, signal));
-  const daemon = daemonSetting({ adaptive: fetchConfig(true), single: fetchConfig(false) });
   const { stateDir, out: outDir } = options;
-  const results = stack.use(await openResults({ program, argv, outDir, stateDir, link, daemon }, signal));
-  const timings = await measureAll(options, testbed.registryAddress, results, signal);
+  const link = { rttMs: options.rtt, bandwidthMbps: options.bandwidth };
+  const daemon = daemonSetting({ adaptive: fetchConfig(true), single: fetchConfig(false) });
+  const request = { program, argv, outDir, stateDir, link, daemon, freeBytes: imagesBytes };
+  await using testbed = await openTestbedRun(request, signal);
+  const { results } = testbed;
+  const timings = await measureAll(options, link, testbed, signal);
   await results.writeTable('summary', fetchSummaryColumns, summarizeFetches(timings));
   return await conclude(results, limitsOf(timings));
 }
 
 async function measureAll(
-  { workload, samples, stateDir, ...options }: Options,
-  registryAddress: string,
-  results: Results,
+  { workload, samples, stateDir }: Options,
+  setting: LinkSetting,
+  { registryAddress, results }: TestbedRun,
   signal: AbortSignal,
 ): Promise<FetchTiming[]> {
   const request = { stateDir, registryAddress, variants: ['stargz'] as const, onStep: say };
   const sets = await ensureWorkloadImages([workload], request, signal);
   const image = sets.get(workload.image.name)!.stargz!;
-  const setting = { rttMs: options.rtt, bandwidthMbps: options.bandwidth };
   await using stack = new AsyncDisposableStack();
   const link = await startLink({ target: registryAddress, ...setting });
   stack.defer(() => link.close());
   const common = { sandbox: openSandbox(stateDir), link, workload, image };
-  // Not timed: it also warms what the first pair would otherwise warm for the second.
+  // Not timed. It also warms what the first of a pair would otherwise warm for the second.
   const { readBytes } = await measureFetch({ ...common, adaptiveFetch: false, countReads: true }, signal);
   const file = await results.openTable('samples', fetchColumns);
   const timings: FetchTiming[] = [];
   for (let sample = 1; sample <= samples; sample++) {
-    // The order alternates, so that a drift of the machine favours neither.
+    // The order alternates, so that drift of the machine favours neither.
     const pair: Fetching[] = sample % 2 === 1 ? ['adaptive', 'single'] : ['single', 'adaptive'];
     for (const fetching of pair) {
       const cost = await measureFetch({ ...common, adaptiveFetch: fetching === 'adaptive' }, signal);

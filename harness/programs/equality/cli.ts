@@ -1,7 +1,7 @@
 import { holdTo } from '../../../measurements/limit.ts';
 import type { Columns } from '../../../measurements/table.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
 import { openSandbox } from '../../cell/sandbox.ts';
@@ -17,8 +17,7 @@ import {
 } from '../../cli/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
 import { conclude } from '../../run/conclude.ts';
-import { daemonSetting } from '../../run/daemon-setting.ts';
-import { openResults, type Results } from '../../run/results.ts';
+import { daemonSettingOf } from '../../run/daemon-setting.ts';
 import { compareMounts } from './compare.ts';
 
 const program = 'equality';
@@ -59,13 +58,11 @@ await runProgram({ name: program, usage: usageOf(program, about, table), run });
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
   const options = parseOptions(argv, table);
   const { stateDir, out: outDir } = options;
-  await using stack = new AsyncDisposableStack();
-  const testbed = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
-  const daemon = daemonSetting(Object.fromEntries(lazyModes.map((mode) => [mode.name, mode.daemonConfig])));
-  const results = stack.use(await openResults({ program, argv, outDir, stateDir, daemon }, signal));
-  const compared = await compareAll(options, testbed.registryAddress, results, signal);
+  const request = { program, argv, outDir, stateDir, daemon: daemonSettingOf(lazyModes), freeBytes: imagesBytes };
+  await using testbed = await openTestbedRun(request, signal);
+  const compared = await compareAll(options, testbed, signal);
   return await conclude(
-    results,
+    testbed.results,
     compared.map(({ image, mode, mount, entries, differences }) =>
       holdTo(`${image} ${mode} (${mount}), ${entries} entries`, differences, 0, 'differences'),
     ),
@@ -74,8 +71,7 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
 
 async function compareAll(
   { workloads, mount: backends, stateDir }: OptionValues<typeof table>,
-  registryAddress: string,
-  results: Results,
+  { registryAddress, results }: TestbedRun,
   signal: AbortSignal,
 ): Promise<ImageComparison[]> {
   const request = { stateDir, registryAddress, variants: ['stargz', 'estargz'] as const, onStep: say };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { drawMountsChart } from '../../../charts/mounts-chart.ts';
 import { mountSummaryColumns, type MountTiming, mountTimingColumns } from '../../../measurements/mount-summary.ts';
 import { seededRandom } from '../../../measurements/stats/random.ts';
-import { openTestbed } from '../../assembly/testbed.ts';
+import { openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
 import {
   mountNames,
   mounts,
@@ -22,7 +22,6 @@ import { runProgram, say } from '../../cli/program.ts';
 import { UsageError } from '../../cli/quantity.ts';
 import { conclude } from '../../run/conclude.ts';
 import { daemonSetting } from '../../run/daemon-setting.ts';
-import { openResults, type Results } from '../../run/results.ts';
 import { demandConfig, measureDemand } from './demand.ts';
 import { measureOperation, type MountSample } from './measure.ts';
 import { operations } from './operations.ts';
@@ -60,11 +59,10 @@ await runProgram({ name: program, usage: usageOf(program, about, table), run });
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
   const options = parseOptions(argv, table);
   const { stateDir, seed, out: outDir } = options;
-  await using stack = new AsyncDisposableStack();
-  const testbed = stack.use(await openTestbed({ stateDir, freeBytes }, signal));
   const daemon = daemonSetting(Object.fromEntries(options.mount.map((backend) => [backend, demandConfig(backend)])));
-  const results = stack.use(await openResults({ program, argv, outDir, stateDir, seed, daemon }, signal));
-  const summary = summarize(await measureAll(options, testbed.registryAddress, results, signal));
+  await using testbed = await openTestbedRun({ program, argv, outDir, stateDir, seed, daemon, freeBytes }, signal);
+  const { results } = testbed;
+  const summary = summarize(await measureAll(options, testbed, signal));
   await results.writeTable('summary', mountSummaryColumns, summary);
   say(`\n${renderTable(summary, { headed: true })}`);
   const isMet = await conclude(results, limitsOf(summary));
@@ -74,8 +72,7 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
 
 async function measureAll(
   options: Options,
-  registryAddress: string,
-  results: Results,
+  { registryAddress, results }: TestbedRun,
   signal: AbortSignal,
 ): Promise<readonly MountSample[]> {
   const directory = join(options.stateDir, 'mounts');

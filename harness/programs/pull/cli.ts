@@ -1,8 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { LinkSetting } from '../../../measurements/environment.ts';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { workloads } from '../../../workloads/catalogue.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
 import { modes } from '../../cell/modes/catalogue.ts';
 import { openSandbox } from '../../cell/sandbox.ts';
 import { parseNames } from '../../cli/arguments.ts';
@@ -22,8 +23,7 @@ import { runProgram, say } from '../../cli/program.ts';
 import { parseCount } from '../../cli/quantity.ts';
 import { startLink } from '../../link/link.ts';
 import { conclude } from '../../run/conclude.ts';
-import { daemonSetting } from '../../run/daemon-setting.ts';
-import { openResults, type Results } from '../../run/results.ts';
+import { daemonSettingOf } from '../../run/daemon-setting.ts';
 import { pushLayeredImage } from './images.ts';
 import { measurePull } from './measure.ts';
 import {
@@ -56,13 +56,13 @@ await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
   const options = parseOptions(argv, table);
-  const link = { rttMs: options.rtt, bandwidthMbps: options.bandwidth };
-  await using stack = new AsyncDisposableStack();
-  const testbed = stack.use(await openTestbed({ stateDir: options.stateDir, freeBytes: imagesBytes }, signal));
-  const daemon = daemonSetting(Object.fromEntries(options.modes.map((mode) => [mode.name, mode.daemonConfig])));
   const { stateDir, out: outDir } = options;
-  const results = stack.use(await openResults({ program, argv, outDir, stateDir, link, daemon }, signal));
-  const timings = await measureAll(options, testbed.registryAddress, results, signal);
+  const link = { rttMs: options.rtt, bandwidthMbps: options.bandwidth };
+  const daemon = daemonSettingOf(options.modes);
+  const request = { program, argv, outDir, stateDir, link, daemon, freeBytes: imagesBytes };
+  await using testbed = await openTestbedRun(request, signal);
+  const { results } = testbed;
+  const timings = await measureAll(options, link, testbed, signal);
   const summary = summarizePulls(timings);
   await results.writeTable('summary', pullSummaryColumns, summary);
   return await conclude(results, limitsOf(summary));
@@ -75,21 +75,21 @@ interface PulledRepository {
 
 async function measureAll(
   options: Options,
-  registryAddress: string,
-  results: Results,
+  setting: LinkSetting,
+  { registryAddress, results }: TestbedRun,
   signal: AbortSignal,
 ): Promise<PullTiming[]> {
   const repositories = [
     ...(await pushLayered(options, registryAddress, signal)),
     ...(await ensureWorkloads(options, registryAddress, signal)),
   ];
-  const rttMs = options.rtt;
+  const { rttMs } = setting;
   await using stack = new AsyncDisposableStack();
-  const link = await startLink({ target: registryAddress, rttMs, bandwidthMbps: options.bandwidth });
+  const link = await startLink({ target: registryAddress, ...setting });
   stack.defer(() => link.close());
   const file = await results.openTable('samples', pullTimingColumns);
   const timings: PullTiming[] = [];
-  // Interleaved, so that a slow minute of the machine falls on all alike. Sample 0 only warms up and is not kept.
+  // Interleaved, so that a slow minute of the machine affects all alike. Sample 0 warms up and is not kept.
   for (let sample = 0; sample <= options.samples; sample++) {
     for (const { name, tagOf } of sample === 0 ? repositories.slice(0, 1) : repositories) {
       for (const mode of options.modes) {
