@@ -14,7 +14,7 @@ import { openResults, type Results } from '../run/results.ts';
 import { type RunResult, runPlan } from '../run/run.ts';
 import type { Dependencies } from './dependencies.ts';
 import type { Options } from './options.ts';
-import { renderSummary } from './summary-table.ts';
+import { renderResult } from './summary-table.ts';
 
 export interface Selection {
   readonly workloads: readonly Workload[];
@@ -105,7 +105,8 @@ export async function runBench(
 
   const summary = summarize(result.samples, names, selection.seed);
   await results.writeTable('summary', summaryColumns, summaryRows(summary));
-  await results.writeFile('summary.txt', renderSummary(summary, createPaint(false)));
+  const described = { link, samples: options.samples };
+  await results.writeFile('summary.txt', renderResult(summary, described, createPaint(false)));
   const failedCount = result.samples.filter((sample) => !sample.ok).length;
   await results.complete({ details: { ...record, sampleCount: result.samples.length, failedCount } });
   return { ...result, results, summary, charts: await drawCharts(dependencies, results.path, result, progress) };

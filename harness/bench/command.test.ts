@@ -52,6 +52,7 @@ test('a run writes a row per cell, a summary and the environment, and shows a ta
   assert.match(run.stdout, /^results +\S+, (commit [0-9a-f]{7}|no commit)/m);
   assert.deepEqual(environment.warnings, ['something else is busy']);
   assert.match(run.stderr, /warning: something else is busy/);
+  assert.ok(run.stdout.includes(await run.read('summary.txt')), run.stdout);
   assert.match(run.stdout, /estargz +0\.08 +0\.02 +1\.00 +1\.10 +10\.0 +3\.7×/);
   for (const line of run.stdout.split('\n')) assert.ok(line.length <= 80 || line.includes('/'), line);
 });

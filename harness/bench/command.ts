@@ -10,7 +10,7 @@ import type { Workload } from '../../workloads/workload.ts';
 import type { Mode } from '../run/mode.ts';
 import { createProgress, type ProgressOutput, usesColor } from '../progress/progress.ts';
 import type { Dependencies } from './dependencies.ts';
-import { renderSummary } from './summary-table.ts';
+import { renderResult } from './summary-table.ts';
 import { createPaint, formatPath } from '../cli/terminal.ts';
 
 export interface Surroundings {
@@ -87,9 +87,7 @@ async function bench(
     progress.end();
   }
   const paint = createPaint(usesColor(around.stdout, around.env));
-  const samples = options.samples === 1 ? '1 sample' : `${options.samples} samples`;
-  around.stdout.write(`\n${paint.bold('Seconds from pull to ready')}, ${formatLink(options)}, ${samples} each\n\n`);
-  around.stdout.write(`${renderSummary(result.summary, paint)}\n`);
+  around.stdout.write(`\n${renderResult(result.summary, { link: options, samples: options.samples }, paint)}\n`);
   around.stdout.write(closingText(result));
   if (result.aborted) return 130;
   return result.samples.every((sample) => sample.ok) ? 0 : 1;

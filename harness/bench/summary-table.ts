@@ -1,4 +1,5 @@
-import { formatMegabytes, formatRatio, formatSeconds } from '../../measurements/format.ts';
+import type { LinkSetting } from '../../measurements/environment.ts';
+import { formatLink, formatMegabytes, formatRatio, formatSeconds } from '../../measurements/format.ts';
 import type { Group, Overall, Summary } from '../../measurements/summary.ts';
 import { type Paint, visibleLength } from '../cli/terminal.ts';
 
@@ -13,11 +14,22 @@ const maxBarCut = 5;
 /** Width of the number columns between mode and speed-up. */
 const wordsWidth = 41;
 
+/** What is measured, on which link, how often; then the table. */
+export function renderResult(
+  summary: Summary,
+  { link, samples }: { readonly link: LinkSetting; readonly samples: number },
+  paint: Paint,
+): string {
+  const each = samples === 1 ? '1 sample' : `${samples} samples`;
+  const heading = `${paint.bold('Seconds from pull to ready')}, ${formatLink(link)}, ${each} each`;
+  return `${heading}\n\n${renderSummary(summary, paint)}`;
+}
+
 /**
  * The table at the end of a run, in 80 columns. Seconds are the phases of the sample with the median total, so that they add
  * up. The bar is that total, relative to the slowest mode of the workload.
  */
-export function renderSummary(summary: Summary, paint: Paint): string {
+function renderSummary(summary: Summary, paint: Paint): string {
   const workloads = [...new Set(summary.groups.map((group) => group.workload))];
   const rule = paint.dim('─'.repeat(79));
   const modeWidth = Math.max(minModeWidth, ...summary.groups.map((group) => group.mode.length + 1));
