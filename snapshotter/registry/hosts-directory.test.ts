@@ -219,7 +219,7 @@ ${privateHeader} = "for the registry"
 });
 
 test('a client certificate is shown to the host it is for', limit, async (t) => {
-  const certificate = await makeCertificate();
+  const certificate = makeCertificate();
   const server = createServer(
     {
       key: certificate.keyPem,

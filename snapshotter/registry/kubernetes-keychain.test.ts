@@ -33,7 +33,7 @@ async function startApiServer(secrets: readonly Secret[]) {
   const watches = new Set<ServerResponse>();
   const requests: string[] = [];
   let isDown = false;
-  const { keyPem, certPem } = await makeCertificate();
+  const { keyPem, certPem } = makeCertificate();
   const server = createServer({ key: keyPem, cert: certPem }, (request, response) => {
     const url = new URL(request.url ?? '/', 'http://api');
     requests.push(`${url.pathname} ${url.searchParams.get('fieldSelector')} ${request.headers.authorization}`);

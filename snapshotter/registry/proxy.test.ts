@@ -179,7 +179,7 @@ for (const scheme of ['http', 'https'] as const) {
     );
 
     it('is read through a proxy that speaks TLS, once its certificate is trusted', limit, async (t) => {
-      const tls = await makeCertificate();
+      const tls = makeCertificate();
       const refused = await behindProxy(t, { tls });
       await assert.rejects(refused.blob.fetchSuffix(10, signal), {
         code: 'untrusted',

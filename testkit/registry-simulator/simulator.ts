@@ -59,7 +59,7 @@ export interface RegistrySimulator {
 
 /** A registry that does to its clients what registries, clouds and networks do, repeatably. */
 export async function startRegistrySimulator(options: SimulatorOptions): Promise<RegistrySimulator> {
-  const simulator = new Simulator(options, options.tls === true ? await makeCertificate() : undefined);
+  const simulator = new Simulator(options, options.tls === true ? makeCertificate() : undefined);
   await simulator.listen();
   return simulator;
 }

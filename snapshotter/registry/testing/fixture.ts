@@ -1,6 +1,4 @@
-import { programLifetime } from '../../../testkit/lifetime.ts';
 import { pseudoRandomBytes } from '../../../testkit/random.ts';
-import { startRegistry, type TestRegistry } from '../../../testkit/registry.ts';
 import { RegistryClient, type RegistryClientOptions } from '../client.ts';
 import { type Digest, digestOf } from '../digest.ts';
 import type { Credential, Keychain } from '../keychain.ts';
@@ -17,7 +15,7 @@ import {
 export const limit = { timeout: 30_000 } as const;
 
 export interface StoredBlob {
-  readonly registry: TestRegistry;
+  readonly registry: Pick<RegistrySimulator, 'host' | 'close'>;
   readonly repository: string;
   readonly content: Buffer;
   readonly digest: Digest;
@@ -25,18 +23,9 @@ export interface StoredBlob {
 
 /** A registry that holds one blob of pseudo-random bytes. */
 export async function startRegistryWithBlob(sizeBytes: number): Promise<StoredBlob> {
-  const lifetime = programLifetime();
-  const registry = await startRegistry(lifetime);
-  const repository = 'team/image';
   const content = pseudoRandomBytes(sizeBytes, 1);
-  const digest = digestOf(content);
-  const client = new RegistryClient();
-  const reference = parseReference(`${registry.host}/${repository}`);
-  const upload = { digest, sizeBytes, open: () => inPieces(content) };
-  await client.pushBlob(reference, upload, new AbortController().signal);
-  await client.close();
-  const close = () => Promise.resolve(lifetime[Symbol.asyncDispose]());
-  return { registry: { ...registry, close }, repository, content, digest };
+  const registry = await startRegistrySimulator({ content: { blobs: [content] } });
+  return { registry, repository: 'team/image', content, digest: digestOf(content) };
 }
 
 export interface Session {
