@@ -54,7 +54,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   const store: SnapshotStore = new SnapshotStore({
     root,
     overlayOptions: await probeOverlayOptions(root, signal),
-    layerPath: (digest) => layers.mounted(digest)?.path,
+    layerPath: (digest, view) => layers.mounted(digest, view)?.path,
   });
   opened.defer(() => store.close());
   // The store holds the lock on the root: from here on no other daemon writes the file.
@@ -89,6 +89,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
       allowNoVerification: config.allow_no_verification,
       resolveTtlMs: config.resolve_result_entry_ttl_sec * 1000,
       cacheLimitBytes: config.cache.limit_bytes,
+      treeMemoryBytes: config.cache.tree_memory_bytes,
       adaptiveFetch: config.cache.adaptive_fetch,
       opaqueXattr: store.overlayOptions.includes('userxattr') ? 'user' : 'trusted',
       ...(config.record_accesses === '' ? {} : { recordAccesses: config.record_accesses }),

@@ -7,7 +7,6 @@ import { writeInSteps } from './image.ts';
 
 /** To be incremented when the same table gives another image. */
 const writerVersion = 3;
-export const imageFileName = 'image.erofs';
 /** The superblock's uuid (erofs_fs.h; the superblock is at 1024). */
 const uuidOffset = 1024 + 48;
 const uuidBytes = 16;
@@ -20,8 +19,8 @@ const hashedAtOnceBytes = 1 << 20;
  * the writer's version, and behind its last block is a digest of all before; an image with another uuid, or damaged on
  * disk, is replaced. The file appears atomically. Yields to the event loop.
  */
-export async function writeImageFile(directory: string, table: InodeTable): Promise<string> {
-  const path = join(directory, imageFileName);
+export async function writeImageFile(directory: string, table: InodeTable, view = ''): Promise<string> {
+  const path = join(directory, imageFileName(view));
   const uuid = await takeTurns(fingerprint(table));
   if (await takeTurns(isIntact(path, uuid))) return path;
   const temporary = `${path}.new`;
@@ -38,6 +37,11 @@ export async function writeImageFile(directory: string, table: InodeTable): Prom
   }
   renameSync(temporary, path);
   return path;
+}
+
+/** A layer's plain tree is the view without a name. */
+export function imageFileName(view: string): string {
+  return view === '' ? 'image.erofs' : `image-${view}.erofs`;
 }
 
 function* fingerprint(table: InodeTable): Steps<Buffer> {

@@ -286,9 +286,14 @@ test('the death of the worker thread is reported', limit, async (t) => {
   const death = Promise.withResolvers<unknown>();
   const { directory, server, layer } = await serve(t, undefined, entries, { onDeath: death.resolve });
   const table = { ...layer.table, shared: new SharedArrayBuffer(8) };
-  const { present, dataFd } = layer;
-  const [dataPath, imagePath] = [join(directory, 'data'), join(directory, 'image.erofs')];
-  await server.addLayer({ slot: 9, table, present, dataFd, dataPath, imagePath }, { ensure: async () => {} });
+  const { present } = layer;
+  const [dataPath, imagePath] = [join(directory, 'other'), join(directory, 'image.erofs')];
+  const other = createPlainLayer(entries, dataPath, chunkBytes);
+  t.after(() => other.close());
+  await server.addLayer(
+    { slot: 9, table, present, dataFd: other.dataFd, dataPath, imagePath },
+    { ensure: async () => {} },
+  );
   assert.match(String(await death.promise), /RangeError/);
 });
 

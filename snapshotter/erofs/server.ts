@@ -5,8 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { errno, isWritable, openEvent, replaceDescriptor, signalEvent, writeDescriptor } from '../platform/syscalls.ts';
 import { defaultMissLimitMs, demandRange, type LayerReader } from '../store/layer-reader.ts';
-import type { InodeTable } from '../tree/inode-table.ts';
 import { ErofsError } from './error.ts';
+import type { ErofsLayer, ErofsServerOptions } from './layer.ts';
 import { encodeResponse, responseSizeBytes } from './events.ts';
 import { markFile, openGroup, unmarkFile } from './fanotify-calls.ts';
 import {
@@ -19,49 +19,25 @@ import {
 } from './message.ts';
 import { isMounted, isSuperblockAlive, listErofsMounts, mountImage, readDirectly, unmountImage } from './mount.ts';
 
-export interface ErofsLayer {
-  readonly slot: number;
-  /** The layer's digest, for logs. */
-  readonly digest?: string;
-  readonly table: InodeTable;
-  readonly present: SharedArrayBuffer;
-  /**
-   * Opened before `addLayer`, since descriptors older than the mark raise no events. Where the mark is older,
-   * `addLayer` replaces the open file behind it.
-   */
-  readonly dataFd: number;
-  readonly dataPath: string;
-  /** The EROFS image of the table (image.ts), whose extra device is the data file. */
-  readonly imagePath: string;
-  /** Complete for long enough that filling has left nothing in the data file's page cache: mount with direct I/O. */
-  readonly isComplete?: boolean;
-}
+export type { ErofsLayer, ErofsServerOptions } from './layer.ts';
 
-export interface ErofsServerOptions {
-  /** A read that failed with EIO (`miss`, of that layer), or anything else that has no caller to reject. For a log. */
-  readonly onError?: (error: unknown, miss?: Pick<EventTrace, 'offset' | 'sizeBytes'>, layer?: ErofsLayer) => void;
-  /** Every event, and every late response. Costs a message each, so it is off unless given. */
-  readonly onTrace?: ((trace: EventTrace | VerdictTrace, layer: ErofsLayer | undefined) => void) | undefined;
-  /** The worker has died, so reads of holes wait: end the process, and let the next daemon take over. */
-  readonly onDeath?: (error: unknown) => void;
-  /** A group taken over from an earlier daemon; otherwise a new one is opened. */
-  readonly groupFd?: number | undefined;
-  /** Limit on a missed read; then it fails with EIO. Default 300,000. */
-  readonly missLimitMs?: number;
-  readonly readaheadKib?: number;
-  /** Delay from a layer's completion to direct I/O on its data file. Default 60,000. */
-  readonly directDelayMs?: number;
+/** The mark on a data file, which may be mounted several times: one layer, each time with other attributes. */
+interface Guard {
+  /** As the worker knows it; its slot may have been removed since. */
+  readonly layer: ErofsLayer;
+  readonly reader: LayerReader;
+  readonly dataInode: number;
+  readonly fills: AbortController;
+  readonly slots: Set<number>;
+  isRaised: boolean;
 }
 
 interface Mounted {
   readonly layer: ErofsLayer;
-  readonly reader: LayerReader;
+  readonly guard: Guard;
   readonly path: string;
-  readonly dataInode: number;
-  readonly fills: AbortController;
   /** Names of all superblocks that may read the data file: an overlay keeps one alive after its unmount. */
   superblocks: readonly string[];
-  guarded: boolean;
   isDirect: boolean;
   directTimer: NodeJS.Timeout | undefined;
 }
@@ -90,6 +66,9 @@ export class ErofsServer {
   readonly #wakeFd: number;
   readonly #options: ErofsServerOptions;
   readonly #mounted = new Map<number, Mounted>();
+  readonly #guards = new Map<number, Guard>();
+  /** By the slot that the worker names, for as long as the guard lives. */
+  readonly #guardOfSlot = new Map<number, Guard>();
   readonly #removals = new Map<number, () => void>();
   readonly #descriptors = new Map<number, (fd: number) => void>();
   readonly #fills = new Set<Promise<void>>();
@@ -131,28 +110,19 @@ export class ErofsServer {
     const path = join(this.directory, String(layer.slot));
     if (this.#closing) throw new ErofsError('closed', path, 'the server is closed');
     await mkdir(path, { recursive: true });
+    const { guard, isNew } = this.#guardFor(layer, reader);
     const mounted: Mounted = {
       layer,
-      reader,
+      guard,
       path,
-      dataInode: fstatSync(layer.dataFd).ino,
-      fills: new AbortController(),
       superblocks: superblocks ?? [],
-      guarded: true,
       isDirect: false,
       directTimer: undefined,
     };
     this.#mounted.set(layer.slot, mounted);
-    this.#post({
-      kind: 'add-layer',
-      slot: layer.slot,
-      dataInode: mounted.dataInode,
-      table: layer.table.shared,
-      present: layer.present,
-    });
     try {
-      markFile(this.groupFd, layer.dataPath);
-      if (this.#options.groupFd !== undefined) await this.#silence(layer, mounted.dataInode);
+      if (guard.isRaised) markFile(this.groupFd, layer.dataPath);
+      if (isNew && this.#options.groupFd !== undefined) await this.#silence(layer, guard.dataInode);
       // A mount under a new slot was left by a daemon that died before it recorded the slot.
       while (superblocks === undefined && isMounted(path)) await unmountImage(path);
       if (!isMounted(path)) await this.#mount(mounted);
@@ -188,17 +158,13 @@ export class ErofsServer {
     signalEvent(this.#wakeFd);
   }
 
-  /** For a complete layer: its reads raise no events any more, so this process is out of its read path. */
+  /** For a complete layer: reads of its mounts raise no events any more, so this process is out of their read path. */
   releaseGuard(slot: number): void {
     const mounted = this.#mounted.get(slot);
-    if (!mounted?.guarded || this.#isEnded) return;
+    if (!mounted?.guard.isRaised || this.#isEnded) return;
     unmarkFile(this.groupFd, mounted.layer.dataPath);
-    mounted.guarded = false;
-    if (mounted.isDirect) return;
-    const delayMs = this.#options.directDelayMs ?? defaultDirectDelayMs;
-    mounted.directTimer = setTimeout(() => {
-      readDirectly(mounted.path, mounted.superblocks).catch((error) => this.#report(error));
-    }, delayMs).unref();
+    mounted.guard.isRaised = false;
+    for (const one of mounted.guard.slots) this.#readDirectlySoon(this.#mounted.get(one));
   }
 
   /**
@@ -217,10 +183,10 @@ export class ErofsServer {
     // A container that is being started has a copy of every mount until pivot_root(2): that passes.
     for (let waitedMs = 0; ; waitedMs += passingUseStepMs) {
       mounted.superblocks = mounted.superblocks.filter(isSuperblockAlive);
-      if (!mounted.guarded || mounted.superblocks.length === 0 || waitedMs >= passingUseMs) break;
+      if (!mounted.guard.isRaised || mounted.superblocks.length === 0 || waitedMs >= passingUseMs) break;
       await delay(passingUseStepMs);
     }
-    if (mounted.guarded && mounted.superblocks.length > 0) {
+    if (mounted.guard.isRaised && mounted.superblocks.length > 0) {
       await this.#mount(mounted);
       throw new ErofsError('busy', mounted.path, 'something mounted on top of it still uses it');
     }
@@ -261,8 +227,8 @@ export class ErofsServer {
     await this.#exited;
     // Each fill responds through the group; closing that first would let its reader through, with zeros.
     await Promise.race([Promise.allSettled(this.#fills), delay(releaseGraceMs, undefined, { ref: false })]);
-    for (const { fills, directTimer } of this.#mounted.values()) {
-      fills.abort();
+    for (const { guard, directTimer } of this.#mounted.values()) {
+      guard.fills.abort();
       clearTimeout(directTimer);
     }
     await Promise.allSettled(this.#fills);
@@ -303,19 +269,50 @@ export class ErofsServer {
     mounted.superblocks = [...mounted.superblocks, ...superblocks];
   }
 
-  async #forget(mounted: Mounted): Promise<void> {
-    const { slot } = mounted.layer;
-    mounted.fills.abort();
-    clearTimeout(mounted.directTimer);
+  #guardFor(layer: ErofsLayer, reader: LayerReader): { guard: Guard; isNew: boolean } {
+    const dataInode = fstatSync(layer.dataFd).ino;
+    const found = this.#guards.get(dataInode);
+    found?.slots.add(layer.slot);
+    if (found !== undefined) return { guard: found, isNew: false };
+    const slots = new Set([layer.slot]);
+    const guard = { layer, reader, dataInode, fills: new AbortController(), slots, isRaised: true };
+    this.#guards.set(dataInode, guard);
+    this.#guardOfSlot.set(layer.slot, guard);
+    const { slot, table, present } = layer;
+    this.#post({ kind: 'add-layer', slot, dataInode, table: table.shared, present });
+    return { guard, isNew: true };
+  }
+
+  #readDirectlySoon(mounted: Mounted | undefined): void {
+    if (mounted === undefined || mounted.isDirect) return;
+    const delayMs = this.#options.directDelayMs ?? defaultDirectDelayMs;
+    mounted.directTimer = setTimeout(() => {
+      readDirectly(mounted.path, mounted.superblocks).catch((error) => this.#report(error));
+    }, delayMs).unref();
+  }
+
+  async #forget({ layer, guard, directTimer }: Mounted): Promise<void> {
+    clearTimeout(directTimer);
+    if (guard.slots.size > 1) {
+      guard.slots.delete(layer.slot);
+      this.#mounted.delete(layer.slot);
+      return;
+    }
+    guard.fills.abort();
     try {
-      this.releaseGuard(slot);
+      this.releaseGuard(layer.slot);
     } catch {
       // The mark was never set, or the file is gone.
     }
+    // From here on another mount of the file raises a guard of its own.
+    this.#guards.delete(guard.dataInode);
+    const { slot } = guard.layer;
     const removed = new Promise<void>((resolve) => this.#removals.set(slot, resolve));
-    this.#post({ kind: 'remove-layer', slot, dataInode: mounted.dataInode });
+    this.#post({ kind: 'remove-layer', slot, dataInode: guard.dataInode });
     await Promise.race([removed, this.#exited]);
-    this.#mounted.delete(slot);
+    clearTimeout(this.#mounted.get(layer.slot)?.directTimer);
+    this.#mounted.delete(layer.slot);
+    this.#guardOfSlot.delete(slot);
   }
 
   #post(message: MessageToEventWorker): void {
@@ -355,15 +352,15 @@ export class ErofsServer {
 
   async #fill(slot: number, fd: number, offset: number, sizeBytes: number): Promise<void> {
     const startedMs = performance.now();
-    const mounted = this.#mounted.get(slot);
+    const guard = this.#guardOfSlot.get(slot);
     let denial: number | undefined = errno.EIO;
     try {
-      if (mounted !== undefined) {
-        await this.#ensure(mounted, offset, sizeBytes);
+      if (guard !== undefined) {
+        await this.#ensure(guard, offset, sizeBytes);
         denial = undefined;
       }
     } catch (error) {
-      this.#options.onError?.(error, { offset, sizeBytes }, mounted?.layer);
+      this.#options.onError?.(error, { offset, sizeBytes }, guard?.layer);
     } finally {
       writeDescriptor(this.groupFd, encodeResponse(this.#response, fd, denial), responseSizeBytes);
       closeSync(fd);
@@ -372,7 +369,7 @@ export class ErofsServer {
     }
   }
 
-  async #ensure({ reader, fills }: Mounted, offset: number, sizeBytes: number): Promise<void> {
+  async #ensure({ reader, fills }: Guard, offset: number, sizeBytes: number): Promise<void> {
     const removal = new Error('the layer is being taken away');
     if (fills.signal.aborted) throw removal;
     const demand = demandRange(reader, offset, sizeBytes, this.#options.missLimitMs ?? defaultMissLimitMs);
@@ -383,7 +380,7 @@ export class ErofsServer {
 
   #trace(trace: EventTrace | VerdictTrace): void {
     if (this.#options.onTrace === undefined) return;
-    this.#options.onTrace(trace, trace.slot === undefined ? undefined : this.#mounted.get(trace.slot)?.layer);
+    this.#options.onTrace(trace, trace.slot === undefined ? undefined : this.#guardOfSlot.get(trace.slot)?.layer);
   }
 
   #report(error: unknown): void {

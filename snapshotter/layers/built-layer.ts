@@ -14,10 +14,10 @@ export interface BuiltLayer {
 export async function buildLayer(
   toc: Uint8Array,
   footer: Footer,
-  opaqueXattr: BuildOptions['opaqueXattr'],
+  options: Pick<BuildOptions, 'opaqueXattr' | 'isLowest' | 'memory'>,
 ): Promise<BuiltLayer> {
   const reader = new TocReader(toc, footer);
   const { payloadEnd, compression } = footer;
-  const tree = await takeTurns(buildInSteps(reader, { payloadEnd, compression, opaqueXattr }));
+  const tree = await takeTurns(buildInSteps(reader, { ...options, payloadEnd, compression }));
   return { tree, tocDigest: reader.digest() };
 }

@@ -1,51 +1,54 @@
 import { writeImageFile } from '../erofs/image-file.ts';
 import { isSuperblockAlive } from '../erofs/mount.ts';
 import type { ErofsServer } from '../erofs/server.ts';
-import type { Face } from './face.ts';
+import { type Face, mountKey } from './face.ts';
 import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
-/** An EROFS mount a layer, its image beside the layer's data. The slot is the name of the mount's directory. */
+/** An EROFS mount for each view of a layer, its image beside the layer's data. The slot is the name of the mount's directory. */
 export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlotBook()): Face {
   /** Of layers of a daemon before that could not be attached again: what may still read their data. */
   const leftSuperblocks = (): readonly string[] =>
     [...book.slots.values()].flatMap(({ slot, superblocks = [] }) => (server.has(slot) ? [] : superblocks));
   return {
     kind: 'erofs',
-    async attach(store, reader) {
+    async attach(store, reader, { name, table }) {
       const { digest } = store.meta;
-      const left = book.slots.get(digest);
+      const key = mountKey(digest, name);
+      const left = book.slots.get(key);
       const slot = left?.slot ?? book.take();
-      const { table, present, dataFd, dataPath } = store;
-      const imagePath = await writeImageFile(store.directory, table);
+      const { present, dataFd, dataPath } = store;
+      const imagePath = await writeImageFile(store.directory, table, name);
       const path = await server.addLayer(
         { slot, digest, table, present, dataFd, dataPath, imagePath, isComplete: store.complete },
         reader,
         left?.superblocks,
       );
       try {
-        book.set(digest, { slot, superblocks: server.superblocks(slot) });
+        book.set(key, { slot, superblocks: server.superblocks(slot) });
       } catch (error) {
         await server.removeLayer(slot);
         throw error;
       }
       return path;
     },
-    async detach(store) {
-      const { digest } = store.meta;
-      const slot = book.slots.get(digest)?.slot;
+    async detach(store, view) {
+      const key = mountKey(store.meta.digest, view);
+      const slot = book.slots.get(key)?.slot;
       if (slot === undefined) return;
       try {
         await server.removeLayer(slot);
       } catch (error) {
         // It was mounted again: another superblock.
-        book.set(digest, { slot, superblocks: server.superblocks(slot) });
+        book.set(key, { slot, superblocks: server.superblocks(slot) });
         throw error;
       }
-      book.delete(digest);
+      book.delete(key);
     },
-    completed(store) {
-      const slot = book.slots.get(store.meta.digest)?.slot;
-      if (slot !== undefined) server.releaseGuard(slot);
+    completed(store, views) {
+      for (const view of views) {
+        const slot = book.slots.get(mountKey(store.meta.digest, view))?.slot;
+        if (slot !== undefined) server.releaseGuard(slot);
+      }
     },
     async resume() {
       await server.resume();

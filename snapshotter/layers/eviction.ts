@@ -49,10 +49,10 @@ async function listLayers(root: string): Promise<StoredLayer[]> {
   for (const name of await readdir(root).catch(() => [])) {
     const digest = `sha256:${name}`;
     if (!isDigest(digest)) continue;
-    const files = ['data', 'toc', 'bitmap', 'digests', 'image.erofs', 'meta.json'];
+    const files: string[] = await readdir(join(root, name)).catch(() => []);
     const stats = await Promise.all(files.map((file) => stat(join(root, name, file)).catch(() => undefined)));
     const diskBytes = stats.reduce((sum, file) => sum + (file?.blocks ?? 0) * 512, 0);
-    layers.push({ digest, diskBytes, usedMs: stats.at(-1)?.mtimeMs ?? 0 });
+    layers.push({ digest, diskBytes, usedMs: stats[files.indexOf('meta.json')]?.mtimeMs ?? 0 });
   }
   return layers;
 }

@@ -93,7 +93,7 @@ test('a layer comes back on a full disk, and without the registry', limit, async
   await before.close();
   fill(root);
   registry.sources.get(blob.digest)!.failure = { error: new Error('unreachable') };
-  assert.deepEqual(await manager().restore([requestFor(blob)], signal), []);
+  assert.deepEqual(await manager().restore([{ request: requestFor(blob) }], signal), []);
   assert.ok((await readThrough(face, blob.digest, files[0]!)).equals(files[0]!.content));
 });
 

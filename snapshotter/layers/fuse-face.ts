@@ -1,5 +1,5 @@
 import type { FuseServer } from '../fuse/server.ts';
-import type { Face } from './face.ts';
+import { type Face, mountKey } from './face.ts';
 import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
 /**
@@ -9,19 +9,20 @@ import { memorySlotBook, type SlotBook } from './slot-book.ts';
 export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBook()): Face {
   return {
     kind: 'fuse',
-    async attach(store, reader) {
+    async attach(store, reader, { name, table }) {
       const { digest } = store.meta;
-      const slot = book.slots.get(digest)?.slot ?? book.take();
-      book.set(digest, { slot });
-      const { table, present, dataFd } = store;
+      const key = mountKey(digest, name);
+      const slot = book.slots.get(key)?.slot ?? book.take();
+      book.set(key, { slot });
+      const { present, dataFd } = store;
       return server.addLayer({ slot, digest, table, present, dataFd }, reader);
     },
-    async detach(store) {
-      const { digest } = store.meta;
-      const record = book.slots.get(digest);
+    async detach(store, view) {
+      const key = mountKey(store.meta.digest, view);
+      const record = book.slots.get(key);
       if (record === undefined) return;
       await server.removeLayer(record.slot);
-      book.delete(digest);
+      book.delete(key);
     },
     readHits: () => server.readHits,
     resume: () => server.resume(),

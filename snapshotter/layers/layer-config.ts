@@ -10,6 +10,8 @@ export interface LayerConfig {
   readonly resolveTtlMs: number;
   /** Disk for layers; those nobody uses are deleted, longest unused first, to stay below it. 0 keeps none unused. */
   readonly cacheLimitBytes: number;
+  /** Memory for the trees of all layers. */
+  readonly treeMemoryBytes: number;
   /** Which overlayfs reads the mounts: one mounted by root, or with `userxattr`. */
   readonly opaqueXattr: 'trusted' | 'user';
   /** File to append the order of first reads to. */

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FormatError } from '../estargz/error.ts';
 import { describeError, type Log } from '../platform/log.ts';
@@ -12,12 +12,14 @@ import { LayerStore, type StoreContext } from '../store/layer-store.ts';
 import type { FetchMetrics } from '../store/metrics.ts';
 import type { FetchScheduler } from '../store/scheduler.ts';
 import type { BuiltTree } from '../tree/build.ts';
+import type { InodeTable } from '../tree/inode-table.ts';
 import { type BuiltLayer, buildLayer } from './built-layer.ts';
 import { LayerError } from './error.ts';
 import type { LayerConfig } from './layer-config.ts';
 import type { LayerRequest } from './layer-request.ts';
 import { type LayerFacts, resolveLayer, suffixBytesFor } from './resolve.ts';
 import { createResolvedLayers, type ResolvedLayers } from './resolved-layers.ts';
+import { createTreeMemory, type LayerMemory, type TreeMemory } from './tree-memory.ts';
 import { checkTocDigest } from './verification.ts';
 
 export interface LayerSourcesOptions {
@@ -39,10 +41,18 @@ const maxTocAttempts = 8;
 /** Enough to see whether a registry answers. */
 const probeBytes = 64;
 
+/** A layer's store, and what its trees take of the memory for all. Whoever has it closes both. */
+export interface OpenedLayer {
+  readonly store: LayerStore;
+  readonly tree: BuiltTree;
+  readonly memory: LayerMemory;
+}
+
 /** Where layers come from: the disk of an earlier mount, or the registry. Holds resolutions made ahead of their use. */
 export class LayerSources {
   readonly #options: LayerSourcesOptions;
   readonly #resolved: ResolvedLayers;
+  readonly #memory: TreeMemory;
   readonly #onGrowth: () => void;
   readonly #aborter = new AbortController();
 
@@ -51,18 +61,21 @@ export class LayerSources {
     this.#options = options;
     this.#onGrowth = onGrowth;
     this.#resolved = createResolvedLayers(options.config.resolveTtlMs);
+    this.#memory = createTreeMemory(options.config.treeMemoryBytes);
   }
 
   /** The layer's store, verified as the request and the rules ask. Throws LayerError, FormatError, RegistryError, StoreError. */
-  async open(request: LayerRequest): Promise<LayerStore> {
-    const stored = await this.#openStored(request);
+  async open(request: LayerRequest): Promise<OpenedLayer> {
+    const stored = await this.#withMemory((memory) => this.#openStored(request, memory));
     if (stored !== undefined) return stored;
     for (let attempt = 1; ; attempt++) {
       const facts = await this.#resolve(request, request.digest);
       try {
-        const built = await this.#build(facts.toc, facts.footer);
-        this.verify(request, built.tocDigest, built.tree.unverifiableChunkCount);
-        return await this.#createStore(request, facts, built);
+        return await this.#withMemory(async (memory) => {
+          const built = await this.#build(facts.toc, facts.footer, memory);
+          this.verify(request, built.tocDigest, built.tree.unverifiableChunkCount);
+          return await this.#createStore(request, facts, built);
+        });
       } catch (error) {
         // Another server may have the right TOC.
         if (attempt === maxTocAttempts || !isWrongToc(error) || !facts.source.distrust(facts.servers)) throw error;
@@ -72,10 +85,24 @@ export class LayerSources {
   }
 
   /** The same for a sibling that is not on disk, unverified: its label comes with its own request. */
-  async openAhead(request: LayerRequest, sibling: Digest): Promise<LayerStore> {
+  async openAhead(request: LayerRequest, sibling: Digest): Promise<OpenedLayer> {
     const ahead = { reference: request.reference, digest: sibling, siblings: request.siblings, skipVerify: false };
     const facts = await this.#resolve(ahead, sibling);
-    return await this.#createStore(ahead, facts, await this.#build(facts.toc, facts.footer));
+    return await this.#withMemory(async (memory) =>
+      this.#createStore(ahead, facts, await this.#build(facts.toc, facts.footer, memory)),
+    );
+  }
+
+  /** The tree that a layer's store has where nothing lies below it. */
+  async buildLowest(store: LayerStore, memory: LayerMemory): Promise<InodeTable> {
+    const { meta, directory, table } = store;
+    const toc = readFileSync(join(directory, 'toc'));
+    const { opaqueXattr } = this.#options.config;
+    const { tree, tocDigest } = await buildLayer(toc, meta.footer, { opaqueXattr, memory, isLowest: true });
+    const isSame = tree.table.chunkCount === table.chunkCount && tree.table.dataSizeBytes === table.dataSizeBytes;
+    if (tocDigest !== meta.tocDigest || !isSame)
+      throw new LayerError('corrupt', meta.digest, 'its TOC on disk is another than the one it was mounted by');
+    return tree.table;
   }
 
   /**
@@ -105,12 +132,27 @@ export class LayerSources {
     this.#resolved.clear();
   }
 
+  async #withMemory<Opened extends Omit<OpenedLayer, 'memory'> | undefined>(
+    open: (memory: LayerMemory) => Promise<Opened>,
+  ): Promise<Opened extends undefined ? undefined : OpenedLayer> {
+    const memory = this.#memory.open();
+    let opened: Opened | undefined;
+    try {
+      opened = await open(memory);
+      return (opened === undefined ? undefined : { ...opened, memory }) as never;
+    } finally {
+      if (opened === undefined) memory.close();
+    }
+  }
+
   /** The store of an earlier mount, or undefined. One that is damaged is as good as none. */
-  async #openStored(request: LayerRequest): Promise<LayerStore | undefined> {
+  async #openStored(request: LayerRequest, memory: LayerMemory): Promise<Omit<OpenedLayer, 'memory'> | undefined> {
+    let opened: BuiltTree | undefined;
     try {
       const { root, log } = this.#options;
       const rebuild = async (toc: Uint8Array, meta: LayerMeta): Promise<BuiltTree> => {
-        const { tree, tocDigest } = await this.#build(toc, meta.footer);
+        const { tree, tocDigest } = await this.#build(toc, meta.footer, memory);
+        opened = tree;
         if (tocDigest !== meta.tocDigest) throw new Error(`the TOC has digest ${tocDigest}, not ${meta.tocDigest}`);
         return tree;
       };
@@ -126,7 +168,7 @@ export class LayerSources {
         return undefined;
       }
       log.info({ digest: request.digest, chunks: store.unverifiedChunks() }, 'layer found in the cache');
-      return store;
+      return { store, tree: opened! };
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== 'damaged') throw error;
       const cause = error.cause as NodeJS.ErrnoException | undefined;
@@ -135,7 +177,11 @@ export class LayerSources {
     }
   }
 
-  async #createStore(request: LayerRequest, facts: LayerFacts, built: BuiltLayer): Promise<LayerStore> {
+  async #createStore(
+    request: LayerRequest,
+    facts: LayerFacts,
+    built: BuiltLayer,
+  ): Promise<Omit<OpenedLayer, 'memory'>> {
     const { digest } = request;
     const { footer, blobSizeBytes, toc } = facts;
     const { tree, tocDigest } = built;
@@ -145,11 +191,11 @@ export class LayerSources {
     const context = this.#storeContext(request, source);
     const store = await LayerStore.create(this.#options.root, { ...layer, toc, tree }, context);
     this.#resolved.forget(repositoryOf(reference), digest);
-    return store;
+    return { store, tree };
   }
 
-  #build(toc: Uint8Array, footer: LayerMeta['footer']): Promise<BuiltLayer> {
-    return buildLayer(toc, footer, this.#options.config.opaqueXattr);
+  #build(toc: Uint8Array, footer: LayerMeta['footer'], memory: LayerMemory): Promise<BuiltLayer> {
+    return buildLayer(toc, footer, { opaqueXattr: this.#options.config.opaqueXattr, memory });
   }
 
   #resolve(request: LayerRequest, digest: Digest): Promise<LayerFacts> {

@@ -2,9 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isDiskFull } from '../store/error.ts';
 import type { LayerReader } from '../store/layer-reader.ts';
 import type { LayerStore } from '../store/layer-store.ts';
-import { pathOf, ROOT_INODE } from '../tree/lookup.ts';
+import type { BuiltTree } from '../tree/build.ts';
+import type { InodeTable } from '../tree/inode-table.ts';
+import { pathOf } from '../tree/lookup.ts';
 import type { AccessRecord } from './access-record.ts';
 import type { Face } from './face.ts';
+import type { OpenedLayer } from './layer-sources.ts';
+import type { LayerMemory } from './tree-memory.ts';
 
 export interface LayerOptions {
   readonly face: Face;
@@ -23,38 +27,106 @@ export interface Health {
   failing: boolean;
 }
 
+export interface AttachedView {
+  /** What goes into an overlay's lowerdir. */
+  readonly path: string;
+  readonly table: InodeTable;
+}
+
 const leastRetryMs = 1000;
 const mostRetryMs = 300_000;
 
-/** A store shown to the kernel, with the fetching that nobody waits for. Owns both until `close`. */
+/** A store shown to the kernel, once for each view that is asked for, with the fetching that nobody waits for. Owns all of it until `close`. */
 export class Layer {
   readonly store: LayerStore;
-  readonly path: string;
-  readonly health: Health;
+  readonly tree: BuiltTree;
+  readonly memory: LayerMemory;
+  readonly health: Health = { failing: false };
   /** The TOC has the digest that a label promised. */
   tocVerified = false;
   readonly #options: LayerOptions;
+  readonly #views = new Map<string, Promise<AttachedView>>();
+  readonly #attached = new Map<string, AttachedView>();
   readonly #fetching = new AbortController();
   #isFetchingAhead = false;
 
-  /** Fetches nothing yet. */
-  static async attach(store: LayerStore, options: LayerOptions): Promise<Layer> {
-    const health: Health = { failing: false };
-    const path = await options.face.attach(store, readerOf(store, options, health));
-    const layer = new Layer(store, path, options, health);
+  /** Attaches and fetches nothing yet. */
+  constructor({ store, tree, memory }: OpenedLayer, options: LayerOptions) {
+    this.store = store;
+    this.tree = tree;
+    this.memory = memory;
+    this.#options = options;
     store.onComplete(() => {
-      if (layer.#fetching.signal.aborted) return;
-      options.face.completed?.(store);
+      if (this.#fetching.signal.aborted) return;
+      options.face.completed?.(store, [...this.#attached.keys()]);
       options.onComplete();
     });
-    return layer;
   }
 
-  private constructor(store: LayerStore, path: string, options: LayerOptions, health: Health) {
-    this.store = store;
-    this.path = path;
-    this.health = health;
-    this.#options = options;
+  /** Views that are attached, by name. */
+  get views(): ReadonlyMap<string, AttachedView> {
+    return this.#attached;
+  }
+
+  /** Where it stands, for /debug/layers. */
+  describe(): Readonly<Record<string, unknown>> {
+    const { digest, reference } = this.store.meta;
+    return {
+      digest,
+      reference,
+      paths: [...this.#attached.values()].map(({ path }) => path),
+      healthy: !this.health.failing,
+      tocVerified: this.tocVerified,
+      complete: this.store.complete,
+      ...this.store.snapshot(),
+    };
+  }
+
+  /** No view is attached or being attached. */
+  get isUnused(): boolean {
+    return this.#views.size === 0;
+  }
+
+  /** Attaches a view under this name, unless it is. `makeTable` gives the table, which counts as this layer's memory. */
+  async attach(name: string, makeTable: () => Promise<InodeTable>): Promise<AttachedView> {
+    let view = this.#views.get(name);
+    if (view === undefined) {
+      view = this.#attach(name, makeTable);
+      this.#views.set(name, view);
+      view.catch(() => this.#views.delete(name));
+    }
+    return await view;
+  }
+
+  async #attach(name: string, makeTable: () => Promise<InodeTable>): Promise<AttachedView> {
+    const table = await makeTable();
+    try {
+      const reader = readerOf(this.store, table, this.#options, this.health);
+      const path = await this.#options.face.attach(this.store, reader, { name, table });
+      const view = { path, table };
+      this.#attached.set(name, view);
+      // Completed while it was being attached.
+      if (this.store.complete) this.#options.face.completed?.(this.store, [name]);
+      return view;
+    } catch (error) {
+      this.#forget(table);
+      throw error;
+    }
+  }
+
+  /** Rejects, with the view still in place, if the face says that it is in use. */
+  async detach(name: string): Promise<void> {
+    const view = this.#attached.get(name);
+    if (view === undefined) return;
+    await this.#options.face.detach(this.store, name);
+    this.#attached.delete(name);
+    this.#views.delete(name);
+    this.#forget(view.table);
+  }
+
+  /** The store's own table stays as long as the layer. */
+  #forget(table: InodeTable): void {
+    if (table !== this.tree.table) this.memory.give(table.shared.byteLength);
   }
 
   /**
@@ -67,14 +139,10 @@ export class Layer {
     void fetchAhead(this.store, prefetchSizeBytes, this.#options, this.#fetching.signal);
   }
 
-  get rootOwner(): { readonly uid: number; readonly gid: number } {
-    const { uid, gid } = this.store.table;
-    return { uid: uid[ROOT_INODE]!, gid: gid[ROOT_INODE]! };
-  }
-
-  /** Detaches and closes. Rejects, with everything still in place, if the face says that it is in use. */
+  /** Detaches and closes. Rejects, with what is in use and the store still in place, if the face says that something is. */
   async close(): Promise<void> {
-    await this.#options.face.detach(this.store);
+    await Promise.allSettled(this.#views.values());
+    for (const name of [...this.#attached.keys()]) await this.detach(name);
     await this.abandon();
   }
 
@@ -83,10 +151,16 @@ export class Layer {
     this.#fetching.abort();
     await this.store.touch();
     await this.store.close();
+    this.memory.close();
   }
 }
 
-function readerOf(store: LayerStore, { record, makeRoom }: LayerOptions, health: Health): LayerReader {
+function readerOf(
+  store: LayerStore,
+  table: InodeTable,
+  { record, makeRoom }: LayerOptions,
+  health: Health,
+): LayerReader {
   const reader: LayerReader = {
     async ensure(dataOffset, sizeBytes, signal) {
       try {
@@ -104,7 +178,7 @@ function readerOf(store: LayerStore, { record, makeRoom }: LayerOptions, health:
     },
   };
   if (record === undefined) return reader;
-  return { ...reader, onFirstRead: (inode) => record.add(store.meta.digest, pathOf(store.table, inode)) };
+  return { ...reader, onFirstRead: (inode) => record.add(store.meta.digest, pathOf(table, inode)) };
 }
 
 /** Prefetch at once, then the rest in quiet times, until the layer is whole or let go. */

@@ -69,7 +69,7 @@ test('the content of a layer that snapshots stand on is kept though it cannot be
   await before.close();
   const layers = manager({ cacheLimitBytes: 0 });
   face.refuses = blob.digest;
-  assert.equal((await layers.restore([requestFor(blob)], signal)).length, 1);
+  assert.equal((await layers.restore([{ request: requestFor(blob) }], signal)).length, 1);
   layers.acquire(blob.digest);
   await layers.mount(requestFor(other), signal);
   layers.acquire(other.digest);
@@ -92,7 +92,7 @@ test('after a restart layers come back without the registry, holes fail until it
 
   source.failure = { error: new Error('unreachable') };
   const after = manager({ adaptiveFetch: false });
-  assert.deepEqual(await after.restore([requestFor(blob)], signal), []);
+  assert.deepEqual(await after.restore([{ request: requestFor(blob) }], signal), []);
   after.acquire(blob.digest);
   assert.ok(!existsSync(join(root, '.new-abc')));
   assert.equal(after.health(blob.digest), 'ok');
@@ -114,9 +114,9 @@ test('a restore reports what it cannot bring back, and a later mount serves its 
   const source = registry.sources.get(blob.digest)!;
   source.failure = { error: new Error('unreachable') };
   const layers = manager({ resolveTtlMs: 20 });
-  const failures = await layers.restore([requestFor(blob)], signal);
+  const failures = await layers.restore([{ request: requestFor(blob) }], signal);
   assert.deepEqual(
-    failures.map((failure) => failure.digest),
+    failures.map(({ layer }) => layer.request.digest),
     [blob.digest],
   );
   layers.acquire(blob.digest);

@@ -3,14 +3,15 @@ import { untilAborted } from '../platform/abort.ts';
 import { describeError } from '../platform/log.ts';
 import type { Digest } from '../registry/digest.ts';
 import { isDiskFull } from '../store/error.ts';
-import type { LayerStore } from '../store/layer-store.ts';
 import { type AccessRecord, createAccessRecord } from './access-record.ts';
 import { asLayerError, LayerError } from './error.ts';
 import { evictLayers, reclaimLeaks } from './eviction.ts';
 import type { Face } from './face.ts';
 import { Layer } from './layer.ts';
-import type { LayerRequest, MountedLayer } from './layer-request.ts';
-import { LayerSources, type LayerSourcesOptions } from './layer-sources.ts';
+import type { LayerPlace, LayerRequest, MountedLayer, RestoredLayer } from './layer-request.ts';
+import { LayerSources, type LayerSourcesOptions, type OpenedLayer } from './layer-sources.ts';
+import { placeLayer } from './placement.ts';
+import { plainView, removeView } from './views.ts';
 
 export interface LayerManagerOptions extends LayerSourcesOptions {
   readonly face: Face;
@@ -34,9 +35,9 @@ export class LayerManager {
   readonly #sources: LayerSources;
   readonly #record: AccessRecord | undefined;
   readonly #layers = new Map<Digest, Layer>();
-  /** How many snapshots stand on a layer, mounted or not: one that could not be restored may be mounted later. */
-  readonly #holders = new Map<Digest, number>();
-  readonly #mounting = new Map<Digest, Promise<Layer>>();
+  /** How many snapshots stand on each view of a layer, mounted or not: what could not be restored may be mounted later. */
+  readonly #holders = new Map<Digest, Map<string, number>>();
+  readonly #opening = new Map<Digest, Promise<Layer>>();
   readonly #unmounting = new Map<Digest, Promise<void>>();
   readonly #idleTimers = new Map<Digest, NodeJS.Timeout>();
   /** Images whose layers are being mounted ahead of their requests. */
@@ -61,9 +62,10 @@ export class LayerManager {
 
   /**
    * Mounts a layer, from the local store if it is there, else from its registry, or joins a mount under way. The abort
-   * of `signal` ends the wait, not the mount. Nothing of its content is waited for. Throws LayerError.
+   * of `signal` ends the wait, not the mount. Nothing of its content is waited for. Without a place the layer's plain tree
+   * is shown. Throws LayerError.
    */
-  async mount(request: LayerRequest, signal: AbortSignal): Promise<MountedLayer> {
+  async mount(request: LayerRequest, signal: AbortSignal, place?: LayerPlace): Promise<MountedLayer> {
     const { digest } = request;
     signal.throwIfAborted();
     this.#assertOpen(digest);
@@ -72,24 +74,25 @@ export class LayerManager {
     const layer = await untilAborted(this.#layerFor(request), signal);
     this.#verify(request, layer);
     if (layer.health.failing) await this.#probe(layer, request, signal);
+    const { view, path } = await untilAborted(this.#show(digest, layer, place), signal);
     layer.startFetching(request.prefetchSizeBytes ?? this.#options.config.prefetchSizeBytes);
     if (isFirst) void this.#mountAhead(request);
-    return describe(digest, layer);
+    return { digest, view, path };
   }
 
   /** Mounts again what earlier snapshots stand on; nothing is asked of a registry if the store is whole. Never throws for one. */
   async restore(
-    requests: readonly LayerRequest[],
+    layers: readonly RestoredLayer[],
     signal: AbortSignal,
-  ): Promise<{ readonly digest: Digest; readonly error: unknown }[]> {
+  ): Promise<{ readonly layer: RestoredLayer; readonly error: unknown }[]> {
     const { root, log } = this.#options;
     const leaked = await reclaimLeaks(root);
     if (leaked.length > 0) log.info({ directories: leaked.length }, 'half-made layer stores removed');
     const results = await Promise.all(
-      requests.map((request) =>
-        this.mount({ ...request, siblings: [] }, signal).then(
+      layers.map((layer) =>
+        this.mount({ ...layer.request, siblings: [] }, signal, layer.place).then(
           () => undefined,
-          (error: unknown) => ({ digest: request.digest, error }),
+          (error: unknown) => ({ layer, error }),
         ),
       ),
     );
@@ -97,43 +100,44 @@ export class LayerManager {
     return results.filter((result) => result !== undefined);
   }
 
-  mounted(digest: string): MountedLayer | undefined {
-    const layer = this.#layers.get(digest as Digest);
-    return layer === undefined ? undefined : describe(digest as Digest, layer);
+  mounted(digest: string, view = plainView): MountedLayer | undefined {
+    const attached = this.#layers.get(digest as Digest)?.views.get(view);
+    return attached === undefined ? undefined : { digest: digest as Digest, view, path: attached.path };
   }
 
-  /** A snapshot stands on the layer: it stays mounted until as many releases. */
-  acquire(digest: Digest): void {
-    this.#holders.set(digest, (this.#holders.get(digest) ?? 0) + 1);
-    this.#stopIdling(digest);
+  /** A snapshot stands on this view of the layer: it stays mounted until as many releases. */
+  acquire(digest: Digest, view = plainView): void {
+    const holders = this.#holders.get(digest) ?? new Map<string, number>();
+    holders.set(view, (holders.get(view) ?? 0) + 1);
+    this.#holders.set(digest, holders);
   }
 
-  /** The last release unmounts; the content stays as a cache within its limit. */
-  release(digest: Digest): void {
-    const holders = this.#holders.get(digest) ?? 0;
-    if (holders > 1) this.#holders.set(digest, holders - 1);
-    else this.#holders.delete(digest);
+  /** The last release unmounts the view, and the last of any view the layer; the content stays as a cache within its limit. */
+  release(digest: Digest, view = plainView): void {
+    const holders = this.#holders.get(digest);
+    const count = holders?.get(view) ?? 0;
+    if (holders === undefined || count === 0) return;
+    if (count > 1) {
+      holders.set(view, count - 1);
+      return;
+    }
+    holders.delete(view);
+    if (holders.size === 0) this.#holders.delete(digest);
     const layer = this.#layers.get(digest);
-    if (holders === 1 && layer !== undefined) this.#unmount(digest, layer);
+    if (layer !== undefined) this.#letGo(digest, layer);
   }
 
-  health(digest: Digest): 'ok' | 'unavailable' {
+  health(digest: Digest, view = plainView): 'ok' | 'unavailable' {
     const layer = this.#layers.get(digest);
-    return layer !== undefined && !layer.health.failing ? 'ok' : 'unavailable';
+    return layer?.views.has(view) && !layer.health.failing ? 'ok' : 'unavailable';
   }
 
   /** Every layer and how much of it is here. */
   debugLayers(): readonly Readonly<Record<string, unknown>>[] {
     return [...this.#layers].map(([digest, layer]) => ({
-      digest,
-      reference: layer.store.meta.reference,
-      path: layer.path,
+      ...layer.describe(),
       face: this.#options.face.kind,
-      holders: this.#holders.get(digest) ?? 0,
-      healthy: !layer.health.failing,
-      tocVerified: layer.tocVerified,
-      complete: layer.store.complete,
-      ...layer.store.snapshot(),
+      holders: [...(this.#holders.get(digest)?.values() ?? [])].reduce((sum, count) => sum + count, 0),
     }));
   }
 
@@ -161,7 +165,7 @@ export class LayerManager {
   async #close(letGo: () => void | Promise<void>): Promise<void> {
     for (const timer of [this.#growthTimer, ...this.#idleTimers.values()]) clearTimeout(timer);
     this.#sources.close();
-    await Promise.allSettled(this.#mounting.values());
+    await Promise.allSettled(this.#opening.values());
     await letGo();
     await Promise.allSettled(this.#unmounting.values());
     await this.#evicting;
@@ -170,38 +174,41 @@ export class LayerManager {
 
   #layerFor(request: LayerRequest): Promise<Layer> {
     const { digest } = request;
-    const mounted = this.#layers.get(digest);
-    if (mounted !== undefined) {
-      this.#watchIdle(digest, mounted);
-      return Promise.resolve(mounted);
+    const opened = this.#layers.get(digest);
+    if (opened !== undefined) {
+      this.#watchIdle(digest, opened);
+      return Promise.resolve(opened);
     }
-    return this.#mountOnce(digest, () => this.#sources.open(request));
+    return this.#openOnce(digest, () => this.#sources.open(request));
   }
 
-  #mountOnce(digest: Digest, open: () => Promise<LayerStore>): Promise<Layer> {
-    let mounting = this.#mounting.get(digest);
-    if (mounting === undefined) {
-      mounting = this.#mountNew(digest, open).finally(() => this.#mounting.delete(digest));
-      this.#mounting.set(digest, mounting);
+  #openOnce(digest: Digest, open: () => Promise<OpenedLayer>): Promise<Layer> {
+    let opening = this.#opening.get(digest);
+    if (opening === undefined) {
+      opening = this.#open(digest, open).finally(() => this.#opening.delete(digest));
+      this.#opening.set(digest, opening);
     }
-    return mounting;
+    return opening;
   }
 
-  async #mountNew(digest: Digest, open: () => Promise<LayerStore>): Promise<Layer> {
+  async #open(digest: Digest, open: () => Promise<OpenedLayer>): Promise<Layer> {
     const { face, config, log, scheduler } = this.#options;
-    let store: LayerStore | undefined;
     try {
       await this.#unmounting.get(digest);
       const stayed = this.#layers.get(digest);
       if (stayed !== undefined) return stayed;
-      store = await open().catch(async (error) => {
+      const opened = await open().catch(async (error) => {
         if (!isDiskFull(error)) throw error;
         await this.#makeRoom();
         return await open();
       });
+      if (this.#closing !== undefined) {
+        await opened.store.close();
+        opened.memory.close();
+      }
       this.#assertOpen(digest);
       scheduler.noteActivity();
-      const layer = await Layer.attach(store, {
+      const layer = new Layer(opened, {
         face,
         record: this.#record,
         noprefetch: config.noprefetch,
@@ -215,7 +222,19 @@ export class LayerManager {
       this.#watchIdle(digest, layer);
       return layer;
     } catch (error) {
-      await store?.close();
+      throw asLayerError(digest, error);
+    }
+  }
+
+  /** A layer of which nothing can be shown is not kept. */
+  async #show(digest: Digest, layer: Layer, place: LayerPlace | undefined) {
+    try {
+      return await placeLayer(layer, place, {
+        sources: this.#sources,
+        tableOf: (lower, view) => this.#layers.get(lower)?.views.get(view)?.table,
+      });
+    } catch (error) {
+      if (layer.isUnused && this.#layers.get(digest) === layer) this.#unmount(digest, layer);
       throw asLayerError(digest, error);
     }
   }
@@ -234,7 +253,9 @@ export class LayerManager {
       if (this.#closing !== undefined) break;
       if (!this.#isNew(digest)) continue;
       try {
-        await this.#mountOnce(digest, () => this.#sources.openAhead(request, digest));
+        const layer = await this.#openOnce(digest, () => this.#sources.openAhead(request, digest));
+        // What its tree takes from the layers below, its own request decides.
+        if (layer.tree.implied.length === 0) await this.#show(digest, layer, undefined);
       } catch (error) {
         // Its own request will say why. An ordinary layer says nothing of the next.
         if (!(error instanceof LayerError && error.reason === 'not-lazy')) break;
@@ -253,7 +274,7 @@ export class LayerManager {
   }
 
   #isNew(digest: Digest): boolean {
-    return !this.#layers.has(digest) && !this.#mounting.has(digest);
+    return !this.#layers.has(digest) && !this.#opening.has(digest);
   }
 
   /** Whoever joined, or found the layer mounted ahead or for another image, is held to their own label. */
@@ -278,15 +299,39 @@ export class LayerManager {
     }
   }
 
-  /** A mounted layer that no snapshot takes up (its Prepare failed, or lost a race) is not kept for ever. */
+  /** What is mounted and no snapshot takes up (its Prepare failed, or lost a race) is not kept for ever. */
   #watchIdle(digest: Digest, layer: Layer, ttlMs = this.#options.config.resolveTtlMs): void {
     this.#stopIdling(digest);
-    if (this.#holders.has(digest)) return;
     const timer = setTimeout(() => {
       this.#idleTimers.delete(digest);
-      if (this.#layers.get(digest) === layer && !this.#holders.has(digest)) this.#unmount(digest, layer);
+      if (this.#layers.get(digest) === layer) this.#letGo(digest, layer);
     }, ttlMs);
     this.#idleTimers.set(digest, timer.unref());
+  }
+
+  /** Unmounts what no snapshot stands on. */
+  #letGo(digest: Digest, layer: Layer): void {
+    const holders = this.#holders.get(digest);
+    if (holders === undefined) {
+      this.#unmount(digest, layer);
+      return;
+    }
+    for (const view of layer.views.keys()) {
+      if (holders.has(view)) continue;
+      layer.detach(view).then(
+        () => removeView(layer.store.directory, view),
+        (error) => this.#stays(digest, layer, error),
+      );
+    }
+  }
+
+  /** In use by something that is no snapshot of ours: it goes on being served, until that lets go of it. */
+  #stays(digest: Digest, layer: Layer, error: unknown): void {
+    const { log, config } = this.#options;
+    log.warn({ digest, error: describeError(error) }, 'layer stays mounted');
+    if (this.#closing !== undefined) return;
+    this.#layers.set(digest, layer);
+    this.#watchIdle(digest, layer, Math.max(config.resolveTtlMs, leastBusyTtlMs));
   }
 
   #stopIdling(digest: Digest): void {
@@ -299,14 +344,7 @@ export class LayerManager {
     this.#layers.delete(digest);
     const done = layer
       .close()
-      .catch((error) => {
-        // In use by something that is no snapshot of ours: it goes on being served, until that lets go of it.
-        const { log, config } = this.#options;
-        log.warn({ digest, error: describeError(error) }, 'layer stays mounted');
-        if (this.#closing !== undefined) return;
-        this.#layers.set(digest, layer);
-        this.#watchIdle(digest, layer, Math.max(config.resolveTtlMs, leastBusyTtlMs));
-      })
+      .catch((error) => this.#stays(digest, layer, error))
       .finally(() => {
         this.#unmounting.delete(digest);
         this.#evict();
@@ -346,7 +384,7 @@ export class LayerManager {
     const { root, log } = this.#options;
     // Those that snapshots stand on, mounted or not: without the registry nothing else could bring them back.
     const isHeld = (digest: Digest): boolean =>
-      [this.#layers, this.#mounting, this.#unmounting, this.#holders].some((those) => those.has(digest));
+      [this.#layers, this.#opening, this.#unmounting, this.#holders].some((those) => those.has(digest));
     try {
       const evicted = await evictLayers(root, limitBytes, isHeld);
       if (evicted.length > 0) log.info({ layers: evicted.length }, 'unused layers deleted');
@@ -358,8 +396,4 @@ export class LayerManager {
   #assertOpen(digest: Digest): void {
     if (this.#closing !== undefined) throw new LayerError('closed', digest, 'the daemon is stopping');
   }
-}
-
-function describe(digest: Digest, layer: Layer): MountedLayer {
-  return { digest, path: layer.path, rootOwner: layer.rootOwner };
 }

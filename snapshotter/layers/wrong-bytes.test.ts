@@ -54,7 +54,7 @@ async function openBehind(t: TestContext, bent: readonly Fault[][], change: { re
   );
   t.after(() => sources.close());
   const open = async (): Promise<LayerStore> => {
-    const store = await sources.open(requestFor(blob, { reference: `${registry.host}/team/image:1` }));
+    const { store } = await sources.open(requestFor(blob, { reference: `${registry.host}/team/image:1` }));
     t.after(() => store.close());
     return store;
   };

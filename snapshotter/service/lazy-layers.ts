@@ -1,10 +1,11 @@
-import type { LayerRequest, MountedLayer } from '../layers/layer-request.ts';
+import type { LayerPlace, LayerRequest, MountedLayer, RestoredLayer } from '../layers/layer-request.ts';
 import type { LayerManager } from '../layers/manager.ts';
+import { lowestView, plainView } from '../layers/views.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import type { DaemonMetrics } from '../observability/metrics.ts';
 import type { Digest } from '../registry/digest.ts';
 import { SnapshotError } from '../snapshots/error.ts';
-import type { Labels } from '../snapshots/record.ts';
+import type { Labels, RemoteLayer, StackedLayer } from '../snapshots/record.ts';
 import type { SnapshotStore } from '../snapshots/store.ts';
 import { readLayerLabels, remoteLabel, remoteLabelValue } from './labels.ts';
 
@@ -45,57 +46,70 @@ export class LazyLayers {
     const startedMs = performance.now();
     let mounted: MountedLayer;
     try {
-      mounted = await layers.mount(request, AbortSignal.any([signal, AbortSignal.timeout(mountTimeoutMs)]));
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(mountTimeoutMs)]);
+      mounted = await layers.mount(request, limit, {
+        isLowest: parent === '',
+        below: async () => {
+          await this.requireChain(parent, limit);
+          return store.layersBelow(parent);
+        },
+      });
     } catch (error) {
       signal.throwIfAborted();
       this.#fallBack(reasonOf(error), describeError(error), ref, request);
       return false;
     }
     const kept = { ...labels, [remoteLabel]: remoteLabelValue };
-    const record = { digest: request.digest, rootOwner: mounted.rootOwner, request };
-    layers.acquire(request.digest);
+    const { digest, view } = mounted;
+    layers.acquire(digest, view);
     let isNew = false;
     try {
-      isNew = store.commitRemote(ref, parent, kept, record);
+      isNew = store.commitRemote(ref, parent, kept, { digest, view, request });
     } finally {
-      if (!isNew) layers.release(request.digest);
+      if (!isNew) layers.release(digest, view);
     }
     // Whoever was second joined a mount that is counted already.
     if (!isNew) return true;
     const durationMs = Math.round(performance.now() - startedMs);
     metrics.lazyMount(durationMs);
-    log.info({ digest: request.digest, image: request.reference, ref, durationMs }, 'layer mounted lazily');
+    log.info({ digest, image: request.reference, ref, durationMs }, 'layer mounted lazily');
     return true;
   }
 
   /** Throws UNAVAILABLE unless every lazy layer under `key` can serve; one that fell off is mounted again first. */
   async requireChain(key: string, signal: AbortSignal): Promise<void> {
-    const { store, layers, log, mountTimeoutMs } = this.#options;
-    const chain = new Map(store.remoteChain(key).map((layer) => [layer.digest, layer]));
-    await Promise.all(
-      [...chain.values()].map(async ({ digest, request }) => {
-        if (layers.health(digest) === 'ok') return;
-        try {
-          await layers.mount(
-            request,
-            AbortSignal.any([signal, AbortSignal.timeout(Math.min(mountTimeoutMs, mostRemountMs))]),
-          );
-          log.info({ digest }, 'layer mounted again');
-        } catch (error) {
-          throw new SnapshotError(
-            'unavailable',
-            key,
-            `${key}: layer ${digest} cannot be served: ${describeError(error)}`,
-            error,
-          );
-        }
-      }),
+    const { store, layers } = this.#options;
+    const lost = uniqueLayers(store.remoteChain(key)).filter(
+      ({ digest, view }) => layers.health(digest, view) !== 'ok',
     );
+    const [plain, dependent] = [lost.filter((layer) => !isDependent(layer)), lost.filter(isDependent)];
+    await Promise.all(plain.map((layer) => this.#remount(key, layer, signal)));
+    // Each takes attributes from those below it, the farthest of which comes last.
+    for (const layer of dependent.reverse()) await this.#remount(key, layer, signal);
+  }
+
+  async #remount(key: string, layer: StackedLayer, signal: AbortSignal): Promise<void> {
+    const { layers, log, mountTimeoutMs } = this.#options;
+    const { digest, request } = layer;
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.min(mountTimeoutMs, mostRemountMs))]);
+    try {
+      await layers.mount(request, limit, this.#placeOf(layer));
+      log.info({ digest }, 'layer mounted again');
+    } catch (error) {
+      const problem = `${key}: layer ${digest} cannot be served: ${describeError(error)}`;
+      throw new SnapshotError('unavailable', key, problem, error);
+    }
+  }
+
+  /** Where a snapshot on record shows its layer; those below are mounted before. */
+  #placeOf({ view = '', parent }: StackedLayer): LayerPlace {
+    const { store } = this.#options;
+    return { view, isLowest: parent === '', below: async () => store.layersBelow(parent) };
   }
 
   /** Drops a removed snapshot's hold on its layer. */
-  release(digest: Digest): void {
-    this.#options.layers.release(digest);
+  release({ digest, view }: RemoteLayer): void {
+    this.#options.layers.release(digest, view);
   }
 
   /**
@@ -104,13 +118,32 @@ export class LazyLayers {
   async restore(signal: AbortSignal): Promise<readonly Digest[]> {
     const { store, layers, log } = this.#options;
     const records = store.remoteLayers();
-    const requests = new Map(records.map((record) => [record.digest, record.request]));
-    const failures = await layers.restore([...requests.values()], signal);
-    for (const { digest, error } of failures) log.error({ digest, error: describeError(error) }, 'layer not restored');
-    for (const record of records) layers.acquire(record.digest);
-    if (requests.size > 0)
-      log.info({ layers: requests.size - failures.length, failed: failures.length }, 'layers restored');
-    return failures.map((failure) => failure.digest);
+    const restored = uniqueLayers(records).map((layer) => ({
+      request: layer.request,
+      place: this.#placeOf(layer),
+      layer,
+    }));
+    const failures = await layers.restore(restored, signal);
+    const lost: Digest[] = [];
+    for (const { layer, error } of failures) {
+      const { digest } = layer.request;
+      // What it inherits is to be found out anew, now that the layers below it are there.
+      const retried = isDependent({ view: layer.place?.view }) && (await this.#isRemounted(layer, signal));
+      if (retried) continue;
+      log.error({ digest, error: describeError(error) }, 'layer not restored');
+      lost.push(digest);
+    }
+    for (const { digest, view } of records) layers.acquire(digest, view);
+    if (restored.length > 0)
+      log.info({ layers: restored.length - lost.length, failed: lost.length }, 'layers restored');
+    return lost;
+  }
+
+  #isRemounted({ request, place }: RestoredLayer, signal: AbortSignal): Promise<boolean> {
+    return this.#options.layers.mount({ ...request, siblings: [] }, signal, place).then(
+      () => true,
+      () => false,
+    );
   }
 
   #fallBack(reason: string, error: string | undefined, ref: string, request: LayerRequest | undefined): void {
@@ -118,6 +151,18 @@ export class LazyLayers {
     this.#options.metrics.fallback({ reason, error, digest, image });
     this.#options.log.warn({ reason, error, digest, image, ref }, 'layer will be pulled and unpacked');
   }
+}
+
+/** Each view of each layer once, in the order in which they come first. */
+function uniqueLayers(layers: readonly StackedLayer[]): StackedLayer[] {
+  return [
+    ...new Map(layers.toReversed().map((layer) => [`${layer.digest} ${layer.view ?? ''}`, layer])).values(),
+  ].reverse();
+}
+
+/** Whether the layer's tree takes attributes from the layers below. */
+function isDependent({ view }: { readonly view?: string | undefined }): boolean {
+  return view !== undefined && view !== plainView && view !== lowestView;
 }
 
 /** LayerError's reason; a deadline is 'timeout', anything else 'internal'. */

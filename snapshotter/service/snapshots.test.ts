@@ -38,7 +38,7 @@ class ScriptedLayers implements LayerSource {
     const mounted = {
       digest: request.digest,
       path: `/lazy/${request.digest.slice(7, 9)}`,
-      rootOwner: { uid: 0, gid: 0 },
+      view: '',
     };
     this.up.set(request.digest, mounted);
     this.sick.delete(request.digest);

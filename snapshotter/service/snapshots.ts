@@ -46,7 +46,7 @@ export function snapshotsService(store: SnapshotStore, lazy: LazyLayers, log: Lo
 
     async remove({ key }) {
       const layer = store.remove(requireName(key));
-      if (layer !== undefined) lazy.release(layer.digest);
+      if (layer !== undefined) lazy.release(layer);
       return {};
     },
 

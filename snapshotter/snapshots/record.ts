@@ -36,10 +36,16 @@ export interface Owner {
 /** A snapshot whose content is a lazily mounted layer. */
 export interface RemoteLayer {
   readonly digest: Digest;
-  /** Of the layer's root directory: what a writable snapshot on top of it starts with. */
-  readonly rootOwner: Owner;
+  /** Which of the layer's trees this snapshot shows; none in records of versions that knew only one. */
+  readonly view?: string;
   /** What it takes to mount the layer again after a restart. */
   readonly request: LayerRequest;
+}
+
+/** One with the snapshot that it lies on. */
+export interface StackedLayer extends RemoteLayer {
+  /** '' where there is none. */
+  readonly parent: string;
 }
 
 /** The label under which containerd's metadata layer looks for a snapshot that it did not make itself. */

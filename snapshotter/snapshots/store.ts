@@ -1,12 +1,22 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import type { LowerLayer } from '../layers/layer-request.ts';
 import { closeDatabase, openDatabase } from './database.ts';
 import { measureDirectory, SnapshotDirectories } from './directories.ts';
 import { SnapshotError } from './error.ts';
 import { type Filter, fixedValue, matchesAny, parseFilter } from './filter.ts';
 import { planMounts } from './mounts.ts';
-import { type Info, type Labels, type Mount, type Owner, type RemoteLayer, refLabel, type Usage } from './record.ts';
+import {
+  type Info,
+  type Labels,
+  type Mount,
+  type Owner,
+  type RemoteLayer,
+  refLabel,
+  type StackedLayer,
+  type Usage,
+} from './record.ts';
 import { prepareStatements, type Row, type Statements, toInfo, toRemote, writeLabels } from './rows.ts';
 
 export interface StoreOptions {
@@ -15,7 +25,7 @@ export interface StoreOptions {
   /** Options of every overlay mount; see overlay-options.ts. */
   readonly overlayOptions?: readonly string[];
   /** Where a lazy layer is mounted now, if it is. */
-  readonly layerPath?: (digest: string) => string | undefined;
+  readonly layerPath?: (digest: string, view: string) => string | undefined;
   readonly nowMs?: () => number;
 }
 
@@ -29,7 +39,7 @@ export class SnapshotStore {
   readonly #databasePath: string;
   readonly #sql: Statements;
   readonly #directories: SnapshotDirectories;
-  readonly #layerPath: (digest: string) => string | undefined;
+  readonly #layerPath: (digest: string, view: string) => string | undefined;
   readonly #nowMs: () => number;
 
   constructor(options: StoreOptions) {
@@ -162,15 +172,25 @@ export class SnapshotStore {
     return this.#directories.reclaim((id) => this.#sql.exists.get(id) !== undefined);
   }
 
-  /** Every lazy layer on record, once per snapshot. */
-  remoteLayers(): RemoteLayer[] {
-    return (this.#sql.remotes.all() as unknown as Row[]).map((row) => toRemote(row)!);
+  /** Every lazy layer on record, once per snapshot, each after those below it. */
+  remoteLayers(): StackedLayer[] {
+    return (this.#sql.remotes.all() as unknown as Row[]).flatMap(toStacked);
   }
 
-  /** The lazy layers that a snapshot stands on, itself included. */
-  remoteChain(key: string): RemoteLayer[] {
+  /** The lazy layers that a snapshot stands on, itself included, the nearest first. */
+  remoteChain(key: string): StackedLayer[] {
     if (key === '') return [];
-    return this.#chain(this.#row(key).id).flatMap((row) => toRemote(row) ?? []);
+    return this.#chain(this.#row(key).id).flatMap(toStacked);
+  }
+
+  /** What a snapshot on `parent` lies on ('' for nothing), the nearest first. */
+  layersBelow(parent: string): LowerLayer[] {
+    if (parent === '') return [];
+    return this.#chain(this.#row(parent).id).map((row) => {
+      const remote = toRemote(row);
+      if (remote === undefined) return { directory: this.#directories.upper(row.id) };
+      return { digest: remote.digest, view: remote.view ?? '' };
+    });
   }
 
   /** The lazy layer itself, where `key` is one. */
@@ -206,10 +226,9 @@ export class SnapshotStore {
     return Number(inserted.lastInsertRowid);
   }
 
-  /** A lazy layer's root is never asked for through its mount: the daemon would wait for itself. */
-  #rootOwner(parent: Row): Owner {
-    const remote = toRemote(parent);
-    if (remote !== undefined) return remote.rootOwner;
+  /** Unpacking leaves a layer's root to root; and the daemon must not ask its own mount, where it would wait for itself. */
+  #rootOwner(parent: Row): Owner | undefined {
+    if (toRemote(parent) !== undefined) return undefined;
     const { uid, gid } = statSync(this.#directories.upper(parent.id));
     return { uid, gid };
   }
@@ -228,7 +247,7 @@ export class SnapshotStore {
   #content(row: Row): string {
     const remote = toRemote(row);
     if (remote === undefined) return this.#directories.upper(row.id);
-    const path = this.#layerPath(remote.digest);
+    const path = this.#layerPath(remote.digest, remote.view ?? '');
     if (path === undefined) {
       throw new SnapshotError('unavailable', row.key, `${row.key}: its lazy layer ${remote.digest} is not mounted`);
     }
@@ -296,6 +315,11 @@ export class SnapshotStore {
       throw error;
     }
   }
+}
+
+function toStacked(row: Row): StackedLayer[] {
+  const remote = toRemote(row);
+  return remote === undefined ? [] : [{ ...remote, parent: row.parentKey ?? '' }];
 }
 
 function requireActive(row: Row, key: string): void {

@@ -8,6 +8,7 @@ import type { LayerStore } from '../../store/layer-store.ts';
 import { noFetchMetrics } from '../../store/metrics.ts';
 import { FetchScheduler } from '../../store/scheduler.ts';
 import type { TestFile } from '../../store/testing/blob.ts';
+import type { InodeTable } from '../../tree/inode-table.ts';
 import { findPath } from '../../tree/lookup.ts';
 import { LayerError, type LayerErrorReason } from '../error.ts';
 import type { LayerReader } from '../../store/layer-reader.ts';
@@ -24,26 +25,35 @@ export const signal = new AbortController().signal;
 
 /** A face that shows layers to the test instead of the kernel. */
 export interface TestFace extends Face {
+  /** By digest: the store, and the reader of the view attached last. */
   readonly attached: Map<Digest, { store: LayerStore; reader: LayerReader }>;
+  /** By path. */
+  readonly views: Map<string, InodeTable>;
   busy: boolean;
   /** A layer that cannot be attached. */
   refuses: Digest | undefined;
 }
 
 function testFace(): TestFace {
+  const pathOf = (store: LayerStore, view: string): string =>
+    `/layers/${digestHex(store.meta.digest)}${view === '' ? '' : `-${view}`}`;
   const face: TestFace = {
     kind: 'fuse',
     attached: new Map(),
+    views: new Map(),
     busy: false,
     refuses: undefined,
-    async attach(store, reader) {
+    async attach(store, reader, { name, table }) {
       if (face.refuses === store.meta.digest) throw new Error('EINVAL');
       face.attached.set(store.meta.digest, { store, reader });
-      return `/layers/${digestHex(store.meta.digest)}`;
+      face.views.set(pathOf(store, name), table);
+      return pathOf(store, name);
     },
-    async detach(store) {
+    async detach(store, view) {
       if (face.busy) throw new Error('EBUSY');
-      face.attached.delete(store.meta.digest);
+      face.views.delete(pathOf(store, view));
+      const prefix = pathOf(store, '');
+      if (![...face.views.keys()].some((path) => path.startsWith(prefix))) face.attached.delete(store.meta.digest);
     },
     close: async () => true,
   };

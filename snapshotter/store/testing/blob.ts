@@ -31,6 +31,10 @@ export interface TestBlobOptions {
   readonly prefetched?: number;
   /** Leave out digests, as the oldest stargz writers did. */
   readonly withoutDigests?: boolean;
+  /** Further entries of the TOC, before all others: directories, whiteouts. */
+  readonly entries?: readonly object[];
+  /** The files' directories get no entries. */
+  readonly impliesDirectories?: boolean;
   /** Damages the payload of this member after its digest was taken. */
   readonly damage?: (member: TestMember) => boolean;
 }
@@ -42,7 +46,20 @@ export interface TestBlobOptions {
 export function buildTestBlob(files: readonly TestFile[], options: TestBlobOptions = {}): TestBlob {
   const chunkSizeBytes = options.chunkSizeBytes ?? 4 * 1024 * 1024;
   const parts: Buffer[] = [];
-  const entries: Record<string, unknown>[] = [];
+  const directories = new Set(
+    files.flatMap(({ name }) =>
+      name
+        .split('/')
+        .slice(0, -1)
+        .map((_, at, all) => all.slice(0, at + 1).join('/')),
+    ),
+  );
+  const entries: object[] = [
+    ...(options.entries ?? []),
+    ...(options.impliesDirectories === true
+      ? []
+      : [...directories].map((name) => ({ name: `${name}/`, type: 'dir', mode: 0o755 }))),
+  ];
   const members: TestMember[] = [];
   let offset = 0;
   let pending: Buffer = Buffer.alloc(0);

@@ -1,0 +1,225 @@
+import { FormatError } from '../estargz/error.ts';
+import { NAMED_SINCE } from './build.ts';
+import { allocateInodeTable, type InodeTable, inodeTableSizeBytes } from './inode-table.ts';
+import { findChild, isDirectory, isSymlink, ROOT_INODE, writeLinkTarget } from './lookup.ts';
+import type { MemoryAccount } from './memory.ts';
+import { type LinkedTree, lookUp, type ResolutionWork, rootPath } from './root-path.ts';
+import type { Steps } from './steps.ts';
+
+/** What unpacking copies from a directory of a layer below to one that the layer above only implies. */
+export interface DirectoryAttributes {
+  /** Without the bits of the type. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeSec: number;
+  readonly mtimeNsec: number;
+  /** Names as Latin-1, values as base64: it goes into a file. */
+  readonly xattrs: readonly (readonly [name: string, value: string])[];
+}
+
+/** The tree of a layer below, by itself: not what the overlay makes of it with those below it. */
+export interface LowerTree {
+  /**
+   * The directory that a path leads to, symbolic links followed within the tree; `other` for a file, undefined for nothing.
+   * Paths are Latin-1, from `/`. Throws FormatError 'name' where unpacking fails on it.
+   */
+  directoryAt(path: string): DirectoryAttributes | 'other' | undefined;
+}
+
+export interface InheritedDirectory {
+  readonly inode: number;
+  /** Undefined: an entry named it, so that only extended attributes come from below. */
+  readonly attributes?: Omit<DirectoryAttributes, 'xattrs'>;
+  readonly xattrs: DirectoryAttributes['xattrs'];
+}
+
+/** More of them than any image has; each costs a look into every layer below. */
+const impliedLimit = 1 << 16;
+const stepDirectories = 64;
+const typeMask = 0o170000;
+const permissionMask = 0o7777;
+
+/**
+ * What implied directories take from the layers below, the nearest first, as containerd's mkparent copies it: from the
+ * first layer that has something there, if that is a directory. Those that no layer has are left out.
+ */
+export function* inheritInSteps(
+  { table, implied }: { readonly table: InodeTable; readonly implied: Uint32Array },
+  lowers: readonly LowerTree[],
+): Steps<InheritedDirectory[]> {
+  if (implied.length > impliedLimit)
+    throw new FormatError('limit', `${implied.length} directories without entries (limit ${impliedLimit})`);
+  const inherited = new Map<number, InheritedDirectory>();
+  const pathOf = pathFinder(table);
+  let done = 0;
+  for (const one of implied) {
+    if (++done % stepDirectories === 0) yield;
+    const isNamed = one >= NAMED_SINCE;
+    const inode = isNamed ? one - NAMED_SINCE : one;
+    const found = findBelow(lowers, pathOf(inode));
+    if (found !== undefined) {
+      const { xattrs, ...attributes } = found;
+      if (!isNamed) inherited.set(inode, { inode, attributes, xattrs });
+      else if (xattrs.length > 0) inherited.set(inode, { inode, xattrs });
+      continue;
+    }
+    // mkdir(2) below a set-group-ID directory that is one by inheritance.
+    const above = inherited.get(table.parent[inode]!)?.attributes;
+    if (isNamed || above === undefined || (above.mode & 0o2000) === 0 || above.gid === 0) continue;
+    const attributes = { mode: 0o755, uid: 0, gid: above.gid, mtimeSec: 0, mtimeNsec: 0 };
+    inherited.set(inode, { inode, attributes, xattrs: [] });
+  }
+  return [...inherited.values()];
+}
+
+function findBelow(lowers: readonly LowerTree[], path: string): DirectoryAttributes | undefined {
+  for (const lower of lowers) {
+    const found = lower.directoryAt(path);
+    if (found === 'other') return undefined;
+    if (found === undefined) continue;
+    if (found.xattrs.some(([name]) => name === 'system.posix_acl_default'))
+      throw new FormatError('unsupported', 'a default ACL below, which all that is unpacked inherits');
+    return found;
+  }
+  return undefined;
+}
+
+/** The table with those attributes; all other columns are copies. */
+export function withInherited(
+  table: InodeTable,
+  inherited: readonly InheritedDirectory[],
+  memory: MemoryAccount,
+): InodeTable {
+  const added = inherited.map(({ inode, xattrs }) => {
+    const own = new Set(xattrNames(table, inode));
+    return xattrs.filter(([name]) => !own.has(name)).map(([name, value]) => [latin1(name), base64(value)] as const);
+  });
+  let xattrCount = table.xattrCount;
+  let poolSizeBytes = table.poolSizeBytes;
+  for (const [index, xattrs] of added.entries()) {
+    if (xattrs.length === 0) continue;
+    xattrCount += table.xattrLength[inherited[index]!.inode]! + xattrs.length;
+    for (const [name, value] of xattrs) poolSizeBytes += name.length + value.length;
+  }
+  const counts = { ...table, xattrCount, poolSizeBytes };
+  memory.take(inodeTableSizeBytes(counts));
+  const result = allocateInodeTable(counts);
+  for (const [name, column] of Object.entries(table))
+    if (ArrayBuffer.isView(column)) (result[name as 'mode'] as Uint32Array).set(column as Uint32Array);
+  let row = table.xattrCount;
+  let poolEnd = table.poolSizeBytes;
+  const append = (bytes: Buffer): number => {
+    result.pool.set(bytes, poolEnd);
+    poolEnd += bytes.length;
+    return poolEnd - bytes.length;
+  };
+  for (const [index, { inode, attributes }] of inherited.entries()) {
+    if (attributes !== undefined) {
+      result.mode[inode] = (table.mode[inode]! & typeMask) | attributes.mode;
+      result.uid[inode] = attributes.uid;
+      result.gid[inode] = attributes.gid;
+      result.mtimeSec[inode] = attributes.mtimeSec;
+      result.mtimeNsec[inode] = attributes.mtimeNsec;
+    }
+    const xattrs = added[index]!;
+    if (xattrs.length === 0) continue;
+    const first = table.firstXattr[inode]!;
+    const length = table.xattrLength[inode]!;
+    result.firstXattr[inode] = row;
+    result.xattrLength[inode] = length + xattrs.length;
+    for (const column of ['xattrNameOffset', 'xattrNameLength', 'xattrValueOffset', 'xattrValueLength'] as const)
+      result[column].set(table[column].subarray(first, first + length), row);
+    row += length;
+    for (const [name, value] of xattrs) {
+      result.xattrNameOffset[row] = append(name);
+      result.xattrNameLength[row] = name.length;
+      result.xattrValueOffset[row] = append(value);
+      result.xattrValueLength[row++] = value.length;
+    }
+  }
+  return result;
+}
+
+/** A layer that is mounted as this table. */
+export function lowerTable(table: InodeTable): LowerTree {
+  const tree: LinkedTree = {
+    root: ROOT_INODE,
+    child: (directory, name) => findChild(table, directory, name),
+    parent: (directory) => table.parent[directory]!,
+    isDirectory: (inode) => isDirectory(table, inode),
+    linkTarget(inode) {
+      if (!isSymlink(table, inode)) return undefined;
+      const target = Buffer.alloc(table.targetLength[inode]!);
+      writeLinkTarget(table, inode, target, 0);
+      return target.toString('latin1');
+    },
+  };
+  const work: ResolutionWork = { done: 0 };
+  const readLink = (path: string): string | undefined => {
+    const inode = lookUp(tree, path, work);
+    return inode === 0 ? undefined : tree.linkTarget(inode);
+  };
+  return {
+    directoryAt(path) {
+      const inode = lookUp(tree, rootPath(path, readLink, work), work);
+      if (inode === 0) return undefined;
+      return isDirectory(table, inode) ? attributesOf(table, inode) : 'other';
+    },
+  };
+}
+
+function attributesOf(table: InodeTable, inode: number): DirectoryAttributes {
+  const { mode, uid, gid, mtimeSec, mtimeNsec } = table;
+  const first = table.firstXattr[inode]!;
+  const xattrs = xattrNames(table, inode).flatMap((name, index): [string, string][] => {
+    const start = table.xattrValueOffset[first + index]!;
+    const value = Buffer.from(table.pool.subarray(start, start + table.xattrValueLength[first + index]!));
+    return isCopiedUp(name) ? [[name, value.toString('base64')]] : [];
+  });
+  return {
+    mode: mode[inode]! & permissionMask,
+    uid: uid[inode]!,
+    gid: gid[inode]!,
+    mtimeSec: mtimeSec[inode]!,
+    mtimeNsec: mtimeNsec[inode]!,
+    xattrs,
+  };
+}
+
+/** An overlay's own attributes say what a directory is in its own layer. */
+export function isCopiedUp(name: string): boolean {
+  return !name.startsWith('trusted.') && !name.startsWith('user.overlay.');
+}
+
+function xattrNames(table: InodeTable, inode: number): string[] {
+  const first = table.firstXattr[inode]!;
+  return Array.from({ length: table.xattrLength[inode]! }, (_, index) => {
+    const start = table.xattrNameOffset[first + index]!;
+    return Buffer.from(table.pool.subarray(start, start + table.xattrNameLength[first + index]!)).toString('latin1');
+  });
+}
+
+/** Latin-1 paths of directories from `/`, by an index of which entry names each. */
+function pathFinder(table: InodeTable): (inode: number) => string {
+  let rowOf: Uint32Array | undefined;
+  return (inode) => {
+    rowOf ??= indexNames(table);
+    const names: string[] = [];
+    for (let at = inode; at !== ROOT_INODE; at = table.parent[at]!) {
+      const start = table.direntNameOffset[rowOf[at]!]!;
+      const name = table.pool.subarray(start, start + table.direntNameLength[rowOf[at]!]!);
+      names.push(Buffer.from(name).toString('latin1'));
+    }
+    return `/${names.reverse().join('/')}`;
+  };
+}
+
+function indexNames(table: InodeTable): Uint32Array {
+  const rowOf = new Uint32Array(table.inodeCount + 1);
+  for (let row = 0; row < table.direntCount; row++) rowOf[table.direntInode[row]!] = row;
+  return rowOf;
+}
+
+const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
+const base64 = (text: string): Buffer => Buffer.from(text, 'base64');
