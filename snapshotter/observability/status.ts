@@ -18,6 +18,8 @@ export interface DaemonStatus {
 }
 
 const maxFallbacks = 20;
+/** A full disk passes. */
+const retryMs = 1000;
 
 /**
  * Keeps `status.json` below `root`, which no other daemon may use. A file that cannot be written is one warning, no
@@ -34,6 +36,7 @@ export function openStatus(root: string, identity: Identity, counters: () => Sta
   let fallbacks: readonly FallbackStatus[] = [];
   let pending: NodeJS.Immediate | undefined;
   let isUnwritable = false;
+  let retry: NodeJS.Timeout | undefined;
 
   const document = (): StatusDocument => ({
     schemaVersion: 1,
@@ -64,6 +67,10 @@ export function openStatus(root: string, identity: Identity, counters: () => Sta
     } catch (error) {
       if (!isUnwritable) log.warn({ path, error: describeError(error) }, 'status file cannot be written');
       isUnwritable = true;
+      retry ??= setTimeout(() => {
+        retry = undefined;
+        write();
+      }, retryMs).unref();
     }
   };
   const writeSoon = (): void => {
@@ -83,6 +90,7 @@ export function openStatus(root: string, identity: Identity, counters: () => Sta
     close() {
       changing = { ...changing, state: 'stopped', listening: { grpc: null, cri: null, metrics: null } };
       write();
+      clearTimeout(retry);
     },
   };
 }

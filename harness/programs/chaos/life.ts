@@ -1,0 +1,88 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { randomBelow, type Random } from '../../../measurements/stats/random.ts';
+import type { Gate } from '../../../testkit/gate.ts';
+import { killBoth, strikeNode, troubleLink } from './faults.ts';
+import { type ChaosNode, type NodeSetting, startNode } from './node.ts';
+import { startReading } from './reading.ts';
+import { emptyReadTally, type FaultCounts, type Life, noFaults, type ReadTally } from './tally.ts';
+
+export interface LifeSetting extends NodeSetting {
+  readonly node: number;
+  readonly life: number;
+  readonly gate: Gate;
+  readonly random: Random;
+  /** Ends the life early, in an orderly way. */
+  readonly deadline: AbortSignal;
+}
+
+/** Of a life: enough that little is left unread, and several handovers follow each other. */
+const faultsPerLife = 24;
+/** A life in so many ends with the death of both. */
+const bothOneIn = 4;
+const maxPauseMs = 250;
+const windowMs = 2000;
+
+/** From an empty directory to an empty directory. Never rejects unless aborted: what went wrong is in the row. */
+export async function liveOnce(setting: LifeSetting, signal: AbortSignal): Promise<Life> {
+  const startedMs = performance.now();
+  const counts = noFaults();
+  let tally = emptyReadTally();
+  let left: readonly string[] = [];
+  let failure: string | undefined;
+  let node: ChaosNode | undefined;
+  try {
+    await setting.gate.open();
+    node = await startNode(setting, signal);
+    tally = await readUnderFaults(setting, node, counts, signal);
+    left = [...(await node.verify()), ...(await node.takeDown())];
+  } catch (error) {
+    signal.throwIfAborted();
+    failure = error instanceof Error ? error.message : String(error);
+  }
+  if (left.length > 0) failure ??= left.slice(0, 5).join('; ');
+  if (failure !== undefined || signal.aborted) await node?.destroy();
+  return {
+    node: setting.node,
+    life: setting.life,
+    face: setting.face,
+    durationMs: performance.now() - startedMs,
+    ...tally,
+    ...counts,
+    leftovers: left.length,
+    failure,
+  };
+}
+
+async function readUnderFaults(
+  setting: LifeSetting,
+  node: ChaosNode,
+  counts: FaultCounts,
+  signal: AbortSignal,
+): Promise<ReadTally> {
+  const { random, gate, deadline } = setting;
+  const reading = startReading(node.containerRoot, setting.image.number, random());
+  const ending = new AbortController();
+  const linkTrouble = troubleLink(gate, random, counts, ending.signal);
+  try {
+    for (let fault = 0; fault < faultsPerLife && !deadline.aborted; fault++) {
+      await strikeNode(node, random, counts, signal);
+      await delay(randomBelow(maxPauseMs, random), undefined, { signal });
+    }
+    ending.abort();
+    await linkTrouble;
+    if (randomBelow(bothOneIn, random) > 0) return await reading.end();
+    await reading.enterWindow();
+    await killBoth(node, counts);
+    await delay(windowMs, undefined, { signal });
+    await node.restartDaemon(signal);
+    const tally = await reading.end();
+    await node.remountContainer();
+    return tally;
+  } catch (error) {
+    reading.kill();
+    throw error;
+  } finally {
+    ending.abort();
+    await linkTrouble;
+  }
+}
