@@ -22,6 +22,8 @@ export interface Observations {
   /** The reference that was pulled. */
   readonly image?: string | undefined;
   readonly snapshotter?: string | undefined;
+  /** `fresh` or `warm`: whether the daemon had pulled and run another image before. */
+  readonly daemonState?: string | undefined;
   /** What served the layers: overlayfs, fuse, erofs. */
   readonly mount?: string | undefined;
   /** Why the daemon mounts them that way: configured, or found by its probe of the machine. */
@@ -70,6 +72,7 @@ export const sampleColumns: Columns<Sample> = {
   image: 'text',
   mode: 'text',
   snapshotter: 'text',
+  daemonState: 'text',
   mount: 'text',
   mountReason: 'text',
   pullMs: 'number',

@@ -115,6 +115,39 @@ for (const mode of modes) {
   });
 }
 
+test('a peer is measured and proven as ours is, and a warm daemon after another image', { timeout }, async (t) => {
+  const peer = join(import.meta.dirname, 'testing/peer.sh');
+  const pulled: string[] = [];
+  const both = createCellExecutor({
+    stateDir,
+    link,
+    imageOf: (workload, { variant }) => {
+      pulled.push(workload.name);
+      return `tiny:${variant}`;
+    },
+    warmUpFor: () => ({ ...tiny, name: 'other' }),
+  });
+  for (const mode of [
+    { ...stargz, peer },
+    { ...estargz, peer, daemonState: 'warm' as const },
+  ]) {
+    const outcome = await both.execute(cell(mode), () => {}, t.signal);
+    assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
+    assert.equal(outcome.lazyLayers, 2);
+    assert.equal(outcome.mountReason, undefined);
+    assert.equal(outcome.daemonState, mode.daemonState);
+    assert.deepEqual(outcome.warnings, []);
+    await assertNothingLeft();
+  }
+  assert.deepEqual(pulled, ['tiny', 'tiny', 'other']);
+});
+
+test('a peer that is no snapshotter fails its cell within the limit, with its own words', { timeout }, async (t) => {
+  const outcome = await executor.execute(cell({ ...stargz, peer: '/bin/false' }), () => {}, t.signal);
+  assert.ok(!outcome.ok && /\/bin\/false ended while starting/.test(outcome.error));
+  await assertNothingLeft();
+});
+
 test('an image that cannot be pulled lazily makes an error, not a number', { timeout }, async (t) => {
   const plain = createCellExecutor({ stateDir, link, imageOf: () => 'tiny:legacy' });
   const outcome = await plain.execute(cell(estargz), () => {}, t.signal);

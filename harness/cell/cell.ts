@@ -14,6 +14,8 @@ export interface CellExecutorOptions {
   readonly link: Pick<Link, 'address' | 'counters' | 'reset'>;
   /** `repository:tag` of the image that a cell pulls. */
   readonly imageOf: (workload: Workload, mode: Mode) => string;
+  /** What a warm daemon has pulled and run before `workload`. */
+  readonly warmUpFor?: (workload: Workload) => Workload;
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -49,12 +51,14 @@ async function measureCell(
   await dropCaches(signal);
 
   onPhase('start');
-  const { snapshotter, daemonConfig } = mode;
-  const running = await startCell(sandbox, { snapshotter, daemonConfig, registryAddress: link.address }, signal);
+  const { snapshotter, daemonConfig, peer } = mode;
+  const setting = { snapshotter, daemonConfig, peer, registryAddress: link.address };
+  const running = await startCell(sandbox, setting, signal);
   const image = `${link.address}/${options.imageOf(workload, mode)}`;
-  const observed: Mutable<Observations> = { image, snapshotter };
+  const observed: Mutable<Observations> = { image, snapshotter, daemonState: mode.daemonState };
   let outcome: Outcome;
   try {
+    if (mode.daemonState === 'warm') await warmUp(options, running, workload, mode, signal);
     const durations = await measurePhases(running, link, workload, image, observed, onPhase, signal);
     outcome = { ok: true, ...durations, ...observed };
   } catch (error) {
@@ -64,6 +68,23 @@ async function measureCell(
   const failures = await running.stop();
   signal.throwIfAborted();
   return { ...outcome, warnings: failures };
+}
+
+/** Pulls and runs another workload first; its container is gone before the measurement. */
+async function warmUp(
+  { link, imageOf, warmUpFor }: CellExecutorOptions,
+  { containerd, prepareContainer }: RunningCell,
+  workload: Workload,
+  mode: Mode,
+  signal: AbortSignal,
+): Promise<void> {
+  const other = warmUpFor?.(workload) ?? workload;
+  const image = `${link.address}/${imageOf(other, mode)}`;
+  const container = await prepareContainer(other);
+  await containerd.pull(image, signal);
+  await container.create(await containerd.readImage(image, signal), signal);
+  await container.runUntilReady(signal);
+  await container.stop();
 }
 
 /** The three phases, and what is read off while everything still runs. `observed` is filled even where it throws. */
@@ -99,7 +120,7 @@ async function measurePhases(
     const proof = await containerd.prove(created.value, signal);
     observed.lazyLayers = proof.lazyLayers;
     observed.mount = await running.mountKind();
-    observed.mountReason = daemon?.status().face?.reason;
+    observed.mountReason = running.isPeer ? undefined : daemon?.status().face?.reason;
     if (daemon !== undefined && proof.downloaded.length > 0) {
       throw new Error(`not pulled lazily: ${proof.downloaded.join(', ')}`);
     }

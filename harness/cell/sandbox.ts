@@ -25,6 +25,7 @@ export interface Sandbox {
 export interface CellSetting {
   readonly snapshotter: 'overlayfs' | 'stargz';
   readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
+  readonly peer?: string | undefined;
   readonly registryAddress: string;
 }
 
@@ -32,6 +33,8 @@ export interface CellSetting {
 export interface RunningCell {
   readonly containerd: Containerd;
   readonly daemon: SnapshotterDaemon | undefined;
+  /** The daemon is not ours. */
+  readonly isPeer: boolean;
   prepareContainer(workload: Workload): Promise<Container>;
   /** What serves the layers: the types of the daemon's mounts, or overlayfs. */
   mountKind(): Promise<'overlayfs' | 'fuse' | 'erofs'>;
@@ -72,7 +75,7 @@ async function findLeft({ directory, idPrefix }: Sandbox): Promise<number[]> {
 /** Starts the snapshotter, where the cell has one, and a containerd on it; `sandbox` must be clear. */
 export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: AbortSignal): Promise<RunningCell> {
   const { directory } = sandbox;
-  const { snapshotter, daemonConfig, registryAddress } = setting;
+  const { snapshotter, daemonConfig, peer, registryAddress } = setting;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const daemonDirectory = join(directory, 'stargz');
   const daemon =
@@ -82,6 +85,7 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
           {
             directory: daemonDirectory,
             config: daemonConfig,
+            peer,
             env: { NODE_COMPILE_CACHE: sandbox.compileCache },
           },
           signal,
@@ -100,6 +104,7 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
   return {
     containerd,
     daemon,
+    isPeer: peer !== undefined,
     prepareContainer: async (workload) => {
       const id = `${sandbox.idPrefix}${containers.length + 1}`;
       const container = await containerd.prepareContainer({ id, workload });

@@ -32,6 +32,7 @@ test('every program has a --help, and rejects an unknown option or argument in o
     'bench:micro',
     'bench:mounts',
     'bench:numpy',
+    'bench:peer',
     'bench:pull',
     'bench:toc',
     'equality',

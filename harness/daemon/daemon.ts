@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'smol-toml';
-import { openClient } from '../../snapshotter/api/client.ts';
+import { openClient, RpcError } from '../../snapshotter/api/client.ts';
 import { readStatus, type StatusDocument } from '../../snapshotter/api/status.ts';
 import { HarnessError } from '../cli/error.ts';
 import type { ProcessCost } from '../host/processes.ts';
@@ -20,6 +20,8 @@ export interface DaemonOptions {
   /** Default: info. */
   readonly logLevel?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Path of a `containerd-stargz-grpc` that is not ours: same flags and config.toml, no status document. */
+  readonly peer?: string | undefined;
   /** A command that becomes the daemon; the daemon's own command is appended to it. */
   readonly launcher?: readonly string[];
 }
@@ -30,7 +32,7 @@ export interface SnapshotterDaemon {
   readonly address: string;
   readonly logPath: string;
   cost(): Promise<ProcessCost | undefined>;
-  /** Its status document. Of its counters, those of mounts are current. */
+  /** Its status document. Of its counters, those of mounts are current. Throws for a peer. */
   status(): StatusDocument;
   /** Its last words, if it has ended by itself. */
   explainEnd(): Promise<string | undefined>;
@@ -54,15 +56,14 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   await writeFile(configPath, typeof config === 'string' ? config : stringify(config));
   const [command, ...args] = [
     ...(options.launcher ?? []),
-    process.execPath,
-    mainPath,
+    ...(options.peer === undefined ? [process.execPath, mainPath] : [options.peer]),
     ...['--address', address],
     ...['--root', root],
     ...['--config', configPath],
     ...['--log-level', options.logLevel ?? 'info'],
   ] as [string, ...string[]];
   const env = { ...process.env, ...options.env };
-  const service = await Service.start({ name: 'the snapshotter', command, args, env, logPath });
+  const service = await Service.start({ name: options.peer ?? 'the snapshotter', command, args, env, logPath });
   const client = openClient('containerd.services.snapshots.v1.Snapshots', address);
   try {
     await service.waitUntil(() => listOnce(client, signal), startLimitMs, signal);
@@ -87,9 +88,15 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   };
 }
 
+/** Any answer of the service counts: a fresh Go daemon answers List with UNKNOWN. */
 async function listOnce(
   client: ReturnType<typeof openClient<'containerd.services.snapshots.v1.Snapshots'>>,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const _ of client.list({}, { signal, timeoutMs: 2_000 })) return;
+  try {
+    for await (const _ of client.list({}, { signal, timeoutMs: 2_000 })) return;
+  } catch (error) {
+    if (error instanceof RpcError && error.code === 'UNKNOWN') return;
+    throw error;
+  }
 }

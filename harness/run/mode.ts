@@ -10,4 +10,8 @@ export interface Mode {
   readonly snapshotter: 'overlayfs' | 'stargz';
   /** config.toml of the daemon; undefined for a mode without one. */
   readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
+  /** Path of a `containerd-stargz-grpc` to run instead of ours. */
+  readonly peer?: string;
+  /** Whether the daemon has pulled and run another image before the measured one. */
+  readonly daemonState?: 'fresh' | 'warm';
 }
