@@ -11,7 +11,7 @@ const program = join(import.meta.dirname, 'testing/draw.ts');
 
 async function draw(seed: string): Promise<string> {
   const { stdout } = await run(process.execPath, [program], {
-    env: { ...process.env, STARGZ_BENCH_TEST_SEED: seed },
+    env: { ...process.env, SEED: seed },
   });
   return stdout;
 }
@@ -24,7 +24,7 @@ test('the seed of the environment repeats what properties draw, and what fails n
 });
 
 test('a seed that is no whole number is refused', limit, async () => {
-  await assert.rejects(draw('seven'), /STARGZ_BENCH_TEST_SEED is "seven", not a whole number/);
+  await assert.rejects(draw('seven'), /SEED is "seven", not a whole number/);
 });
 
 test('pseudo-random bytes are incompressible, and repeat with their number', limit, () => {

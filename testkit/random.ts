@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { type Random, seededRandom } from '../measurements/stats/random.ts';
 
 /**
- * What is random in tests comes from one seed: $STARGZ_BENCH_TEST_SEED, or a new one in each process. A failing property prints
+ * What is random in tests comes from one seed: $SEED, or a new one in each process. A failing property prints
  * it (and fast-check's path), a test that calls `randomOf` always.
  */
-export const seed = readSeed(process.env.STARGZ_BENCH_TEST_SEED) ?? (Math.random() * 2 ** 31) >>> 0;
+export const seed = readSeed(process.env.SEED) ?? (Math.random() * 2 ** 31) >>> 0;
 
 fc.configureGlobal({ ...fc.readConfigureGlobal(), seed });
 /** fast-check, drawing from the seed. */
@@ -14,7 +14,7 @@ export { fc };
 
 /** A generator of the test's own. */
 export function randomOf(t: TestContext): Random {
-  t.diagnostic(`STARGZ_BENCH_TEST_SEED=${seed} repeats this run`);
+  t.diagnostic(`SEED=${seed} repeats this run`);
   return seededRandom(seed);
 }
 
@@ -26,6 +26,6 @@ export function pseudoRandomBytes(sizeBytes: number, number: number): Buffer {
 
 function readSeed(text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined;
-  if (!/^\d+$/.test(text)) throw new Error(`STARGZ_BENCH_TEST_SEED is ${JSON.stringify(text)}, not a whole number`);
+  if (!/^\d+$/.test(text)) throw new Error(`SEED is ${JSON.stringify(text)}, not a whole number`);
   return Number(text);
 }

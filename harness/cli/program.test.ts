@@ -29,6 +29,7 @@ function run(file: string, ...args: string[]) {
 test('every program has a --help, and rejects an unknown option or argument in one line', limit, async () => {
   const found = await programs();
   assert.deepEqual(found.map(([name]) => name).sort(), [
+    'bench:memory',
     'bench:micro',
     'bench:mounts',
     'bench:numpy',

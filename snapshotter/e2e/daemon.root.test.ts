@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -209,7 +209,7 @@ test('metrics and layers are served where metrics_address says', limit, async (t
   assert.deepEqual({ ...current, writtenAt: '', counters }, { ...daemon.status(), writtenAt: '' });
 });
 
-test('a thousand rounds of Prepare, Commit and Remove leave no descriptor, thread, mount or memory', {
+test('a thousand rounds of Prepare, Commit and Remove leave no descriptor, thread or mount', {
   timeout: 120_000,
 }, async (t) => {
   const directory = openScratch(t, 'dm');
@@ -233,7 +233,6 @@ test('a thousand rounds of Prepare, Commit and Remove leave no descriptor, threa
     descriptors: readdirSync(`/proc/${daemon.pid}/fd`).length,
     threads: readdirSync(`/proc/${daemon.pid}/task`).length,
     mounts: mountPoints(directory).length,
-    rssKib: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))![1]),
   });
   await rounds(500, 'warm');
   const before = measure();
@@ -242,7 +241,5 @@ test('a thousand rounds of Prepare, Commit and Remove leave no descriptor, threa
   assert.ok(after.descriptors <= before.descriptors, `${before.descriptors} -> ${after.descriptors} descriptors`);
   assert.ok(after.threads <= before.threads, `${before.threads} -> ${after.threads} threads`);
   assert.equal(after.mounts, before.mounts);
-  assert.ok(after.rssKib - before.rssKib < 15_000, `${before.rssKib} -> ${after.rssKib} KiB`);
   assert.deepEqual(readdirSync(join(directory, 'root/snapshots')), []);
-  t.diagnostic(`daemon at ${after.rssKib} KiB`);
 });

@@ -3,11 +3,11 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openClient } from '../../../snapshotter/api/client.ts';
 import { mountsUnder } from '../../../snapshotter/platform/mountinfo.ts';
-import { mountAt, unmount } from '../../../testkit/mounts.ts';
+import { unmount } from '../../../testkit/mounts.ts';
 import { until } from '../../../testkit/until.ts';
 import { type SnapshotterDaemon, startDaemon } from '../../daemon/daemon.ts';
 import { findProcessesNaming, isAlive, killProcesses } from '../../host/processes.ts';
-import { unmountUnder } from '../../host/mounts.ts';
+import { mountAt, unmountUnder } from '../../host/mounts.ts';
 import { filesOf } from './content.ts';
 import { mountSmallDisk, type SmallDisk } from './disk.ts';
 

@@ -9,6 +9,7 @@ import { type Sandbox, openSandbox, type RunningCell, requireLazy, withCell } fr
 import { gcRoot } from '../../containerd/gc-root.ts';
 import type { PulledImage } from '../../containerd/image.ts';
 import { HarnessError, messageOf } from '../../cli/error.ts';
+import { mountAt } from '../../host/mounts.ts';
 import { pushImage } from '../../images/synthetic-image.ts';
 import { type Random, shuffle } from '../../../measurements/stats/random.ts';
 import type { MountSample } from './measure.ts';
@@ -131,10 +132,7 @@ async function mountSnapshot(
     { snapshotter, key: 'read', parent, labels: gcRoot() },
     { signal },
   );
-  const [mount] = mounts;
-  if (mount === undefined) throw new HarnessError('start', `the ${snapshotter} snapshotter returned no mount`);
   const target = join(sandbox.directory, 'read');
-  await mkdir(target);
-  await execa('mount', ['-t', mount.type, '-o', mount.options.join(','), mount.source, target], { timeout: 60_000 });
+  await mountAt(mounts, target);
   return target;
 }

@@ -3,7 +3,8 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { RpcError, type ServiceClient } from '../../api/client.ts';
 import type { Info, Snapshots } from '../../api/types/snapshots.ts';
-import { mountAt, unmount, whileMounted } from '../../../testkit/mounts.ts';
+import { mountAt } from '../../../harness/host/mounts.ts';
+import { unmount, whileMounted } from '../../../testkit/mounts.ts';
 import { describeTree } from './tree.ts';
 
 export interface SuiteContext {
