@@ -10,6 +10,7 @@ import { suiteLifetime, undoAfter } from '../../testkit/lifetime.ts';
 import { startRegistry } from '../../testkit/registry.ts';
 import { type RegistrySimulator, startRegistrySimulator } from '../../testkit/registry-simulator/simulator.ts';
 import { openScratch } from '../../testkit/scratch.ts';
+import { until } from '../../testkit/until.ts';
 
 const limit = { timeout: 90_000 };
 const content = Buffer.alloc(5_000_000, 'content ');
@@ -76,14 +77,7 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
   test('with them the image is mounted lazily and runs, and no secret is written', limit, async (t) => {
     const image = `${simulator.host}/lazy:latest`;
     // Containerd gives up on a manifest after a few failures; a kubelet asks again.
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await kubelet.pull(image, auth);
-        break;
-      } catch (error) {
-        if (attempt === 30) throw error;
-      }
-    }
+    await until('a pull', () => kubelet.pull(image, auth), { limitMs: 60_000 });
     const command = ['/bin/sh', '-c', 'cksum < /content'];
     const { exitCode, output } = await kubelet.run(image, command);
     assert.deepEqual([exitCode, output.trimEnd()], [0, checksum], daemon.log());

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { until } from '../../testkit/until.ts';
 import { digestOf } from './digest.ts';
 import type { Credential, Keychain, KeychainFailure } from './keychain.ts';
 import {
@@ -82,7 +83,7 @@ describe('a client of a registry that wants to know who asks', () => {
       assert.equal(simulator.issuedTokens(), 1);
       nowMs += 10_000;
       await source.fetchSuffix(10, signal);
-      while (simulator.issuedTokens() < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until('the second token', () => simulator.issuedTokens() >= 2, { limitMs: 10_000 });
       nowMs += 15_000;
       await source.fetchSuffix(10, signal);
       assert.equal(simulator.issuedTokens(), 2, 'the renewed token outlives the first');
@@ -220,7 +221,7 @@ describe('a client of a registry that wants to know who asks', () => {
       await assert.rejects(source.fetchSuffix(10, AbortSignal.abort(new Error('gone'))), /gone/);
       // A rejection that nobody handles would end the process, and fails the test.
       const refused = () => reports.filter(({ kind, status }) => kind === 'token' && status === 401).length;
-      while (refused() < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until('two refusals', () => refused() >= 2, { limitMs: 10_000 });
       await new Promise((resolve) => setTimeout(resolve, 5));
     });
   });

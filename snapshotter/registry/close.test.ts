@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { until } from '../../testkit/until.ts';
 import { RegistryClient, type RegistryClientOptions } from './client.ts';
 import { digestOf } from './digest.ts';
 import { parseReference } from './reference.ts';
@@ -127,7 +128,7 @@ test('close ends the wait for a token', limit, async (t) => {
   });
   const client = openClient(t);
   const refused = assert.rejects(client.fetchManifest(manifestAt(host), signal));
-  while (requests.length < 2) await new Promise(setImmediate);
+  await until('the request for a token', () => requests.length >= 2, { limitMs: 10_000 });
   await client.close();
   await refused;
   assert.equal(requests.length, 2);

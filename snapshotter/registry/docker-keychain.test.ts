@@ -3,6 +3,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { until } from '../../testkit/until.ts';
 import { dockerConfigKeychain } from './docker-keychain.ts';
 import { parseReference } from './reference.ts';
 import { limit } from './testing/fixture.ts';
@@ -113,8 +114,7 @@ describe('the keychain of docker login', () => {
     });
     const child = Number(await readFile(pid, 'utf8'));
     const state = (): Promise<string> => readFile(`/proc/${child}/stat`, 'utf8').catch(() => 'gone');
-    // The signal has been sent; the kernel takes its moment. The test's own limit ends a wait in vain.
-    while (!/^gone$|\) [ZX] /.test(await state())) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until('the end of its child', async () => /^gone$|\) [ZX] /.test(await state()), { limitMs: 10_000 });
   });
 
   it('has nothing where there is no file, and names a file it cannot read without quoting it', limit, async () => {

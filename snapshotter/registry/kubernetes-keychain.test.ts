@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import { until } from '../../testkit/until.ts';
 import { kubernetesKeychain } from './kubernetes-keychain.ts';
 import { parseReference } from './reference.ts';
 import { makeCertificate } from '../../testkit/registry-simulator/certificate.ts';
@@ -72,7 +74,7 @@ async function startApiServer(secrets: readonly Secret[]) {
       isDown = down;
     },
     async emit(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: Secret) {
-      while (watches.size === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+      await until('a watch', () => watches.size > 0, { limitMs: 10_000 });
       for (const watch of watches) watch.write(`${JSON.stringify({ type, object })}\n`);
     },
     async close() {
@@ -107,9 +109,8 @@ describe('the keychain of Kubernetes secrets', () => {
       return found.map((credential) => credential.kind === 'basic' && credential.username);
     };
     const eventually = async (image: string, expected: unknown[]): Promise<void> => {
-      while (JSON.stringify(await names(image)) !== JSON.stringify(expected)) {
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
+      const areNames = async () => isDeepStrictEqual(await names(image), expected);
+      await until(`credentials of ${expected} for ${image}`, areNames, { limitMs: 10_000 });
     };
     try {
       assert.deepEqual(await names('a.test/team/x'), ['team', 'all']);
@@ -142,11 +143,8 @@ describe('the keychain of Kubernetes secrets', () => {
     try {
       await assert.rejects(keychain.lookup(reference, 'a.test', signal), { code: 'keychain', message: /503/ });
       api.setDown(false);
-      for (;;) {
-        const found = await keychain.lookup(reference, 'a.test', signal).catch(() => []);
-        if (found.length === 1) break;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
+      const find = async () => (await keychain.lookup(reference, 'a.test', signal)).length === 1;
+      await until('the secret', find, { limitMs: 10_000 });
     } finally {
       await keychain.close();
       await api.close();
