@@ -35,7 +35,7 @@ export function parseNames<T extends string | undefined>(option: string, text: T
 
 /** The items named in `asked`, in the order of `known`. Throws UsageError on an unknown name, and lists the known ones. */
 export function selectNamed<T extends { readonly name: string }>(
-  kind: 'workload' | 'mode' | 'mount' | 'operation' | 'program' | 'state',
+  kind: 'workload' | 'mode' | 'mount' | 'operation' | 'program' | 'subject' | 'state',
   known: readonly T[],
   asked: readonly string[] | undefined,
 ): T[] {

@@ -139,7 +139,7 @@ test('a server that gave wrong bytes is named in the log and counted', limit, as
       server: 'mirror.test:5000',
       operation: `fetch blob ${digest} of registry.test/a/b`,
       askedLastForMs: 600_000,
-      message: 'server gave wrong bytes; others are asked first',
+      message: 'bytes failed their digest; other servers are asked first',
     },
   ]);
 });

@@ -37,7 +37,10 @@ export async function openRegistry(
     keychains,
     hosts: hostLookup(config, log),
     onWrongBytes({ server, operation, distrustMs }) {
-      log.warn({ server, operation, askedLastForMs: distrustMs }, 'server gave wrong bytes; others are asked first');
+      log.warn(
+        { server, operation, askedLastForMs: distrustMs },
+        'bytes failed their digest; other servers are asked first',
+      );
       onWrongBytes(server);
     },
     requestTimeoutMs: timeoutMs(config.resolver.request_timeout_sec) ?? defaultRequestTimeoutMs,

@@ -1,7 +1,9 @@
 import { rm } from 'node:fs/promises';
 import type { RegistryClient } from '../registry/client.ts';
+import { RegistryError } from '../registry/error.ts';
 import type { Descriptor } from '../registry/manifest.ts';
 import type { Reference } from '../registry/reference.ts';
+import { ConvertError } from './error.ts';
 import { readLayer, type SourceLayer } from './layer.ts';
 import type { LayerCache } from './layer-cache.ts';
 
@@ -30,12 +32,36 @@ export class FetchedLayer {
     const { client, source, cache, lowest, onFetched, signal } = this.#options;
     this.#workDir ??= await cache.workDir();
     const workDir = this.#workDir;
-    if (this.#layer === undefined) {
-      const { digest, urls } = this.#descriptor;
-      const blob = countBytes(client.fetchBlob(source, digest, signal, urls), onFetched);
-      this.#layer = await readLayer(blob, { workDir, signal, lowest });
+    const { digest, urls } = this.#descriptor;
+    const blamed = new Set<string>();
+    while (this.#layer === undefined) {
+      try {
+        const blob = countBytes(client.fetchBlob(source, digest, signal, urls), onFetched);
+        this.#layer = await readLayer(blob, { workDir, signal, lowest });
+      } catch (error) {
+        const server = await this.#whoGaveWrongBytes(error);
+        if (server === undefined || blamed.has(server)) throw error;
+        blamed.add(server);
+      }
     }
     return { layer: this.#layer, workDir };
+  }
+
+  /**
+   * The server whose bytes do not have the digest, which is asked last from then on; undefined for any other failure. A
+   * layer that cannot be read for its content was not read to its end, where the digest shows: that is made up for here.
+   */
+  async #whoGaveWrongBytes(error: unknown): Promise<string | undefined> {
+    if (error instanceof RegistryError) return error.code === 'digest-mismatch' ? error.host : undefined;
+    if (!(error instanceof ConvertError) || error.code !== 'malformed-layer') return undefined;
+    const { client, source, signal } = this.#options;
+    const { digest, urls } = this.#descriptor;
+    try {
+      for await (const _piece of client.fetchBlob(source, digest, signal, urls));
+      return undefined;
+    } catch (failure) {
+      return failure instanceof RegistryError && failure.code === 'digest-mismatch' ? failure.host : undefined;
+    }
   }
 
   async close(): Promise<void> {

@@ -17,6 +17,9 @@ import {
 import { formatReference, type Reference } from '../registry/reference.ts';
 import { ConvertError } from './error.ts';
 
+/** As containerd's limit for what it reads into memory. */
+const maxConfigBytes = 8 * 1024 * 1024;
+
 export interface PlannedImage {
   readonly kind: 'image';
   /** In its index. */
@@ -137,9 +140,7 @@ async function readImage(
   const unfit = whyUnfit(manifest);
   if (unfit !== undefined) throw unsupported(from, unfit);
   const { client, source, signal } = from;
-  const pieces: Buffer[] = [];
-  for await (const piece of client.fetchBlob(source, manifest.config.digest, signal)) pieces.push(piece);
-  const config = parseImageConfig(Buffer.concat(pieces));
+  const config = parseImageConfig(await client.readBlob(source, manifest.config.digest, maxConfigBytes, signal));
   const { layers } = manifest;
   if (config.rootfs.diff_ids.length === layers.length) return { kind: 'image', descriptor, manifest, config };
   throw unsupported(

@@ -69,7 +69,7 @@ export class LayerSources {
     const stored = await this.#withMemory((memory) => this.#openStored(request, memory));
     if (stored !== undefined) return stored;
     for (let attempt = 1; ; attempt++) {
-      const facts = await this.#resolve(request, request.digest);
+      const facts = await this.#resolveOwn(request);
       try {
         return await this.#withMemory(async (memory) => {
           const built = await this.#build(facts.toc, facts.footer, memory);
@@ -198,6 +198,18 @@ export class LayerSources {
     return buildLayer(toc, footer, { opaqueXattr: this.#options.config.opaqueXattr, memory });
   }
 
+  /** A layer resolved ahead was not known to be lazy; where its own label says so, a mirror may have given something else. */
+  async #resolveOwn(request: LayerRequest): Promise<LayerFacts> {
+    try {
+      return await this.#resolve(request, request.digest);
+    } catch (error) {
+      const isOrdinary = error instanceof LayerError && error.reason === 'not-lazy';
+      if (!isOrdinary || request.tocDigest === undefined) throw error;
+      this.#resolved.forget(repositoryOf(parseReference(request.reference)), request.digest);
+      return await this.#resolve(request, request.digest);
+    }
+  }
+
   #resolve(request: LayerRequest, digest: Digest): Promise<LayerFacts> {
     const reference = parseReference(request.reference);
     return this.#resolved.get(repositoryOf(reference), digest, () => {
@@ -205,7 +217,8 @@ export class LayerSources {
       const source = this.#options.registry.blob(reference, digest, urls);
       const link = this.#options.scheduler.link(reference.registry);
       const suffixBytes = suffixBytesFor(Math.max(1, request.siblings.length));
-      return resolveLayer(source, suffixBytes, link, this.#aborter.signal);
+      const isLazy = digest === request.digest && request.tocDigest !== undefined;
+      return resolveLayer(source, suffixBytes, link, isLazy, this.#aborter.signal);
     });
   }
 

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { FormatError } from '../estargz/error.ts';
 import { FOOTER_MAX, type Footer, parseFooter } from '../estargz/footer.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import type { LinkEstimate } from '../store/link-estimate.ts';
@@ -22,6 +23,8 @@ const imageSuffixBytes = 320 * 1024;
 const leastSuffixBytes = 16 * 1024;
 const mostSuffixBytes = 256 * 1024;
 const mostTocBytes = 256 * 1024 * 1024;
+/** A layer with more mirrors than that whose bytes are all wrong is given up. */
+const maxAttempts = 8;
 
 /** The first request's size for each of `layerCount` layers that are resolved together. Most TOCs fit; the rest need a second. */
 export function suffixBytesFor(layerCount: number): number {
@@ -29,13 +32,35 @@ export function suffixBytesFor(layerCount: number): number {
 }
 
 /**
- * Footer and TOC of a layer, with one request or two. Throws LayerError 'not-lazy' after one request for an ordinary
- * layer, 'limit' for a TOC too large, FormatError for a footer that lies, RegistryError as the registry does.
+ * Footer and TOC of a layer, with one request or two. `isLazy`: the image says that the layer has a TOC, so that a server
+ * which gives none gives wrong bytes. Throws LayerError 'not-lazy' after one request for an ordinary layer, 'limit' for a
+ * TOC too large, FormatError for a footer that lies, RegistryError as the registry does.
  */
 export async function resolveLayer(
   source: BlobSource,
   suffixBytes: number,
   link: LinkEstimate,
+  isLazy: boolean,
+  signal: AbortSignal,
+): Promise<LayerFacts> {
+  for (let attempt = 1; ; attempt++) {
+    const servers = new Set<string>();
+    try {
+      return await readFacts(source, suffixBytes, link, servers, signal);
+    } catch (error) {
+      const isWrong =
+        error instanceof FormatError || (isLazy && error instanceof LayerError && error.reason === 'not-lazy');
+      if (!isWrong || attempt === maxAttempts || !source.distrust(servers)) throw error;
+    }
+  }
+}
+
+/** Notes who gave the bytes in `servers`, also where it throws. */
+async function readFacts(
+  source: BlobSource,
+  suffixBytes: number,
+  link: LinkEstimate,
+  servers: Set<string>,
   signal: AbortSignal,
 ): Promise<LayerFacts> {
   const sentMs = performance.now();
@@ -43,7 +68,7 @@ export async function resolveLayer(
   const totalMs = performance.now() - sentMs;
   link.observe({ firstByteMs: totalMs, totalMs, sizeBytes: 0 });
   const { blobSizeBytes } = suffix;
-  const servers = new Set(suffix.servers);
+  for (const server of suffix.servers) servers.add(server);
   const footer = parseFooter(suffix.bytes.subarray(-FOOTER_MAX), blobSizeBytes);
   if (footer === undefined)
     throw new LayerError('not-lazy', source.digest, 'an ordinary layer, without a stargz footer');

@@ -1,5 +1,6 @@
 import { BlobLocator, type LocatedResponse } from './blob-locator.ts';
 import { openRange, type RangeStream, type SatisfiedRange } from './blob-range.ts';
+import type { BlobSource, BlobSuffix } from './blob-source.ts';
 import type { HttpResponse } from './connections.ts';
 import { parseContentRange, parseUnsatisfiedRange } from './content-range.ts';
 import { type Digest, digester } from './digest.ts';
@@ -9,38 +10,7 @@ import { isRetryableError } from './retry.ts';
 import type { Sender } from './sender.ts';
 import { headerText } from './transport.ts';
 
-/** One blob, read by ranges over whatever servers have it. */
-export interface BlobSource {
-  readonly digest: Digest;
-  /** The last `lengthBytes` bytes (all of a smaller blob), where they begin, and the blob's size. */
-  fetchSuffix(lengthBytes: number, signal: AbortSignal): Promise<BlobSuffix>;
-  /**
-   * Bytes [start, end) in order, exactly; a body that stops early is taken up again from where it broke. The Buffers
-   * are the network's own: use or copy each before asking for the next. Not verified. `onServer` is told who gives what
-   * comes from then on, before the first byte and whenever another server takes over.
-   */
-  fetchRange(
-    start: number,
-    end: number,
-    signal: AbortSignal,
-    onServer?: (server: string) => void,
-  ): AsyncIterable<Buffer>;
-  /**
-   * Tells that bytes from these servers failed their digest. One server alone is passed over from now on while others are
-   * left, by this blob and, for a while, by all. Of several at least one is to blame, and asking once more may tell
-   * which. Returns whether asking again can bring other bytes; false after every server was to blame, and then all are
-   * asked again.
-   */
-  distrust(servers: ReadonlySet<string>): boolean;
-}
-
-export interface BlobSuffix {
-  readonly bytes: Buffer;
-  readonly offset: number;
-  readonly blobSizeBytes: number;
-  /** Who gave the bytes; for `distrust`. */
-  readonly servers: ReadonlySet<string>;
-}
+export type { BlobSource, BlobSuffix } from './blob-source.ts';
 
 /** An answer under way, and who gives it. */
 interface ServedRange {
@@ -60,6 +30,8 @@ export class RegistryBlob implements BlobSource {
   readonly #sender: Sender;
   readonly #locator: BlobLocator;
   readonly #operation: string;
+  /** Servers whose bytes failed the digest, until all have. */
+  readonly #blamed = new Set<string>();
   #sizeBytes: number | undefined;
 
   constructor(sender: Sender, reference: Reference, digest: Digest, urls: readonly string[] = []) {
@@ -86,6 +58,7 @@ export class RegistryBlob implements BlobSource {
     // Some servers refuse a suffix longer than the blob, some any suffix (Azure): the size makes it a plain range.
     await asked?.response.body.drain();
     const totalBytes = stream?.totalBytes ?? (await this.#findSize(signal));
+    if (totalBytes === 0 && asked !== undefined) return emptySuffix(asked.server);
     if (totalBytes !== undefined) return await this.#collectTail(lengthBytes, totalBytes, signal);
     const whole = await this.#ask('whole', signal);
     if (whole.stream.kind !== 'whole') throw this.#badRange('no server tells its size', whole.response.status);
@@ -108,25 +81,33 @@ export class RegistryBlob implements BlobSource {
   }
 
   distrust(servers: ReadonlySet<string>): boolean {
+    // Who lies about the bytes may have lied about their number.
+    this.#sizeBytes = undefined;
     if (servers.size !== 1) return servers.size > 0;
-    const [server] = servers;
-    this.#sender.distrust(server!, this.#operation);
-    return this.#locator.avoid(server!);
+    const server = [...servers][0]!;
+    this.#sender.distrust(server, this.#operation);
+    this.#blamed.add(server);
+    if (this.#locator.avoid(server)) return true;
+    for (const blamed of this.#blamed) this.#sender.trust(blamed);
+    this.#blamed.clear();
+    return false;
   }
 
   /** The whole blob; after its last byte throws `digest-mismatch` if it was not the one asked for. */
-  async *fetchWhole(signal: AbortSignal): AsyncGenerator<Buffer> {
+  async *fetchWhole(signal: AbortSignal, onServer: (server: string) => void = () => {}): AsyncGenerator<Buffer> {
     const hash = digester();
     let position = 0;
     const servers = new Set<string>();
+    const note = (server: string): void => {
+      servers.add(server);
+      onServer(server);
+    };
     const { response, stream, server } = await this.#ask('whole', signal);
     if (stream.kind === 'unsatisfied') throw this.#badRange('HTTP 416 to a request for the whole', response.status);
-    servers.add(server);
+    note(server);
     const total = stream.totalBytes;
     const chunks =
-      total === undefined
-        ? stream.chunks(0, undefined)
-        : this.#read(0, total, signal, { stream, server }, (name) => servers.add(name));
+      total === undefined ? stream.chunks(0, undefined) : this.#read(0, total, signal, { stream, server }, note);
     for await (const chunk of chunks) {
       hash.update(chunk);
       position += chunk.length;
@@ -136,11 +117,35 @@ export class RegistryBlob implements BlobSource {
     if (actual === this.digest) return;
     this.distrust(servers);
     const coding = headerText(response.headers, 'content-encoding');
-    const detail = `${position} bytes came with digest ${actual}${coding === undefined ? '' : `, as content-encoding ${coding}`}`;
-    throw new RegistryError('digest-mismatch', detail, {
+    const how = coding === undefined ? '' : `, as content-encoding ${coding}`;
+    throw new RegistryError('digest-mismatch', `${position} bytes came with digest ${actual}${how}`, {
       operation: this.#operation,
       host: [...servers].join(', '),
     });
+  }
+
+  /** The whole blob at once, from the first server whose bytes are right and at most so many. */
+  async readVerified(limitBytes: number, signal: AbortSignal): Promise<Buffer> {
+    const blamed = new Set<string>();
+    for (;;) {
+      const servers = new Set<string>();
+      const pieces: Buffer[] = [];
+      let sizeBytes = 0;
+      try {
+        for await (const piece of this.fetchWhole(signal, (server) => servers.add(server))) {
+          sizeBytes += piece.length;
+          if (sizeBytes > limitBytes) throw this.#tooLarge(limitBytes, servers);
+          pieces.push(piece);
+        }
+        return Buffer.concat(pieces, sizeBytes);
+      } catch (error) {
+        const isContent =
+          error instanceof RegistryError && (error.code === 'digest-mismatch' || error.code === 'too-large');
+        const who = [...servers].join(', ');
+        if (!isContent || blamed.has(who)) throw error;
+        blamed.add(who);
+      }
+    }
   }
 
   /** [start, end) over as many requests as it takes. `begun`: a response that already has its beginning. */
@@ -156,6 +161,7 @@ export class RegistryBlob implements BlobSource {
     let failures = 0;
     let sinceFailureBytes = 0;
     let current = begun;
+    const useless = new Set<string>();
     while (position < end) {
       // Has had its own retries: what fails here has failed.
       const { stream, server } = current ?? (await this.#open(position, end, signal));
@@ -179,7 +185,8 @@ export class RegistryBlob implements BlobSource {
         if (position === end && isRetryableError(error)) return;
         const hasProgressed = sinceFailureBytes >= progressBytes;
         if (hasProgressed) failures = 0;
-        const isOtherThere = (!hasProgressed || !isRetryableError(error)) && this.#locator.avoid(server);
+        if (hasProgressed) useless.clear();
+        const isOtherThere = (!hasProgressed || !isRetryableError(error)) && this.#passOver(server, useless);
         failures++;
         if (!isOtherThere && (failures > maxFailures || !isRetryableError(error))) throw error;
         sinceFailureBytes = 0;
@@ -192,6 +199,7 @@ export class RegistryBlob implements BlobSource {
 
   /** The beginning of a range, from the first server that does not say that there is no such range. */
   async #open(start: number, end: number, signal: AbortSignal): Promise<ServedRange> {
+    const useless = new Set<string>();
     for (;;) {
       const { response, stream, server } = await this.#ask({ start, end }, signal);
       if (stream.kind !== 'unsatisfied' && (stream.totalBytes ?? end) >= end) {
@@ -200,7 +208,7 @@ export class RegistryBlob implements BlobSource {
       }
       if (stream.kind === 'unsatisfied') await response.body.drain();
       else response.body.destroy();
-      if (this.#locator.avoid(server)) continue;
+      if (this.#passOver(server, useless)) continue;
       const detail =
         stream.totalBytes === undefined
           ? `there are no bytes ${start} to ${end}`
@@ -215,6 +223,7 @@ export class RegistryBlob implements BlobSource {
     signal: AbortSignal,
   ): Promise<LocatedResponse & { readonly stream: RangeStream }> {
     const { transport } = this.#sender;
+    const useless = new Set<string>();
     for (let attempt = 1; ; attempt++) {
       const located = await this.#locator.request(wanted === 'whole' ? undefined : rangeHeader(wanted), signal);
       try {
@@ -222,11 +231,21 @@ export class RegistryBlob implements BlobSource {
         return { ...located, stream: await openRange(located.response, range, this.#operation) };
       } catch (error) {
         signal.throwIfAborted();
-        if (this.#locator.avoid(located.server)) continue;
+        if (this.#passOver(located.server, useless)) continue;
         if (attempt > transport.retry.maxRetries || !isRetryableError(error)) throw error;
       }
       await transport.wait(attempt, signal);
     }
+  }
+
+  /**
+   * Whether there is another server to ask. One that comes up again is there only because the others failed: `useless`
+   * holds those of this call.
+   */
+  #passOver(server: string, useless: Set<string>): boolean {
+    const isOtherThere = this.#locator.avoid(server) && !useless.has(server);
+    useless.add(server);
+    return isOtherThere;
   }
 
   /** Undefined where the servers refuse a suffix in a way that may be about anything: the next request will tell. */
@@ -249,6 +268,10 @@ export class RegistryBlob implements BlobSource {
   ): Promise<BlobSuffix> {
     const total = begun.stream.totalBytes;
     if (total === undefined) return await this.#tailOfUnknown(begun, lengthBytes);
+    if (total === 0) {
+      response.body.destroy();
+      return emptySuffix(begun.server);
+    }
     this.#sizeBytes = total;
     if (total <= lengthBytes + wholeAnswerSlackBytes) {
       return await this.#collectSuffix(Math.max(0, total - lengthBytes), total, signal, begun);
@@ -270,10 +293,8 @@ export class RegistryBlob implements BlobSource {
   ): Promise<BlobSuffix> {
     const servers = new Set<string>();
     const chunks: Buffer[] = [];
-    if (offset < blobSizeBytes) {
-      const pieces = this.#read(offset, blobSizeBytes, signal, begun, (server) => servers.add(server));
-      for await (const chunk of pieces) chunks.push(chunk);
-    }
+    const pieces = this.#read(offset, blobSizeBytes, signal, begun, (server) => servers.add(server));
+    for await (const chunk of pieces) chunks.push(chunk);
     const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, blobSizeBytes - offset);
     return { bytes, offset, blobSizeBytes, servers };
   }
@@ -332,12 +353,23 @@ export class RegistryBlob implements BlobSource {
     return new RegistryError('bad-range', detail, { operation: this.#operation, status });
   }
 
+  #tooLarge(limitBytes: number, servers: ReadonlySet<string>): RegistryError {
+    this.distrust(servers);
+    const fields = { operation: this.#operation, host: [...servers].join(', ') };
+    return new RegistryError('too-large', `more than ${limitBytes} bytes`, fields);
+  }
+
   #shortBody(position: number, end: number): RegistryError {
     return new RegistryError('unreachable', `the body ended ${end - position} bytes early`, {
       operation: this.#operation,
       remedy: '',
     });
   }
+}
+
+/** Of an empty blob, which is more often a server's mistake than a layer. */
+function emptySuffix(server: string): BlobSuffix {
+  return { bytes: Buffer.alloc(0), offset: 0, blobSizeBytes: 0, servers: new Set([server]) };
 }
 
 function rangeHeader(

@@ -75,9 +75,13 @@ export class RegistryClient {
     return await this.#sender.firstOf(candidates, operation, signal, async ({ endpoint }, isLast) => {
       const send = () => this.#sender.expectOk(endpoint, { ...request, ...retriesBefore(isLast) });
       const { response, bytes } = await this.#transport.readWhole(send, maxManifestBytes, signal);
-      const host = response.url.host;
+      const { host } = response.url;
       if (bytes === undefined) {
         throw new RegistryError('too-large', `more than ${maxManifestBytes} bytes`, { operation, host });
+      }
+      if (response.status !== 200 || !isJsonObject(bytes)) {
+        const detail = `HTTP ${response.status} with ${bytes.length} bytes that are no manifest`;
+        throw new RegistryError('protocol', detail, { operation, host, status: response.status });
       }
       const digest = digestOf(bytes);
       const expected = reference.digest ?? headerText(response.headers, 'docker-content-digest');
@@ -108,6 +112,14 @@ export class RegistryClient {
     return new RegistryBlob(this.#sender, reference, digest, urls).fetchWhole(signal);
   }
 
+  /**
+   * A small blob as a whole. Where a server gives wrong bytes, or more than `limitBytes`, the next is asked; throws
+   * `digest-mismatch` or `too-large` once all have.
+   */
+  async readBlob(reference: Reference, digest: Digest, limitBytes: number, signal: AbortSignal): Promise<Buffer> {
+    return await new RegistryBlob(this.#sender, reference, digest).readVerified(limitBytes, signal);
+  }
+
   hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean> {
     return this.#pusher.hasBlob(reference, digest, signal);
   }
@@ -129,5 +141,15 @@ export class RegistryClient {
   async close(): Promise<void> {
     this.#authorizer.close();
     await this.#transport.close();
+  }
+}
+
+/** Proxies answer with pages of their own; where no digest tells them apart, another server may have the manifest. */
+function isJsonObject(bytes: Buffer): boolean {
+  try {
+    const value: unknown = JSON.parse(bytes.toString());
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
   }
 }

@@ -29,7 +29,7 @@ export interface Candidate {
   readonly url?: URL;
 }
 
-/** A server gave bytes that are not those of the digest asked for. */
+/** Bytes that a server gave failed the digest asked for. */
 export interface WrongBytes {
   /** `mirror.local:5000` */
   readonly server: string;
@@ -55,6 +55,7 @@ export class Sender {
   readonly #schemes = new Map<string, Scheme>();
   readonly #downUntilMs = new Map<string, number>();
   readonly #distrustedUntilMs = new Map<string, number>();
+  readonly #reportedUntilMs = new Map<string, number>();
 
   constructor(
     transport: Transport,
@@ -92,12 +93,18 @@ export class Sender {
     return candidates.sort((one, other) => rank(one) - rank(other));
   }
 
-  /** Remembers that a server gave wrong bytes, and reports it unless that is remembered already. */
+  /** Remembers that a server's bytes failed their digest, and reports it unless it did so a while ago. */
   distrust(server: string, operation: string): void {
     const nowMs = this.transport.clock.now();
-    const isKnown = (this.#distrustedUntilMs.get(server) ?? 0) > nowMs;
     this.#distrustedUntilMs.set(server, nowMs + distrustMs);
-    if (!isKnown) this.#onWrongBytes({ server, operation, distrustMs });
+    if ((this.#reportedUntilMs.get(server) ?? 0) > nowMs) return;
+    this.#reportedUntilMs.set(server, nowMs + distrustMs);
+    this.#onWrongBytes({ server, operation, distrustMs });
+  }
+
+  /** Where all servers gave what fails the digest, the content is at fault. */
+  trust(server: string): void {
+    this.#distrustedUntilMs.delete(server);
   }
 
   /** The first success of `ask` over the candidates. */

@@ -1,0 +1,65 @@
+import type { RequestKind } from '../registry-simulator/exchange.ts';
+import { type Fault, faults } from '../registry-simulator/faults.ts';
+
+/** Who is held against the registry: the client's calls, the daemon's way from label to content, a conversion. */
+export type Subject = 'client' | 'layer' | 'converter';
+
+/**
+ * `alone`: both faults in one registry. `mirrored`: the first in a mirror, the second in the registry behind it.
+ */
+export type Layout = 'alone' | 'mirrored';
+
+export interface Case {
+  readonly subject: Subject;
+  readonly layout: Layout;
+  readonly first: Fault;
+  readonly second: Fault | undefined;
+}
+
+export const subjects: readonly Subject[] = ['client', 'layer', 'converter'];
+
+const asked: Readonly<Record<Subject, readonly RequestKind[]>> = {
+  client: ['manifest', 'blob', 'token'],
+  layer: ['blob', 'token'],
+  converter: ['manifest', 'blob', 'token', 'look', 'mount', 'upload', 'tag'],
+};
+
+/** Every fault alone, and every pair of two, of those that the subject's requests can meet; mirrors are only read from. */
+export function casesOf(subject: Subject): Case[] {
+  const met = faults.filter(({ on }) => on.some((kind) => asked[subject].includes(kind)));
+  const atMirrors = met.filter(({ on }) => on.some((kind) => kind === 'manifest' || kind === 'blob'));
+  const cases: Case[] = [];
+  for (const [index, first] of met.entries()) {
+    for (const second of [undefined, ...met.slice(index + 1)]) {
+      cases.push({ subject, layout: 'alone', first, second });
+    }
+  }
+  for (const first of atMirrors) {
+    for (const second of [undefined, ...met]) cases.push({ subject, layout: 'mirrored', first, second });
+  }
+  return cases;
+}
+
+/** `layer/mirrored/range-416+reset-twice` */
+export function nameOf({ subject, layout, first, second }: Case): string {
+  return `${subject}/${layout}/${first.name}${second === undefined ? '' : `+${second.name}`}`;
+}
+
+/** The right bytes must come: nothing that a good client could not get over stands in the way. */
+export function mustSucceed({ layout, first, second }: Case): boolean {
+  const isSecondHarmless = second === undefined || second.harmless;
+  return isSecondHarmless && (layout === 'mirrored' || first.harmless);
+}
+
+/** `count` of the cases, drawn without replacement; all of them where there are no more. */
+export function sample<T>(cases: readonly T[], count: number, share: () => number): T[] {
+  const rest = [...cases];
+  const drawn: T[] = [];
+  while (drawn.length < count && rest.length > 0) {
+    const at = Math.floor(share() * rest.length);
+    drawn.push(rest[at]!);
+    rest[at] = rest.at(-1)!;
+    rest.pop();
+  }
+  return drawn;
+}

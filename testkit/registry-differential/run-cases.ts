@@ -1,0 +1,42 @@
+import type { Case } from './cases.ts';
+import { makeFixture } from './fixture.ts';
+import { runCase, type Verdict } from './run-case.ts';
+import { fault } from '../registry-simulator/faults.ts';
+
+/** Most of a case is waiting for a registry that takes its time. */
+const lanes = 8;
+
+/** Runs the cases, several at a time; `onVerdict` is told each as it ends. A promise that nobody handles counts as well. */
+export async function runCases(
+  cases: readonly Case[],
+  signal: AbortSignal,
+  onVerdict: (verdict: Verdict, one: Case) => Promise<void> | void,
+): Promise<void> {
+  const fixture = await makeFixture(signal);
+  // An honest registry first: what the layer's content is, all others are held to.
+  const harmless = fault('chunked', { name: 'none', on: [] });
+  const honest = await runCase(
+    fixture,
+    { subject: 'layer', layout: 'alone', first: harmless, second: undefined },
+    signal,
+  );
+  if (honest.outcome !== 'right') throw new Error(`an honest registry was refused: ${honest.message}`);
+
+  const unhandled: unknown[] = [];
+  const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
+  process.on('unhandledRejection', onUnhandled);
+  try {
+    const waiting = cases[Symbol.iterator]();
+    const work = async (): Promise<void> => {
+      for (const one of waiting) {
+        signal.throwIfAborted();
+        const verdict = await runCase(fixture, one, signal);
+        const late = unhandled.splice(0).map((reason) => `unhandled while it ran: ${String(reason)}`);
+        await onVerdict({ ...verdict, complaints: [...verdict.complaints, ...late] }, one);
+      }
+    };
+    await Promise.all(Array.from({ length: lanes }, work));
+  } finally {
+    process.off('unhandledRejection', onUnhandled);
+  }
+}

@@ -1,0 +1,161 @@
+import { hash } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { convertImage } from '../../snapshotter/convert/image.ts';
+import { LayerSources } from '../../snapshotter/layers/layer-sources.ts';
+import type { RegistryClient } from '../../snapshotter/registry/client.ts';
+import { parseReference } from '../../snapshotter/registry/reference.ts';
+import { noFetchMetrics } from '../../snapshotter/store/metrics.ts';
+import { FetchScheduler } from '../../snapshotter/store/scheduler.ts';
+import { digestOf, type MemoryOrigin } from '../registry-simulator/memory-origin.ts';
+import type { RegistrySimulator } from '../registry-simulator/simulator.ts';
+import type { Subject } from './cases.ts';
+import type { Fixture } from './fixture.ts';
+
+export interface Trial {
+  readonly client: RegistryClient;
+  readonly registry: RegistrySimulator;
+  readonly fixture: Fixture;
+  readonly signal: AbortSignal;
+}
+
+/** Does everything that the subject does with a registry. Throws WrongResult, or whatever the subject throws. */
+export const perform: Readonly<Record<Subject, (trial: Trial) => Promise<void>>> = {
+  client: readAsClient,
+  layer: readAsLayer,
+  converter: convert,
+};
+
+/** The subject took something for right that is not. */
+export class WrongResult extends Error {
+  override readonly name = 'WrongResult';
+}
+
+/** Each call whatever became of the one before, the first failure thrown at the end. */
+async function readAsClient({ client, registry, fixture, signal }: Trial): Promise<void> {
+  const { layer, layerDigest, manifest } = fixture;
+  const reference = parseReference(`${registry.host}/team/lazy:1`);
+  const source = client.blob(reference, layerDigest);
+  const calls: (() => Promise<void>)[] = [
+    async () => expectEqual('manifest', (await client.fetchManifest(reference, signal)).bytes, manifest),
+    async () => {
+      const { tag: _none, ...named } = reference;
+      const { bytes } = await client.fetchManifest({ ...named, digest: fixture.convertedDigest }, signal);
+      expectEqual('manifest by digest', bytes, manifest);
+    },
+    async () => {
+      const suffix = await readVerified(source, fixture, layer.length - 100_000, layer.length, async () => {
+        const { bytes, servers } = await source.fetchSuffix(100_000, signal);
+        return { bytes, servers };
+      });
+      expectEqual('suffix', suffix, layer.subarray(-100_000));
+    },
+    async () => {
+      const range = await readVerified(source, fixture, 1000, 500_000, async () => {
+        const servers = new Set<string>();
+        const pieces: Buffer[] = [];
+        const stream = source.fetchRange(1000, 500_000, signal, (server) => servers.add(server));
+        for await (const piece of stream) pieces.push(Buffer.from(piece));
+        return { bytes: Buffer.concat(pieces), servers };
+      });
+      expectEqual('range', range, layer.subarray(1000, 500_000));
+    },
+    async () => expectEqual('whole', await client.readBlob(reference, layerDigest, layer.length, signal), layer),
+  ];
+  const failures: unknown[] = [];
+  for (const call of calls) await call().catch((error: unknown) => failures.push(error));
+  signal.throwIfAborted();
+  const wrong = failures.find((error) => error instanceof WrongResult);
+  if (failures.length > 0) throw wrong ?? failures[0];
+}
+
+/** Ranges are not verified by the client; whoever reads them does that, and tells who gave them. */
+async function readVerified(
+  source: ReturnType<RegistryClient['blob']>,
+  { layer }: Fixture,
+  start: number,
+  end: number,
+  read: () => Promise<{ readonly bytes: Buffer; readonly servers: ReadonlySet<string> }>,
+): Promise<Buffer> {
+  for (let attempt = 1; ; attempt++) {
+    const { bytes, servers } = await read();
+    if (bytes.equals(layer.subarray(start, end))) return bytes;
+    if (attempt === maxReads || !source.distrust(servers)) throw new DamageFound('damaged bytes, from everybody');
+  }
+}
+
+const maxReads = 8;
+
+/** Stands for the digest check of a reader. */
+export class DamageFound extends Error {
+  override readonly name = 'DamageFound';
+}
+
+async function readAsLayer({ client, registry, fixture, signal }: Trial): Promise<void> {
+  const root = await mkdtemp(join(tmpdir(), 'differential-layer-'));
+  const scheduler = new FetchScheduler();
+  const log = { info: () => {}, warn: () => {} };
+  const sources = new LayerSources(
+    { root, registry: client, scheduler, config: layerConfig, log, metrics: noFetchMetrics },
+    () => {},
+  );
+  try {
+    const { layerDigest: digest, tocDigest } = fixture;
+    const request = {
+      reference: `${registry.host}/team/lazy:1`,
+      digest,
+      siblings: [digest],
+      tocDigest,
+      skipVerify: false,
+    };
+    const store = await sources.open(request);
+    try {
+      await store.ensure(0, store.table.dataSizeBytes, 'demand', signal);
+      const content = (await readFile(store.dataPath)).subarray(0, store.table.dataSizeBytes);
+      const expected = (expectedData ??= hash('sha256', content, 'hex'));
+      if (hash('sha256', content, 'hex') !== expected) throw new WrongResult('the data file has other content');
+    } finally {
+      await store.close();
+    }
+  } finally {
+    sources.close();
+    scheduler.close();
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+/** As an honest registry gives it: that one is asked first, in makeRunner. */
+let expectedData: string | undefined;
+
+const layerConfig = {
+  noprefetch: true,
+  prefetchSizeBytes: 0,
+  noBackgroundFetch: true,
+  disableVerification: false,
+  allowNoVerification: false,
+  resolveTtlMs: 60_000,
+  cacheLimitBytes: 2 ** 30,
+  opaqueXattr: 'trusted',
+  adaptiveFetch: true,
+} as const;
+
+async function convert({ client, registry, fixture, signal }: Trial): Promise<void> {
+  const at = (name: string) => parseReference(`${registry.host}/team/${name}:1`);
+  const { digest } = await convertImage(client, at('plain'), at('target'), { format: 'estargz', signal });
+  if (digest !== fixture.convertedDigest) throw new WrongResult(`converted to ${digest}`);
+  const { blobs, manifests } = registry.origin as MemoryOrigin;
+  const stored = manifests.get('team/target:1');
+  if (stored === undefined || digestOf(stored.bytes) !== digest) throw new WrongResult('the tag names something else');
+  const { config, layers } = JSON.parse(stored.bytes.toString()) as {
+    readonly config: { readonly digest: string };
+    readonly layers: readonly { readonly digest: string }[];
+  };
+  for (const descriptor of [config, ...layers]) {
+    if (!blobs.has(descriptor.digest)) throw new WrongResult(`the tag names ${descriptor.digest}, which is not there`);
+  }
+}
+
+function expectEqual(what: string, bytes: Buffer, expected: Buffer): void {
+  if (!bytes.equals(expected)) throw new WrongResult(`the ${what} has ${bytes.length} other bytes`);
+}
