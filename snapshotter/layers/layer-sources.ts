@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FormatError } from '../estargz/error.ts';
 import { describeError, type Log } from '../platform/log.ts';
-import type { BlobSource } from '../registry/blob.ts';
+import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
 import { formatReference, parseReference, type Reference } from '../registry/reference.ts';
 import { StoreError } from '../store/error.ts';
@@ -35,9 +35,6 @@ export interface LayerSourcesOptions {
 /** Requests for siblings' TOCs at a time: at 30 ms of RTT one every 4 ms, as containerd asks for them. */
 const resolveLanes = 8;
 
-/** A layer with more mirrors than that whose TOCs are all wrong is given up. */
-const maxTocAttempts = 8;
-
 /** Enough to see whether a registry answers. */
 const probeBytes = 64;
 
@@ -68,7 +65,8 @@ export class LayerSources {
   async open(request: LayerRequest): Promise<OpenedLayer> {
     const stored = await this.#withMemory((memory) => this.#openStored(request, memory));
     if (stored !== undefined) return stored;
-    for (let attempt = 1; ; attempt++) {
+    const blamed = new Set<string>();
+    for (;;) {
       const facts = await this.#resolveOwn(request);
       try {
         return await this.#withMemory(async (memory) => {
@@ -78,7 +76,7 @@ export class LayerSources {
         });
       } catch (error) {
         // Another server may have the right TOC.
-        if (attempt === maxTocAttempts || !isWrongToc(error) || !facts.source.distrust(facts.servers)) throw error;
+        if (!isWrongToc(error) || !distrustOnce(facts.source, facts.servers, blamed)) throw error;
         this.#resolved.forget(repositoryOf(parseReference(request.reference)), request.digest);
       }
     }
@@ -200,12 +198,14 @@ export class LayerSources {
 
   /** A layer resolved ahead was not known to be lazy; where its own label says so, a mirror may have given something else. */
   async #resolveOwn(request: LayerRequest): Promise<LayerFacts> {
+    const repository = repositoryOf(parseReference(request.reference));
+    const wasKnown = this.#resolved.has(repository, request.digest);
     try {
       return await this.#resolve(request, request.digest);
     } catch (error) {
       const isOrdinary = error instanceof LayerError && error.reason === 'not-lazy';
-      if (!isOrdinary || request.tocDigest === undefined) throw error;
-      this.#resolved.forget(repositoryOf(parseReference(request.reference)), request.digest);
+      if (!wasKnown || !isOrdinary || request.tocDigest === undefined) throw error;
+      this.#resolved.forget(repository, request.digest);
       return await this.#resolve(request, request.digest);
     }
   }

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { FormatError } from '../estargz/error.ts';
 import { FOOTER_MAX, type Footer, parseFooter } from '../estargz/footer.ts';
-import type { BlobSource } from '../registry/blob.ts';
+import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
 import type { LinkEstimate } from '../store/link-estimate.ts';
 import { LayerError } from './error.ts';
 
@@ -23,8 +23,6 @@ const imageSuffixBytes = 320 * 1024;
 const leastSuffixBytes = 16 * 1024;
 const mostSuffixBytes = 256 * 1024;
 const mostTocBytes = 256 * 1024 * 1024;
-/** A layer with more mirrors than that whose bytes are all wrong is given up. */
-const maxAttempts = 8;
 
 /** The first request's size for each of `layerCount` layers that are resolved together. Most TOCs fit; the rest need a second. */
 export function suffixBytesFor(layerCount: number): number {
@@ -43,14 +41,15 @@ export async function resolveLayer(
   isLazy: boolean,
   signal: AbortSignal,
 ): Promise<LayerFacts> {
-  for (let attempt = 1; ; attempt++) {
+  const blamed = new Set<string>();
+  for (;;) {
     const servers = new Set<string>();
     try {
       return await readFacts(source, suffixBytes, link, servers, signal);
     } catch (error) {
       const isWrong =
         error instanceof FormatError || (isLazy && error instanceof LayerError && error.reason === 'not-lazy');
-      if (!isWrong || attempt === maxAttempts || !source.distrust(servers)) throw error;
+      if (!isWrong || !distrustOnce(source, servers, blamed)) throw error;
     }
   }
 }

@@ -8,6 +8,7 @@ const mostKept = 512;
 export interface ResolvedLayers {
   /** The resolution of this blob of this repository that is under way or fresh, else one started by `resolve`. */
   get(repository: string, digest: Digest, resolve: () => Promise<LayerFacts>): Promise<LayerFacts>;
+  has(repository: string, digest: Digest): boolean;
   /** It was used: the store has it now. */
   forget(repository: string, digest: Digest): void;
   clear(): void;
@@ -36,6 +37,7 @@ export function createResolvedLayers(ttlMs: number): ResolvedLayers {
       });
       return promise;
     },
+    has: (repository, digest) => entries.has(`${repository}@${digest}`),
     forget: (repository, digest) => drop(`${repository}@${digest}`),
     clear() {
       for (const key of [...entries.keys()]) drop(key);

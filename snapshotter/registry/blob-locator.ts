@@ -61,8 +61,11 @@ export class BlobLocator {
       operation: this.#operation,
       signal,
     };
-    return await this.#sender.firstOf(this.#order(), this.#operation, signal, async (candidate, isLast) => {
-      const response = await this.#ask(candidate, { ...request, ...retriesBefore(isLast) });
+    const order = this.#order();
+    // Those whose answers were of no use do not stand in for anybody.
+    const last = order.findLast((candidate) => !this.#avoided.has(serverOf(candidate))) ?? order.at(-1);
+    return await this.#sender.firstOf(order, this.#operation, signal, async (candidate) => {
+      const response = await this.#ask(candidate, { ...request, ...retriesBefore(candidate === last) });
       const server = serverOf(candidate);
       this.#preferred = server;
       return { response, server };

@@ -32,3 +32,17 @@ export interface BlobSuffix {
   /** Who gave the bytes; for `distrust`. */
   readonly servers: ReadonlySet<string>;
 }
+
+/**
+ * Tells the source of wrong bytes, as `distrust`, for a reader that keeps in `blamed` whom it has told of. False as well
+ * where these servers gave wrong bytes before: they come up again only because the others failed.
+ */
+export function distrustOnce(source: BlobSource, servers: ReadonlySet<string>, blamed: Set<string>): boolean {
+  const who = [...servers].sort().join(' ');
+  const isNew = !blamed.has(who);
+  blamed.add(who);
+  return source.distrust(servers) && isNew && blamed.size <= maxBlamed;
+}
+
+/** Several servers may share the blame, in many combinations. */
+const maxBlamed = 8;

@@ -254,8 +254,10 @@ export class RegistryBlob implements BlobSource {
       return await this.#ask({ suffixBytes: lengthBytes }, signal);
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof RegistryError && (error.code === 'refused' || error.status === 500)) return undefined;
-      if (error instanceof RegistryError && error.status === 403) return undefined;
+      const isOfSuffix =
+        error instanceof RegistryError &&
+        (['refused', 'protocol', 'bad-range'].includes(error.code) || error.status === 403 || error.status === 500);
+      if (isOfSuffix) return undefined;
       throw error;
     }
   }

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { untilAborted } from '../platform/abort.ts';
 import type { Log } from '../platform/log.ts';
-import type { BlobSource } from '../registry/blob.ts';
+import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
 import { StoreError } from './error.ts';
 import { type Refusal, streamMembers } from './fetch-run.ts';
 import type { FetchPlan, FetchWindow } from './fetch-window.ts';
@@ -42,8 +42,6 @@ type Waiter = (error: StoreError | undefined) => void;
 /** Work nobody waits for goes in requests of about this many link windows: long enough to fill the link, short to overtake. */
 const segmentWindows = 4;
 const leastSegmentBytes = 1024 * 1024;
-/** A source that never runs out of servers to blame must not be asked for ever. */
-const maxRefetches = 8;
 
 /**
  * The fetches of one layer: each missing member belongs to at most one run, a run is one ranged GET, and whoever needs a
@@ -54,8 +52,8 @@ export class Flights {
   readonly #context: FlightContext;
   readonly #owner = new Map<number, Run>();
   readonly #waiters = new Map<number, Waiter[]>();
-  /** How often members were asked for again that came damaged. */
-  readonly #refetches = new Map<number, number>();
+  /** Members asked for again because they came damaged: from whom. The same servers are not asked for one twice. */
+  readonly #blamed = new Map<number, Set<string>>();
   readonly #aborter = new AbortController();
   #active = 0;
   #drained: (() => void) | undefined;
@@ -268,7 +266,7 @@ export class Flights {
   #settle(member: number, run: Run, refusal: Refusal | undefined): void {
     this.#owner.delete(member);
     run.owned--;
-    if (refusal === undefined) this.#refetches.delete(member);
+    if (refusal === undefined) this.#blamed.delete(member);
     else {
       this.#context.metrics.chunkRejected();
       if (this.#fetchElsewhere(member, run, refusal)) return;
@@ -278,13 +276,12 @@ export class Flights {
 
   /** Another server may have the right bytes. Those who wait for the member do not notice. */
   #fetchElsewhere(member: number, run: Run, { servers }: Refusal): boolean {
-    const refetches = this.#refetches.get(member) ?? 0;
-    const isWorthwhile = this.#context.source.distrust(servers) && refetches < maxRefetches;
-    if (!isWorthwhile || this.#aborter.signal.aborted) {
-      this.#refetches.delete(member);
+    const blamed = this.#blamed.get(member) ?? new Set<string>();
+    if (!distrustOnce(this.#context.source, servers, blamed) || this.#aborter.signal.aborted) {
+      this.#blamed.delete(member);
       return false;
     }
-    this.#refetches.set(member, refetches + 1);
+    this.#blamed.set(member, blamed);
     this.#start({ first: member, last: member }, run.priority);
     return true;
   }

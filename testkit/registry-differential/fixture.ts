@@ -11,6 +11,7 @@ import { type ImageManifest, mediaTypes, parseManifest } from '../../snapshotter
 import { parseReference } from '../../snapshotter/registry/reference.ts';
 import type { MemoryContent, MemoryOrigin } from '../registry-simulator/memory-origin.ts';
 import { startRegistrySimulator } from '../registry-simulator/simulator.ts';
+import { readLayerData } from './layer-data.ts';
 
 /** What all cases read and write: an ordinary image, and its lazily readable conversion. */
 export interface Fixture {
@@ -21,6 +22,8 @@ export interface Fixture {
   readonly layer: Buffer;
   readonly layerDigest: Digest;
   readonly tocDigest: Digest;
+  /** Digest of what the daemon makes of that layer. */
+  readonly layerData: string;
   /** Of the manifest that `team/plain:1` converts to. */
   readonly convertedDigest: Digest;
 }
@@ -53,15 +56,19 @@ export async function makeFixture(signal: AbortSignal): Promise<Fixture> {
   const lazy = stored.get('team/lazy:1')!;
   const parsed = parseManifest(lazy.bytes, lazy.mediaType) as { readonly manifest: ImageManifest };
   const [descriptor] = [...parsed.manifest.layers].sort((one, other) => other.size - one.size);
+  const named = {
+    layerDigest: descriptor!.digest,
+    tocDigest: descriptor!.annotations!['containerd.io/snapshot/stargz/toc.digest'] as Digest,
+  };
   return {
+    ...named,
+    layerData: await readLayerData(client.value, registry.value.host, named, signal),
     content: {
       blobs: [...blobs.values()],
       manifests: [...manifests, { repository: 'team/lazy', tag: '1', ...lazy }],
     },
     manifest: lazy.bytes,
     layer: blobs.get(descriptor!.digest)!,
-    layerDigest: descriptor!.digest,
-    tocDigest: descriptor!.annotations!['containerd.io/snapshot/stargz/toc.digest'] as Digest,
     convertedDigest: digest,
   };
 }

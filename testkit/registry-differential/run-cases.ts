@@ -1,7 +1,6 @@
 import type { Case } from './cases.ts';
 import { makeFixture } from './fixture.ts';
 import { runCase, type Verdict } from './run-case.ts';
-import { fault } from '../registry-simulator/faults.ts';
 
 /** Most of a case is waiting for a registry that takes its time. */
 const lanes = 8;
@@ -13,15 +12,6 @@ export async function runCases(
   onVerdict: (verdict: Verdict, one: Case) => Promise<void> | void,
 ): Promise<void> {
   const fixture = await makeFixture(signal);
-  // An honest registry first: what the layer's content is, all others are held to.
-  const harmless = fault('chunked', { name: 'none', on: [] });
-  const honest = await runCase(
-    fixture,
-    { subject: 'layer', layout: 'alone', first: harmless, second: undefined },
-    signal,
-  );
-  if (honest.outcome !== 'right') throw new Error(`an honest registry was refused: ${honest.message}`);
-
   const unhandled: unknown[] = [];
   const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
   process.on('unhandledRejection', onUnhandled);

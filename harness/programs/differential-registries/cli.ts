@@ -1,19 +1,13 @@
-import type { Columns } from '../../../measurements/table.ts';
-import {
-  type Case,
-  casesOf,
-  mustSucceed,
-  nameOf,
-  sample,
-  subjects,
-} from '../../../testkit/registry-differential/cases.ts';
+import { type Case, caseNamed, casesOf, sample, subjects } from '../../../testkit/registry-differential/cases.ts';
 import type { Verdict } from '../../../testkit/registry-differential/run-case.ts';
 import { runCases } from '../../../testkit/registry-differential/run-cases.ts';
 import { Forecast } from '../../../testkit/registry-simulator/weather.ts';
 import { number, optional, out, parseOptions, seed, selected, usageOf } from '../../cli/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
+import { UsageError } from '../../cli/quantity.ts';
 import { conclude } from '../../run/conclude.ts';
 import { openResults } from '../../run/results.ts';
+import { caseColumns, toRow } from './case-table.ts';
 import { holdTo } from '../../../measurements/limit.ts';
 
 const program = 'differential:registries';
@@ -27,34 +21,13 @@ const table = {
   ),
   pairs: number('cases drawn for each subject; 0 for every fault and every pair', 0, 0, 1_000_000),
   seed: seed(1, 'of the cases drawn'),
-  only: optional('NAME', 'one case by its name, to replay it', (_name, text) => text),
+  only: optional('NAME', 'one case by its name, to replay it', parseCaseName),
   out,
 };
 
-await runProgram({ name: program, usage: usageOf(program, about, table), run });
-
-/** A row of cases.csv. */
-interface CaseRow {
-  readonly name: string;
-  readonly due: 'right' | 'either';
-  readonly outcome: string;
-  readonly requests: number;
-  readonly durationMs: number;
-  readonly complaints: string;
-  readonly message: string | undefined;
-}
-
-const caseColumns: Columns<CaseRow> = {
-  name: 'text',
-  due: 'text',
-  outcome: 'text',
-  requests: 'integer',
-  durationMs: 'number',
-  complaints: 'text',
-  message: 'text',
-};
-
 const secondsBetweenLines = 10;
+
+await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
   const options = parseOptions(argv, table);
@@ -87,19 +60,16 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
 function chooseCases({ subjects: chosen, pairs, seed, only }: ReturnType<typeof parseOptions<typeof table>>): Case[] {
   const forecast = new Forecast(seed);
   const all = chosen.map(({ name }) => casesOf(name));
-  if (only !== undefined) return all.flat().filter((one) => nameOf(one) === only);
+  if (only !== undefined) return [caseNamed(only)];
   return all.flatMap((cases) => (pairs === 0 ? cases : sample(cases, pairs, () => forecast.share())));
 }
 
-function toRow({ name, outcome, requests, durationMs, complaints, message }: Verdict, one: Case): CaseRow {
-  const due = mustSucceed(one) ? 'right' : 'either';
-  return {
-    name,
-    due,
-    outcome,
-    requests,
-    durationMs,
-    complaints: complaints.join('; '),
-    message: message?.slice(0, 300),
-  };
+/** Throws UsageError where there is no such case. */
+function parseCaseName(option: string, text: string): string {
+  try {
+    caseNamed(text);
+    return text;
+  } catch (error) {
+    throw new UsageError(`${option}: ${(error as Error).message}; names are in cases.csv of a run`);
+  }
 }
