@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FormatError } from '../estargz/error.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
@@ -17,7 +16,7 @@ import { type BuiltLayer, buildLayer } from './built-layer.ts';
 import { LayerError } from './error.ts';
 import type { LayerConfig } from './layer-config.ts';
 import type { LayerRequest } from './layer-request.ts';
-import { type LayerFacts, resolveLayer, suffixBytesFor } from './resolve.ts';
+import { isWrongFormat, type LayerFacts, resolveLayer, suffixBytesFor } from './resolve.ts';
 import { createResolvedLayers, type ResolvedLayers } from './resolved-layers.ts';
 import { createTreeMemory, type LayerMemory, type TreeMemory } from './tree-memory.ts';
 import { checkTocDigest } from './verification.ts';
@@ -247,7 +246,7 @@ export class LayerSources {
 }
 
 function isWrongToc(error: unknown): boolean {
-  return error instanceof FormatError || (error instanceof LayerError && error.reason === 'toc-digest-mismatch');
+  return isWrongFormat(error) || (error instanceof LayerError && error.reason === 'toc-digest-mismatch');
 }
 
 function repositoryOf({ registry, repository }: Reference): string {

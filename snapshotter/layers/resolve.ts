@@ -47,11 +47,15 @@ export async function resolveLayer(
     try {
       return await readFacts(source, suffixBytes, link, servers, signal);
     } catch (error) {
-      const isWrong =
-        error instanceof FormatError || (isLazy && error instanceof LayerError && error.reason === 'not-lazy');
+      const isWrong = isWrongFormat(error) || (isLazy && error instanceof LayerError && error.reason === 'not-lazy');
       if (!isWrong || !distrustOnce(source, servers, blamed)) throw error;
     }
   }
+}
+
+/** Bytes that make no sense may be a server's fault; what is too large or not supported is the layer's. */
+export function isWrongFormat(error: unknown): boolean {
+  return error instanceof FormatError && error.code !== 'limit' && error.code !== 'unsupported';
 }
 
 /** Notes who gave the bytes in `servers`, also where it throws. */

@@ -54,8 +54,8 @@ async function openBehind(t: TestContext, bent: readonly Fault[][], change: { re
   );
   t.after(() => sources.close());
   const open = async (): Promise<LayerStore> => {
-    const { store } = await sources.open(requestFor(blob, { reference: `${registry.host}/team/image:1` }));
-    t.after(() => store.close());
+    const { store, memory } = await sources.open(requestFor(blob, { reference: `${registry.host}/team/image:1` }));
+    t.after(() => store.close().then(() => memory.close()));
     return store;
   };
   return { open, reports, servers, rejected: () => rejected };

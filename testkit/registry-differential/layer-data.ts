@@ -19,6 +19,7 @@ const config = {
   cacheLimitBytes: 2 ** 30,
   opaqueXattr: 'trusted',
   adaptiveFetch: true,
+  treeMemoryBytes: 2 ** 28,
 } as const;
 
 /** The daemon's way from a request with its label to content on disk, without a mount; the digest of that content. */
@@ -38,12 +39,19 @@ export async function readLayerData(
   try {
     const siblings = [layerDigest];
     const reference = `${host}/team/lazy:1`;
-    const store = await sources.open({ reference, digest: layerDigest, siblings, tocDigest, skipVerify: false });
+    const { store, memory } = await sources.open({
+      reference,
+      digest: layerDigest,
+      siblings,
+      tocDigest,
+      skipVerify: false,
+    });
     try {
       await store.ensure(0, store.table.dataSizeBytes, 'demand', signal);
       return hash('sha256', (await readFile(store.dataPath)).subarray(0, store.table.dataSizeBytes), 'hex');
     } finally {
       await store.close();
+      memory.close();
     }
   } finally {
     sources.close();

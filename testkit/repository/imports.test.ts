@@ -114,7 +114,12 @@ test('the scan finds the programs that any room may start, and the workers', lim
 });
 
 /** Programs that check the snapshotter with what the tests use: registries that misbehave, daemons that are killed. */
-const checkingPrograms = ['harness/programs/hostile/', 'harness/programs/chaos/', 'harness/programs/differential/'];
+const checkingPrograms = [
+  'harness/programs/hostile/',
+  'harness/programs/chaos/',
+  'harness/programs/differential/',
+  'harness/programs/differential-registries/',
+];
 
 test('what is shipped imports nothing that is made for tests', limit, async () => {
   const wrong = (await productionImports()).filter(
