@@ -36,6 +36,7 @@ test('every program has a --help, and rejects an unknown option or argument in o
     'bench:peer',
     'bench:pull',
     'bench:toc',
+    'chaos',
     'differential:registries',
     'equality',
     'hostile',
