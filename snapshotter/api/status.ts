@@ -26,6 +26,7 @@ export interface StatusDocument {
   readonly listening: { readonly grpc: string | null; readonly cri: string | null; readonly metrics: string | null };
   readonly face: FaceStatus | null;
   readonly keeper: KeeperStatus;
+  readonly descriptorStore: DescriptorStoreStatus;
   readonly counters: StatusCounters;
   /** The last 20, oldest first. */
   readonly fallbacks: readonly FallbackStatus[];
@@ -45,6 +46,9 @@ export interface FaceStatus {
 export type KeeperStatus =
   | { readonly pid: number; readonly reason: null }
   | { readonly pid: null; readonly reason: string };
+
+/** systemd's: `none`: not started by it; `sent`: it was sent the descriptors, which it does not acknowledge. */
+export type DescriptorStoreStatus = 'none' | 'sent' | 'unreachable';
 
 /** A layer that containerd had to pull and unpack. */
 export interface FallbackStatus {

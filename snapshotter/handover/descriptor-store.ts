@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import type { HeldDescriptors } from './keeper/keeper.ts';
 import type { Log } from '../platform/log.ts';
+import type { DescriptorStoreStatus } from '../api/status.ts';
 import { dropDescriptor, inheritedDescriptors, notifySocket, storeDescriptor } from '../process/systemd.ts';
 
 /*
@@ -25,11 +26,13 @@ export function takeStored(): HeldDescriptors | undefined {
 }
 
 /** Replaces the store's content. Call it before holes can be read. On failure the keeper is the only other holder. */
-export function storeHeld(held: HeldDescriptors, log: Log): void {
-  if (notifySocket() === '') return;
+export function storeHeld(held: HeldDescriptors, log: Log): DescriptorStoreStatus {
+  if (notifySocket() === '') return 'none';
   emptyStore();
   const isSent = kinds.every((kind) => held[kind] === undefined || storeDescriptor(names[kind], held[kind]));
-  if (!isSent) log.warn({ socket: notifySocket() }, "systemd's descriptor store cannot be reached");
+  if (isSent) return 'sent';
+  log.warn({ socket: notifySocket() }, "systemd's descriptor store cannot be reached");
+  return 'unreachable';
 }
 
 /** For when nothing is mounted any more, or what is held cannot be taken over. */

@@ -66,7 +66,7 @@ async function adoptFace(setting: FaceSetting): Promise<OpenFace | undefined> {
   const left = await findKeeper(root);
   if (left !== undefined) {
     if (stored !== undefined) closeHeld(stored);
-    storeHeld(left.held, log);
+    onChange({ descriptorStore: storeHeld(left.held, log) });
   }
   const keeper = left?.keeper;
   const held = left?.held ?? stored;
@@ -131,7 +131,7 @@ async function openNewFace(setting: FaceSetting): Promise<OpenFace> {
     try {
       // Without it, this process's death would let holes read as zeros.
       await keeping;
-      storeHeld(held, log);
+      onChange({ descriptorStore: storeHeld(held, log) });
       log.info({ face: 'erofs', backend: configured, reason }, 'layers are shown through EROFS');
       onChange({ face: { kind: 'erofs', configured, reason, takenOver: false } });
       const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
@@ -149,7 +149,7 @@ async function openNewFace(setting: FaceSetting): Promise<OpenFace> {
   const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'fuse', connection: server.connection });
   // Not awaited: until there is a keeper, this daemon's death ends the connection, and nothing worse.
   const held = { fuseFd: server.fd };
-  storeHeld(held, log);
+  onChange({ descriptorStore: storeHeld(held, log) });
   return guard(setting, createFuseFace(server, book), book, held, tryKeeper(setting, held), false);
 }
 

@@ -6,7 +6,7 @@ import { describeError, type Log } from '../platform/log.ts';
 /** Known before the daemon does anything. */
 export type Identity = Pick<StatusDocument, 'version' | 'commit' | 'logLevel' | 'config'>;
 
-export type StatusChange = Partial<Pick<StatusDocument, 'state' | 'listening' | 'face' | 'keeper'>>;
+export type StatusChange = Partial<Pick<StatusDocument, 'state' | 'listening' | 'face' | 'keeper' | 'descriptorStore'>>;
 
 export interface DaemonStatus {
   /** Writes the file before the event loop's next turn; changes made meanwhile are written with it. */
@@ -32,6 +32,7 @@ export function openStatus(root: string, identity: Identity, counters: () => Sta
     listening: { grpc: null, cri: null, metrics: null },
     face: null,
     keeper: { pid: null, reason: 'starting' },
+    descriptorStore: 'none',
   };
   let fallbacks: readonly FallbackStatus[] = [];
   let pending: NodeJS.Immediate | undefined;
@@ -53,6 +54,7 @@ export function openStatus(root: string, identity: Identity, counters: () => Sta
     listening: changing.listening,
     face: changing.face,
     keeper: changing.keeper,
+    descriptorStore: changing.descriptorStore,
     counters: counters(),
     fallbacks,
   });
