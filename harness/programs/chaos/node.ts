@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openClient } from '../../../snapshotter/api/client.ts';
 import { mountsUnder } from '../../../snapshotter/platform/mountinfo.ts';
 import { unmount } from '../../../testkit/mounts.ts';
@@ -43,6 +44,8 @@ export interface ChaosNode {
 /** A read waits no longer than this for a registry that does not answer: `maxReadMs` counts on it. */
 const fetchLimitSec = 20;
 const keeperLimitMs = 30_000;
+const maxVerifyAttempts = 60;
+const verifyPauseMs = 500;
 
 export async function startNode({ directory, face, image }: NodeSetting, signal: AbortSignal): Promise<ChaosNode> {
   await mkdir(directory, { recursive: true });
@@ -80,7 +83,8 @@ export async function startNode({ directory, face, image }: NodeSetting, signal:
       await unmount(containerRoot);
       await mountContainer(daemon, containerRoot);
     },
-    verify: () => findWrong(containerRoot, image.number),
+    verify: () =>
+      findWrong(containerRoot, join(root, 'layers', image.digest.slice('sha256:'.length), 'data'), image.number),
     async takeDown() {
       await unmount(containerRoot);
       const { code } = await exitOf(daemon);
@@ -143,15 +147,35 @@ async function mountContainer(daemon: SnapshotterDaemon, target: string): Promis
   }
 }
 
-/** By libuv's threads: the main thread of this process serves nothing that the reads wait for. */
-async function findWrong(root: string, image: number): Promise<string[]> {
+/**
+ * By libuv's threads: the main thread of this process serves nothing that the reads wait for. A file that fails is read again:
+ * the registry may be dead just then.
+ */
+async function findWrong(root: string, dataPath: string, image: number): Promise<string[]> {
   const wrong: string[] = [];
-  const names = await readdir(root);
-  if (names.length === 0) return ['the root is empty'];
   for (const { path, content } of filesOf(image)) {
-    const read = await readFile(join(root, path)).catch((error: NodeJS.ErrnoException) => error);
+    const read = await readPatiently(join(root, path));
     if (read instanceof Error) wrong.push(`${path}: ${read.message}`);
-    else if (!read.equals(content)) wrong.push(`${path}: other content`);
+    else if (!read.equals(content)) wrong.push(`${path}: ${await describeDamage(read, content, dataPath)}`);
   }
   return wrong;
+}
+
+async function readPatiently(path: string): Promise<Buffer | Error> {
+  for (let attempt = 1; ; attempt++) {
+    const read = await readFile(path).catch((error: NodeJS.ErrnoException) => error);
+    if (!(read instanceof Error) || read.code !== 'EIO' || attempt === maxVerifyAttempts) return read;
+    await delay(verifyPauseMs);
+  }
+}
+
+/** Where it differs, and whether it is the daemon's data that is wrong or the kernel's cache of it. */
+async function describeDamage(read: Buffer, content: Buffer, dataPath: string): Promise<string> {
+  const differing = [...content.keys()].filter((at) => read[at] !== content[at]);
+  const zeros = differing.filter((at) => read[at] === 0).length;
+  const data = await readFile(dataPath);
+  return (
+    `${differing.length} of ${content.length} bytes differ, from ${differing[0]} to ${differing.at(-1)}, ${zeros} of them zeros, ` +
+    `length ${read.length}; the data file is ${data.includes(content) ? 'right' : 'wrong too'}`
+  );
 }
