@@ -1,10 +1,9 @@
-/** `implicit`: a directory that only longer names imply. `hardlink`: one whose target has not come up yet. */
+/** `implicit`: a directory that only longer names imply. A hard link is no object of its own. */
 export const kinds = {
   implicit: 0,
   dir: 1,
   reg: 2,
   symlink: 3,
-  hardlink: 4,
   char: 5,
   block: 6,
   fifo: 7,
@@ -19,8 +18,6 @@ export const objectFlags = {
   inherits: 4,
   /** An entry of its own named its path once. */
   named: 8,
-  /** A pending hard link that was followed. */
-  followed: 16,
 } as const;
 
 export function isDirectoryKind(kind: number): boolean {

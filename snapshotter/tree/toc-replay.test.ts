@@ -168,9 +168,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     assert.deepEqual(show(buildTree([file('.wh.d', 0, 0), file('d/new', 0, 0)])), { d: 'd 755 *', 'd/new': 'f 644' });
   });
 
-  test('a whiteout after a name of its own layer is for the layers below', () => {
-    assert.deepEqual(show(buildTree([file('x', 0, 0), file('.wh.x', 0, 0)])), { x: 'f 644' });
-    assert.deepEqual(show(buildTree([file('d/new', 0, 0), file('.wh.d', 0, 0)])), { d: 'd 755 *', 'd/new': 'f 644' });
+  test('a whiteout that comes twice is one', () => {
     assert.deepEqual(show(buildTree([file('.wh.x', 0, 0), file('.wh.x', 0, 0)])), { x: 'w' });
   });
 
@@ -197,13 +195,13 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
   });
 
   test('a lowest layer has the same chunks as the layer has elsewhere', () => {
-    const entries = [file('f', 5000, 100), file('g', 5, 200), file('.wh.f', 0, 0), file('f', 7, 300)];
+    const entries = [file('d/f', 5000, 100), file('g', 5, 200), file('d/.wh..wh..opq', 0, 0), file('.wh.h', 0, 0)];
     const [elsewhere, lowest] = [false, true].map((isLowest) => buildTree(entries, { isLowest }).table);
     for (const column of ['chunkDataOffset', 'chunkSizeBytes', 'chunkMember', 'memberOffset', 'memberEnd'] as const)
       assert.deepEqual(lowest![column], elsewhere![column]);
     assert.equal(lowest!.dataSizeBytes, elsewhere!.dataSizeBytes);
-    const [hidden] = [buildTree([file('f', 5, 100), file('.wh.f', 0, 0)], { isLowest: true }).table];
-    assert.deepEqual([hidden!.inodeCount, hidden!.chunkCount, hidden!.dataSizeBytes], [1, 1, 4096]);
+    const hidden = buildTree([file('f', 5, 100), file('.wh.f', 0, 0)], { isLowest: true }).table;
+    assert.deepEqual([hidden.inodeCount, hidden.chunkCount, hidden.dataSizeBytes], [1, 1, 4096]);
     assert.deepEqual([buildTree(entries).hasMarks, buildTree([dir('a')]).hasMarks], [true, false]);
   });
 
@@ -261,12 +259,6 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
       ['user.a', 'user.b', 'security.capability'].map((name) => findXattr(table, inode, Buffer.from(name)) >= 0),
       [true, true, false],
     );
-  });
-
-  test('hard links that come before their target still find it', () => {
-    const { table } = buildTree([link('b', 'a'), link('a', 'f'), file('f', 5, 100)]);
-    for (const name of ['a', 'b']) assert.equal(findPath(table, name), findPath(table, 'f'));
-    assert.equal(table.nlink[findPath(table, 'f')], 3);
   });
 
   test('a directory’s time goes to what its name leads to in the end', () => {

@@ -1,6 +1,6 @@
 import { FormatError } from '../estargz/error.ts';
 import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME } from '../estargz/names.ts';
-import type { TocEntry } from '../estargz/toc.ts';
+import { sliceText, type TocEntry } from '../estargz/toc.ts';
 import { ChunkColumns } from './chunk-columns.ts';
 import { settleDirectoryTimes, type TimedEntry } from './directory-times.ts';
 import { kinds, objectFlags } from './kinds.ts';
@@ -30,7 +30,7 @@ export interface ReplayOptions extends XattrRules {
 
 /**
  * Unpacks a TOC into columns the way containerd's archive.Apply unpacks the layer's tar for overlayfs: entry by entry, each
- * onto what those before it made. Where that fails, the layer is refused; but order that only unpacking minds is forgiven.
+ * onto what those before it made. Where that fails the layer is refused, unless plain directories could hold what is meant.
  */
 export class TocReplay {
   readonly tree: NameTree;
@@ -45,8 +45,6 @@ export class TocReplay {
   hasMarks = false;
   readonly #isLowest: boolean;
   readonly #memory: MemoryAccount;
-  /** Hard links whose target had not come up. */
-  readonly #pending: number[] = [];
   /** Directory entries whose times were not noted in the order of their objects, or whose names led through links. */
   readonly #timed: TimedEntry[] = [];
   /** Of the regular file that was listed last: where its name was looked for, and that name's node if it has one. */
@@ -102,7 +100,6 @@ export class TocReplay {
   /** Call after the last entry. */
   finish(): void {
     this.chunks.finish(this.#nameOf);
-    for (const object of this.#pending) this.#joinPending(object);
     if (this.names.hasRemoved || this.#timed.length > 0) settleDirectoryTimes(this.objects, this.names, this.#timed);
   }
 
@@ -185,48 +182,11 @@ export class TocReplay {
     const target = names.find(bytes, start, end);
     // The name itself is gone by the time that it is linked to.
     const object = target === 0 || target === node ? 0 : names.at(target);
-    if (object === 0 || objects.kind[object] === kinds.hardlink) {
-      const pending = objects.add(kinds.hardlink);
-      objects.noteAttributes(pending, entry);
-      objects.noteTarget(pending, entry);
-      names.put(node, pending);
-      this.#memory.take(jsNumberBytes);
-      this.#pending.push(pending);
-      return;
-    }
-    if (objects.isDirectory(object)) throw refuse(entry, 'link', 'is a hard link to a directory');
-    if (objects.hasFlag(object, objectFlags.withoutData)) throw refuse(entry, 'link', 'links to what a mount hides');
+    if (object === 0) throw linkError(entry, 'links to a file that the layer does not have by then');
+    if (objects.isDirectory(object)) throw linkError(entry, 'is a hard link to a directory');
+    if (objects.hasFlag(object, objectFlags.withoutData)) throw linkError(entry, 'links to what a mount hides');
     objects.noteAttributes(object, entry);
     names.put(node, object);
-  }
-
-  /** Follows each chain of links once. */
-  #joinPending(object: number): void {
-    const { objects, names, tree } = this;
-    const own = objects.node[object]!;
-    const chain: number[] = [];
-    let at = names.objectAt[own]!;
-    if (at !== object || names.at(own) === 0) return;
-    while (objects.kind[at] === kinds.hardlink) {
-      if (objects.hasFlag(at, objectFlags.followed)) throw this.#linkError(object, 'is part of a loop of hard links');
-      objects.flags[at]! |= objectFlags.followed;
-      chain.push(at);
-      const start = objects.value[at]!;
-      const target = names.find(tree.pool, start, start + objects.valueLength[at]!);
-      at = target === 0 ? 0 : names.at(target);
-      if (at === 0 || objects.hasFlag(at, objectFlags.withoutData))
-        throw this.#linkError(object, 'links to a file that is not in the layer');
-    }
-    if (objects.isDirectory(at)) throw this.#linkError(object, 'is a hard link to a directory');
-    for (const link of chain) names.join(link, at);
-  }
-
-  #linkError(object: number, problem: string): FormatError {
-    const { objects, tree } = this;
-    const target = objects.value[object]!;
-    const length = Math.min(objects.valueLength[object]!, 200);
-    const text = Buffer.from(tree.pool.buffer, target, length).toString('utf8');
-    return new FormatError('link', `${problem} (target ${JSON.stringify(text)})`, { entry: this.#nameOf(object) });
   }
 
   /** `.wh.NAME`, or the opaque marker; whatever its type. */
@@ -253,9 +213,9 @@ export class TocReplay {
       const object = objects.add(kinds.whiteout);
       objects.noteAttributes(object, entry);
       names.put(node, object);
-    } else if (objects.isDirectory(found)) {
-      // Unpacking fails: the whiteout cannot be made. By the image specification it hides what lies below.
-      objects.flags[found]! |= objectFlags.opaque;
+    } else if (objects.kind[found] !== kinds.whiteout) {
+      // The device cannot be made where something is; what the image specification means, other unpackers get wrong too.
+      throw refuse(entry, 'name', 'a whiteout of what its own layer has put there before');
     }
   }
 
@@ -290,6 +250,11 @@ export class TocReplay {
     if (index === 0) this.prefetchLandmark = object;
     if (index === 1) this.hasNoPrefetchLandmark = true;
   }
+}
+
+function linkError(entry: TocEntry, problem: string): FormatError {
+  const target = JSON.stringify(sliceText(entry.linkName).slice(0, 200));
+  return refuse(entry, 'link', `${problem} (target ${target})`);
 }
 
 function startsWith(bytes: Uint8Array, start: number, end: number, prefix: Uint8Array): boolean {

@@ -90,12 +90,6 @@ export class UnpackedNames {
     if (this.#objects.node[object] === 0) this.#objects.node[object] = node;
   }
 
-  /** Makes the name of a pending hard link show what it links to. */
-  join(link: number, object: number): void {
-    const node = this.#objects.node[link]!;
-    if (this.objectAt[node] === link) this.objectAt[node] = object;
-  }
-
   /** Takes the name away, with all below it. */
   remove(node: number): void {
     this.parentObject[node] = 0;

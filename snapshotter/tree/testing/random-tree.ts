@@ -120,13 +120,14 @@ export function encodeTree(
     if (node.kind === 'dir' && node.attributes === undefined && node.children.size > 0) continue;
     groups.push(encodeNode(path, node, content));
   }
-  for (const [name, target] of links) {
-    const attributes = encodeAttributes(paths.get(target)!.attributes!);
-    groups.push([{ name, type: 'hardlink', linkName: target, ...attributes }]);
-  }
   for (let index = groups.length - 1; index > 0; index--) {
     const other = order(index + 1);
     [groups[index], groups[other]] = [groups[other]!, groups[index]!];
+  }
+  // Unpacking makes them of what is there by then.
+  for (const [name, target] of links) {
+    const attributes = encodeAttributes(paths.get(target)!.attributes!);
+    groups.push([{ name, type: 'hardlink', linkName: target, ...attributes }]);
   }
   let offset = 100;
   const entries = groups.flat();
