@@ -1,4 +1,6 @@
+import { FormatError } from '../estargz/error.ts';
 import { kinds } from './kinds.ts';
+import type { NameTree } from './name-tree.ts';
 import type { ObjectColumns } from './object-columns.ts';
 import type { UnpackedNames } from './unpacked-names.ts';
 
@@ -15,9 +17,14 @@ export interface TimedEntry {
 
 /**
  * Unpacking sets the times of directories last, entry by entry, on whatever the entry's name leads to by then: on what
- * replaced a directory, or on where a link leads that did.
+ * replaced a directory, or on where a link leads that did. Throws FormatError 'name' where nothing is there.
  */
-export function settleDirectoryTimes(objects: ObjectColumns, names: UnpackedNames, timed: readonly TimedEntry[]): void {
+export function settleDirectoryTimes(
+  tree: NameTree,
+  objects: ObjectColumns,
+  names: UnpackedNames,
+  timed: readonly TimedEntry[],
+): void {
   /** When each directory that came up more than once was given its time last. */
   const lastOrder = new Map<number, number>();
   for (const { object, order } of timed) lastOrder.set(object, order);
@@ -32,7 +39,10 @@ export function settleDirectoryTimes(objects: ObjectColumns, names: UnpackedName
   strayed.sort((left, right) => left.order - right.order);
   for (const { node, order, sec, nsec } of strayed) {
     const found = names.follow(node);
-    if (found === 0) continue;
+    if (found === 0)
+      throw new FormatError('name', 'a directory that its own layer replaces, so that unpacking cannot set its time', {
+        entry: tree.pathOf(node),
+      });
     const target = objectAt(found);
     const isNamed = objects.kind[target] === kinds.dir;
     if (isNamed && order < (lastOrder.get(target) ?? target)) continue;

@@ -65,7 +65,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     const makers: Record<string, () => JsonEntry[]> = {
       dir: () => [dir('a'), file('a/b', 5, 100)],
       file: () => [file('a', 5, 200)],
-      symlink: () => [symlink('a', 'elsewhere')],
+      symlink: () => [symlink('a', 'other')],
       link: () => [link('a', 'other')],
       char: () => [{ name: 'a', type: 'char', mode: 0o600, devMajor: 1, devMinor: 3 }],
       fifo: () => [{ name: 'a', type: 'fifo', mode: 0o600 }],
@@ -73,7 +73,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     const expected: Record<string, string> = {
       dir: 'd 755',
       file: 'f 644',
-      symlink: 'l elsewhere',
+      symlink: 'l other',
       link: 'f 644',
       char: 'c 600',
       fifo: 'p 600',
@@ -91,14 +91,16 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
   });
 
   test('a file in place of a directory takes away what lay below, also from a directory of that name after it', () => {
-    const shown = show(buildTree([dir('a'), file('a/b', 0, 0), dir('a/c'), file('a/c/d', 0, 0), file('a', 0, 0)]));
-    assert.deepEqual(shown, { a: 'f 644' });
-    const again = show(
-      buildTree(
-        [dir('a'), dir('a/c'), file('a/c/d', 0, 0), file('a', 0, 0), file('a/c/e', 0, 0), dir('a')].toSpliced(4, 1),
-      ),
-    );
-    assert.deepEqual(again, { a: 'd 755' });
+    const replaced = [dir('a'), file('a/b', 0, 0), file('a/c/d', 0, 0), file('a', 0, 0)];
+    assert.deepEqual(show(buildTree(replaced)), { a: 'f 644' });
+    assert.deepEqual(show(buildTree([...replaced, dir('a'), file('a/e', 0, 0)])), { a: 'd 755', 'a/e': 'f 644' });
+  });
+
+  test('a replaced directory whose name leads nowhere in the end is refused, as unpacking refuses it', () => {
+    const refused = { code: 'name' };
+    assert.throws(() => buildTree([dir('a'), dir('a/c'), file('a', 0, 0)]), refused);
+    assert.throws(() => buildTree([dir('a'), symlink('a', 'nowhere')]), refused);
+    assert.throws(() => buildTree([dir('a'), file('.wh.a', 0, 0)], { isLowest: true }), refused);
   });
 
   test('a directory that comes twice keeps its children and its extended attributes', () => {

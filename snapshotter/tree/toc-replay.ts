@@ -100,7 +100,8 @@ export class TocReplay {
   /** Call after the last entry. */
   finish(): void {
     this.chunks.finish(this.#nameOf);
-    if (this.names.hasRemoved || this.#timed.length > 0) settleDirectoryTimes(this.objects, this.names, this.#timed);
+    if (this.names.hasRemoved || this.#timed.length > 0)
+      settleDirectoryTimes(this.tree, this.objects, this.names, this.#timed);
   }
 
   readonly #nameOf = (object: number): string => {

@@ -133,12 +133,7 @@ export class UnpackedNames {
 
   /** The node that a node's path leads to now, its last component's symbolic link followed too; 0 if none is there. */
   follow(node: number): number {
-    try {
-      return this.#findPath(rootPath(this.#tree.pathOf(node, 'latin1'), this.#readLink, this.#work));
-    } catch (error) {
-      if (error instanceof FormatError && error.code === 'name') return 0;
-      throw error;
-    }
+    return this.#findPath(rootPath(this.#tree.pathOf(node, 'latin1'), this.#readLink, this.#work));
   }
 
   #holds(node: number): boolean {
