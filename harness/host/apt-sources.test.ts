@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { debianMirrors, parseDeb822, parseOneLine, readAptSources } from './apt-sources.ts';
 
-test('one-line sources are read with and without options, and deb-src is not', () => {
+test('one-line sources are read with and without options; deb-src lines are skipped', () => {
   const sources = parseOneLine(
     [
       '# deb http://old.example/debian bookworm main',
@@ -21,7 +21,7 @@ test('one-line sources are read with and without options, and deb-src is not', (
   ]);
 });
 
-test('a deb822 stanza multiplies its URIs and suites, and a disabled one counts for nothing', () => {
+test('a deb822 stanza combines each URI with each suite; a disabled stanza is skipped', () => {
   const sources = parseDeb822(
     [
       'Types: deb deb-src',
@@ -54,7 +54,7 @@ test('a deb822 stanza multiplies its URIs and suites, and a disabled one counts 
   );
 });
 
-test('both formats are found under /etc/apt, other files are not read', { timeout: 10_000 }, async (t) => {
+test('both formats are found below /etc/apt, and other files are ignored', { timeout: 10_000 }, async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'apt-sources-'));
   t.after(() => rm(dir, { recursive: true }));
   await mkdir(join(dir, 'sources.list.d'));
@@ -69,7 +69,7 @@ test('both formats are found under /etc/apt, other files are not read', { timeou
   assert.deepEqual(await readAptSources(join(dir, 'absent')), []);
 });
 
-test('a Debian host of another suite lends its mirrors, not its suite', () => {
+test('the mirrors of a Debian host are used for another suite', () => {
   const mirrors = debianMirrors('bookworm', { id: 'debian', codename: 'trixie' }, [
     { uri: 'http://third.example/debian', suite: 'trixie', components: ['stable'] },
     { uri: 'http://m.example/debian', suite: 'trixie', components: ['main'] },
@@ -85,7 +85,7 @@ test('a Debian host of another suite lends its mirrors, not its suite', () => {
   );
 });
 
-test('an Ubuntu host takes the public Debian mirrors', () => {
+test('an Ubuntu host uses the public Debian mirrors', () => {
   const mirrors = debianMirrors('bookworm', { id: 'ubuntu', codename: 'noble' }, [
     { uri: 'http://m.example/ubuntu', suite: 'noble', components: ['main'] },
   ]);
@@ -93,7 +93,7 @@ test('an Ubuntu host takes the public Debian mirrors', () => {
   assert.equal(mirrors.length, 3);
 });
 
-test('a source that mmdebstrap cannot fetch over HTTP is not taken', () => {
+test('a source that is not HTTP is not used', () => {
   const mirrors = debianMirrors('bookworm', { id: 'debian', codename: 'bookworm' }, [
     { uri: 'cdrom:[Debian]/', suite: 'bookworm', components: ['main'] },
     { uri: 'mirror+file:/etc/apt/mirrors.list', suite: 'bookworm', components: ['main'] },

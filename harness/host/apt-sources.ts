@@ -17,7 +17,7 @@ export interface HostRelease {
 
 const publicMirror = { main: 'http://deb.debian.org/debian', security: 'http://deb.debian.org/debian-security' };
 
-/** Both formats of sources.list(5), from /etc/apt. */
+/** Reads the sources below /etc/apt, in both formats of sources.list(5). */
 export async function readAptSources(aptDir = '/etc/apt'): Promise<AptSource[]> {
   const parts = await readdir(join(aptDir, 'sources.list.d')).catch(() => []);
   const files = ['sources.list', ...parts.sort().map((name) => join('sources.list.d', name))];
@@ -40,7 +40,7 @@ export function parseOneLine(text: string): AptSource[] {
   });
 }
 
-/** Stanzas of `Field: value`, continued on indented lines; several URIs and suites multiply. */
+/** Stanzas of `Field: value`, continued on indented lines. Each URI is combined with each suite. */
 export function parseDeb822(text: string): AptSource[] {
   const withoutComments = text.replace(/^#.*(?:\n|$)/gm, '');
   return withoutComments.split(/\n[ \t]*\n/).flatMap((stanza) => {
@@ -58,8 +58,8 @@ export function parseDeb822(text: string): AptSource[] {
 }
 
 /**
- * Where a Debian of `suite` is downloaded from: the mirrors this host already uses if it is a Debian itself (whatever its
- * own suite), Debian's public ones otherwise.
+ * The mirrors to download Debian `suite` from: those that this host uses if it is Debian, of whatever suite; else Debian's
+ * public ones.
  */
 export function debianMirrors(suite: string, host: HostRelease, sources: readonly AptSource[]): AptSource[] {
   const find = (own: string) =>

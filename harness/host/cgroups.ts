@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { listMounts } from '../../snapshotter/platform/mountinfo.ts';
 
 /**
- * Removes the control groups directly below the roots of all hierarchies whose names start with `prefix`. runc removes
- * those of containers that it deletes; a container whose shim was killed leaves its own. Groups with processes stay.
+ * Removes the control groups whose names start with `prefix`, directly below the root of each hierarchy. runc removes the
+ * group of a container that it deletes; a container whose shim was killed leaves its group behind. Groups with processes
+ * stay.
  */
 export async function removeCgroups(prefix: string): Promise<void> {
   const roots = listMounts().filter(({ type }) => type === 'cgroup' || type === 'cgroup2');
@@ -14,7 +15,7 @@ export async function removeCgroups(prefix: string): Promise<void> {
   }
 }
 
-/** The files in a control group cannot be removed and need not be: only its directories count, the inner ones first. */
+/** rmdir(2) removes a control group with its files, once its inner groups are gone. */
 async function removeTree(path: string): Promise<void> {
   const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
   for (const entry of entries) if (entry.isDirectory()) await removeTree(join(path, entry.name));

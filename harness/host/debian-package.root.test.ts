@@ -13,7 +13,7 @@ const timeout = 30_000;
 let scratch: string;
 let mirror: Server;
 let source: string;
-/** Paths asked for, and what to answer instead of the file. */
+/** The requested paths, and what is answered instead of the file. */
 let requests: string[] = [];
 let tamper: ((path: string, bytes: Buffer) => Buffer) | undefined;
 
@@ -72,7 +72,7 @@ async function buildMirror(root: string): Promise<void> {
   await writeFile(join(root, 'dists/x/Release'), release);
 }
 
-test("the name of a package's file tells its name and version", () => {
+test("name and version are parsed from the name of a package's file", () => {
   assert.deepEqual(parsePackageName('greeter_1%3a2.0~x-1_amd64'), { name: 'greeter', version: '1:2.0~x-1' });
   assert.deepEqual(parsePackageName('g++-12_12.2.0-14+deb12u1_all'), { name: 'g++-12', version: '12.2.0-14+deb12u1' });
   for (const name of ['.download-abc', 'greeter', 'greeter_1', 'a/b_1_all', '']) {
@@ -80,7 +80,7 @@ test("the name of a package's file tells its name and version", () => {
   }
 });
 
-test('a package is unpacked without what it depends on, and found again without the mirror', {
+test('a package is unpacked without its dependencies, and found again without the mirror', {
   timeout,
 }, async (t) => {
   requests = [];
@@ -99,7 +99,7 @@ test('a package is unpacked without what it depends on, and found again without 
   assert.deepEqual(requests, []);
 });
 
-test('a package that is not what the list says is refused, and nothing is kept', { timeout }, async (t) => {
+test('a package with another digest than the list says is refused, and nothing is kept', { timeout }, async (t) => {
   const cacheDir = join(scratch, 'tampered');
   tamper = (path, bytes) => {
     if (!path.endsWith('.deb')) return bytes;
@@ -115,7 +115,7 @@ test('a package that is not what the list says is refused, and nothing is kept',
   assert.deepEqual(await readdir(join(cacheDir, 'x')), []);
 });
 
-test('a list that is not signed with the key it must be signed with is refused', { timeout }, async (t) => {
+test('a list that is not signed with the required key is refused', { timeout }, async (t) => {
   const signed = source.replace('trusted=yes', 'signed-by=/usr/share/keyrings/debian-archive-keyring.gpg');
   const unpacking = unpackDebianPackage(
     { name: 'greeter', suite: 'x', cacheDir: join(scratch, 'unsigned'), source: signed },
@@ -124,7 +124,7 @@ test('a list that is not signed with the key it must be signed with is refused',
   await assert.rejects(unpacking, { message: /cannot download greeter .*not signed/ });
 });
 
-test('a mirror that does not answer is named, with the remedy', { timeout }, async (t) => {
+test('an unreachable mirror is named, with the remedy', { timeout }, async (t) => {
   const closed = createTcpServer();
   await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
   const { port } = closed.address() as AddressInfo;
@@ -140,7 +140,7 @@ test('a mirror that does not answer is named, with the remedy', { timeout }, asy
   });
 });
 
-test('a package that the suite does not have is said to be missing', { timeout }, async (t) => {
+test('a package that the suite does not have is reported as missing', { timeout }, async (t) => {
   const unpacking = unpackDebianPackage(
     { name: 'no-such-package', suite: 'x', cacheDir: join(scratch, 'absent'), source },
     t.signal,
@@ -148,7 +148,7 @@ test('a package that the suite does not have is said to be missing', { timeout }
   await assert.rejects(unpacking, { code: 'package-install', message: /: E: .*no-such-package/ });
 });
 
-test('credentials of a mirror stay out of the message', () => {
+test('credentials of a mirror are not in the message', () => {
   const request = { name: 'greeter', suite: 'x', cacheDir: '/c' };
   const line = 'deb [trusted=yes] https://me:secret@m.example/debian x main';
   const { message } = explainDownload(request, line, 'E: Failed to fetch https://me:secret@m.example/x.deb  404');

@@ -6,9 +6,9 @@ import { debianMirrors, readAptSources, readHostRelease } from './apt-sources.ts
 
 export interface DebianPackageRequest {
   readonly name: string;
-  /** "bookworm", "trixie", "sid": need not be this host's. */
+  /** "bookworm", "trixie", "sid"; may differ from the host's. */
   readonly suite: string;
-  /** What was unpacked before is found here again, without the network, until somebody deletes it. */
+  /** Unpacked packages stay here and are used again without the network. Delete it to follow the suite. */
   readonly cacheDir: string;
   /** A line of sources.list(5). Default: the mirror of this host's own configuration, checked with Debian's key. */
   readonly source?: string | undefined;
@@ -16,7 +16,7 @@ export interface DebianPackageRequest {
 
 export interface DebianPackage {
   readonly version: string;
-  /** The package's files, as below `/`. */
+  /** The directory that holds the package's files as they would lie below `/`. */
   readonly root: string;
 }
 
@@ -25,15 +25,15 @@ const downloadLimitMs = 180_000;
 const unpackLimitMs = 60_000;
 
 /**
- * A package of a Debian suite, unpacked into a directory of its own: nothing of it is installed, no dependency comes with
- * it, and apt's own lists stay as they are. apt-get checks the suite's signature and the package's digest.
+ * Downloads a package of a Debian suite and unpacks it into a directory. Nothing is installed, dependencies are not
+ * fetched, and the host's apt lists are not touched. apt-get checks the suite's signature and the package's digest.
  */
 export async function unpackDebianPackage(request: DebianPackageRequest, signal: AbortSignal): Promise<DebianPackage> {
   const home = join(request.cacheDir, request.suite);
   const cached = await findUnpacked(home, request.name);
   if (cached !== undefined) return cached;
   await mkdir(home, { recursive: true });
-  // Beside its final place, so that a rename makes it appear whole: two processes may do this at once.
+  // On the same file system, so that a rename publishes it atomically: two processes may do this at once.
   const scratch = await mkdtemp(join(home, '.download-'));
   try {
     const file = await download(request, scratch, signal);
@@ -47,10 +47,10 @@ export async function unpackDebianPackage(request: DebianPackageRequest, signal:
   }
   const unpacked = await findUnpacked(home, request.name);
   if (unpacked !== undefined) return unpacked;
-  throw new HarnessError('package-install', `unpacked ${request.name} into ${home}, yet it is not there`);
+  throw new HarnessError('package-install', `unpacked ${request.name} into ${home}, but it is not there`);
 }
 
-/** `name_version_architecture`, the version with its colons as %3a: the name apt-get gives the file. */
+/** Parses `name_version_architecture`, the name that apt-get gives the file; %3a stands for a colon in the version. */
 export function parsePackageName(file: string): { name: string; version: string } | undefined {
   const match = /^([a-z0-9][a-z0-9+.-]+)_([^_]+)_[a-z0-9-]+$/.exec(file);
   return match === null ? undefined : { name: match[1]!, version: decodeURIComponent(match[2]!) };
@@ -73,7 +73,7 @@ async function download(request: DebianPackageRequest, scratch: string, signal: 
   await writeFile(join(scratch, 'sources.list'), `${source}\n`);
   await writeFile(join(scratch, 'status'), '');
   await writeFile(config, formatAptConfig(scratch));
-  // With -c this is read last, so the host's proxies hold and its sources do not (apt.conf(5)).
+  // A file given with -c is read last (apt.conf(5)): the host's proxies still apply, its sources do not.
   for (const args of [['update'], ['download', request.name]]) {
     const result = await execa('apt-get', ['-c', config, '-q', ...args], {
       cwd: scratch,
@@ -92,7 +92,7 @@ async function download(request: DebianPackageRequest, scratch: string, signal: 
   throw explainDownload(request, source, 'apt-get left no file');
 }
 
-/** A word after `[target=` keeps apt from fetching more than the list of binary packages (sources.list(5)). */
+/** `target=Packages` limits apt to the list of binary packages (sources.list(5)). */
 async function debianSource(suite: string): Promise<string> {
   const host = await readHostRelease();
   const [main] = debianMirrors(suite, host, await readAptSources());
@@ -114,15 +114,15 @@ Dir::State "${scratch}";
 Dir::State::Lists "${scratch}/lists";
 Dir::State::Status "${scratch}/status";
 Dir::Cache "${scratch}/cache";
-// Its own user of downloads could not write into a directory of mode 0700.
+// The user _apt could not write into a directory of mode 0700.
 APT::Sandbox::User "root";
-// Otherwise it succeeds without what it could not fetch.
+// By default, update succeeds even if a list could not be fetched.
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 Acquire::Retries "2";
 Acquire::http::Timeout "20";
 Acquire::https::Timeout "20";
-// What a distribution hangs onto an update concerns the host's own lists.
+// Hooks of the distribution are meant for the host's own lists.
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -137,7 +137,7 @@ export function explainDownload(request: DebianPackageRequest, source: string, o
     return new HarnessError('disk-full', message, { remedy: `free some disk space below ${request.cacheDir}` });
   }
   if (/Unable to locate package|has no (?:installation )?candidate/.test(output)) {
-    return new HarnessError('package-install', message, { remedy: `see whether ${request.suite} still has it` });
+    return new HarnessError('package-install', message, { remedy: `check that ${request.suite} still has it` });
   }
   return new HarnessError('network', message, {
     remedy:

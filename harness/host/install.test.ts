@@ -4,7 +4,7 @@ import { ensurePackages, explainApt, findMissing } from './install.ts';
 
 const reporter = { step: () => {}, warn: () => {} };
 
-test('what is there in whatever way is not missing', async () => {
+test('a program that was installed by any means is not missing', async () => {
   const missing = await findMissing([
     { package: 'dash', provides: { command: 'sh' } },
     { package: 'base-files', provides: { file: '/etc/os-release' } },
@@ -17,12 +17,12 @@ test('what is there in whatever way is not missing', async () => {
   );
 });
 
-test('nothing is asked of apt when nothing is missing', async (t) => {
+test('apt is not called when nothing is missing', async (t) => {
   const installed = await ensurePackages([{ package: 'dash', provides: { command: 'sh' } }], reporter, t.signal);
   assert.deepEqual(installed, []);
 });
 
-test('the last words of apt become one line with a remedy', () => {
+test('a failure of apt becomes one line with a remedy', () => {
   const cases: [string, string, RegExp][] = [
     ['E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt)', 'busy', /wait/],
     ['E: Unable to locate package buildah', 'package-install', /universe/],
@@ -38,7 +38,7 @@ test('the last words of apt become one line with a remedy', () => {
   }
 });
 
-test('credentials of a mirror stay out of the message', () => {
+test('credentials of a mirror are not in the message', () => {
   const { message } = explainApt(['x'], 'E: Failed to fetch https://me:secret@m.example/debian/x.deb  404');
   assert.match(message, /m\.example/);
   assert.doesNotMatch(message, /secret/);

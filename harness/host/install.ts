@@ -6,13 +6,13 @@ import { HarnessError, lastLines } from '../cli/error.ts';
 import { readHostRelease } from './apt-sources.ts';
 import { findCommand } from './commands.ts';
 
-/** A Debian package, and how to tell that what it brings is there (whoever brought it). */
+/** A Debian package, and a file or command that shows that its content is there, however it got there. */
 export interface PackageNeed {
   readonly package: string;
   readonly provides: { readonly command: string } | { readonly file: string };
 }
 
-/** What a run needs on `host`. */
+/** What the benchmarks need. */
 export const benchPackages: readonly PackageNeed[] = [
   { package: 'containerd', provides: { command: 'containerd' } },
   { package: 'runc', provides: { command: 'runc' } },
@@ -22,7 +22,7 @@ export const benchPackages: readonly PackageNeed[] = [
   { package: 'debian-archive-keyring', provides: { file: '/usr/share/keyrings/debian-archive-keyring.gpg' } },
 ];
 
-/** What the tests need beyond that: a static shell for tiny images, and peers to check our formats against. */
+/** What the tests need: also a static shell for small images, and other implementations of our formats. */
 export const testPackages: readonly PackageNeed[] = [
   ...benchPackages,
   { package: 'busybox-static', provides: { file: '/usr/share/doc/busybox-static' } },
@@ -39,13 +39,12 @@ const policyText =
 const lockLimitMs = 120_000;
 const installLimitMs = 900_000;
 
-/** The needs that are not met. */
 export async function findMissing(needs: readonly PackageNeed[]): Promise<PackageNeed[]> {
   const present = await Promise.all(needs.map(isPresent));
   return needs.filter((_, index) => !present[index]);
 }
 
-/** Installs what is missing with apt-get, starting no service; returns the packages it installed. */
+/** Installs what is missing with apt-get without starting services; returns the names of the installed packages. */
 export async function ensurePackages(
   needs: readonly PackageNeed[],
   reporter: Reporter,
@@ -87,7 +86,7 @@ export async function ensurePackages(
   if (still.length > 0) {
     throw new HarnessError(
       'package-install',
-      `installed, yet not found: ${still.map((need) => need.package).join(' ')}`,
+      `installed but not found: ${still.map((need) => need.package).join(' ')}`,
       {
         remedy: 'check PATH',
       },
@@ -104,7 +103,7 @@ async function isPresent({ provides }: PackageNeed): Promise<boolean> {
   );
 }
 
-/** invoke-rc.d asks this file (policy-rc.d(8)); one that is already there is the administrator's and stays. */
+/** Keeps packages from starting services by policy-rc.d(8). A file that is already there is the administrator's and stays. */
 async function holdServices(): Promise<() => Promise<void>> {
   try {
     await writeFile(policyPath, policyText, { flag: 'wx', mode: 0o755 });
@@ -125,8 +124,8 @@ async function updateLists(reporter: Reporter, signal: AbortSignal): Promise<voi
   const until = performance.now() + lockLimitMs;
   for (;;) {
     const result = await run('apt-get', ['update'], signal, installLimitMs);
-    // A third-party source that fails must not stop us: the installation says what is missing. The lists' lock has no
-    // timeout option, unlike dpkg's.
+    // A failing third-party source is no reason to stop: the installation reports what is missing. Unlike dpkg's lock,
+    // that of the lists has no timeout option.
     if (!/Could not get lock/.test(result.all) || performance.now() > until) return;
     await sleep(1000, undefined, { signal });
   }
@@ -135,19 +134,19 @@ async function updateLists(reporter: Reporter, signal: AbortSignal): Promise<voi
 async function install(packages: readonly string[], signal: AbortSignal): Promise<HarnessError | undefined> {
   const args = ['-o', `DPkg::Lock::Timeout=${lockLimitMs / 1000}`, 'install', '--yes', '--no-install-recommends'];
   signal.throwIfAborted();
-  // Interrupted half way, dpkg would need repair by hand: an abort waits for it, and a Ctrl-C does not reach it.
+  // An interrupted dpkg needs repair by hand, so an abort waits for it, and Ctrl-C does not reach it.
   const result = await run('apt-get', [...args, ...packages], undefined, installLimitMs);
   signal.throwIfAborted();
   return result.failed ? explainApt(packages, result.all) : undefined;
 }
 
-/** Which remedy apt-get's last words call for. */
+/** The error for a failed apt-get, with the remedy that its output calls for. */
 export function explainApt(packages: readonly string[], output: string): HarnessError {
   const what = `apt-get install ${packages.join(' ')}`;
   const tail = lastLines(output.replace(/^(?!E:|W:|Err:).*$/gm, '')) || lastLines(output);
   if (/Could not get lock|dpkg frontend lock|is another process using it/.test(output)) {
     return new HarnessError('busy', `${what}: another package manager holds the lock`, {
-      remedy: 'wait for it, then run again',
+      remedy: 'wait until it is done, then run again',
     });
   }
   if (/Unable to locate package|has no installation candidate/.test(output)) {

@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { findCommand } from './commands.ts';
 import { type MountEntry, listMounts } from '../../snapshotter/platform/mountinfo.ts';
 
-/** What a result must be read with: the part of environment.json that describes the host. */
+/** The host that results were measured on, as environment.json records it. */
 export interface MachineDescription {
   readonly hostname: string;
   readonly distribution: string;
@@ -21,7 +21,7 @@ export interface MachineDescription {
     readonly freeBytes: number;
   };
   readonly cgroups: 'v1' | 'v2' | 'hybrid';
-  /** First line of what each program says of itself; null where it is absent. unpigz is what containerd unpacks gzip with. */
+  /** The first line of each program's --version; null if it is not installed. containerd unpacks gzip with unpigz. */
   readonly versions: Readonly<Record<string, string | null>>;
   /** null: no Docker engine answers. */
   readonly docker: { readonly version: string; readonly runningContainers: number } | null;
@@ -58,7 +58,7 @@ export async function describeMachine(stateDir: string): Promise<MachineDescript
   };
 }
 
-/** What on this machine may disturb a measurement; each a sentence to print and to keep with the results. */
+/** One sentence for each thing that may disturb a measurement; printed, and kept with the results. */
 export function noiseWarnings(machine: MachineDescription): string[] {
   const warnings: string[] = [];
   if ((machine.docker?.runningContainers ?? 0) > 0) {

@@ -7,7 +7,7 @@ import { execa } from 'execa';
 import { mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
 import { unmountUnder } from './mounts.ts';
 
-test('nested, stacked and busy mounts under a directory all go, its neighbours stay', {
+test('nested, stacked and busy mounts below a directory are unmounted, and mounts beside it stay', {
   timeout: 20_000,
 }, async (t) => {
   const top = await mkdtemp(join(tmpdir(), 'bench mounts-'));

@@ -11,14 +11,14 @@ export interface PreflightOptions {
   readonly freeBytes: number;
 }
 
-/** f_type of statfs(2) for file systems that cannot hold an overlay's upper directory. */
+/** File systems that cannot hold an overlay's upper directory, by f_type of statfs(2). */
 const unfitForOverlay = new Map([
   [0x794c7630, 'overlayfs'],
   [0x6969, 'nfs'],
   [0x65735546, 'fuse'],
 ]);
 
-/** Throws HarnessError for the first thing that would make a run fail later, with the remedy. Makes the state directory. */
+/** Checks everything that would make a run fail later, and creates the state directory. Throws HarnessError. */
 export async function preflight(options: PreflightOptions): Promise<void> {
   if (process.platform !== 'linux') {
     throw new HarnessError('unsupported-host', `cannot run containers on ${process.platform}`, {
@@ -26,7 +26,7 @@ export async function preflight(options: PreflightOptions): Promise<void> {
     });
   }
   if (process.getuid?.() !== 0) {
-    throw new HarnessError('not-root', 'not root: containers, mounts and cache drops need it', {
+    throw new HarnessError('not-root', 'not root: containers, mounts and dropping caches need it', {
       remedy: 'run again with sudo',
     });
   }
@@ -57,7 +57,7 @@ async function checkFileSystem(type: string, user: string): Promise<void> {
   const known = async () =>
     (await readFile('/proc/filesystems', 'utf8')).split('\n').some((line) => line.endsWith(`\t${type}`));
   if (await known()) return;
-  // Loading the module is what mounting it would do.
+  // Mounting it would load the module too.
   await execa('modprobe', [type], { reject: false, timeout: 10_000 });
   if (await known()) return;
   throw new HarnessError('unsupported-host', `this kernel has no ${type} file system, which ${user} needs`, {
@@ -70,9 +70,13 @@ async function checkStateDir({ stateDir, freeBytes }: PreflightOptions): Promise
   const { type, bavail, bsize } = await statfs(existing);
   const unfit = unfitForOverlay.get(type);
   if (unfit !== undefined) {
-    throw new HarnessError('unsupported-host', `${stateDir} is on ${unfit}, on which overlayfs cannot stand`, {
-      remedy: 'choose a directory on ext4, xfs, btrfs or tmpfs with --state-dir',
-    });
+    throw new HarnessError(
+      'unsupported-host',
+      `${stateDir} is on ${unfit}, which cannot hold an overlay's upper directory`,
+      {
+        remedy: 'choose a directory on ext4, xfs, btrfs or tmpfs with --state-dir',
+      },
+    );
   }
   const available = bavail * bsize;
   if (available < freeBytes) {
@@ -91,7 +95,7 @@ async function checkStateDir({ stateDir, freeBytes }: PreflightOptions): Promise
   }
 }
 
-/** mkdir with `recursive` never returns where the kernel answers ENOENT for a new name, as /proc does (Node 24). */
+/** Node 24's recursive mkdir never returns where mkdir(2) fails with ENOENT, as in /proc. */
 async function makeDirectories(existing: string, path: string): Promise<void> {
   let dir = existing;
   for (const name of relative(existing, path).split(sep)) {

@@ -1,13 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What a process and its descendants have cost so far. */
+/** CPU time and memory of a process and its descendants so far. */
 export interface ProcessCost {
-  /** User and system time, that of children it has waited for included. */
+  /** User and system time, including that of children it has waited for. */
   readonly cpuMs: number;
   /** Peak resident set of the process itself. */
   readonly rssPeakKib: number;
-  /** The same of its descendants that still live, added up: pages they share with each other or with it count again. */
+  /** Sum of the peaks of its living descendants; shared pages count in each of them. */
   readonly childrenRssPeakKib: number;
 }
 
@@ -20,7 +20,7 @@ interface ProcessStat {
 /** USER_HZ: fixed at 100 by the kernel's user-space ABI on every architecture Node runs on. */
 const ticksPerSecond = 100;
 
-/** undefined if the process is gone. */
+/** Undefined if the process is gone. */
 export async function readCost(pid: number): Promise<ProcessCost | undefined> {
   const family = await readFamily(pid);
   if (family.length === 0) return undefined;
@@ -32,7 +32,7 @@ export async function readCost(pid: number): Promise<ProcessCost | undefined> {
   };
 }
 
-/** Processes whose command line names a path under `directory`: what a killed run has left behind. */
+/** Processes whose command line names a path below `directory`, such as those that a killed run left behind. */
 export async function findProcessesNaming(directory: string): Promise<number[]> {
   return await findPids(async (pid) => {
     const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
@@ -40,7 +40,7 @@ export async function findProcessesNaming(directory: string): Promise<number[]> 
   });
 }
 
-/** Processes in a control group (of any hierarchy) whose last name starts with `prefix`. */
+/** Processes in a control group, of any hierarchy, whose last path component starts with `prefix`. */
 export async function findProcessesInCgroup(prefix: string): Promise<number[]> {
   return await findPids(async (pid) => {
     const lines = (await readFile(`/proc/${pid}/cgroup`, 'utf8')).split('\n');
@@ -48,7 +48,7 @@ export async function findProcessesInCgroup(prefix: string): Promise<number[]> {
   });
 }
 
-/** SIGKILL, then waits until they are gone (or zombies of somebody else); returns those that are not within the limit. */
+/** Sends SIGKILL and waits until the processes have ended; returns those that still run at the limit. */
 export async function killProcesses(pids: readonly number[], limitMs = 5_000): Promise<number[]> {
   for (const pid of pids) sendSignal(pid, 'SIGKILL');
   const until = performance.now() + limitMs;
@@ -62,7 +62,7 @@ export async function killProcesses(pids: readonly number[], limitMs = 5_000): P
   return alive;
 }
 
-/** False if there is no such process any more. */
+/** False if the process does not exist. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   try {
     process.kill(pid, signal);
@@ -72,7 +72,7 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-/** Not a zombie, which has ended and waits to be reaped. */
+/** False for a zombie: it has ended and waits to be reaped. */
 export async function isAlive(pid: number): Promise<boolean> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   if (text === undefined) return false;
@@ -88,12 +88,12 @@ async function readFamily(pid: number): Promise<ProcessStat[]> {
   );
   const self = all.find((stat) => stat?.pid === pid);
   const family = self === undefined ? [] : [self];
-  // Grows while it is walked: breadth first.
+  // The array grows during the loop: a breadth-first walk.
   for (const member of family) family.push(...(children.get(member.pid) ?? []));
   return family;
 }
 
-/** proc_pid_stat(5): the name in parentheses may hold anything, so fields are counted from its end. */
+/** proc_pid_stat(5): fields are counted from the last parenthesis, since the name may contain any character. */
 async function readStat(pid: number): Promise<ProcessStat | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
@@ -107,7 +107,7 @@ async function readPeakKib(pid: number): Promise<number> {
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(text)?.[1] ?? 0);
 }
 
-/** Not this process, and no zombies: those have ended, though they stay in their control group until they are reaped. */
+/** Without this process, and without zombies, which stay in their control group until they are reaped. */
 async function findPids(matches: (pid: number) => Promise<boolean>): Promise<number[]> {
   const pids = (await listPids()).filter((pid) => pid !== process.pid);
   const isFound = async (pid: number) => (await matches(pid)) && (await isAlive(pid));

@@ -6,13 +6,13 @@ import { HarnessError, lastLines } from '../cli/error.ts';
 import { type ProcessCost, readCost, sendSignal } from './processes.ts';
 
 export interface ServiceOptions {
-  /** What error messages call it. */
+  /** For error messages. */
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
-  /** Its standard output and error are appended here. */
+  /** Standard output and error are appended to this file. */
   readonly logPath: string;
 }
 
@@ -38,7 +38,7 @@ export class Service {
         stdio: ['ignore', log.fd, log.fd],
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
         env: options.env ?? process.env,
-        // Its own process group: a Ctrl-C at the terminal must reach it through our orderly stop only.
+        // A process group of its own: Ctrl-C at the terminal must reach it only through stop().
         detached: true,
       });
       try {
@@ -46,7 +46,7 @@ export class Service {
       } catch (cause) {
         throw new HarnessError('start', `cannot start ${options.name} (${options.command})`, { cause });
       }
-      // It must not keep this process alive by itself: whoever waits for it holds a timer or a socket.
+      // A running service does not keep this process alive; whoever waits for it holds a timer or a socket.
       child.unref();
       return new Service(options, child);
     } finally {
@@ -74,7 +74,7 @@ export class Service {
     return this.isRunning ? undefined : `${this.name} has ended: ${await this.logTail()}`;
   }
 
-  /** Calls `probe` until it succeeds; fails at once if the program ends, and at the limit with the probe's last error. */
+  /** Calls `probe` until it succeeds. Fails as soon as the program ends, or at the limit with the probe's last error. */
   async waitUntil(probe: () => Promise<unknown>, limitMs: number, signal: AbortSignal): Promise<void> {
     const until = performance.now() + limitMs;
     for (;;) {
@@ -90,7 +90,7 @@ export class Service {
         });
       }
       if (performance.now() > until) {
-        throw new HarnessError('timeout', `${this.name} does not answer after ${limitMs / 1000} s`, {
+        throw new HarnessError('timeout', `${this.name} did not answer within ${limitMs / 1000} s`, {
           remedy: `see ${this.#logPath}`,
           cause: failure.error,
         });
