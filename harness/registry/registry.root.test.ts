@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { findProcessesNaming } from '../host/processes.ts';
 import { startRegistry } from './registry.ts';
 
-test('a registry answers on loopback, two do not meet, and what is pushed outlives it', {
+test('two registries are independent, and what is pushed outlives the process', {
   timeout: 60_000,
 }, async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'bench-registry-'));
@@ -35,7 +35,7 @@ test('a registry answers on loopback, two do not meet, and what is pushed outliv
   assert.equal(await blob.text(), 'foo');
 });
 
-test('a registry that a killed run left behind is ended by the next one', { timeout: 60_000 }, async (t) => {
+test('a registry that a killed run left behind is killed by the next one', { timeout: 60_000 }, async (t) => {
   const dataDir = await mkdtemp(join(tmpdir(), 'bench-registry-'));
   const left = await startRegistry({ dataDir }, t.signal);
   const next = await startRegistry({ dataDir }, t.signal);

@@ -7,7 +7,7 @@ import { findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { Service } from '../host/service.ts';
 
 export interface Registry {
-  /** `host:port`, on loopback, plain HTTP. */
+  /** `host:port` on loopback, plain HTTP. */
   readonly address: string;
   readonly pid: number;
   close(): Promise<void>;
@@ -32,9 +32,9 @@ export async function startRegistry(options: RegistryOptions, signal: AbortSigna
     });
   }
   await mkdir(dataDir, { recursive: true });
-  // One that a killed run left behind would write to the same files.
+  // A registry that a killed run left behind would write to the same files.
   await killProcesses(await findProcessesNaming(dataDir));
-  // A free port can be taken before the registry binds it: try again then.
+  // Another process may take the free port before the registry binds it.
   for (let attempt = 1; ; attempt++) {
     const address = `127.0.0.1:${await findFreePort()}`;
     const configPath = join(dataDir, 'config.yml');
@@ -58,7 +58,7 @@ export async function startRegistry(options: RegistryOptions, signal: AbortSigna
   }
 }
 
-/** Every request would be a line in its log: at this rate of reads that is CPU time of the measured machine. */
+/** Without an access log: one line for each ranged read would cost CPU time on the measured machine. */
 function formatConfig(dataDir: string, address: string): string {
   return `version: 0.1
 log:
