@@ -10,10 +10,10 @@ import { keyOf } from './key.ts';
 const suite = 'bookworm';
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const aptConfig = join(import.meta.dirname, 'apt-image.conf');
-/** Without usr-is-merged, apt satisfies its need with usrmerge, which brings all of perl. */
+/** Without usr-is-merged, apt satisfies the dependency with usrmerge, which depends on perl. */
 const needed = 'usr-is-merged';
 const options = ['--variant=minbase', '--mode=root'];
-/** Told to keep no caches, apt-get clean finds none; and mmdebstrap leaves copies of the host's own files. */
+/** Configured to keep no caches, apt-get clean removes none; mmdebstrap also leaves copies of the host's files. */
 const cleanUp = '--customize-hook=rm -f "$1"/var/cache/apt/*.bin "$1"/etc/hostname "$1"/etc/resolv.conf';
 const hooks = [
   '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr',
@@ -23,12 +23,12 @@ const hooks = [
 const buildLimitMs = 900_000;
 
 export interface DebianBase {
-  /** Names what the base is made of; where it was downloaded from is no part of it. */
+  /** Identifies the content of the base, independent of the mirror it came from. */
   readonly key: string;
   readonly tarPath: string;
 }
 
-/** The Debian base, with `packages` beside, as a tar: made once by mmdebstrap and then kept under `directory`. */
+/** The Debian base with additional packages as a tar, built once by mmdebstrap and kept below `directory`. */
 export async function ensureBase(
   directory: string,
   onStep: (detail: string) => void,
@@ -77,7 +77,7 @@ export async function ensureBase(
   return { key, tarPath };
 }
 
-/** One that was killed leaves the host's own /dev, /proc and /sys mounted in there: never delete through those. */
+/** A killed mmdebstrap leaves the host's /dev, /proc and /sys mounted here: never delete through those. */
 async function removeWork(directory: string): Promise<void> {
   await unmountUnder(directory);
   if (mountsUnder(directory).length === 0) await rm(directory, { recursive: true, force: true });

@@ -38,7 +38,7 @@ async function writeContext(name: string, dockerfile: string): Promise<string> {
 
 const shell = 'FROM scratch\nCOPY busybox /bin/sh\nRUN echo built > /built\n';
 
-test('an image is built, found again, built upon and pushed as OCI', { timeout }, async (t) => {
+test('an image is built, found again, used as a base and pushed as OCI', { timeout }, async (t) => {
   const steps: string[] = [];
   const tag = 'localhost/bench-test/shell:1';
   assert.equal(await buildah.has(tag), false);
@@ -64,7 +64,7 @@ test('an image is built, found again, built upon and pushed as OCI', { timeout }
   assert.deepEqual(mountsUnder(scratch), []);
 });
 
-test('a step that fails is told with its last words and a remedy', { timeout }, async (t) => {
+test('a failing step is reported with the end of its output and a remedy', { timeout }, async (t) => {
   const context = await writeContext('broken', `${shell}RUN echo no such package >&2; exit 7\n`);
   const building = buildah.build(
     { tag: 'localhost/bench-test/broken:1', context, base: undefined },
@@ -75,7 +75,7 @@ test('a step that fails is told with its last words and a remedy', { timeout }, 
   assert.equal(await buildah.has('localhost/bench-test/broken:1'), false);
 });
 
-test('an abort in the middle of a step ends it and leaves no mount', { timeout }, async () => {
+test('an abort during a step ends it and leaves no mount', { timeout }, async () => {
   const controller = new AbortController();
   const reason = new Error('interrupted');
   const context = await writeContext('slow', `${shell}RUN while :; do :; done\n`);
@@ -87,7 +87,7 @@ test('an abort in the middle of a step ends it and leaves no mount', { timeout }
   assert.deepEqual(mountsUnder(scratch), []);
 });
 
-test('a registry that is not there is an error of the push', { timeout }, async (t) => {
+test('a push to an unreachable registry fails', { timeout }, async (t) => {
   const tag = 'localhost/bench-test/shell:2';
   await buildah.build({ tag, context: join(scratch, 'shell'), base: undefined }, () => {}, t.signal);
   await assert.rejects(buildah.push(tag, '127.0.0.1:9/x:1', t.signal), {

@@ -15,7 +15,7 @@ export interface BuildRequest {
   readonly base: string | undefined;
 }
 
-/** buildah with a store of its own, so that neither images nor settings of the machine are used or touched. */
+/** buildah with its own store: images and settings of the machine are neither used nor changed. */
 export interface Buildah {
   has(tag: string): Promise<boolean>;
   build(request: BuildRequest, onStep: (detail: string) => void, signal: AbortSignal): Promise<void>;
@@ -37,14 +37,14 @@ export async function openBuildah(directory: string): Promise<Buildah> {
   ];
   const options = {
     all: true,
-    // Nothing from the environment of whoever runs the benchmark may decide what an image holds.
+    // The content of an image must not depend on the environment of whoever runs the benchmark.
     env: { BUILDAH_ISOLATION: 'chroot', TMPDIR: directory, CONTAINERS_STORAGE_CONF: '/dev/null' },
     forceKillAfterDelay: 10_000,
     stdin: 'ignore',
     reject: false,
   } as const;
 
-  // The working containers of a build that was cut short would take up disk for ever.
+  // An interrupted build leaves working containers, which would take up disk space for good.
   await execa('buildah', [...store, 'rm', '--all'], { ...options, timeout: 60_000 });
   return {
     has: async (tag) => {
@@ -62,7 +62,7 @@ export async function openBuildah(directory: string): Promise<Buildah> {
         ...(base === undefined ? [] : ['--build-arg', `BASE=${base}`]),
         context,
       ];
-      // A process group of its own, so that all of a step can be ended with it.
+      // A process group of its own, so that all processes of a step can be killed.
       const building = execa('buildah', args, {
         ...options,
         cancelSignal: signal,
@@ -78,7 +78,7 @@ export async function openBuildah(directory: string): Promise<Buildah> {
       const result = await building;
       if (result.failed && building.pid !== undefined) {
         sendSignal(-building.pid, 'SIGKILL');
-        // Ended in the middle of a step, buildah leaves what it had mounted for it.
+        // When killed during a step, buildah leaves the mounts of that step.
         await unmountUnder(directory);
       }
       signal.throwIfAborted();

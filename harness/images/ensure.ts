@@ -15,7 +15,7 @@ import { keyOf, recipeKey } from './key.ts';
 
 export type Variant = 'legacy' | 'stargz' | 'estargz';
 
-/** An image in the local registry: `repository:tag`, to be put behind any address that leads to the registry. */
+/** An image in the local registry as `repository:tag`, to be prefixed with an address of the registry or of a link to it. */
 export type ImageName = string;
 
 export interface ImagesRequest {
@@ -23,7 +23,7 @@ export interface ImagesRequest {
   /** `host:port` of the registry itself, not of the link. */
   readonly registry: string;
   readonly client: RegistryClient;
-  /** Variants that the run's modes need; stargz is made for estargz as well, since the recording runs on it. */
+  /** Variants that the run's modes need. estargz implies stargz, on which accesses are recorded. */
   readonly variants: readonly Variant[];
   /**
    * Runs the workload once on a lazily mounted stargz image and writes its access record (convert/accesses.ts) to `path`.
@@ -35,9 +35,9 @@ export interface ImagesRequest {
 export type ImageSet = Readonly<Partial<Record<Variant, ImageName>>>;
 
 /**
- * The images of these workloads in the local registry, by recipe name: built, pushed and converted if they are not there
- * yet. An eStargz image is optimised for the workload that bears its recipe's name. Keyed by content: what is there for
- * the same recipes, commands and converter is used as it is.
+ * Builds, pushes and converts what is missing of the images of these workloads; returns their names by recipe. An eStargz
+ * image is optimised for the workload with its recipe's name. Tags are keyed by content: an image of the same recipe and
+ * command is used again.
  */
 export async function ensureImages(
   workloads: readonly Workload[],
@@ -49,7 +49,7 @@ export async function ensureImages(
   const recipes = new Map<string, { recipe: ImageRecipe; profile: Workload }>();
   for (const workload of workloads) {
     const { image } = workload;
-    // Also where that one is not measured: others on the same image show what a run costs that it was not optimised for.
+    // Even if that workload is not measured: the others show what an image costs that was optimised for another workload.
     recipes.set(image.name, { recipe: image, profile: findWorkload(image.name) ?? workload });
   }
   const sets = new Map<string, ImageSet>();
@@ -111,7 +111,7 @@ async function build(builder: Builder, recipe: ImageRecipe): Promise<string> {
     await buildah.build({ tag, context: recipe.directory, base: parent }, onStep, signal);
     return tag;
   }
-  // The base's own Dockerfile adds the tar, which lies elsewhere: a context of copies brings the two together.
+  // The base's Dockerfile adds the tar, which must be in its build context.
   const context = await mkdtemp(join(request.stateDir, 'images', 'context-'));
   try {
     for (const name of await readdir(recipe.directory))
@@ -135,13 +135,13 @@ async function ensureRecord(
   const path = join(directory, `${target.replace(/[/:]/g, '-')}.jsonl`);
   if ((await readFile(path, 'utf8').catch(() => '')) !== '') return path;
   await mkdir(directory, { recursive: true });
-  request.onStep(`${profile.name}: record what it reads`);
+  request.onStep(`${profile.name}: record its accesses`);
   const partial = `${path}.partial`;
   await rm(partial, { force: true });
   await request.record(profile, stargz, partial, signal);
   if ((await readFile(partial, 'utf8').catch(() => '')) === '') {
-    throw new HarnessError('image-convert', `recording ${profile.name} on ${stargz} saw no file being read`, {
-      remedy: `remove ${directory} and run again; if it stays so, run with --modes legacy,stargz`,
+    throw new HarnessError('image-convert', `recording ${profile.name} on ${stargz} recorded no access`, {
+      remedy: `remove ${directory} and run again; if that does not help, run with --modes legacy,stargz`,
     });
   }
   await rename(partial, path);

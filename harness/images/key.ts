@@ -3,7 +3,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageRecipe } from '../../workloads/workload.ts';
 
-/** What a recipe's image is made of, as 12 hex digits: its files, its parent's, and the Debian base at the bottom. */
+/** A hash of an image's content as 12 hex digits: the recipe's files, its parents' files and the Debian base. */
 export async function recipeKey(recipe: ImageRecipe, baseKey: string): Promise<string> {
   const hash = createHash('sha256');
   hash.update(recipe.parent === undefined ? baseKey : await recipeKey(recipe.parent, baseKey));
@@ -17,7 +17,7 @@ export async function recipeKey(recipe: ImageRecipe, baseKey: string): Promise<s
   return hash.digest('hex').slice(0, 12);
 }
 
-/** The same for anything that JSON can say. */
+/** The same for a JSON value. */
 export function keyOf(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 12);
 }
