@@ -1,10 +1,10 @@
 /**
  * One direction of the emulated link: a serial line of a fixed rate followed by a fixed delay.
  *
- * Flows (one per connection) queue what they read; the line takes a quantum from each in turn, so that connections share
- * the rate fairly and a small request never waits behind a whole blob. A quantum leaves the line when its last bit does
- * and arrives `delayMs` later. Departures are computed from the line's own clock, not from when a timer fired, so late
- * timers cost latency for a moment but no throughput. Arrivals are in order of departure: one queue, one timer, and the
+ * Flows (one per connection) queue what they read. The line takes a quantum from each in turn, so that connections share
+ * the rate fairly and a small request never waits for a whole blob. A quantum departs when its last bit has left the line
+ * and arrives `delayMs` later. Departures are computed from the line's clock rather than from when a timer fired, so a late
+ * timer adds latency once but costs no throughput. Arrivals are in order of departure: one queue, one timer, and the
  * bytes of a connection cannot be reordered.
  */
 export interface LaneOptions {
@@ -20,7 +20,7 @@ export interface Sink {
   write(bytes: Buffer): boolean;
   cork(): void;
   uncork(): void;
-  /** Orderly end: everything before has been written. */
+  /** An orderly end, after everything before it was written. */
   end(): void;
   reset(): void;
 }
@@ -34,16 +34,16 @@ interface Arrival {
   readonly flow: Flow;
   readonly at: number;
   readonly item: Buffer | 'end' | 'reset';
-  /** More of the same flow was queued behind it: nobody waits for this piece alone. */
+  /** More of the same flow was queued behind it, so its receiver does not wait for this piece alone. */
   readonly bulk: boolean;
 }
 
-/** Timers fire on whole milliseconds: what is due within half of one is taken now, which centres the error on zero. */
+/** Timers fire on whole milliseconds: what is due within half a millisecond is handled now, so that the mean error is zero. */
 const toleranceMs = 0.5;
 
 const never = Number.POSITIVE_INFINITY;
 
-/** How late a bulk piece may arrive, to wake up a third as often. The last piece of a response is never held back. */
+/** A bulk piece may arrive this late, which saves two of three wake-ups. The last piece of a response is never delayed. */
 const bulkSlackMs = 3;
 
 export class Lane {
@@ -52,9 +52,9 @@ export class Lane {
   readonly #options: LaneOptions;
   readonly #quantumBytes: number;
   readonly #flowBufferBytes: number;
-  /** Flows with something to send, taken from the front, put back at the end. */
+  /** Round robin of the flows with something to send. */
   #ready: Flow[] = [];
-  /** Flows whose handshake is not over, in order of `opensAt`. */
+  /** Flows whose handshake is not complete, in order of `opensAt`. */
   #opening: Flow[] = [];
   #inFlight: Arrival[] = [];
   #inFlightHead = 0;
@@ -66,11 +66,11 @@ export class Lane {
     this.#options = options;
     const { bytesPerMs } = options;
     this.#quantumBytes = Math.min(65_536, Math.max(4_096, Math.floor(bytesPerMs)));
-    // Enough to keep the line busy through a late timer (10 ms), small enough to hold the sender back soon.
+    // Large enough to keep the line busy while a timer is 10 ms late, small enough to apply back-pressure early.
     this.#flowBufferBytes = Number.isFinite(bytesPerMs) ? Math.max(65_536, Math.ceil(bytesPerMs * 10)) : 1 << 20;
   }
 
-  /** A new flow over this lane. Nothing of it departs before `opensAt`. */
+  /** Opens a flow over this lane. Nothing departs before `opensAt`. */
   open(source: Source, sink: Sink, opensAt: number): Flow {
     return new Flow(this, source, sink, opensAt, this.#flowBufferBytes);
   }
@@ -94,7 +94,7 @@ export class Lane {
     this.#advance();
   }
 
-  /** @internal A reset overtakes what its flow still has queued, but not the delay. */
+  /** @internal A reset overtakes the queue of its flow, but still takes `delayMs`. */
   propagateReset(flow: Flow): void {
     this.#inFlight.push({ flow, at: this.#options.now() + this.#options.delayMs, item: 'reset', bulk: false });
     this.#advance();
@@ -159,7 +159,7 @@ export class Lane {
     );
   }
 
-  /** A departure that is worked out late arrives in time all the same if the delay is longer than the lateness. */
+  /** A departure may be computed late, as long as the delay is longer: it still arrives on time. */
   #nextDeparture(): number {
     if (this.#ready.length === 0) return never;
     return this.#lineFreeAt + (this.#options.delayMs > bulkSlackMs + 1 ? bulkSlackMs : 0);
@@ -190,7 +190,7 @@ export class Flow {
   #endedAt: number | undefined;
   #endTaken = false;
   #paused = false;
-  /** The far end does not take more: leave the rest in the queue, as a closed TCP window would. */
+  /** The sink applies back-pressure: the rest stays in the queue, as behind a closed TCP window. */
   #blocked = false;
   #corked = false;
   #closed = false;
@@ -220,7 +220,7 @@ export class Flow {
     if (!this.#blocked) this.#lane.offer(this);
   }
 
-  /** The source was reset: drop what has not left yet and reset the sink after the delay. */
+  /** The source was reset: drops what has not departed, and resets the sink after the delay. */
   reset(): void {
     if (this.#closed) return;
     this.#queue = [];
@@ -228,13 +228,13 @@ export class Flow {
     this.#lane.propagateReset(this);
   }
 
-  /** The sink takes more again. */
+  /** The sink accepts data again. */
   drained(): void {
     this.#blocked = false;
     if (!this.#closed && (this.#queue.length > 0 || this.#endedAt !== undefined)) this.#lane.offer(this);
   }
 
-  /** The sink is gone: nothing is written any more, and the source is read to its end so that it can close. */
+  /** The sink is gone: nothing more is written, and the source is read to its end so that it can close. */
   close(): void {
     this.#closed = true;
     this.#queue = [];
@@ -268,7 +268,7 @@ export class Flow {
     return this.#queue.length > 0;
   }
 
-  /** @internal True if the flow was corked by this call and wants a `flush`. */
+  /** @internal True if this call corked the flow, which then needs a `flush`. */
   deliver(item: Buffer | 'end' | 'reset'): boolean {
     if (this.#closed) return false;
     if (item === 'reset') {

@@ -1,9 +1,9 @@
 /**
- * The link emulator's own process, forked by link.ts: a TCP relay with a round-trip time and a bandwidth that all
- * connections share per direction. It is a process of its own so that its timers do not wait for the harness.
+ * The process of the link emulator, forked by link.ts: a TCP relay with a round-trip time and, per direction, a bandwidth
+ * that all connections share. A separate process, so that its timers do not wait for the harness.
  *
- * Arguments: target host, target port, RTT in ms, bandwidth in Mbit/s (0: unlimited). It talks over the IPC channel and
- * ends when that closes, so it cannot outlive the harness.
+ * Arguments: target host, target port, RTT in ms, bandwidth in Mbit/s (0: unlimited). It exits when the IPC channel
+ * closes, so it cannot outlive the harness.
  *
  * Not modelled: TCP's slow start and loss. A connection has the full bandwidth from its first byte.
  */
@@ -36,7 +36,7 @@ const server = createServer(socketOptions, (client) => {
   const upstream = dial({ host: targetHost, port: Number(targetPort), ...socketOptions });
   const counter = new RequestCounter();
   counters.add(counter);
-  // A real client would have sent nothing before its handshake was over: one round trip more for a new connection.
+  // A handshake takes one round trip before the client may send.
   const opensAt = acceptedAt + rttMs;
   const upFlow = up.open(client, socketSink(upstream), opensAt);
   const downFlow = down.open(upstream, socketSink(client), opensAt);
@@ -46,7 +46,7 @@ const server = createServer(socketOptions, (client) => {
   client.once('close', () => retire(counter));
 });
 
-/** Wires one socket: what it reads goes into `outgoing`, and `incoming` writes to it. */
+/** Connects a socket to its two flows: it feeds `outgoing` and is the sink of `incoming`. */
 function join(socket: Socket, outgoing: Flow, incoming: Flow): void {
   let ended = false;
   socket.on('data', (bytes) => outgoing.push(bytes as Buffer, now()));
@@ -55,7 +55,7 @@ function join(socket: Socket, outgoing: Flow, incoming: Flow): void {
     outgoing.end(now());
   });
   socket.on('drain', () => incoming.drained());
-  // 'close' follows and does the work.
+  // 'close' follows and handles it.
   socket.on('error', () => {});
   socket.on('close', (hadError) => {
     incoming.close();
@@ -99,7 +99,7 @@ function read(): LinkReply & { kind: 'counters' } {
   };
 }
 
-/** Connections that are open stay counted by their own later requests only. */
+/** Open connections keep counting their later requests. */
 function resetCounters(): void {
   down.bytes = 0;
   up.bytes = 0;
@@ -121,7 +121,7 @@ process.on('disconnect', () => {
   counters = new Set();
   process.exit(0);
 });
-// Ctrl-C reaches the whole foreground group; the harness still needs the link while it cleans up.
+// Ctrl-C reaches the whole foreground process group, but the harness needs the link until it has cleaned up.
 process.on('SIGINT', () => {});
 server.on('error', (error) => {
   reply({ kind: 'failed', message: error.message });

@@ -1,6 +1,6 @@
 /**
- * How true the link emulator is: `node harness/link/link.bench.ts`. Prints asked against achieved round trip and
- * bandwidth, and what the relay costs in CPU. Not a test: it measures time.
+ * Accuracy of the link emulator: `node harness/link/link.bench.ts` prints requested and achieved round trip and
+ * bandwidth, and the CPU time of the relay. Not a test, since it measures time.
  */
 import { once } from 'node:events';
 import { createServer, connect as dial, type Socket } from 'node:net';
@@ -72,7 +72,7 @@ for (const bandwidthMbps of bandwidths) {
 }
 server.close();
 
-/** Achieved Mbit/s, the one round trip of the request not counted. */
+/** Achieved Mbit/s, without the round trip of the request. */
 async function transfer(port: number, sizeBytes: number, connections: number, rttMs: number): Promise<number> {
   const sockets = Array.from({ length: connections }, () => dial({ host: '127.0.0.1', port, noDelay: true }));
   await Promise.all(sockets.map((socket) => fetchBytes(socket, 1)));

@@ -29,7 +29,7 @@ test('200 MB over eight connections in both directions arrive unchanged', limit,
   assert.equal(counters.connections, 8);
 });
 
-test('requests are counted by their heads, bodies are not, and reset starts again at zero', limit, async (t) => {
+test('requests are counted by their heads, not their bodies, and a reset starts at zero', limit, async (t) => {
   const server = createHttpServer((incoming, response) => {
     incoming.resume();
     incoming.on('end', () => response.end('0123456789'));
@@ -51,7 +51,7 @@ test('requests are counted by their heads, bodies are not, and reset starts agai
   assert.equal((await link.counters()).requests, 1);
 });
 
-test('a stream that is not HTTP has no request count instead of a wrong one', limit, async (t) => {
+test('a stream that is not HTTP has no request count rather than a wrong one', limit, async (t) => {
   const target = await listen(t, (socket) => void socket.pipe(socket));
   const link = await open(t, { target, rttMs: 0, bandwidthMbps: undefined });
   const socket = reach(t, link);
@@ -85,7 +85,7 @@ test('a reset by the server reaches the client as a reset', limit, async (t) => 
   assert.equal(error.code, 'ECONNRESET');
 });
 
-test('a client that goes away in the middle of a body ends the server side too', limit, async (t) => {
+test('a client that disconnects during a body ends the server side too', limit, async (t) => {
   const gone = Promise.withResolvers<void>();
   const target = await listen(t, (socket) => {
     socket.on('error', () => {});
@@ -104,7 +104,7 @@ test('a client that goes away in the middle of a body ends the server side too',
   await gone.promise;
 });
 
-test('a slow reader holds the server back instead of filling the relay', limit, async (t) => {
+test('a slow reader applies back-pressure to the server instead of filling the relay', limit, async (t) => {
   let written = 0;
   const target = await listen(t, (socket) => {
     socket.on('error', () => {});
@@ -127,7 +127,7 @@ test('a slow reader holds the server back instead of filling the relay', limit, 
   assert.ok(written < 200e6, `the server could write ${written} bytes that nobody read`);
 });
 
-test('a target that refuses connections is a reset for the client, not a hang', limit, async (t) => {
+test('if the target refuses connections, the client is reset and does not hang', limit, async (t) => {
   const link = await open(t, { target: '127.0.0.1:1', rttMs: 0, bandwidthMbps: undefined });
   const socket = reach(t, link);
   socket.write('hello');
@@ -135,7 +135,7 @@ test('a target that refuses connections is a reset for the client, not a hang', 
   assert.equal(error.code, 'ECONNRESET');
 });
 
-test('closing ends the process, and asking afterwards is an error', limit, async (t) => {
+test('close ends the process, and calls after it fail', limit, async (t) => {
   const target = await listen(t, (socket) => void socket.pipe(socket));
   const link = await open(t, { target, rttMs: 0, bandwidthMbps: undefined });
   await link.close();

@@ -7,17 +7,17 @@ export interface LinkOptions {
   /** `host:port` of the registry. */
   readonly target: string;
   readonly rttMs: number;
-  /** Megabits a second in each direction, shared by all connections; undefined is unlimited. */
+  /** Mbit/s in each direction, shared by all connections; undefined: unlimited. */
   readonly bandwidthMbps: number | undefined;
 }
 
-/** Since the start or the last reset. Payload bytes of TCP: no headers, no retransmissions. */
+/** Since the start or the last reset. Bytes are TCP payload, without headers and retransmissions. */
 export interface LinkCounters {
   /** Registry to client. */
   readonly bytes: number;
   /** Client to registry. */
   readonly bytesUp: number;
-  /** HTTP request heads; undefined where a connection carried something else (TLS). */
+  /** HTTP request heads; undefined if a connection carried anything else, such as TLS. */
   readonly requests: number | undefined;
   readonly connections: number;
   /** CPU time of the relay itself since it started. */
@@ -41,7 +41,7 @@ export type LinkReply =
 const startLimitMs = 10_000;
 const closeLimitMs = 2_000;
 
-/** Starts the emulated link in a process of its own. `close` ends that process; so does the end of this one. */
+/** Starts the emulated link in a process of its own, which ends on `close` or with this process. */
 export async function startLink(options: LinkOptions): Promise<Link> {
   const { host, port } = splitAddress(options.target);
   const child = fork(
@@ -81,7 +81,7 @@ function openLink(child: ChildProcess, port: number): Link {
       child.channel?.ref();
       child.send({ kind, id } satisfies LinkRequest);
     });
-  // Idle, the link must not keep the harness alive.
+  // An idle link does not keep the harness alive.
   child.unref();
   child.channel?.unref();
   return {

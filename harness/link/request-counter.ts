@@ -1,6 +1,6 @@
 /**
- * Counts HTTP/1.1 requests in the client's half of a connection (RFC 9112): a head ends at an empty line, and a body is
- * as long as Content-Length or the chunked framing says. A stream that is not HTTP (TLS) is `opaque`, its count unknown.
+ * Counts HTTP/1.1 requests in the client's half of a connection (RFC 9112): a head ends at an empty line; Content-Length
+ * or the chunked framing delimits a body. A stream that is not HTTP, such as TLS, is `opaque`: its count is unknown.
  */
 export class RequestCounter {
   requests = 0;
@@ -37,7 +37,7 @@ export class RequestCounter {
     }
   }
 
-  /** Gathers text up to `end`, hands it on without `end`, and tells how far the bytes were used. */
+  /** Collects text up to `end` and passes it on without `end`; returns the number of bytes consumed. */
   #collect(bytes: Uint8Array, at: number, end: string, take: (text: string) => void): number {
     const before = this.#text.length;
     this.#text += Buffer.from(bytes.buffer, bytes.byteOffset + at, bytes.length - at).toString('latin1');
@@ -73,7 +73,7 @@ export class RequestCounter {
       this.opaque = true;
       return;
     }
-    // The data's own CRLF is skipped with it.
+    // Including the CRLF after the data.
     this.#remainingBytes = size + 2;
     this.#state = size === 0 ? 'trailer' : 'chunk-data';
   }
