@@ -5,7 +5,7 @@ import { chainIds } from './chain-id.ts';
 
 const digest = (character: string) => `sha256:${character.repeat(64)}`;
 
-test('the first chain id is the diff id, the next ones digest the pair with a space between', () => {
+test('the first ChainID is the DiffID, each further one the digest of the pair joined by a space', () => {
   const sha = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
   const second = sha(`${digest('a')} ${digest('b')}`);
   assert.deepEqual(chainIds([digest('a'), digest('b'), digest('c')]), [
@@ -16,6 +16,6 @@ test('the first chain id is the diff id, the next ones digest the pair with a sp
   assert.deepEqual(chainIds([]), []);
 });
 
-test('a diff id that is no digest is refused', () => {
+test('a DiffID that is not a digest is rejected', () => {
   assert.throws(() => chainIds(['sha256:short']), TypeError);
 });

@@ -1,8 +1,8 @@
 import { type Digest, digestOf, parseDigest } from '../../snapshotter/registry/digest.ts';
 
 /**
- * The name of each layer's snapshot, bottom first (OCI image-spec, "Layer ChainID"): that of the first is its diff id,
- * every other digests its parent's and its own.
+ * The ChainID of each layer, bottom first, which names its snapshot (OCI image-spec, "Layer ChainID"): that of the first
+ * is its DiffID, any other is the digest of its parent's ChainID and its own DiffID.
  */
 export function chainIds(diffIds: readonly string[]): Digest[] {
   const chain: Digest[] = [];

@@ -6,7 +6,7 @@ import { formatContainerdConfig, formatHosts } from './config.ts';
 const at = (table: TomlTable, ...path: string[]) =>
   path.reduce<unknown>((value, key) => (value as TomlTable)[key], table);
 
-test('nothing of a private containerd lies outside its directory', () => {
+test('a private containerd has no path outside its directory', () => {
   const text = formatContainerdConfig({ directory: '/state/cell', majorVersion: 1, snapshotter: 'overlayfs' });
   const config = parse(text);
   assert.equal(config.version, 2);
@@ -14,7 +14,7 @@ test('nothing of a private containerd lies outside its directory', () => {
   assert.ok((config.disabled_plugins as string[]).includes('io.containerd.internal.v1.opt'));
 });
 
-test('the snapshotter of a lazy cell is what CRI pulls with, annotations on', () => {
+test('CRI pulls with the snapshotter of a lazy cell, with annotations', () => {
   const options = { directory: '/c', snapshotter: 'stargz', snapshotterAddress: '/c/s.sock' } as const;
   const first = parse(formatContainerdConfig({ ...options, majorVersion: 1 }));
   assert.equal(at(first, 'proxy_plugins', 'stargz', 'address'), '/c/s.sock');
@@ -31,7 +31,7 @@ test('the snapshotter of a lazy cell is what CRI pulls with, annotations on', ()
   assert.deepEqual(JSON.parse(JSON.stringify(transfer.unpack_config)), [{ platform: 'linux', snapshotter: 'stargz' }]);
 });
 
-test('CRI leaves pulls to the transfer service only where it is told to', () => {
+test('CRI pulls through the transfer service only if configured', () => {
   const options = { directory: '/c', snapshotter: 'stargz', majorVersion: 2 } as const;
   for (const pullsByTransfer of [false, true]) {
     const config = parse(formatContainerdConfig({ ...options, pullsByTransfer }));
@@ -41,7 +41,7 @@ test('CRI leaves pulls to the transfer service only where it is told to', () => 
   }
 });
 
-test('the image of a pod without containers is where each version looks for it', () => {
+test('the sandbox image is configured where each version looks for it', () => {
   const options = { directory: '/c', snapshotter: 'stargz', pauseImage: 'r/pause:1' } as const;
   const first = parse(formatContainerdConfig({ ...options, majorVersion: 1 }));
   assert.equal(at(first, 'plugins', 'io.containerd.grpc.v1.cri', 'sandbox_image'), 'r/pause:1');
@@ -49,7 +49,7 @@ test('the image of a pod without containers is where each version looks for it',
   assert.equal(at(second, 'plugins', 'io.containerd.cri.v1.images', 'pinned_images', 'sandbox'), 'r/pause:1');
 });
 
-test('a registry on loopback is spoken to in plain HTTP', () => {
+test('a registry on loopback is configured for plain HTTP', () => {
   const hosts = parse(formatHosts('127.0.0.1:5000'));
   assert.equal(hosts.server, 'http://127.0.0.1:5000');
   assert.deepEqual(at(hosts, 'host', 'http://127.0.0.1:5000', 'capabilities'), ['pull', 'resolve']);

@@ -2,16 +2,16 @@ import { join } from 'node:path';
 import { stringify, type TomlTable } from 'smol-toml';
 
 export interface ContainerdConfigOptions {
-  /** Everything containerd writes lies below. */
+  /** containerd writes nothing outside of it. */
   readonly directory: string;
   /** Major version of containerd: 1 or 2. */
   readonly majorVersion: number;
   readonly snapshotter: 'overlayfs' | 'stargz';
   /** Socket of the stargz snapshotter daemon. */
   readonly snapshotterAddress?: string | undefined;
-  /** What CRI keeps a pod's namespaces open with. Only pods need it. */
+  /** The image of a pod's sandbox container. Only pods need it. */
   readonly pauseImage?: string | undefined;
-  /** CRI's pulls go through the transfer service, which 2.1 and later have it do unless something stands against it. */
+  /** CRI pulls through the transfer service, as containerd 2.1 and later do unless the configuration prevents it. */
   readonly pullsByTransfer?: boolean | undefined;
 }
 
@@ -36,7 +36,7 @@ export function containerdPaths(directory: string): ContainerdPaths {
   };
 }
 
-/** Not used by a cell, and each costs start-up time, log lines or a directory outside of ours (opt: /opt/containerd). */
+/** Unused in a cell; each costs start-up time, log lines or a directory elsewhere (opt: /opt/containerd). */
 const disabledPlugins = [
   'io.containerd.internal.v1.opt',
   'io.containerd.internal.v1.restart',
@@ -60,10 +60,10 @@ export function formatContainerdConfig(options: ContainerdConfigOptions): string
     root: paths.root,
     state: paths.state,
     disabled_plugins: disabledPlugins,
-    // A score below that of this process needs a privilege that containers often lack.
+    // A score below that of this process needs CAP_SYS_RESOURCE, which containers often lack.
     oom_score: 0,
     grpc: { address: paths.socket },
-    // The shims' calls go over the socket beside it.
+    // For the calls of the shims.
     ttrpc: { address: `${paths.socket}.ttrpc` },
     plugins: options.majorVersion >= 2 ? pluginsOfVersion2(options, paths) : pluginsOfVersion1(options, paths),
   };
@@ -74,7 +74,7 @@ export function formatContainerdConfig(options: ContainerdConfigOptions): string
         address: snapshotterAddress,
         exports: {
           root: join(options.directory, 'stargz'),
-          // The transfer service's way to say what disable_snapshot_annotations says to CRI.
+          // For the transfer service what disable_snapshot_annotations = false is for CRI.
           enable_remote_snapshot_annotations: 'true',
         },
       },
@@ -103,7 +103,7 @@ function pluginsOfVersion2(options: ContainerdConfigOptions, { hosts }: Containe
   return {
     'io.containerd.cri.v1.images': {
       snapshotter,
-      // With annotations of its own, CRI pulls by itself.
+      // CRI does not use the transfer service while it annotates snapshots itself.
       disable_snapshot_annotations: pullsByTransfer,
       ...(pauseImage === undefined ? {} : { pinned_images: { sandbox: pauseImage } }),
       registry: { config_path: hosts },
@@ -122,22 +122,22 @@ function pluginsOfVersion2(options: ContainerdConfigOptions, { hosts }: Containe
   };
 }
 
-/** A score below that of this process needs a privilege that containers often lack. */
+/** A score below that of this process needs CAP_SYS_RESOURCE, which containers often lack. */
 const podSettings: TomlTable = { restrict_oom_score_adj: true };
 
-/** Pods have the host's network: there is nothing in these. */
+/** Empty: pods use the host's network. */
 function cniPaths({ directory }: ContainerdConfigOptions) {
   return { bin: join(directory, 'cni/bin'), conf: join(directory, 'cni/net.d') };
 }
 
-/** A collection in the middle of a pull would be measured with it. */
+/** A garbage collection during a pull would be part of the measurement. */
 const withoutScheduledCollection: TomlTable = {
   deletion_threshold: 0,
   mutation_threshold: 1_000_000,
   startup_delay: '1h',
 };
 
-/** hosts.toml of a registry that speaks plain HTTP. */
+/** hosts.toml of a plain-HTTP registry. */
 export function formatHosts(registryAddress: string): string {
   const server = `http://${registryAddress}`;
   return stringify({ server, host: { [server]: { capabilities: ['pull', 'resolve'] } } });

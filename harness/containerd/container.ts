@@ -11,16 +11,16 @@ import { encodeRuncOptions } from './runc-options.ts';
 import { TaskIo } from './task-io.ts';
 
 export interface ContainerRequest {
-  /** Unique on this machine while it exists: also the last name of its control group. */
+  /** Unique on this machine while the container exists; also names its control group. */
   readonly id: string;
-  /** For its FIFOs, its /etc files and runc's state. */
+  /** For FIFOs, files of /etc and runc's state. */
   readonly directory: string;
   readonly snapshotter: string;
   readonly workload: Workload;
 }
 
 const stopLimitMs = 10_000;
-/** How long the output of a container that has ended may still be on its way through the shim. */
+/** How long the shim may take to deliver the output of a container that has ended. */
 const drainLimitMs = 5_000;
 
 /** One container of a pulled image. `prepare` is not part of any phase; `create` and `runUntilReady` are phases. */
@@ -39,7 +39,7 @@ export class Container {
     this.#files = files;
   }
 
-  /** What can be laid out before there is an image: the standard streams, and the files an engine puts into /etc. */
+  /** Creates what does not need the image: the standard streams, and the files that an engine puts into /etc. */
   static async prepare(client: ContainerdClient, request: ContainerRequest): Promise<Container> {
     const { directory, workload, id } = request;
     await mkdir(directory, { recursive: true });
@@ -57,7 +57,7 @@ export class Container {
     return new Container(client, request, io, files);
   }
 
-  /** Phase `create`: a writable snapshot on the image's top layer, and containerd's record of the container. */
+  /** Phase `create`: prepares a writable snapshot on the top layer, and creates the container in containerd. */
   async create(image: PulledImage, signal: AbortSignal): Promise<void> {
     const { id, snapshotter, workload, directory } = this.#request;
     const parent = image.chainIds.at(-1) ?? '';
@@ -94,7 +94,7 @@ export class Container {
     );
   }
 
-  /** Phase `run`: starts the workload and resolves when it is ready; its time limit counts from here. */
+  /** Phase `run`: starts the workload and resolves when it is ready. Its time limit starts here. */
   async runUntilReady(signal: AbortSignal): Promise<void> {
     const { id, workload } = this.#request;
     const timeout = AbortSignal.timeout(workload.timeoutMs);
@@ -113,7 +113,7 @@ export class Container {
     }
   }
 
-  /** Ends it and takes it away, whatever became of it. Throws the first failure, after having tried everything. */
+  /** Kills and deletes the container in whatever state it is. Tries every step, then throws the first failure. */
   async stop(): Promise<void> {
     const { id, snapshotter } = this.#request;
     const { tasks, containers, snapshots } = this.#client;
@@ -146,12 +146,12 @@ export class Container {
     const { tasks } = this.#client;
     const { stdin, stdout, stderr } = this.#io;
     this.#state = 'started';
-    // runWorkload's own limit is the signal; the client's default of a call would be another.
+    // The signal limits the call: the client's default timeout must not.
     const options = { signal, timeoutMs: this.#request.workload.timeoutMs + 1000 };
     await tasks.create({ containerId: id, rootfs: this.#mounts, stdin, stdout, stderr }, options);
     await tasks.start({ containerId: id }, options);
     if (stdin === '') return;
-    // The shim holds a writing end of its own, so that a client may come back; this closes it.
+    // The shim keeps its own writing end open so that a client may reattach; this closes it.
     this.#io.closeInput();
     await tasks.closeIo({ containerId: id, stdin: true }, options);
   }
@@ -181,7 +181,7 @@ export class Container {
           throw this.#ended(first.exitStatus);
         } finally {
           seen.stop();
-          // It ends when the container is killed or the call is cancelled: nobody waits for it then.
+          // Rejects when the container is killed or the call cancelled, when nothing waits for it any more.
           exited.catch(() => {});
         }
       }

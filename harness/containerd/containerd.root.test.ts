@@ -57,7 +57,7 @@ function workload(overrides: Partial<Workload>): Workload {
   };
 }
 
-/** Runs a workload to its end or readiness; afterwards nothing of it may be left. */
+/** Runs a workload until it is ready or ends, and checks that nothing is left of it. */
 async function run(overrides: Partial<Workload>, signal: AbortSignal, of: PulledImage = image): Promise<void> {
   const id = `bench-test-${process.pid}-${++count}`;
   const container = await containerd.prepareContainer({ id, workload: workload(overrides) });
@@ -81,7 +81,7 @@ test("the image's own command runs to its end with the expected output", { timeo
 });
 
 for (const format of ['stargz', 'estargz'] as const) {
-  test(`a converted ${format} image is an ordinary one to overlayfs: pulled, unpacked and run`, {
+  test(`a converted ${format} image is pulled, unpacked and run as usual on overlayfs`, {
     timeout,
   }, async (t) => {
     const target = `${registry.address}/tiny:${format}`;
@@ -97,11 +97,11 @@ for (const format of ['stargz', 'estargz'] as const) {
   });
 }
 
-test('standard input reaches the workload, and ends', { timeout }, async (t) => {
+test('standard input reaches the workload and is closed', { timeout }, async (t) => {
   await run({ command: ['cat'], stdin: 'a\nb\n', ready: { kind: 'exit', stdout: 'a\nb\n' } }, t.signal);
 });
 
-test('the container has its own network with loopback up, hostname and environment', { timeout }, async (t) => {
+test('the container has its own network with loopback, a hostname and its environment', { timeout }, async (t) => {
   const command = ['sh', '-c', 'ip -o link | cat -n | cat; echo $COLOUR $SHAPE'];
   const ready = { kind: 'exit', stdout: 'x' } as const;
   await assert.rejects(run({ command, env: ['SHAPE=round'], ready }, t.signal), (error: Error) => {
@@ -112,12 +112,12 @@ test('the container has its own network with loopback up, hostname and environme
   });
 });
 
-test('readiness by line waits for the occurrence that counts, on either stream', { timeout }, async (t) => {
+test('readiness by line waits for the given occurrence, on either stream', { timeout }, async (t) => {
   const command = ['sh', '-c', 'echo ready one; sleep 0.2; echo ready two >&2; exec sleep 60'];
   await run({ command, ready: { kind: 'line', pattern: /ready/, occurrence: 2 } }, t.signal);
 });
 
-test('a container that dies before its line is a failure with its last words', { timeout }, async (t) => {
+test('a container that exits before its line fails with the end of its output', { timeout }, async (t) => {
   const command = ['sh', '-c', 'echo cannot open the database >&2; exit 3'];
   await assert.rejects(run({ command, ready: { kind: 'line', pattern: /ready/ } }, t.signal), {
     code: 'not-ready',
@@ -131,7 +131,7 @@ test('a container that exits non-zero or prints something else has failed', { ti
   await assert.rejects(run({ command: ['no-such-program'] }, t.signal), /no-such-program/);
 });
 
-test('a container that is never ready fails at its limit and is ended', { timeout }, async (t) => {
+test('a container that is never ready fails at its limit and is killed', { timeout }, async (t) => {
   const command = ['sh', '-c', 'echo starting; exec sleep 60'];
   const ready = { kind: 'line', pattern: /never/ } as const;
   await assert.rejects(run({ command, ready, timeoutMs: 1_000 }, t.signal), {
@@ -148,19 +148,19 @@ test('an abort ends the wait and leaves nothing behind', { timeout }, async () =
   await assert.rejects(running, reason);
 });
 
-test('a layer that was downloaded is not proven lazy', { timeout }, async (t) => {
+test('a layer that was downloaded does not count as lazy', { timeout }, async (t) => {
   const proof = await containerd.prove(image, t.signal);
   assert.equal(proof.layers, 2);
   assert.equal(proof.lazyLayers, 0);
   assert.equal(proof.downloaded.length, 2);
 });
 
-test('a pull from a registry that does not answer, or that has no such image, says so', { timeout }, async (t) => {
+test('a pull fails if the registry is unreachable or has no such image', { timeout }, async (t) => {
   await assert.rejects(containerd.pull(`${registry.address}/tiny:absent`, t.signal), /not found/);
   await assert.rejects(containerd.pull('127.0.0.1:9/tiny:1', t.signal), /connection refused/);
 });
 
-test('a containerd that cannot start fails with its last words and leaves no process', { timeout }, async (t) => {
+test('a containerd that cannot start fails with the end of its log and leaves no process', { timeout }, async (t) => {
   const directory = join(scratch, 'broken');
   const command = join(import.meta.dirname, 'testing/broken-containerd.sh');
   const options = { directory, snapshotter: 'stargz', registryAddress: registry.address } as const;

@@ -13,18 +13,18 @@ import { type PulledImage, readPulledImage } from './image.ts';
 import { type LayerProof, proveLayers } from './proof.ts';
 
 export interface ContainerdOptions {
-  /** Everything it writes lies below; must not hold another's state. */
+  /** containerd writes nothing outside of it. It must not hold the state of another containerd. */
   readonly directory: string;
   readonly snapshotter: 'overlayfs' | 'stargz';
   /** Socket of the stargz snapshotter daemon. */
   readonly snapshotterAddress?: string | undefined;
-  /** `host:port` of a registry to be spoken to in plain HTTP; containerd does that on loopback without being told. */
+  /** `host:port` of a plain-HTTP registry. On loopback, containerd falls back to plain HTTP by itself. */
   readonly registryAddress?: string | undefined;
-  /** Default: the one on PATH. The shim is taken from beside it. */
+  /** Path of the program. Default: the one on PATH. Its shim lies beside it. */
   readonly command?: string | undefined;
-  /** What CRI keeps a pod's namespaces open with. Only pods need it. */
+  /** The image of a pod's sandbox container. Only pods need it. */
   readonly pauseImage?: string | undefined;
-  /** 2.1 and later: CRI's pulls go through the transfer service. */
+  /** CRI pulls through the transfer service; containerd 2.1 and later. */
   readonly pullsByTransfer?: boolean | undefined;
   /** Default: containerd.log in the directory. */
   readonly logPath?: string | undefined;
@@ -33,7 +33,7 @@ export interface ContainerdOptions {
 const startLimitMs = 30_000;
 const pullLimitMs = 900_000;
 
-/** A containerd of our own, with nothing in common with the machine's. */
+/** A private containerd, which shares nothing with that of the machine. */
 export class Containerd {
   readonly client: ContainerdClient;
   readonly #service: Service;
@@ -66,7 +66,7 @@ export class Containerd {
       name: 'containerd',
       command,
       args: ['--config', paths.config, '--log-level', 'warn'],
-      // The shim and runc are looked up on its PATH.
+      // containerd looks up the shim and runc on its PATH.
       env: { ...process.env, PATH: [...(options.command ? [dirname(command)] : []), ...searchPath()].join(':') },
       logPath: options.logPath ?? paths.log,
     });
@@ -97,12 +97,12 @@ export class Containerd {
     return this.#service.cost();
   }
 
-  /** Its last words, if it has ended by itself. */
+  /** The end of its log if it has ended by itself. */
   explainEnd(): Promise<string | undefined> {
     return this.#service.explainEnd();
   }
 
-  /** Phase `pull`, the same call in every mode: what a kubelet asks for. */
+  /** Phase `pull`: the call that a kubelet makes, the same in every mode. */
   async pull(reference: string, signal: AbortSignal): Promise<void> {
     await this.client.cri.pullImage({ image: { image: reference } }, { signal, timeoutMs: pullLimitMs });
   }
@@ -124,7 +124,7 @@ export class Containerd {
     return proveLayers(this.client, this.#options.snapshotter, image, signal);
   }
 
-  /** The socket it serves all its services on. */
+  /** The path of its socket. */
   get address(): string {
     return containerdPaths(this.#options.directory).socket;
   }

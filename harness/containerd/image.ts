@@ -13,14 +13,14 @@ import { HarnessError } from '../cli/error.ts';
 import { chainIds } from './chain-id.ts';
 import type { RunConfig } from './oci-spec.ts';
 
-/** A pulled image, as containerd's own stores describe it. */
+/** A pulled image, as containerd's stores describe it. */
 export interface PulledImage {
   readonly reference: string;
   readonly layers: readonly Descriptor[];
   /** Names of the layers' snapshots, bottom first. */
   readonly chainIds: readonly Digest[];
   readonly runConfig: RunConfig;
-  /** Compressed: the sum of the layers' sizes. */
+  /** The sum of the compressed sizes of the layers. */
   readonly sizeBytes: number;
 }
 

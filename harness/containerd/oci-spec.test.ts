@@ -13,7 +13,7 @@ function build(request: Partial<SpecRequest>): Spec {
   return buildSpec({ ...base, ...request }) as Spec;
 }
 
-test("the image's entry point comes before its command, and a workload's command replaces both", () => {
+test("the image's entry point precedes its command; the workload's command replaces both", () => {
   const image = { Entrypoint: ['entry'], Cmd: ['a', 'b'], WorkingDir: '/work' };
   assert.deepEqual(build({ image }).process.args, ['entry', 'a', 'b']);
   assert.equal(build({ image }).process.cwd, '/work');
@@ -22,12 +22,12 @@ test("the image's entry point comes before its command, and a workload's command
   assert.throws(() => build({ image: {} }), { code: 'unsupported-image' });
 });
 
-test("the workload's environment wins over the image's, the image's over the default", () => {
+test("the workload's environment overrides the image's, which overrides the default", () => {
   const { env } = build({ image: { Cmd: ['x'], Env: ['PATH=/opt', 'A=1=2', 'B='] }, env: ['A=3'] }).process;
   assert.deepEqual(env, ['PATH=/opt', 'HOSTNAME=h', 'A=3', 'B=']);
 });
 
-test('a numeric user is taken as it is, a name that would have to be looked up is refused', () => {
+test('a numeric user is accepted, a user name is refused', () => {
   const user = (User: string) => build({ image: { Cmd: ['x'], User } }).process.user;
   assert.deepEqual(user(''), { uid: 0, gid: 0 });
   assert.deepEqual(user('root'), { uid: 0, gid: 0 });
@@ -36,7 +36,7 @@ test('a numeric user is taken as it is, a name that would have to be looked up i
   assert.throws(() => user('postgres'), { code: 'unsupported-image', remedy: /uid:gid/ });
 });
 
-test('a container has its own network, and sees the files it is given read-only', () => {
+test('a container has its own network namespace, and its files are mounted read-only', () => {
   const spec = build({ files: { '/etc/hosts': '/state/hosts' } });
   assert.ok(spec.linux.namespaces.some(({ type }) => type === 'network'));
   const hosts = spec.mounts.find(({ destination }) => destination === '/etc/hosts')!;

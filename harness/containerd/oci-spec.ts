@@ -16,13 +16,13 @@ export interface SpecRequest {
   readonly env: readonly string[];
   readonly hostname: string;
   readonly cgroupsPath: string;
-  /** Host files to be seen at these paths in the container, read-only. */
+  /** Host files that are bind-mounted read-only, by their paths in the container. */
   readonly files: Readonly<Record<string, string>>;
 }
 
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** What container engines leave a root process by default. */
+/** The capabilities that container engines grant by default. */
 const capabilities = [
   'CAP_AUDIT_WRITE',
   'CAP_CHOWN',
@@ -68,8 +68,8 @@ const allowedDevices: readonly (readonly [number, number | undefined])[] = [
 ];
 
 /**
- * The OCI runtime spec of a container. It has a network namespace of its own with nothing but loopback (which runc brings
- * up): a server in it can meet no port of the host.
+ * The OCI runtime spec of a container. Its network namespace has only loopback, which runc brings up, so that the ports of
+ * a server in it cannot collide with those of the host.
  */
 export function buildSpec(request: SpecRequest): object {
   const { image } = request;
@@ -131,7 +131,7 @@ function deviceRules(): object[] {
   return [{ allow: false, access: 'rwm' }, ...allowed];
 }
 
-/** Later lists win, names stay where they first stood. */
+/** A later value replaces an earlier one at its place. */
 function mergeEnv(...lists: readonly (readonly string[])[]): string[] {
   const values = new Map<string, string>();
   for (const entry of lists.flat()) {

@@ -1,19 +1,19 @@
 import type { ContainerdClient } from './client.ts';
 import type { PulledImage } from './image.ts';
 
-/** How the layers of a pulled image got there. */
+/** Which layers of a pulled image were mounted lazily. */
 export interface LayerProof {
   readonly layers: number;
-  /** Snapshots that bear the mark of a lazy mount, and whose blob was not downloaded. */
+  /** Layers whose snapshot has the remote label and whose blob is not in the content store. */
   readonly lazyLayers: number;
   /** One line for each layer that was not pulled lazily. */
   readonly downloaded: readonly string[];
 }
 
-/** What a remote snapshotter puts on the snapshot of a layer that it serves. */
+/** Set by a remote snapshotter on the snapshot of a layer that it serves. */
 const remoteLabel = 'containerd.io/snapshot/remote';
 
-/** Looks at every layer: the mark on its snapshot, and its blob in the content store. */
+/** Checks the label of each layer's snapshot, and the content store for its blob. */
 export async function proveLayers(
   client: ContainerdClient,
   snapshotter: string,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeRuncOptions } from './runc-options.ts';
 
-test("runc's root and binary are fields 7 and 6, each a tag, a length and the bytes", () => {
+test("runc's root and binary are encoded as fields 7 and 6", () => {
   const { type_url, value } = encodeRuncOptions({ root: '/r', binaryName: 'x' });
   assert.equal(type_url, 'containerd.runc.v1.Options');
   assert.equal(value.toString('hex'), '320178' + '3a022f72');

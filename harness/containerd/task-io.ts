@@ -7,18 +7,18 @@ import { HarnessError } from '../cli/error.ts';
 
 export type StreamName = 'stdout' | 'stderr';
 
-/** More than a workload ever prints; what comes after is counted as read but not kept. */
+/** More than any workload prints; the rest is read and discarded. */
 const keptBytes = 1 << 20;
 
 /**
- * The standard streams of a task, as FIFOs which its shim opens. Both readers are open before the shim is: nothing that
- * the container writes is lost, and each ends when the shim has closed its side.
+ * The standard streams of a task, as FIFOs that its shim opens. Both readers are open before the shim starts, so that no
+ * output is lost; each ends when the shim closes its side.
  */
 export class TaskIo {
   readonly stdin: string;
   readonly stdout: string;
   readonly stderr: string;
-  /** Both streams have ended: everything written has been read. */
+  /** Resolves when both streams have ended and everything was read. */
   readonly ended: Promise<unknown>;
   #input: number | undefined;
   readonly #sockets: readonly Socket[];
@@ -52,7 +52,7 @@ export class TaskIo {
       openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK),
     );
     if (input === undefined) return new TaskIo(paths, undefined, outputs);
-    // Read and write: a FIFO opens for writing alone only once it has a reader (fifo(7)). The text waits in the pipe.
+    // O_RDWR: opening a FIFO for writing only fails while it has no reader (fifo(7)). The pipe buffers the text.
     const fd = openSync(paths.stdin, constants.O_RDWR | constants.O_NONBLOCK);
     const io = new TaskIo(paths, fd, outputs);
     if (writeSync(fd, input) < Buffer.byteLength(input)) {
@@ -66,7 +66,7 @@ export class TaskIo {
     return this.#text[stream];
   }
 
-  /** Calls `listener` with every line of either stream, those that were already read included. Returns how to stop. */
+  /** Calls `listener` with each line of both streams, including those already read. Returns a function that stops it. */
   onLine(listener: (line: string) => void): () => void {
     for (const text of [this.#text.stdout, this.#text.stderr]) {
       for (const line of text.split('\n').slice(0, -1)) listener(line);
@@ -75,7 +75,7 @@ export class TaskIo {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Our writing end: to be closed when the shim has opened its own. */
+  /** Closes our writing end; to be called once the shim has opened its own. */
   closeInput(): void {
     if (this.#input !== undefined) closeSync(this.#input);
     this.#input = undefined;
