@@ -9,7 +9,7 @@ import type { ProcessCost } from '../host/processes.ts';
 import { type ProcessEnd, Service } from '../host/service.ts';
 
 export interface DaemonOptions {
-  /** Everything that is not named below lies in it. */
+  /** For everything whose path is not given below. */
   readonly directory: string;
   /** Of config.toml, or its text. */
   readonly config?: Readonly<Record<string, unknown>> | string;
@@ -22,7 +22,7 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Path of a `containerd-stargz-grpc` that is not ours: same flags and config.toml, no status document. */
   readonly peer?: string | undefined;
-  /** A command that becomes the daemon; the daemon's own command is appended to it. */
+  /** A command that execs the daemon; the daemon's command line is appended to it. */
   readonly launcher?: readonly string[];
 }
 
@@ -34,7 +34,7 @@ export interface SnapshotterDaemon {
   cost(): Promise<ProcessCost | undefined>;
   /** Its status document. Of its counters, those of mounts are current. Throws for a peer. */
   status(): StatusDocument;
-  /** Its last words, if it has ended by itself. */
+  /** The end of its log if it has ended by itself. */
   explainEnd(): Promise<string | undefined>;
   /** Default: SIGINT, on which it also unmounts; SIGTERM leaves its mounts to the next daemon. */
   stop(signal?: NodeJS.Signals): Promise<ProcessEnd>;
