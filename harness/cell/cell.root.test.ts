@@ -87,7 +87,7 @@ async function assertNothingLeft(): Promise<void> {
   assert.deepEqual(left, []);
 }
 
-test('the recording names the files that the workload read, with the layers they are in', { timeout }, async () => {
+test('the record names the files that the workload read, and their layers', { timeout }, async () => {
   const paths = (await readAccesses(accessPath)).map((access) => access.path);
   assert.ok(paths.includes('bin/busybox'));
   assert.ok(paths.includes('greeting'));
@@ -95,7 +95,7 @@ test('the recording names the files that the workload read, with the layers they
 });
 
 for (const mode of modes) {
-  test(`a cell of mode ${mode.name} is measured, proven and leaves nothing`, { timeout }, async (t) => {
+  test(`a cell of mode ${mode.name} is measured and proven, and leaves nothing`, { timeout }, async (t) => {
     const phases: CellPhase[] = [];
     const outcome = await executor.execute(cell(mode), (phase) => phases.push(phase), t.signal);
     assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
@@ -148,7 +148,7 @@ test('a peer that is no snapshotter fails its cell within the limit, with its ow
   await assertNothingLeft();
 });
 
-test('an image that cannot be pulled lazily makes an error, not a number', { timeout }, async (t) => {
+test('an image that cannot be pulled lazily gives an error rather than a measurement', { timeout }, async (t) => {
   const plain = createCellExecutor({ stateDir, link, imageOf: () => 'tiny:legacy' });
   const outcome = await plain.execute(cell(estargz), () => {}, t.signal);
   assert.ok(!outcome.ok);
@@ -157,7 +157,7 @@ test('an image that cannot be pulled lazily makes an error, not a number', { tim
   await assertNothingLeft();
 });
 
-test('an image that is not there, and a wrong output, are failures of their cell', { timeout }, async (t) => {
+test('a missing image or a wrong output fails the cell', { timeout }, async (t) => {
   const absent = createCellExecutor({ stateDir, link, imageOf: () => 'tiny:absent' });
   const missing = await absent.execute(cell(legacy), () => {}, t.signal);
   assert.ok(!missing.ok && /not found/.test(missing.error));
@@ -183,7 +183,7 @@ test('an abort rejects with its reason and leaves nothing', { timeout }, async (
   }
 });
 
-test('what a killed run left is cleared away', { timeout }, async (t) => {
+test('what a killed run left is removed', { timeout }, async (t) => {
   const sandbox = openSandbox(stateDir);
   await clearSandbox(sandbox);
   const setting = { snapshotter: 'stargz', daemonConfig: stargz.daemonConfig, registryAddress: link.address } as const;
@@ -195,7 +195,7 @@ test('what a killed run left is cleared away', { timeout }, async (t) => {
   await container.runUntilReady(t.signal);
   assert.ok((await findProcessesNaming(sandbox.directory)).length >= 3);
   running.containerd.client.close();
-  // As if this process had been killed: nobody stops anything.
+  // As after a SIGKILL of this process, nothing is stopped.
   await clearSandbox(sandbox);
   await assertNothingLeft();
   await assert.rejects(readFile(join(sandbox.directory, 'containerd', 'config.toml')), { code: 'ENOENT' });

@@ -10,7 +10,7 @@ import type { CellExecutor, CellPhase } from '../run/run.ts';
 
 export interface CellExecutorOptions {
   readonly stateDir: string;
-  /** Between containerd and the registry; what crosses it is counted. */
+  /** Between containerd and the registry; counts the traffic. */
   readonly link: Pick<Link, 'address' | 'counters' | 'reset'>;
   /** `repository:tag` of the image that a cell pulls. */
   readonly imageOf: (workload: Workload, mode: Mode) => string;
@@ -20,7 +20,7 @@ export interface CellExecutorOptions {
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-/** Measures a cell as docs/architecture.md describes it: cold, three phases by the monotonic clock, then the proof. */
+/** Measures a cell as docs/architecture.md describes it: cold start, three phases by the monotonic clock, then the proof. */
 export function createCellExecutor(options: CellExecutorOptions): CellExecutor {
   const sandbox = openSandbox(options.stateDir);
   return {
@@ -28,7 +28,7 @@ export function createCellExecutor(options: CellExecutorOptions): CellExecutor {
       try {
         return await measureCell(options, sandbox, cell, onPhase, signal);
       } catch (error) {
-        // Whatever had been started is down already; this takes away what that could not.
+        // The cell has stopped what it started; this removes what it could not stop.
         await clearSandbox(sandbox);
         signal.throwIfAborted();
         return { ok: false, error: messageOf(error) };
@@ -87,7 +87,7 @@ async function warmUp(
   await container.stop();
 }
 
-/** The three phases, and what is read off while everything still runs. `observed` is filled even where it throws. */
+/** Runs the three phases and reads the counters while everything still runs. Fills `observed` even if it throws. */
 async function measurePhases(
   running: RunningCell,
   link: CellExecutorOptions['link'],
@@ -115,7 +115,7 @@ async function measurePhases(
     onPhase('run');
     const runMs = await timed(() => container.runUntilReady(signal));
     onPhase('collect');
-    // First of all the wire: a lazy layer may go on fetching.
+    // Traffic first: a lazy layer may still be fetching.
     await observeWire(link, observed);
     const proof = await containerd.prove(created.value, signal);
     observed.lazyLayers = proof.lazyLayers;
@@ -155,7 +155,7 @@ async function timedValue<T>(phase: () => Promise<T>): Promise<{ value: T; durat
   return { value, durationMs: Number(process.hrtime.bigint() - start) / 1e6 };
 }
 
-/** A program that has ended explains more than the call that failed for it. */
+/** If a program has ended, the end of its log explains more than the failed call. */
 async function explain(error: unknown, { containerd, daemon }: RunningCell): Promise<string> {
   const ends = await Promise.all([containerd.explainEnd(), daemon?.explainEnd()]);
   return [messageOf(error), ...ends.filter((end) => end !== undefined)].join('; ');

@@ -5,7 +5,7 @@ import { stargz } from './modes/stargz.ts';
 
 export interface RecordRequest {
   readonly stateDir: string;
-  /** `host:port` of the registry itself: what is recorded does not depend on the link. */
+  /** `host:port` of the registry itself: accesses do not depend on the link. */
   readonly registryAddress: string;
   readonly workload: Workload;
   /** `repository:tag` of a stargz image. */
@@ -18,7 +18,7 @@ export interface RecordRequest {
 export async function recordAccesses(request: RecordRequest, signal: AbortSignal): Promise<void> {
   const { workload, registryAddress } = request;
   const image = `${registryAddress}/${request.image}`;
-  // Only through FUSE does the daemon see every first read.
+  // Only FUSE shows the daemon every first read.
   const daemonConfig = { ...stargz.daemonConfig, record_accesses: request.path, mount: { backend: 'fuse' } };
   const setting = { snapshotter: 'stargz', daemonConfig, registryAddress, isCold: false } as const;
   const run = async (running: RunningCell): Promise<void> => {
@@ -33,8 +33,8 @@ export async function recordAccesses(request: RecordRequest, signal: AbortSignal
     await withCell(openSandbox(request.stateDir), setting, run, signal);
   } catch (error) {
     signal.throwIfAborted();
-    throw new HarnessError('image-convert', `cannot record what ${workload.name} reads: ${messageOf(error)}`, {
-      remedy: 'run with --modes legacy,stargz to leave the optimised image out',
+    throw new HarnessError('image-convert', `cannot record the accesses of ${workload.name}: ${messageOf(error)}`, {
+      remedy: 'run with --modes legacy,stargz to run without the optimised image',
       cause: error,
     });
   }

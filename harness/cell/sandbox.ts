@@ -13,12 +13,12 @@ import { unmountUnder } from '../host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { type SnapshotterDaemon, startDaemon } from '../daemon/daemon.ts';
 
-/** Where one cell after the other lives, and whose processes and mounts are then told apart from all others. */
+/** The directory in which cells run one after another. Its path identifies their processes and mounts. */
 export interface Sandbox {
   readonly directory: string;
-  /** How the names of its containers, and so of their control groups, begin. */
+  /** Prefix of the names of its containers and of their control groups. */
   readonly idPrefix: string;
-  /** Kept between cells: what Node compiles of the daemon, as on a machine where it has run before. */
+  /** Node's compile cache of the daemon, kept between cells as on a machine where the daemon has run before. */
   readonly compileCache: string;
 }
 
@@ -29,16 +29,16 @@ export interface CellSetting {
   readonly registryAddress: string;
 }
 
-/** What has been started for a cell. */
+/** The programs of a cell. */
 export interface RunningCell {
   readonly containerd: Containerd;
   readonly daemon: SnapshotterDaemon | undefined;
   /** The daemon is not ours. */
   readonly isPeer: boolean;
   prepareContainer(workload: Workload): Promise<Container>;
-  /** What serves the layers: the types of the daemon's mounts, or overlayfs. */
+  /** What serves the layers: the type of the daemon's mounts, or overlayfs. */
   mountKind(): Promise<'overlayfs' | 'fuse' | 'erofs'>;
-  /** In the order in which they stand on each other. Tries everything; returns what went wrong. */
+  /** Stops everything in reverse order of dependency. Tries every step; returns the failures. */
   stop(): Promise<string[]>;
 }
 
@@ -48,21 +48,21 @@ export function openSandbox(stateDir: string): Sandbox {
   return { directory, idPrefix: `stargz-bench-${mark}-`, compileCache: join(resolve(stateDir), 'compile-cache') };
 }
 
-/** Nothing of an earlier cell is left afterwards, nor of a run that was killed: no process, mount, control group or file. */
+/** Removes every process, mount, control group and file of an earlier cell or of a run that was killed. */
 export async function clearSandbox(sandbox: Sandbox): Promise<void> {
   const { directory } = sandbox;
-  // One that is being ended may still start another: containerd lets a shim clean up after a shim.
+  // A dying process may still start another: containerd runs a shim to clean up after a shim.
   for (let left = await findLeft(sandbox), pass = 0; left.length > 0; left = await findLeft(sandbox), pass++) {
     const alive = pass === 20 ? left : await killProcesses(left);
     if (alive.length > 0) {
-      throw new HarnessError('cleanup', `process ${alive.join(', ')} of an earlier cell does not end`, {
-        remedy: 'it hangs in the kernel (see its stack in /proc): restart the machine',
+      throw new HarnessError('cleanup', `process ${alive.join(', ')} of an earlier cell does not exit`, {
+        remedy: 'it hangs in the kernel (see /proc/PID/stack): restart the machine',
       });
     }
   }
   await removeCgroups(sandbox.idPrefix);
   await unmountUnder(directory);
-  // Removing through a mount would reach into what it shows.
+  // Deleting through a mount would delete what is mounted.
   if (mountsUnder(directory).length > 0) throw new HarnessError('cleanup', `${directory} has mounts left`);
   await rm(directory, { recursive: true, force: true });
 }
@@ -72,7 +72,7 @@ async function findLeft({ directory, idPrefix }: Sandbox): Promise<number[]> {
   return [...new Set([...naming, ...contained])];
 }
 
-/** Starts the snapshotter, where the cell has one, and a containerd on it; `sandbox` must be clear. */
+/** Starts the snapshotter, if the cell has one, and a containerd that uses it. The sandbox must be clear. */
 export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: AbortSignal): Promise<RunningCell> {
   const { directory } = sandbox;
   const { snapshotter, daemonConfig, peer, registryAddress } = setting;
@@ -133,8 +133,8 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
 }
 
 /**
- * A cell of its own, that starts and ends with a cleared sandbox; `isCold` drops the page cache before it starts. Rejects, with
- * HarnessError 'cleanup', if something of it would not end.
+ * Runs `use` in a cell that starts and ends with a clear sandbox; `isCold` drops the page cache before it starts. Rejects
+ * with HarnessError 'cleanup' if something did not stop.
  */
 export async function withCell<T>(
   sandbox: Sandbox,
