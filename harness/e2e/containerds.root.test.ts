@@ -38,7 +38,7 @@ before(async () => {
   }
 }, limit);
 
-/** CRI pulls by itself, and where it can, through the transfer service as well; layers are mounted either way. */
+/** Where it can, CRI pulls both by itself and through the transfer service: layers are mounted lazily either way. */
 const settings = containerdVersions.flatMap((version) =>
   (version.major === 2 ? [false, true] : [false]).flatMap((pullsByTransfer) =>
     mountNames.map((backend) => ({
@@ -50,7 +50,7 @@ const settings = containerdVersions.flatMap((version) =>
   ),
 );
 
-// At once: each spends much of its time waiting.
+// Concurrently: each mostly waits.
 describe('the snapshotter on each containerd', { concurrency: settings.length, timeout: 300_000 }, () => {
   for (const [index, { version, pullsByTransfer, backend, title }] of settings.entries()) {
     describe(title, { concurrency: 1, timeout: 240_000 }, () => {
@@ -87,7 +87,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
           },
         });
 
-      /** By containerd's own services, as the benchmark does. */
+      /** Runs a container through containerd's services, as the benchmark does. */
       async function run(reference: string, command: readonly string[], stdout: string, signal: AbortSignal) {
         const workload = {
           name: 'tiny',
@@ -114,7 +114,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
         assert.deepEqual(proof, { layers: 3, lazyLayers: 3, downloaded: [] });
       }
 
-      /** The layers that the daemon says are mounted, and that are. */
+      /** The layers that the daemon reports as mounted; checks that they are. */
       async function mountedLayers(): Promise<string[]> {
         const layers = (await (await fetch(`http://${daemon.status().listening.metrics}/debug/layers`)).json()) as {
           path: string;
@@ -127,33 +127,33 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
         return layers.map(({ path }) => path);
       }
 
-      test('its package is what runs', limit, async (t) => {
+      test('the version of the package runs', limit, async (t) => {
         const { version: answered } = await containerd.client.version.version({}, { signal: t.signal });
         assert.match(answered.replace(/^v/, ''), version.pattern);
       });
 
-      test('an image that CRI pulls is lazy, and runs until it is ready', limit, async (t) => {
+      test('an image pulled by CRI is lazy, and runs until it is ready', limit, async (t) => {
         await containerd.pull(image('first'), t.signal);
         await assertLazy(image('first'), t.signal);
         assert.equal((await mountedLayers()).length, 3);
         await run(image('first'), ['cat', '/greeting'], 'hello\n', t.signal);
       });
 
-      test('a pod of it runs, beside a pause image that is not lazy', limit, async () => {
+      test('a pod runs with a pause image that is not lazy', limit, async () => {
         await kubelet.pull(image('pause'));
         const { exitCode, output } = await kubelet.run(image('first'), ['sh', '-c', 'cat /greeting; exit 7']);
         assert.deepEqual([exitCode, output], [7, 'hello\n']);
       });
 
       if (version.major === 2) {
-        test('a pull through the transfer service is as lazy', limit, async (t) => {
+        test('a pull through the transfer service is lazy too', limit, async (t) => {
           const reference = image('second');
           const pull = { address: containerd.address, namespace: 'k8s.io', reference, snapshotter };
           await pullByTransfer(pull, t.signal);
           await assertLazy(reference, t.signal);
           await run(reference, ['cat', '/greeting'], 'good evening\n', t.signal);
           assert.equal((await mountedLayers()).length, 6);
-          // CRI has heard of it meanwhile and given it names of its own.
+          // By now CRI has seen the image and given it names of its own.
           await kubelet.remove(reference);
           await until('the removal of three layers', async () => (await mountedLayers()).length === 3, soon);
         });
@@ -161,7 +161,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
 
       if (version.major === 2) {
         test(
-          'two namespaces that pull one image at once have a snapshot of each layer, both on one mount',
+          'two namespaces that pull an image at once have their own snapshots on shared mounts',
           limit,
           async (t) => {
             const reference = image('second');
@@ -187,7 +187,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
                 async () => (await listAll(snapshots, 'one')).length === 0,
                 soon,
               );
-              // The other one's stand.
+              // Those of the other namespace stay.
               assert.equal((await listAll(snapshots, 'two')).length, 3);
               assert.equal((await mountedLayers()).length, 6);
               await images.delete({ name: reference, sync: true }, { namespace: 'two' });
@@ -200,7 +200,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
         );
       }
 
-      test('a restarted daemon serves what it had fetched, without a registry', limit, async (t) => {
+      test('a restarted daemon serves what it had fetched without the registry', limit, async (t) => {
         await daemon.stop();
         await gate.refuse();
         daemon = await startSnapshotter();
@@ -219,7 +219,7 @@ describe('the snapshotter on each containerd', { concurrency: settings.length, t
         );
       });
 
-      test('of removed images no snapshot is left and no layer mounted', limit, async () => {
+      test('removed images leave no snapshot and no mounted layer', limit, async () => {
         assert.equal((await mountedLayers()).length, 3);
         for (const name of ['first', 'pause']) await kubelet.remove(image(name));
         const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);

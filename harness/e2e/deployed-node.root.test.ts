@@ -21,7 +21,7 @@ import { type ContainerdVersion, containerdVersions, unpackContainerd } from './
 
 const limit = { timeout: 120_000 };
 const deployDir = fileURLToPath(new URL('../../snapshotter/deploy', import.meta.url));
-/** The daemon set's pod needs what 1.6 has not; see deploy/README.md. */
+/** The DaemonSet needs options that 1.6 lacks; see deploy/README.md. */
 const versions = containerdVersions.filter(({ line }) => line !== '1.6');
 
 const suite = suiteLifetime();
@@ -42,7 +42,7 @@ describe('a node with the configuration of snapshotter/deploy', {
 }, () => {
   for (const version of versions) {
     test(
-      `containerd ${version.line} starts the daemon set's pod before the snapshotter, and others after`,
+      `containerd ${version.line} starts the DaemonSet's pod before the snapshotter runs, and others after`,
       limit,
       async (t) => {
         const directory = join(scratch, version.line);
@@ -53,7 +53,7 @@ describe('a node with the configuration of snapshotter/deploy', {
         const images = openClient('runtime.v1.ImageService', address);
         undoAfter(t, () => images.close());
         await until('an answer of containerd', () => images.listImages({}), { limitMs: 30_000 });
-        // A machine that has just booted: nothing serves the snapshotter's socket.
+        // As just after boot, nothing listens on the snapshotter's socket.
         await assert.rejects(other.pull(image('lazy')), { code: 'UNAVAILABLE' });
         const hello = ['sh', '-c', 'echo hello'];
         await own.pull(plain());
@@ -73,7 +73,7 @@ describe('a node with the configuration of snapshotter/deploy', {
   }
 });
 
-/** The shipped file, with paths and images of this test's own. */
+/** Starts containerd on the shipped file, with paths and images of this test. */
 async function startNode(t: TestContext, version: ContainerdVersion, directory: string, snapshotterAddress: string) {
   const command = await unpackContainerd(version, t.signal);
   mkdirSync(directory);
@@ -81,7 +81,7 @@ async function startNode(t: TestContext, version: ContainerdVersion, directory: 
   const schema = version.major === 2 ? 3 : 2;
   const shipped = parse(await readFile(join(deployDir, `containerd-config-v${schema}.toml`), 'utf8'));
   const cni = { conf_dir: join(directory, 'net.d') };
-  // A score below that of this process needs a privilege that containers often lack.
+  // A score below that of this process needs CAP_SYS_RESOURCE, which containers often lack.
   const pods = { restrict_oom_score_adj: true, cni };
   const own = {
     root: join(directory, 'root'),
@@ -120,7 +120,7 @@ function merge(into: TomlTable, from: object): TomlTable {
   return merged;
 }
 
-/** The runtime that the DaemonSet's class names, and its pod's annotations. */
+/** The handler of the DaemonSet's RuntimeClass, and the annotations of its pod. */
 async function daemonPod(): Promise<PodClass> {
   const documents = parseAllDocuments(await readFile(join(deployDir, 'kubernetes.yaml'), 'utf8'));
   const manifests = documents.map((document) => document.toJS());

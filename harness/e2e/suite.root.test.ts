@@ -12,16 +12,16 @@ import { openScratch } from '../../testkit/scratch.ts';
 import { containerdVersions, unpackContainerd } from './testing/containerd-versions.ts';
 
 /**
- * The cases of snapshotter/service/testing/suite.ts through each containerd: on its own overlayfs, which shows that the cases are
- * right for it, and on our daemon. The tallest takes as long as all others together and asks nothing of containerd that
- * they do not: of overlayfs it is asked in snapshotter/service/suite.root.test.ts only.
+ * The cases of snapshotter/service/testing/suite.ts through each containerd: on its overlayfs, which shows that the cases
+ * are right, and on our daemon. The case of 128 layers takes as long as all others together and asks nothing more of
+ * containerd, so it runs on overlayfs only in snapshotter/service/suite.root.test.ts.
  */
 const casesOf: Readonly<Record<string, readonly SuiteCase[]>> = {
   overlayfs: suite.filter(({ title }) => !title.startsWith('128 layers')),
   stargz: suite,
 };
 
-// At once: each spends much of its time waiting.
+// Concurrently: each mostly waits.
 describe('the snapshotter suite on each containerd', {
   concurrency: containerdVersions.length,
   timeout: 300_000,
@@ -35,7 +35,7 @@ describe('the snapshotter suite on each containerd', {
       before(
         async () => {
           const command = await unpackContainerd(version, AbortSignal.timeout(120_000));
-          // Short: overlayfs takes a page of options for 128 layers.
+          // A short path: mount(2) takes one page of options, for 128 layers.
           scratch = openScratch(lifetime, 'cs');
           const { address } = await startDaemon(lifetime, join(scratch, 's'));
           const containerd = await startContainerd(lifetime, join(scratch, 'c'), {
