@@ -15,11 +15,11 @@ import type { StatusDocument } from '../api/status.ts';
 
 const run = promisify(execFile);
 const limit = { timeout: 60_000 };
-/** One mount from the start, to be counted; which is chosen elsewhere is tested below. */
+/** FUSE has one mount from the start. How a face is chosen is tested below. */
 const fuse = '[mount]\nbackend = "fuse"\n';
 const main = join(import.meta.dirname, '../main.ts');
 
-/** Runs main to its end: exit code, standard output and error. */
+/** Runs main.ts to its end. */
 async function runMain(...args: string[]) {
   const done = run(process.execPath, [main, ...args], { timeout: 30_000 });
   return done.then(
@@ -32,7 +32,7 @@ async function runMain(...args: string[]) {
   );
 }
 
-test('a daemon that is told twice to stop stops once', limit, async (t) => {
+test('a daemon that gets several signals stops once', limit, async (t) => {
   const directory = openScratch(t, 'dm');
   const daemon = await startDaemon(t, directory, { config: fuse });
   const stopped = [daemon.stop('SIGTERM'), daemon.stop('SIGTERM'), daemon.stop('SIGINT')];
@@ -64,7 +64,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 
-test('after kill -9 the next daemon takes its place: socket, mount and snapshots', limit, async (t) => {
+test('after SIGKILL the next daemon takes over socket, mount and snapshots', limit, async (t) => {
   const directory = openScratch(t, 'dm');
   const daemon = await startDaemon(t, directory, { config: fuse });
   const client = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
@@ -113,28 +113,24 @@ test('bad flags and configurations get one line and exit status 1', limit, async
   assert.deepEqual(mountPoints(directory), []);
 });
 
-test(
-  'mount.backend = "auto" takes EROFS where it works here and nothing speaks against it, and says why',
-  limit,
-  async (t) => {
-    for (const [config, why] of [
-      ['', /holes are asked for by range|EROFS mount|in a container/],
-      ['record_accesses = "/dev/null"', /record_accesses: only FUSE/],
-    ] as const) {
-      const directory = openScratch(t, 'dm');
-      const daemon = await startDaemon(t, directory, { config });
-      const { kind, reason, configured } = daemon.status().face!;
-      assert.match(reason, why);
-      assert.equal(kind, reason.includes('holes are asked for by range') ? 'erofs' : 'fuse');
-      assert.equal(configured, 'auto');
-      assert.equal(await daemon.stop('SIGTERM'), 0);
-      assert.deepEqual(mountPoints(directory), []);
-      assert.ok(!existsSync(join(directory, 'root/keeper.sock')), 'a keeper with nothing to keep stayed');
-    }
-  },
-);
+test('mount.backend = "auto" takes EROFS where it works and no option rules it out, and says why', limit, async (t) => {
+  for (const [config, why] of [
+    ['', /holes are asked for by range|EROFS mount|in a container/],
+    ['record_accesses = "/dev/null"', /record_accesses: only FUSE/],
+  ] as const) {
+    const directory = openScratch(t, 'dm');
+    const daemon = await startDaemon(t, directory, { config });
+    const { kind, reason, configured } = daemon.status().face!;
+    assert.match(reason, why);
+    assert.equal(kind, reason.includes('holes are asked for by range') ? 'erofs' : 'fuse');
+    assert.equal(configured, 'auto');
+    assert.equal(await daemon.stop('SIGTERM'), 0);
+    assert.deepEqual(mountPoints(directory), []);
+    assert.ok(!existsSync(join(directory, 'root/keeper.sock')), 'a keeper with nothing to keep stayed');
+  }
+});
 
-test('systemd is told that the daemon is ready when it serves, and when it stops', limit, async (t) => {
+test('systemd is notified when the daemon serves and when it stops', limit, async (t) => {
   const directory = openScratch(t, 'dm');
   const [notify, socket] = [join(directory, 'notify'), join(directory, 's.sock')];
   const received = await openNotifySocket(t, notify, 2, socket);
@@ -145,29 +141,25 @@ test('systemd is told that the daemon is ready when it serves, and when it stops
   assert.match(stopping ?? '', /^STOPPING=1/);
 });
 
-test(
-  'the CRI image service is served on the socket that listen_path names, also where that is the own one',
-  limit,
-  async (t) => {
-    for (const name of ['s.sock', '../cri.sock', 'cri.sock', '']) {
-      const directory = join(openScratch(t, 'dm'), 'd');
-      const socket = join(directory, 's.sock');
-      const path = name === '' ? '' : `${directory}/${name}`;
-      const config = `${fuse}[cri_keychain]\nenable_keychain = true\nimage_service_path = "/nobody"\nlisten_path = "${path}"\n`;
-      const daemon = await startDaemon(t, directory, { config, address: socket });
-      const images = openClient('runtime.v1.ImageService', path === '' ? socket : path);
-      try {
-        // It got as far as containerd, which is not there.
-        await assert.rejects(images.listImages({}), { code: 'UNAVAILABLE', message: /nobody/ });
-      } finally {
-        images.close();
-        assert.equal(await daemon.stop(), 0);
-      }
+test('the CRI image service is served on listen_path, even if that is the socket of the daemon', limit, async (t) => {
+  for (const name of ['s.sock', '../cri.sock', 'cri.sock', '']) {
+    const directory = join(openScratch(t, 'dm'), 'd');
+    const socket = join(directory, 's.sock');
+    const path = name === '' ? '' : `${directory}/${name}`;
+    const config = `${fuse}[cri_keychain]\nenable_keychain = true\nimage_service_path = "/nobody"\nlisten_path = "${path}"\n`;
+    const daemon = await startDaemon(t, directory, { config, address: socket });
+    const images = openClient('runtime.v1.ImageService', path === '' ? socket : path);
+    try {
+      // The call reached the proxy, whose containerd does not exist.
+      await assert.rejects(images.listImages({}), { code: 'UNAVAILABLE', message: /nobody/ });
+    } finally {
+      images.close();
+      assert.equal(await daemon.stop(), 0);
     }
-  },
-);
+  }
+});
 
-test('--version and --help answer on standard output', limit, async () => {
+test('--version and --help print on standard output', limit, async () => {
   const version = await runMain('--version');
   assert.deepEqual([version.code, version.stderr], [0, '']);
   assert.match(version.stdout, /^containerd-stargz-grpc \d+\.\d+\.\d+ \(stargz-bench\)\n$/);

@@ -47,7 +47,7 @@ describe('a kubelet pulls with its own credentials from a registry that misbehav
 enable_keychain = true
 image_service_path = "${join(directory, 'c/containerd.sock')}"
 `;
-    // No other keychain has anything to offer.
+    // So that no other keychain has credentials.
     daemon = await startDaemon(suite, directory, {
       config,
       logLevel: 'trace',
@@ -61,7 +61,7 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
     kubelet = openKubelet(suite, directory, address, daemon.address);
   }, limit);
 
-  /** Those of the daemon's own, not what is mounted there. */
+  /** Files of the daemon itself, without what is mounted below its root. */
   function filesWith(text: string): string[] {
     const search = ['-xdev', '-type', 'f', '-exec', 'grep', '-lF', text, '{}', '+'];
     return spawnSync('find', [join(directory, 'root'), ...search], { encoding: 'utf8' })
@@ -76,7 +76,7 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
 
   test('with them the image is mounted lazily and runs, and no secret is written', limit, async (t) => {
     const image = `${simulator.host}/lazy:latest`;
-    // Containerd gives up on a manifest after a few failures; a kubelet asks again.
+    // containerd gives up on a manifest after a few failures; a kubelet retries.
     await until('a pull', () => kubelet.pull(image, auth), { limitMs: 60_000 });
     const command = ['/bin/sh', '-c', 'cksum < /content'];
     const { exitCode, output } = await kubelet.run(image, command);

@@ -34,7 +34,7 @@ function testOn(backend: 'fuse' | 'erofs'): void {
   let kubelet: Kubelet;
   const image = (name: string) => `${registry.host}/${name}:latest`;
   const plain = () => `${image('estargz')}-plain`;
-  /** What is mounted below the daemon's root: one FUSE mount, or an EROFS mount a layer. */
+  /** The mounts below the daemon's root: one FUSE mount, or one EROFS mount per layer. */
   const layerMounts = () => mountPoints(join(directory, 'root')).sort();
 
   const startDaemonHere = () =>
@@ -96,7 +96,7 @@ function testOn(backend: 'fuse' | 'erofs'): void {
     });
   }
 
-  test('a plain image is pulled and unpacked, and each layer says why', limit, async () => {
+  test('a plain image is pulled and unpacked, and the reason is recorded for each layer', limit, async () => {
     await kubelet.pull(plain());
     const { exitCode, output } = await kubelet.run(plain(), ['/bin/sh', '-c', script]);
     assert.deepEqual([exitCode, lines(output)], [0, expected]);
@@ -109,11 +109,11 @@ function testOn(backend: 'fuse' | 'erofs'): void {
     );
   });
 
-  test('images still run after a restart, with snapshots of before it', limit, async () => {
-    // containerd removes those of the pods meanwhile.
+  test('images and their snapshots still work after a restart', limit, async () => {
+    // Only committed ones: containerd may still be removing those of the pods.
     const committed = async () => (await listSnapshots(daemon)).filter((info) => info.kind === 'COMMITTED');
     const before = await committed();
-    // SIGTERM is an update: what is mounted stays for the next daemon.
+    // SIGTERM leaves the mounts to the next daemon.
     const mounted = layerMounts();
     assert.ok(mounted.length > 0);
     assert.equal(await daemon.stop('SIGTERM'), 0);
@@ -121,7 +121,7 @@ function testOn(backend: 'fuse' | 'erofs'): void {
     daemon = await startDaemonHere();
     assert.deepEqual(layerMounts(), mounted);
     assert.deepEqual(await committed(), before);
-    // containerd dials again with some backoff.
+    // containerd reconnects with a backoff.
     const throughContainerd = openClient('containerd.services.snapshots.v1.Snapshots', containerd.address, {
       namespace: 'k8s.io',
     });
@@ -134,7 +134,7 @@ function testOn(backend: 'fuse' | 'erofs'): void {
     }
   });
 
-  test('removed images leave no snapshot, no layer mounted and no directory', limit, async () => {
+  test('removed images leave no snapshot, mounted layer or directory', limit, async () => {
     for (const name of [image('estargz'), image('stargz'), plain(), image('pause')]) await kubelet.remove(name);
     await until('the removal of all snapshots', async () => (await listSnapshots(daemon)).length === 0, {
       limitMs: 10_000,

@@ -30,7 +30,7 @@ before(async () => {
 
 for (const backend of ['fuse', 'erofs'] as const)
   test(
-    `fifty images mounted at once by ${backend}, used and removed leave no descriptor, thread or mount`,
+    `fifty images that are mounted at once by ${backend}, read and removed leave no descriptor, thread or mount`,
     limit,
     async (t) => {
       assert.equal(layers.length, imageCount);
@@ -86,13 +86,13 @@ for (const backend of ['fuse', 'erofs'] as const)
       const earlier = measure();
       let inUse = earlier;
       for (let again = 0; again < 2; again++) inUse = await round();
-      // Unmounting a layer goes on behind the answer to Remove.
+      // The daemon unmounts a layer after it has answered Remove.
       const areClosed = () => measure().descriptors <= earlier.descriptors;
       await until('the end of all mounts', areClosed, { limitMs: 10_000 });
       const later = measure();
       assert.ok(inUse.descriptors >= earlier.descriptors + imageCount, 'the images were not mounted at once');
       assert.ok(later.threads <= earlier.threads, `${earlier.threads} -> ${later.threads} threads`);
-      // FUSE has one mount for all layers, EROFS one a layer.
+      // FUSE has one mount for all layers, EROFS one for each.
       assert.equal(later.mounts, backend === 'fuse' ? 1 : 0);
       assert.deepEqual(readdirSync(join(directory, 'root/snapshots')), []);
     },

@@ -30,11 +30,11 @@ import { suiteLifetime } from '../../testkit/lifetime.ts';
 import { mountPoints, unmount } from '../../testkit/mounts.ts';
 import { until } from '../../testkit/until.ts';
 
-/** What a daemon takes over from the one before, and what it clears away. */
+/** What a daemon takes over from its predecessor, and what it removes. */
 
 const limit = { timeout: 120_000 };
 
-describe('a daemon after another', { timeout: 400_000 }, () => {
+describe('a daemon that follows another', { timeout: 400_000 }, () => {
   const suite = suiteLifetime();
   let image: LazyImage;
 
@@ -44,14 +44,14 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
 
   const bookOf = (bench: Bench): string => readFileSync(join(bench.stateRoot, 'face.json'), 'utf8');
 
-  /** The upper layer is mounted as well, but no request for it comes. */
+  /** Mounts the upper layer ahead; no request for it follows. */
   async function mountAhead(bench: Bench): Promise<void> {
     await pullLayer(bench, image, 'again', image.layer, [image.layer, image.upperLayer]);
     const isNoted = () => bookOf(bench).includes(image.upperLayer);
     await until('the upper layer in face.json', isNoted, { limitMs: 20_000 });
   }
 
-  /** What the mount of a face shows: FUSE has a directory a layer, EROFS a mount. */
+  /** FUSE shows a directory per layer, EROFS a mount per layer. */
   function shownLayers(bench: Bench, backend: 'fuse' | 'erofs'): number {
     return backend === 'fuse'
       ? readdirSync(join(bench.stateRoot, 'mnt')).length
@@ -59,7 +59,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
   }
 
   for (const backend of ['fuse', 'erofs'] as const) {
-    test(`${backend}: SIGTERM leaves mounts to the next daemon, SIGINT takes all down`, limit, async (t) => {
+    test(`${backend}: SIGTERM leaves mounts to the next daemon, SIGINT unmounts everything`, limit, async (t) => {
       const bench = await openBench(t, image, backend);
       assert.equal(await bench.daemon.stop('SIGTERM'), 0);
       const waiting = sum(t, bench, 3);
@@ -72,7 +72,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
       assert.equal(await findKeeper(bench.stateRoot), undefined);
     });
 
-    test(`${backend}: updates one after the other while many read fail none of them`, limit, async (t) => {
+    test(`${backend}: repeated updates fail none of many readers`, limit, async (t) => {
       const bench = await openBench(t, image, backend);
       for (let update = 0; update < 4; update++) {
         const files = Array.from({ length: 10 }, (_, index) => update * 10 + index);
@@ -88,7 +88,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
       }
     });
 
-    test(`${backend}: a layer mounted ahead whose request never came is gone`, limit, async (t) => {
+    test(`${backend}: a layer that was mounted ahead and never requested is gone`, limit, async (t) => {
       const bench = await openBench(t, image, backend);
       await mountAhead(bench);
       assert.equal(shownLayers(bench, backend), 2);
@@ -102,7 +102,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
       assert.deepEqual(mountPoints(bench.directory), []);
     });
 
-    test(`${backend}: a root behind a symbolic link, on a path with a blank, is found again`, limit, async (t) => {
+    test(`${backend}: a root behind a symbolic link, on a path with a space, is found again`, limit, async (t) => {
       const bench = await openBench(t, image, backend, {
         makeStateRoot(directory) {
           mkdirSync(join(directory, 'a disk/root'), { recursive: true });
@@ -122,7 +122,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
     });
   }
 
-  test('erofs: a mount whose slot was not noted any more is gone, and its slot usable', limit, async (t) => {
+  test('erofs: a mount whose slot is not recorded is removed, and its slot can be used', limit, async (t) => {
     const bench = await openBench(t, image, 'erofs');
     await mountAhead(bench);
     await bench.daemon.stop('SIGKILL');
@@ -151,21 +151,17 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
     assert.equal(shownLayers(bench, 'erofs'), 1);
   });
 
-  test(
-    'erofs: a daemon killed between its keeper and its first record is followed by one that starts',
-    limit,
-    async (t) => {
-      const directory = mkdtempSync(join(image.scratch, 'new-'));
-      const options = { config: '[mount]\nbackend = "erofs"\n' };
-      const first = await startDaemon(t, directory, options);
-      await keeperOf({ daemon: first });
-      await first.stop('SIGKILL');
-      rmSync(join(directory, 'root/face.json'));
-      const second = await startDaemon(t, directory, options);
-      assert.equal(await second.stop('SIGINT'), 0);
-      assert.equal(await findKeeper(join(directory, 'root')), undefined);
-    },
-  );
+  test('erofs: after a daemon that died before its first record, the next one starts', limit, async (t) => {
+    const directory = mkdtempSync(join(image.scratch, 'new-'));
+    const options = { config: '[mount]\nbackend = "erofs"\n' };
+    const first = await startDaemon(t, directory, options);
+    await keeperOf({ daemon: first });
+    await first.stop('SIGKILL');
+    rmSync(join(directory, 'root/face.json'));
+    const second = await startDaemon(t, directory, options);
+    assert.equal(await second.stop('SIGINT'), 0);
+    assert.equal(await findKeeper(join(directory, 'root')), undefined);
+  });
 
   test('erofs: a layer that cannot be restored stays guarded when the daemon stops', limit, async (t) => {
     const bench = await openBench(t, image, 'erofs');
@@ -187,7 +183,7 @@ describe('a daemon after another', { timeout: 400_000 }, () => {
     await image.gate.open();
     await bench.daemon.stop('SIGTERM');
     await bench.restart();
-    // Its data file was replaced: who still uses the old one is not served, and is not given zeros.
+    // The data file was replaced: users of the old one get errors, not zeros.
     assert.equal(await sum(t, bench, 2), 'failed');
     await unmount(bench.root);
     await mountContainer(bench);

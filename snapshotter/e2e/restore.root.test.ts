@@ -12,7 +12,7 @@ import { openClient } from '../api/client.ts';
 
 const ref = 'sha256:chain';
 
-test('with its cache gone and no registry the daemon starts if it may, answers UNAVAILABLE, and mounts when it can', {
+test('without its cache and the registry the daemon starts if allowed, answers UNAVAILABLE, and mounts once it can', {
   timeout: 120_000,
 }, async (t) => {
   const directory = openScratch(t, 'rst');

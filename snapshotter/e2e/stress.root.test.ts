@@ -19,7 +19,7 @@ import { openClient } from '../api/client.ts';
 import type { StatusDocument } from '../api/status.ts';
 import { digestOf } from '../registry/digest.ts';
 
-/** Many containers at once, and memory taken back while they read: right content, no chunk fetched twice, no deadlock. */
+/** Many containers at once, and memory reclaimed while they read: correct content, no chunk fetched twice, no deadlock. */
 
 const limit = { timeout: 120_000 };
 const run = promisify(execFile);
@@ -69,7 +69,7 @@ function testOn(backend: 'fuse' | 'erofs'): void {
     kubelet = openKubelet(suite, directory, address, address);
   }, limit);
 
-  test('sixteen containers that start at once on it read the right bytes, each fetched once', limit, async () => {
+  test('sixteen containers that start at once read the right bytes, each fetched once', limit, async () => {
     await kubelet.pull(image('crowd'));
     const fetchedBefore = await fetchedBytes(daemon);
     const crowd = Array.from({ length: 16 }, () => kubelet.run(image('crowd'), ['/bin/sh', '-c', listSums]));
@@ -82,7 +82,7 @@ function testOn(backend: 'fuse' | 'erofs'): void {
     await kubelet.remove(image('crowd'));
   });
 
-  test('readers go on and nothing is fetched again while the kernel takes memory back', limit, async () => {
+  test('readers go on and nothing is fetched again while the kernel reclaims memory', limit, async () => {
     await kubelet.pull(image('pressure'));
     const fetchedBefore = await fetchedBytes(daemon);
     const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
@@ -90,7 +90,7 @@ function testOn(backend: 'fuse' | 'erofs'): void {
     const { mounts } = await snapshots.prepare({ key: 'reader', parent: top });
     await whileMounted(mounts, join(directory, 'reader'), async (root) => {
       let drops = 0;
-      // Each runs a shell and libraries out of the image itself: mapped and executed, page by page.
+      // Each runs a shell and its libraries from the image, so pages are mapped and executed too.
       const readers = Array.from({ length: 6 }, async () => {
         do {
           const { stdout } = await run('chroot', [root, '/bin/sh', '-c', listSums], { timeout: 60_000 });
@@ -122,14 +122,14 @@ function fillData(root: string): void {
   }
 }
 
-/** Of contents, not of TOCs. */
+/** Bytes of content, without TOCs. */
 async function fetchedBytes(daemon: TestDaemon): Promise<number> {
   const answer = await fetch(`http://${daemon.status().listening.metrics}/debug/status`);
   const { counters } = (await answer.json()) as StatusDocument;
   return Object.values(counters.fetched).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** The name of the snapshot of the image's uppermost layer. */
+/** The name of the snapshot of the image's top layer. */
 async function topSnapshot(daemon: TestProcess, reference: string): Promise<string> {
   const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
   const parents = new Set<string>();

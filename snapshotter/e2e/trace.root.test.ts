@@ -61,7 +61,7 @@ describe('a daemon with --log-level trace', { timeout: 200_000 }, () => {
       if (backend === 'fuse') await find('FUSE request', { operation: 'LOOKUP', name: 'f7', outcome: 'answered' });
     });
 
-    test(`${backend}: a failed read says so, and below trace nothing is traced`, limit, async (t) => {
+    test(`${backend}: a failed read is logged, and other log levels trace nothing`, limit, async (t) => {
       const traced = await openBench(t, image, backend, { logLevel: 'trace' });
       await traced.daemon.stop('SIGTERM');
       image.gate.stall();
