@@ -13,14 +13,14 @@ export interface TestContainerd extends TestProcess {
   command(program: 'ctr' | 'ctr-remote', args: readonly string[]): Promise<string>;
 }
 
-/** A containerd of the test's own below `directory`; on overlayfs, unless a snapshotter is named. */
+/** Starts a private containerd below `directory`. It uses overlayfs unless `options` name a snapshotter. */
 export async function startContainerd(
   lifetime: Lifetime,
   directory: string,
   options: Omit<Partial<ContainerdOptions>, 'directory' | 'logPath'> = {},
 ): Promise<TestContainerd> {
   mkdirSync(directory, { recursive: true });
-  // A container's user must be able to pass.
+  // The users of containers must be able to traverse it.
   chmodSync(directory, 0o711);
   const logPath = logPathOf(directory, 'containerd.log');
   const containerd = await Containerd.start(

@@ -7,7 +7,7 @@ import { type Lifetime, undoAfter } from './lifetime.ts';
 
 const program = join(import.meta.dirname, 'descriptor-store.py');
 
-/** A stand-in for systemd, as far as it holds descriptors of a service and starts the service with them. */
+/** A stand-in for systemd's descriptor store: holds descriptors of a service, and starts the service with them. */
 export interface StandInStore {
   /** Of startDaemon. */
   readonly startOptions: { readonly env: Record<string, string>; readonly launcher: readonly string[] };

@@ -9,12 +9,12 @@ import { parseReference } from '../snapshotter/registry/reference.ts';
 
 const limitMs = 60_000;
 
-/** Pushes an ordinary gzip image. */
+/** Pushes an image of gzip layers. */
 export async function pushPlain(image: SyntheticImage): Promise<void> {
   await withClient(async (client, signal) => void (await pushImage(client, image, signal)));
 }
 
-/** Pushes an image and its conversion to one lazy format as `REFERENCE-plain` and `REFERENCE`. */
+/** Pushes an image as `REFERENCE-plain`, and converts it to `REFERENCE`; estargz by default. */
 export async function pushLazy(
   image: SyntheticImage,
   options: Omit<Partial<ImageOptions>, 'signal'> = {},
@@ -27,12 +27,12 @@ export async function pushLazy(
   });
 }
 
-/** What a kubelet's `pause` needs: it sleeps. */
+/** Pushes an image for pod sandboxes: it sleeps. */
 export async function pushPause(reference: string): Promise<void> {
   await pushPlain({ reference, layers: [fillShell], configuration: { config: { Cmd: ['/bin/sleep', '1000'] } } });
 }
 
-/** An image of two layers, a shell and a file; by itself it prints `hello`. */
+/** An image of two layers, a shell and a file; its command prints `hello`. */
 export const tinyImage: Pick<SyntheticImage, 'layers' | 'configuration'> = {
   layers: [fillShell, writeInto('greeting', 'hello\n')],
   configuration: {
@@ -48,7 +48,7 @@ export function writeInto(name: string, content: string | Uint8Array): FillLayer
   };
 }
 
-/** A layer of this machine's own programs at their own paths, with the shared libraries that ldd names. */
+/** A layer of programs of this machine at their own paths, with their shared libraries. */
 export function copyPrograms(programs: readonly string[]): FillLayer {
   return async (root) => {
     const files = new Set(programs);

@@ -20,10 +20,10 @@ const keeperLimitMs = 30_000;
 const fileCount = 40;
 const contents = Array.from({ length: fileCount }, (_, index) => pseudoRandomBytes(20_000 + index * 9000, index));
 
-/** The digests of the files that `sum` reads, by index. */
+/** SHA-256 of the files that `sum` reads, by index. */
 export const expected = contents.map((content) => digestHex(digestOf(content)));
 
-/** An image of two layers, the lower one with the files, on a registry behind a gate. */
+/** An image of two layers on a registry behind a gate; the files are in the lower layer. */
 export interface LazyImage {
   readonly reference: string;
   readonly layer: string;
@@ -61,7 +61,7 @@ export interface Bench {
   /** The container's. */
   readonly root: string;
   daemon: TestDaemon;
-  /** After it was stopped. */
+  /** Starts the daemon again after it was stopped. */
   restart(extraConfig?: string): Promise<void>;
 }
 
@@ -118,7 +118,7 @@ export async function mountContainer({ daemon, root }: Bench): Promise<void> {
   snapshots.close();
 }
 
-/** As containerd does it for one layer; `siblings`: all layers of the image. */
+/** Asks for a layer as containerd does; `siblings`: all layers of the image. */
 export async function pullLayer(
   { daemon }: Bench,
   { reference }: LazyImage,
@@ -141,7 +141,7 @@ export async function pullLayer(
   if ((error as { code?: string }).code !== 'ALREADY_EXISTS') throw new Error(`${String(error)}\n${daemon.log()}`);
 }
 
-/** The digest of a file as a process of its own reads it, or 'failed'. */
+/** SHA-256 of a file as a separate process reads it, or 'failed'. */
 export function sum(t: TestContext, { root }: Bench, index: number): Promise<string> {
   const child: ChildProcess = spawn('sha256sum', [join(root, `f${index}`)], { stdio: ['ignore', 'pipe', 'ignore'] });
   undoAfter(t, () => child.kill('SIGKILL'));

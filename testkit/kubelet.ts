@@ -7,18 +7,18 @@ import { until } from './until.ts';
 
 export interface Kubelet {
   pull(image: string, auth?: Partial<AuthConfig>): Promise<string>;
-  /** Runs a container in a pod of its own, on the host's network, until it exits. */
+  /** Runs a container in its own pod on the host's network until it exits. */
   run(image: string, command: readonly string[]): Promise<{ exitCode: number; output: string }>;
   remove(image: string): Promise<void>;
 }
 
-/** What a RuntimeClass and a pod's metadata make of every pod. */
+/** What a RuntimeClass and the pod's metadata set. */
 export interface PodClass {
   readonly runtimeHandler?: string;
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** The kubelet's part: images through `imageAddress`, pods through `runtimeAddress`. */
+/** Makes the CRI calls of a kubelet: images through `imageAddress`, pods through `runtimeAddress`. */
 export function openKubelet(
   lifetime: Lifetime,
   directory: string,

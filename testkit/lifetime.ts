@@ -1,6 +1,6 @@
 import { after } from 'node:test';
 
-/** What owns a resource and undoes it in the end: a test's context, a suite, a program. */
+/** Owns resources and releases them at its end: the context of a test, a suite, a program. */
 export interface Lifetime {
   after(undo: () => unknown): void;
 }
@@ -8,8 +8,8 @@ export interface Lifetime {
 const pending = new WeakMap<Lifetime, (() => unknown)[]>();
 
 /**
- * Runs `undo` when the lifetime ends, in reverse order of registration (node:test itself keeps the order), each even if
- * another fails.
+ * Runs `undo` when the lifetime ends, in reverse order of registration, unlike the hooks of node:test. All are run, even if
+ * some fail.
  */
 export function undoAfter(lifetime: Lifetime, undo: () => unknown): void {
   const undos = pending.get(lifetime);
@@ -22,7 +22,7 @@ export function undoAfter(lifetime: Lifetime, undo: () => unknown): void {
   lifetime.after(() => undoAll(own));
 }
 
-/** To be called where the suite is declared: at the top of a file, or in the body of a `describe`. */
+/** Must be called where the suite is declared: at the top of a file or in the body of a `describe`. */
 export function suiteLifetime(): Lifetime {
   const undos: (() => unknown)[] = [];
   after(() => undoAll(undos));

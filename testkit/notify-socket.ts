@@ -7,7 +7,7 @@ const program = join(import.meta.dirname, 'notify-socket.py');
 
 /**
  * systemd's end of NOTIFY_SOCKET. The function it returns resolves with the first `count` states that come, each with
- * ` and serving` if the socket `served` could be connected to by then. What is said of descriptors is for descriptor-store.ts.
+ * ` and serving` if the socket `served` could be connected to by then. Messages about descriptors are left to descriptor-store.ts.
  */
 export async function openNotifySocket(lifetime: Lifetime, path: string, count: number, served = '') {
   const receiver = spawn('python3', [program, path, String(count), served], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -6,18 +6,18 @@ import { type Lifetime, undoAfter } from './lifetime.ts';
 
 /** A server that a test started. */
 export interface TestProcess {
-  /** The socket or `host:port` that it serves. */
+  /** The socket or `host:port` it listens on. */
   readonly address: string;
   readonly pid: number;
-  /** What it has written so far, with what an earlier process of this name in the same directory wrote. */
+  /** Its output so far, after that of earlier processes of the same name in the same directory. */
   log(): string;
-  /** May be called more than once. Default: the signal on which it cleans up after itself. */
+  /** Sends the signal and waits for the end. May be called again. Default: the signal on which the server cleans up. */
   stop(signal?: NodeJS.Signals): Promise<ProcessEnd>;
 }
 
 /**
- * Where a test's process writes its log: `name` in its directory, or, so that logs outlive the directory,
- * $STARGZ_BENCH_TEST_LOGS/FILE/DIRECTORY/NAME, with FILE the test's.
+ * The path of a log: `name` in the directory of the process or, if $STARGZ_BENCH_TEST_LOGS is set, so that logs outlive the
+ * test, $STARGZ_BENCH_TEST_LOGS/TEST-FILE/DIRECTORY/NAME.
  */
 export function logPathOf(directory: string, name: string): string {
   const top = process.env.STARGZ_BENCH_TEST_LOGS;
@@ -29,7 +29,7 @@ export function logPathOf(directory: string, name: string): string {
 const running = new Set<number>();
 let isHooked = false;
 
-/** Also where the test runner ends this process with SIGTERM, at its time limit. */
+/** Also on SIGTERM, which the test runner sends at its time limit. */
 function killRunningAtExit(): void {
   if (isHooked) return;
   isHooked = true;
@@ -39,7 +39,7 @@ function killRunningAtExit(): void {
   });
 }
 
-/** Makes a started server a test's: it is stopped when the lifetime ends, and killed with this process. */
+/** Stops a started server when the lifetime ends, and kills it if this process exits first. */
 export function ownProcess(
   lifetime: Lifetime,
   server: Pick<TestProcess, 'address' | 'pid' | 'stop'> & { readonly logPath: string },

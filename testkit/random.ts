@@ -3,16 +3,16 @@ import fc from 'fast-check';
 import { type Random, seededRandom } from '../measurements/stats/random.ts';
 
 /**
- * What is random in tests comes from one seed: $SEED, or a new one in each process. A failing property prints
- * it (and fast-check's path), a test that calls `randomOf` always.
+ * The seed of everything that is random in tests: $SEED, or a new one for each process. A failing property prints it, with
+ * fast-check's path; a test that calls `randomOf` always prints it.
  */
 export const seed = readSeed(process.env.SEED) ?? (Math.random() * 2 ** 31) >>> 0;
 
 fc.configureGlobal({ ...fc.readConfigureGlobal(), seed });
-/** fast-check, drawing from the seed. */
+/** fast-check, configured with the seed. */
 export { fc };
 
-/** A generator of the test's own. */
+/** A generator for one test. */
 export function randomOf(t: TestContext): Random {
   t.diagnostic(`SEED=${seed} repeats this run`);
   return seededRandom(seed);

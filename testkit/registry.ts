@@ -7,13 +7,13 @@ import { openScratch } from './scratch.ts';
 const startLimitMs = 60_000;
 
 export interface TestRegistry {
-  /** `127.0.0.1:port`, plain HTTP: as references name it. */
+  /** `127.0.0.1:port`, plain HTTP; the host of references. */
   readonly host: string;
   log(): string;
   close(): Promise<void>;
 }
 
-/** An empty docker-registry. */
+/** Starts an empty docker-registry. */
 export async function startRegistry(lifetime: Lifetime): Promise<TestRegistry> {
   const dataDir = openScratch(lifetime, 'registry');
   const logPath = logPathOf(dataDir, 'registry.log');

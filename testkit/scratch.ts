@@ -5,8 +5,8 @@ import { findProcessesNaming, killProcesses } from '../harness/host/processes.ts
 import { type Lifetime, undoAfter } from './lifetime.ts';
 
 /**
- * A new directory, emptied of processes, mounts and files when the lifetime ends: a daemon that left something mounted
- * left a keeper with it. Directly below /tmp and with a short name, because a socket's path has 107 bytes.
+ * Creates a directory. When the lifetime ends, processes that name it (such as a keeper that a daemon left), mounts below it
+ * and its files are removed. It lies directly below /tmp with a short name, because a socket's path is limited to 107 bytes.
  */
 export function openScratch(lifetime: Lifetime, name: string): string {
   const directory = mkdtempSync(join('/tmp', `${name}-`));
