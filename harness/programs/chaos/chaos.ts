@@ -75,8 +75,10 @@ async function liveAll(
       say(describe(lived));
     }
   };
-  await Promise.all(Array.from({ length: nodes }, (_, node) => liveOn(node)));
-  await troubling;
+  // On an abort too: each node takes down what it started before the registry and the gates go.
+  const ends = await Promise.allSettled([...Array.from({ length: nodes }, (_, node) => liveOn(node)), troubling]);
+  signal.throwIfAborted();
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
   return { lives, registryFaults };
 }
 
