@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openClient } from '../../../snapshotter/api/client.ts';
@@ -154,19 +154,31 @@ async function mountContainer(daemon: SnapshotterDaemon, target: string): Promis
 async function findWrong(root: string, dataPath: string, image: number): Promise<string[]> {
   const wrong: string[] = [];
   for (const { path, content } of filesOf(image)) {
-    const read = await readPatiently(join(root, path));
+    const read = await readPatiently(join(root, path), content.length);
     if (read instanceof Error) wrong.push(`${path}: ${read.message}`);
     else if (!read.equals(content)) wrong.push(`${path}: ${await describeDamage(read, content, dataPath)}`);
   }
   return wrong;
 }
 
-async function readPatiently(path: string): Promise<Buffer | Error> {
+async function readPatiently(path: string, sizeBytes: number): Promise<Buffer | Error> {
   for (let attempt = 1; ; attempt++) {
-    const read = await readFile(path).catch((error: NodeJS.ErrnoException) => error);
+    const read = await readWhole(path, sizeBytes).catch((error: NodeJS.ErrnoException) => error);
     if (!(read instanceof Error) || read.code !== 'EIO' || attempt === maxVerifyAttempts) return read;
     await delay(verifyPauseMs);
   }
+}
+
+/** Not by readFile: Node takes a short read for the end of the file, and read(2) is short before a page that fails. */
+async function readWhole(path: string, sizeBytes: number): Promise<Buffer> {
+  await using file = await open(path);
+  const bytes = Buffer.alloc(sizeBytes);
+  for (let done = 0; done < sizeBytes; ) {
+    const { bytesRead } = await file.read(bytes, done, sizeBytes - done, done);
+    if (bytesRead === 0) return bytes.subarray(0, done);
+    done += bytesRead;
+  }
+  return bytes;
 }
 
 /** Where it differs, and whether it is the daemon's data that is wrong or the kernel's cache of it. */
