@@ -1,19 +1,19 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type LayerFormat, layerFormats } from '../../../snapshotter/convert/format.ts';
-import type { Columns } from '../../../measurements/table.ts';
 import { holdTo } from '../../../measurements/limit.ts';
+import { layerFormats } from '../../../snapshotter/convert/format.ts';
 import { parseFlags, parseNames } from '../../cli/arguments.ts';
 import { runProgram, say } from '../../cli/program.ts';
 import { parseCount, UsageError } from '../../cli/quantity.ts';
 import { conclude } from '../../run/conclude.ts';
 import { openResults } from '../../run/results.ts';
-import { type Failure, kindOf, type Verdict } from './judge.ts';
+import { type Failure, kindOf } from './judge.ts';
 import { type Face, faces } from './rig.ts';
-import { type Find, type JudgedCase, type RunOptions, runCases, runStack } from './run.ts';
+import { type Find, type RunOptions, runCases, runStack } from './run.ts';
 import { type CaseId, stackOf } from './shrink.ts';
 import { formatStack, parseStack, type Stack } from './stack.ts';
+import { caseColumns, rowOf, Totals } from './totals.ts';
 
 const usage = `Stacks of layers drawn from a seed: each is unpacked by containerd with overlayfs, and that tree is compared with what
 becomes of its conversions, unpacked and mounted lazily: npm run differential -- [options]
@@ -66,30 +66,6 @@ function parseChoice<T extends string>(option: string, known: readonly T[], text
   return known.filter((name) => names.includes(name));
 }
 
-interface CaseRow {
-  readonly case: number;
-  readonly layers: number;
-  readonly entries: number;
-  readonly refusal: string | undefined;
-  readonly comparisons: number;
-  readonly lazyLayers: number;
-  readonly fallbackLayers: number;
-  readonly failures: string;
-  readonly durationMs: number;
-}
-
-const caseColumns: Columns<CaseRow> = {
-  case: 'integer',
-  layers: 'integer',
-  entries: 'integer',
-  refusal: 'text',
-  comparisons: 'integer',
-  lazyLayers: 'integer',
-  fallbackLayers: 'integer',
-  failures: 'text',
-  durationMs: 'integer',
-};
-
 async function runAll(
   argv: readonly string[],
   outDir: string,
@@ -119,54 +95,6 @@ async function runAll(
   say(`\n${totals.summary()}`);
   for (const [kind, times] of totals.kinds) say(`  ${times} x ${kind}`);
   return conclude(results, [holdTo('stacks that differ', totals.failed, 0, 'stacks')], totals.details());
-}
-
-function rowOf({ id, stack, verdict, durationMs }: JudgedCase): CaseRow {
-  const { refusal, entries, comparisons, lazyLayers, fallbackLayers, failures } = verdict;
-  return {
-    case: id.index,
-    layers: stack.layers.length,
-    entries,
-    refusal: refusal?.slice(-200),
-    comparisons,
-    lazyLayers,
-    fallbackLayers,
-    failures: failures.map(kindOf).join('; '),
-    durationMs: Math.round(durationMs),
-  };
-}
-
-class Totals {
-  cases = 0;
-  failed = 0;
-  refused = 0;
-  comparisons = 0;
-  lazyLayers = 0;
-  fallbackLayers = 0;
-  readonly kinds = new Map<string, number>();
-
-  add({ verdict }: { readonly verdict: Verdict }): void {
-    this.cases++;
-    if (verdict.failures.length > 0) this.failed++;
-    if (verdict.refusal !== undefined) this.refused++;
-    this.comparisons += verdict.comparisons;
-    this.lazyLayers += verdict.lazyLayers;
-    this.fallbackLayers += verdict.fallbackLayers;
-    for (const kind of verdict.failures.map(kindOf)) this.kinds.set(kind, (this.kinds.get(kind) ?? 0) + 1);
-  }
-
-  summary(): string {
-    const share = (100 * this.fallbackLayers) / Math.max(1, this.lazyLayers + this.fallbackLayers);
-    return (
-      `${this.failed} of ${this.cases} stacks differ; ${this.comparisons} trees compared; containerd refuses ${this.refused} stacks; ` +
-      `${share.toFixed(2)} % of ${this.lazyLayers + this.fallbackLayers} layers fell back`
-    );
-  }
-
-  details(): Record<string, number> {
-    const { cases, failed, refused, comparisons, lazyLayers, fallbackLayers } = this;
-    return { cases, failed, refused, comparisons, lazyLayers, fallbackLayers };
-  }
 }
 
 function fileNameOf({ id, failure }: Find): string {

@@ -1,8 +1,8 @@
-import { convertImage } from '../../../snapshotter/convert/image.ts';
 import type { LayerFormat } from '../../../snapshotter/convert/format.ts';
+import { convertImage } from '../../../snapshotter/convert/image.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
 import { compareTrees, describeDifference } from './comparison.ts';
-import { pushStack, readImage, type RegistryImage } from './image.ts';
+import { pushStack, type RegistryImage, readImage } from './image.ts';
 import { pullLazily } from './lazy-pull.ts';
 import { type Unpacked, unpackByContainerd } from './reference.ts';
 import type { Face, Rig } from './rig.ts';

@@ -3,7 +3,7 @@
  * in the kernel for the daemon, which must not stop whoever serves the registry.
  */
 import { listTree } from '../equality/tree.ts';
-import type { ListRequest, ListReply } from './lister.ts';
+import type { ListReply, ListRequest } from './lister.ts';
 import { mountSnapshot, unmountSnapshot } from './mount.ts';
 
 process.on('message', (request: ListRequest) => process.send!(reply(request)));
