@@ -1,10 +1,11 @@
 import type { LayerFormat } from '../../../snapshotter/convert/format.ts';
 import { convertImage } from '../../../snapshotter/convert/image.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
-import { compareTrees, describeDifference } from './comparison.ts';
+import type { ListedEntry } from '../equality/tree.ts';
+import { compareTrees, describeDifference, type ReferenceTree } from './comparison.ts';
 import { pushStack, type RegistryImage, readImage } from './image.ts';
-import { pullLazily } from './lazy-pull.ts';
-import { type Unpacked, unpackByContainerd } from './reference.ts';
+import { type LazyPull, pullLazily, type SnapshotterClient } from './lazy-pull.ts';
+import { isRefused, unpackByContainerd } from './reference.ts';
 import type { Face, Rig } from './rig.ts';
 import type { Stack } from './stack.ts';
 
@@ -46,18 +47,36 @@ export async function judgeStack(
 ): Promise<Verdict> {
   const repository = `stack-${++judged}`;
   const source = await pushStack(rig.registry, repository, 'source', stack);
-  const reference = await unpackByContainerd(rig.containerd, rig.listers.get('reference')!, source, added, signal);
-  const judgements = await Promise.all(formats.map((format) => judgeFormat(rig, source, reference, format, signal)));
+  const expectation = await unpackReference(rig, source, signal);
+  const judgements = await Promise.all(formats.map((format) => judgeFormat(rig, source, expectation, format, signal)));
   const sum = (count: (judgement: Judgement) => number): number =>
     judgements.reduce((total, judgement) => total + count(judgement), 0);
   return {
     failures: judgements.flatMap(({ failures }) => failures),
-    refusal: 'refusal' in reference ? reference.refusal : undefined,
-    entries: 'refusal' in reference ? 0 : reference.entries.length,
+    refusal: expectation.refusal,
+    entries: expectation.tree?.entries.length ?? 0,
     lazyLayers: sum(({ lazyLayers }) => lazyLayers),
     fallbackLayers: sum(({ fallbackLayers }) => fallbackLayers),
     comparisons: sum(({ comparisons }) => comparisons),
   };
+}
+
+/** What may be shown of a stack. Where there is a refusal, refusing is right as well; where there is no tree, only that is. */
+interface Expectation {
+  readonly tree: ReferenceTree | undefined;
+  readonly refusal: string | undefined;
+}
+
+/**
+ * overlayfs is asked first. What it refuses is unpacked into plain directories, where a whiteout deletes: overlayfs cannot
+ * hold `.wh.d` and `d/new` of one layer, though the archive says what is meant.
+ */
+async function unpackReference(rig: Rig, source: RegistryImage, signal: AbortSignal): Promise<Expectation> {
+  const lister = rig.listers.get('reference')!;
+  const overlaid = await unpackByContainerd(rig.containerd, 'overlayfs', lister, source, added, signal);
+  if (!isRefused(overlaid)) return { tree: overlaid, refusal: undefined };
+  const plain = await unpackByContainerd(rig.plainContainerd, 'native', lister, source, added, signal);
+  return { tree: isRefused(plain) ? undefined : plain, refusal: overlaid.refusal };
 }
 
 type Judgement = Pick<Verdict, 'failures' | 'lazyLayers' | 'fallbackLayers' | 'comparisons'>;
@@ -65,7 +84,7 @@ type Judgement = Pick<Verdict, 'failures' | 'lazyLayers' | 'fallbackLayers' | 'c
 async function judgeFormat(
   rig: Rig,
   source: RegistryImage,
-  reference: Unpacked,
+  expectation: Expectation,
   format: LayerFormat,
   signal: AbortSignal,
 ): Promise<Judgement> {
@@ -75,18 +94,17 @@ async function judgeFormat(
     await convertImage(rig.client, parseReference(source.reference), target, { format, signal });
   } catch (error) {
     signal.throwIfAborted();
-    const failure = { where: `${format} converted`, what: 'refused', details: [String(error)] };
-    const nothing = { lazyLayers: 0, fallbackLayers: 0, comparisons: 0 };
-    return { failures: 'refusal' in reference ? [] : [failure], ...nothing };
+    const failures = judgeRefusal(`${format} converted`, expectation, String(error));
+    return { failures, lazyLayers: 0, fallbackLayers: 0, comparisons: 0 };
   }
   const image = readImage(rig.registry, repository, format);
-  const unpacked = await unpackByContainerd(rig.containerd, rig.listers.get('reference')!, image, added, signal);
+  const lister = rig.listers.get('reference')!;
+  const unpacked = await unpackByContainerd(rig.containerd, 'overlayfs', lister, image, added, signal);
   const where = `${format} unpacked`;
-  const failures: Failure[] = [];
-  if ('refusal' in unpacked) {
-    if (!('refusal' in reference)) failures.push({ where, what: 'refused', details: [unpacked.refusal] });
-  } else failures.push(...judgeTree(where, reference, unpacked.entries));
-  const lazy = await judgeLazily(rig, image, format, reference, signal);
+  const failures = isRefused(unpacked)
+    ? judgeRefusal(where, expectation, unpacked.refusal)
+    : judgeTree(where, expectation, unpacked.entries);
+  const lazy = await judgeLazily(rig, image, format, expectation, signal);
   return { ...lazy, failures: [...failures, ...lazy.failures], comparisons: lazy.comparisons + 1 };
 }
 
@@ -95,41 +113,37 @@ async function judgeLazily(
   rig: Rig,
   image: RegistryImage,
   name: string,
-  reference: Unpacked,
+  expectation: Expectation,
   signal: AbortSignal,
 ): Promise<Judgement> {
   const failures: Failure[] = [];
   let [lazyLayers, fallbackLayers, comparisons] = [0, 0, 0];
-  await Promise.all(
-    [...rig.daemons].map(async ([face, daemon]: [Face, Parameters<typeof pullLazily>[0]]) => {
-      const where = `${name} on ${face}`;
-      try {
-        await pullLazily(
-          daemon,
-          rig.containerd,
-          image,
-          async (pull) => {
-            lazyLayers += pull.lazyLayers;
-            fallbackLayers += pull.fallbackLayers;
-            comparisons++;
-            failures.push(...judgeTree(where, reference, await rig.listers.get(face)!.list(pull.mount, [])));
-          },
-          signal,
-        );
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!('refusal' in reference)) failures.push({ where, what: 'failed', details: [String(error)] });
-      }
-    }),
-  );
+  const judgeFace = async ([face, daemon]: readonly [Face, SnapshotterClient]): Promise<void> => {
+    const where = `${name} on ${face}`;
+    const use = async (pull: LazyPull): Promise<void> => {
+      lazyLayers += pull.lazyLayers;
+      fallbackLayers += pull.fallbackLayers;
+      comparisons++;
+      failures.push(...judgeTree(where, expectation, await rig.listers.get(face)!.list(pull.mount, [])));
+    };
+    try {
+      await pullLazily(daemon, rig.containerd, image, use, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.push(...judgeRefusal(where, expectation, String(error)));
+    }
+  };
+  await Promise.all([...rig.daemons].map(judgeFace));
   return { failures, lazyLayers, fallbackLayers, comparisons };
 }
 
-function judgeTree(where: string, reference: Unpacked, entries: Parameters<typeof compareTrees>[1]): Failure[] {
-  if ('refusal' in reference) {
-    return [{ where, what: 'served', details: [`containerd refuses: ${reference.refusal}`] }];
-  }
-  const differences = compareTrees(reference, entries);
+function judgeRefusal(where: string, expectation: Expectation, words: string): Failure[] {
+  return expectation.refusal === undefined ? [{ where, what: 'refused', details: [words] }] : [];
+}
+
+function judgeTree(where: string, { tree, refusal }: Expectation, entries: readonly ListedEntry[]): Failure[] {
+  if (tree === undefined) return [{ where, what: 'served', details: [`containerd refuses: ${refusal}`] }];
+  const differences = compareTrees(tree, entries);
   if (differences.length === 0) return [];
   const what = [...new Set(differences.map(({ field }) => field))].sort().join(' ');
   return [{ where, what, details: differences.slice(0, shownDifferences).map(describeDifference) }];

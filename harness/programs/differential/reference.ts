@@ -7,9 +7,14 @@ import type { Lister } from './lister.ts';
 /** What containerd makes of an image: a tree, or the words with which it refuses the pull. */
 export type Unpacked = ReferenceTree | { readonly refusal: string };
 
+export function isRefused(unpacked: Unpacked): unpacked is { readonly refusal: string } {
+  return 'refusal' in unpacked;
+}
+
 /** Pulls through CRI, as a kubelet has it done, and lists what a container would see. */
 export async function unpackByContainerd(
   containerd: Containerd,
+  snapshotter: 'overlayfs' | 'native',
   lister: Lister,
   { reference, chainIds }: RegistryImage,
   skip: readonly string[],
@@ -25,11 +30,11 @@ export async function unpackByContainerd(
   const endedMs = Date.now();
   const { snapshots } = containerd.client;
   const key = `seen-${reference}`;
-  const prepared = { snapshotter: 'overlayfs', key, parent: chainIds.at(-1)!, labels: gcRoot() };
+  const prepared = { snapshotter, key, parent: chainIds.at(-1)!, labels: gcRoot() };
   const { mounts } = await snapshots.prepare(prepared, { signal });
   try {
     return { entries: await lister.list(mounts[0]!, skip), startedMs, endedMs };
   } finally {
-    await snapshots.remove({ snapshotter: 'overlayfs', key });
+    await snapshots.remove({ snapshotter, key });
   }
 }

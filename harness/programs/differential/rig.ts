@@ -17,6 +17,8 @@ export interface Rig extends AsyncDisposable {
   readonly registry: MemoryRegistry;
   readonly client: RegistryClient;
   readonly containerd: Containerd;
+  /** Unpacks into plain directories: the second opinion on stacks that overlayfs cannot take. */
+  readonly plainContainerd: Containerd;
   readonly daemons: ReadonlyMap<Face, SnapshotterClient>;
   /** For what containerd unpacked, and one a face: a face that hangs holds up no other. */
   readonly listers: ReadonlyMap<Face | 'reference', Lister>;
@@ -41,11 +43,14 @@ export async function openRig({ directory, faces, compileCache }: RigOptions, si
   stack.defer(() => registry.close());
   const client = new RegistryClient();
   stack.defer(() => client.close());
-  const containerd = await Containerd.start(
-    { directory: join(directory, 'containerd'), snapshotter: 'overlayfs', registryAddress: registry.address },
-    signal,
-  );
-  stack.defer(() => containerd.stop());
+  const startContainerd = async (name: string, snapshotter: 'overlayfs' | 'native'): Promise<Containerd> => {
+    const options = { directory: join(directory, name), snapshotter, registryAddress: registry.address };
+    const started = await Containerd.start(options, signal);
+    stack.defer(() => started.stop());
+    return started;
+  };
+  const containerd = await startContainerd('containerd', 'overlayfs');
+  const plainContainerd = await startContainerd('plain', 'native');
   const daemons = new Map<Face, SnapshotterClient>();
   const listers = new Map<Face | 'reference', Lister>();
   for (const name of ['reference' as const, ...faces]) {
@@ -67,6 +72,7 @@ export async function openRig({ directory, faces, compileCache }: RigOptions, si
     registry,
     client,
     containerd,
+    plainContainerd,
     daemons,
     listers,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

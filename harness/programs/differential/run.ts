@@ -3,7 +3,7 @@ import type { LayerFormat } from '../../../snapshotter/convert/format.ts';
 import { type Failure, judgeStack, kindOf, type Verdict } from './judge.ts';
 import { openRig, type Rig, type RigOptions } from './rig.ts';
 import { type CaseId, reduceStack, shrinkCase, stackOf } from './shrink.ts';
-import type { Stack } from './stack.ts';
+import { formatStack, type Stack } from './stack.ts';
 
 export interface RunOptions extends RigOptions {
   readonly seed: number;
@@ -22,7 +22,7 @@ export interface JudgedCase {
   readonly durationMs: number;
 }
 
-/** The first failure of its kind, and the smallest stack found that fails so. */
+/** A failure, and the smallest stack found that fails so. */
 export interface Find {
   readonly id: CaseId;
   readonly failure: Failure;
@@ -36,19 +36,25 @@ export interface RunObserver {
 
 /** Servers that have seen more stacks than this are replaced: their stores grow, and every mount makes the next one dearer. */
 const casesPerRig = 150;
+/** One bug shows in every format and on every face, and several bugs may show as the same difference. */
+const maxFindsOfASort = 3;
 const caseLimitMs = 120_000;
 
-/** Judges the cases, several at a time; each new kind of failure is shrunk. */
+/** Judges the cases, several at a time; the first failures of each sort are shrunk. */
 export async function runCases(options: RunOptions, observer: RunObserver, signal: AbortSignal): Promise<void> {
-  const known = new Set<string>();
+  const known = new Map<string, number>();
+  const reported = new Set<string>();
   const end = options.first + options.count;
   for (let first = options.first; first < end; first += casesPerRig) {
     await using rig = await openRig(options, signal);
     const count = Math.min(casesPerRig, end - first);
     const news = await runOnRig(rig, { ...options, first, count }, known, observer, signal);
-    for (const [kind, { id, failure }] of news) {
+    for (const { id, failure } of news) {
+      const kind = kindOf(failure);
       const stack = await shrinkCase(id, (candidate) => failsAs(rig, candidate, kind, options.formats, signal));
-      await observer.found({ id, failure, stack });
+      const text = `${failure.what} ${formatStack(stack)}`;
+      if (!reported.has(text)) await observer.found({ id, failure, stack });
+      reported.add(text);
     }
   }
 }
@@ -71,11 +77,11 @@ export async function runStack(
 async function runOnRig(
   rig: Rig,
   { seed, first, count, jobs, formats }: RunOptions,
-  known: Set<string>,
+  known: Map<string, number>,
   observer: RunObserver,
   signal: AbortSignal,
-): Promise<Map<string, { readonly id: CaseId; readonly failure: Failure }>> {
-  const news = new Map<string, { readonly id: CaseId; readonly failure: Failure }>();
+): Promise<Omit<Find, 'stack'>[]> {
+  const news: Omit<Find, 'stack'>[] = [];
   let next = first;
   const work = async (): Promise<void> => {
     while (next < first + count) {
@@ -85,10 +91,13 @@ async function runOnRig(
       const startedMs = performance.now();
       const verdict = await judgeWithin(rig, stack, formats, signal);
       await observer.judged({ id, stack, verdict, durationMs: performance.now() - startedMs });
-      for (const failure of verdict.failures) {
-        if (known.has(kindOf(failure))) continue;
-        known.add(kindOf(failure));
-        news.set(kindOf(failure), { id, failure });
+      const sorts = new Map(
+        verdict.failures.map((failure) => [failure.what, failure]).toReversed() as [string, Failure][],
+      );
+      for (const [what, failure] of sorts) {
+        const times = known.get(what) ?? 0;
+        known.set(what, times + 1);
+        if (times < maxFindsOfASort) news.push({ id, failure });
       }
     }
   };
