@@ -142,9 +142,16 @@ function judgeRefusal(where: string, expectation: Expectation, words: string): F
 }
 
 function judgeTree(where: string, { tree, refusal }: Expectation, entries: readonly ListedEntry[]): Failure[] {
-  if (tree === undefined) return [{ where, what: 'served', details: [`containerd refuses: ${refusal}`] }];
+  if (tree === undefined) {
+    return [{ where, what: `served despite: ${lastWords(refusal!)}`, details: [`containerd refuses: ${refusal}`] }];
+  }
   const differences = compareTrees(tree, entries);
   if (differences.length === 0) return [];
   const what = [...new Set(differences.map(({ field }) => field))].sort().join(' ');
   return [{ where, what, details: differences.slice(0, shownDifferences).map(describeDifference) }];
+}
+
+/** containerd's own reason, without the paths: the words of an errno, mostly. */
+function lastWords(refusal: string): string {
+  return refusal.replace(/: unknown$/, '').replace(/^.*: /s, '');
 }
