@@ -33,7 +33,7 @@ export async function unpackByContainerd(
   const prepared = { snapshotter, key, parent: chainIds.at(-1)!, labels: gcRoot() };
   const { mounts } = await snapshots.prepare(prepared, { signal });
   try {
-    return { entries: await lister.list(mounts[0]!, skip), startedMs, endedMs };
+    return { entries: await lister.list(mounts[0]!, skip), isPlain: snapshotter === 'native', startedMs, endedMs };
   } finally {
     await snapshots.remove({ snapshotter, key });
   }

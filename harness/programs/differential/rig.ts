@@ -1,8 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
-import { startDaemon } from '../../cell/daemon.ts';
 import { Containerd } from '../../containerd/containerd.ts';
+import { startDaemon } from '../../daemon/daemon.ts';
 import { unmountUnder } from '../../host/mounts.ts';
 import { openSnapshotter, type SnapshotterClient } from './lazy-pull.ts';
 import { Lister } from './lister.ts';
@@ -46,7 +46,7 @@ export async function openRig({ directory, faces, compileCache }: RigOptions, si
   const startContainerd = async (name: string, snapshotter: 'overlayfs' | 'native'): Promise<Containerd> => {
     const options = { directory: join(directory, name), snapshotter, registryAddress: registry.address };
     const started = await Containerd.start(options, signal);
-    stack.defer(() => started.stop());
+    stack.defer(async () => void (await started.stop()));
     return started;
   };
   const containerd = await startContainerd('containerd', 'overlayfs');
@@ -60,8 +60,11 @@ export async function openRig({ directory, faces, compileCache }: RigOptions, si
   }
   for (const backend of faces) {
     const config = { ...daemonConfig, mount: { backend } };
-    const daemon = await startDaemon({ directory: join(directory, backend), config, compileCache }, signal);
-    stack.defer(() => daemon.stop());
+    const daemon = await startDaemon(
+      { directory: join(directory, backend), config, env: { NODE_COMPILE_CACHE: compileCache } },
+      signal,
+    );
+    stack.defer(async () => void (await daemon.stop()));
     const snapshotter = openSnapshotter(daemon.address);
     stack.defer(() => snapshotter.close());
     daemons.set(backend, snapshotter);

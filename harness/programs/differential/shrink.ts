@@ -16,8 +16,9 @@ function sampling({ seed, index }: CaseId): { readonly seed: number; readonly nu
   return { seed: (Math.imul(seed, 0x9e3779b1) + index) | 0, numRuns: 1 };
 }
 
-/** Each takes a second or so. */
-const maxDrawn = 60;
+/** Stacks that are judged for one find, each of which takes a second or so. */
+const maxDrawn = 40;
+const maxReduced = 60;
 
 /**
  * A smaller stack that fails as well: fast-check shrinks what was drawn, then entries and fields are left out one by one
@@ -35,12 +36,14 @@ export async function shrinkCase(id: CaseId, fails: (stack: Stack) => Promise<bo
   return reduceStack(least, fails);
 }
 
-/** Leaves out layers, entries and fields while the stack still fails. */
+/** Leaves out layers, entries and fields while the stack still fails, within a limit. */
 export async function reduceStack(stack: Stack, fails: (stack: Stack) => Promise<boolean>): Promise<Stack> {
   let least = stack;
+  let judged = 0;
   for (let smaller: Stack | undefined = stack; smaller !== undefined; ) {
     smaller = undefined;
     for (const candidate of smallerStacks(least)) {
+      if (judged++ === maxReduced) return least;
       if (!(await fails(candidate))) continue;
       smaller = candidate;
       least = candidate;
@@ -56,6 +59,11 @@ function* smallerStacks({ layers }: Stack): Generator<Stack> {
   const replace = (index: number, ...by: StackLayer[]): Stack => ({ layers: layers.toSpliced(index, 1, ...by) });
   if (layers.length > 1) for (const index of layers.keys()) yield replace(index);
   for (const [index, layer] of layers.entries()) {
+    if (layer.entries.length > 3) {
+      const half = layer.entries.length >> 1;
+      yield replace(index, { ...layer, entries: layer.entries.slice(0, half) });
+      yield replace(index, { ...layer, entries: layer.entries.slice(half) });
+    }
     for (const at of layer.entries.keys()) yield replace(index, { ...layer, entries: layer.entries.toSpliced(at, 1) });
   }
   for (const [index, layer] of layers.entries()) {
