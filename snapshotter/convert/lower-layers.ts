@@ -4,6 +4,8 @@
  */
 import { type Attributes, mergeXattrs } from './attributes.ts';
 import { resolvePath } from './path-resolution.ts';
+import { printable } from './tar.ts';
+import { malformed } from './tar-fields.ts';
 
 export type TreeNode =
   | { readonly kind: 'dir'; readonly attributes: Attributes }
@@ -17,7 +19,7 @@ export type LayerTree = ReadonlyMap<string, TreeNode>;
 /** Attributes by path, of those directories that a layer below has. */
 export type InheritedAttributes = ReadonlyMap<string, Attributes>;
 
-/** Nearest layer first. */
+/** Nearest layer first. Throws ConvertError where containerd fails to look a path up in a layer below. */
 export function inheritAttributes(paths: readonly string[], layersBelow: readonly LayerTree[]): InheritedAttributes {
   const inherited = new Map<string, Attributes>();
   for (const path of paths) {
@@ -32,6 +34,11 @@ function findDirectory(path: string, layersBelow: readonly LayerTree[]): Attribu
   for (const layer of layersBelow) {
     const resolution = resolvePath(path, (at) => layer.get(at) ?? { kind: 'missing' });
     if (resolution.kind === 'missing') continue;
+    if (resolution.kind !== 'dir' && resolution.kind !== 'other') {
+      throw malformed(
+        `a layer has files in ${printable(path)}, which a layer below makes unreachable (${resolution.kind})`,
+      );
+    }
     if (resolution.kind !== 'dir' || resolution.path === '') return undefined;
     const node = layer.get(resolution.path);
     // Ids are copied; what a layer below calls them is its own.

@@ -76,7 +76,7 @@ test('a whiteout beside a file of its name, or given twice, leaves one entry', {
 });
 
 test('in the lowest layer whiteouts remove what came before and leave nothing', { timeout: 10_000 }, () => {
-  const entries = [{ name: 'a/' }, { name: 'a/b' }, { name: '.wh.a' }, { name: 'c' }, { name: '.wh.d' }];
+  const entries = [{ name: 'a/b' }, { name: '.wh.a' }, { name: 'c' }, { name: '.wh.d' }];
   assert.deepEqual(results(entries, true), ['reg c']);
 });
 
@@ -88,6 +88,15 @@ test('the first name left of a file that hard links share becomes the file', { t
     { name: 'a', content: 'second' },
   ];
   assert.deepEqual(results(entries), ['reg b*', 'hardlink c*', 'reg a']);
+});
+
+test('a hard link’s target may end in a slash, which follows links to the end', { timeout: 10_000 }, () => {
+  assert.deepEqual(results([{ name: 'a' }, link('l', 'a'), hardlink('b', 'a/'), hardlink('c', 'l/')]), [
+    'reg a',
+    'symlink l',
+    'hardlink b*',
+    'hardlink c*',
+  ]);
 });
 
 test('directories without an entry are named for the layers below, and take what those have', {
@@ -120,6 +129,8 @@ test('what containerd does not unpack is refused in a line that names it', { tim
     ['a link before its target', /"y" is a hard link/, [hardlink('y', 'x'), { name: 'x' }]],
     ['a link to itself', /"x" is a hard link/, [{ name: 'x' }, hardlink('x', 'x')]],
     ['a link to a directory', /a directory/, [{ name: 'd/' }, hardlink('e', 'd')]],
+    ['a directory replaced by a link', /"d" is replaced/, [{ name: 'd/' }, link('d', 'c/d')]],
+    ['a directory gone with its parent', /"d\/e" is replaced/, [{ name: 'd/' }, { name: 'd/e/' }, { name: 'd' }]],
     ['a whiteout without a name', /".wh." is a whiteout without a name/, [{ name: '.wh.' }]],
     ['a whiteout of the parent', /whiteout without a name/, [{ name: 'd/.wh...' }]],
     ['a name past NAME_MAX', /longer than Linux takes/, [{ name: 'x', pax: [['path', long.repeat(3)]] }]],

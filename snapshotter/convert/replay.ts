@@ -120,10 +120,9 @@ export function replayLayer(lowest: boolean): LayerReplay {
   };
   const linkTarget = (entry: TarEntry): Inode => {
     const slash = entry.linkName.lastIndexOf('/');
+    const base = entry.linkName.slice(slash + 1);
     const resolution = resolvePath(entry.linkName.slice(0, slash + 1), look);
-    const directory = resolution.kind === 'dir' ? resolution.path : undefined;
-    const target =
-      directory === undefined ? undefined : files.get(joinPath(directory, entry.linkName.slice(slash + 1)));
+    const target = targetOf(files, resolution, base);
     const inode = target?.inode;
     if (inode === undefined || inode.type === 'dir' || inode.type === 'whiteout') {
       throw malformed(
@@ -171,8 +170,11 @@ export function replayLayer(lowest: boolean): LayerReplay {
       // Last, and by name, so that a file which took a directory's name has the directory's time.
       for (const [path, mtime] of directoryTimes) {
         const resolution = resolvePath(path, look);
-        const file = 'path' in resolution && resolution.kind !== 'missing' ? files.get(resolution.path) : undefined;
-        if (file !== undefined) file.inode.attributes = { ...file.inode.attributes, mtime };
+        if (resolution.kind !== 'dir' && resolution.kind !== 'other') {
+          throw malformed(`the directory ${printable(path)} is replaced by later entries, so its time cannot be set`);
+        }
+        const { inode } = files.get(resolution.path)!;
+        inode.attributes = { ...inode.attributes, mtime };
       }
       const inheriting = [...files.values()].filter(({ inode }) => inode.inherits).map(({ path }) => path);
       return { files, inheriting };
@@ -210,6 +212,12 @@ function lookUp(files: ReadonlyMap<string, LayerFile>, path: string): ReturnType
   if (inode.type === 'symlink') return { kind: 'symlink', target: inode.source!.linkName };
   // A whiteout gives way to a directory that something is put into.
   return { kind: inode.type === 'dir' || inode.type === 'whiteout' ? 'dir' : 'other' };
+}
+
+/** A link is made to its target itself, unless its name ends in a slash: then links are followed to the end. */
+function targetOf(files: ReadonlyMap<string, LayerFile>, resolution: Resolution, base: string): LayerFile | undefined {
+  if (base === '') return resolution.kind === 'other' ? files.get(resolution.path) : undefined;
+  return resolution.kind === 'dir' ? files.get(joinPath(resolution.path, base)) : undefined;
 }
 
 function checkLength(path: string): void {
