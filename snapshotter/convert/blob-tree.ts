@@ -30,6 +30,9 @@ export function readBlobTree(path: string): LayerTree {
     const base = name.slice(name.lastIndexOf('/') + 1);
     if (base === '.wh..wh..opq' || line.type === 'chunk') continue;
     if (base.startsWith('.wh.')) tree.set(joinPath(parentOf(name), base.slice('.wh.'.length)), { kind: 'other' });
+    // A hard link may be to a symbolic link; its target stands before it.
+    else if (line.type === 'hardlink')
+      tree.set(name, tree.get(normaliseName(line.linkName ?? '')) ?? { kind: 'other' });
     else tree.set(name, treeNode(line));
   }
   return tree;

@@ -21,6 +21,7 @@ export interface Verdict {
   readonly failures: readonly Failure[];
   /** containerd's words, where it refuses the stack itself. */
   readonly refusal: string | undefined;
+  readonly isUndecided: boolean;
   readonly entries: number;
   readonly lazyLayers: number;
   readonly fallbackLayers: number;
@@ -38,22 +39,37 @@ const shownDifferences = 6;
 const added = ['stargz.index.json', '.prefetch.landmark', '.no.prefetch.landmark'];
 let judged = 0;
 
+/** One line a failure, in the order in which an image is converted, unpacked and mounted. */
+export function describeVerdict({ failures }: Verdict): string[] {
+  return failures
+    .toSorted((one, other) => order(one.where) - order(other.where))
+    .map((failure) => `${kindOf(failure)}: ${failure.details.join('; ')}`);
+}
+
+function order(where: string): number {
+  return ['converted', 'unpacked', 'on fuse', 'on erofs'].findIndex((place) => where.endsWith(place));
+}
+
 /** Has containerd unpack the stack, and holds against that what becomes of each conversion, unpacked and mounted lazily. */
 export async function judgeStack(
   rig: Rig,
   stack: Stack,
   formats: readonly LayerFormat[],
   signal: AbortSignal,
+  /** What is converted: the same stack, except to see that a difference is found. */
+  converted: Stack = stack,
 ): Promise<Verdict> {
   const repository = `stack-${++judged}`;
-  const source = await pushStack(rig.registry, repository, 'source', stack);
-  const expectation = await unpackReference(rig, source, signal);
+  const expected = await pushStack(rig.registry, repository, 'expected', stack);
+  const expectation = await unpackReference(rig, stack, expected, signal);
+  const source = await pushStack(rig.registry, repository, 'source', converted);
   const judgements = await Promise.all(formats.map((format) => judgeFormat(rig, source, expectation, format, signal)));
   const sum = (count: (judgement: Judgement) => number): number =>
     judgements.reduce((total, judgement) => total + count(judgement), 0);
   return {
     failures: judgements.flatMap(({ failures }) => failures),
     refusal: expectation.refusal,
+    isUndecided: expectation.isUndecided,
     entries: expectation.tree?.entries.length ?? 0,
     lazyLayers: sum(({ lazyLayers }) => lazyLayers),
     fallbackLayers: sum(({ fallbackLayers }) => fallbackLayers),
@@ -65,18 +81,34 @@ export async function judgeStack(
 interface Expectation {
   readonly tree: ReferenceTree | undefined;
   readonly refusal: string | undefined;
+  /** Overlayfs cannot hold its whiteouts and plain directories cannot hold its other entries: nothing can be said. */
+  readonly isUndecided: boolean;
 }
+
+/** A whiteout, and an entry in its place or below it, in one layer. */
+const whiteoutConflict = /failed to convert whiteout file|mkparent \S+: not a directory/;
 
 /**
  * overlayfs is asked first. What it refuses is unpacked into plain directories, where a whiteout deletes: overlayfs cannot
  * hold `.wh.d` and `d/new` of one layer, though the archive says what is meant.
  */
-async function unpackReference(rig: Rig, source: RegistryImage, signal: AbortSignal): Promise<Expectation> {
+async function unpackReference(
+  rig: Rig,
+  stack: Stack,
+  source: RegistryImage,
+  signal: AbortSignal,
+): Promise<Expectation> {
   const lister = rig.listers.get('reference')!;
   const overlaid = await unpackByContainerd(rig.containerd, 'overlayfs', lister, source, added, signal);
-  if (!isRefused(overlaid)) return { tree: overlaid, refusal: undefined };
+  if (!isRefused(overlaid)) return { tree: overlaid, refusal: undefined, isUndecided: false };
+  const { refusal } = overlaid;
   const plain = await unpackByContainerd(rig.plainContainerd, 'native', lister, source, added, signal);
-  return { tree: isRefused(plain) ? undefined : plain, refusal: overlaid.refusal };
+  if (!isRefused(plain)) return { tree: plain, refusal, isUndecided: false };
+  return { tree: undefined, refusal, isUndecided: whiteoutConflict.test(refusal) && hasWhiteout(stack) };
+}
+
+function hasWhiteout({ layers }: Stack): boolean {
+  return layers.some(({ entries }) => entries.some(({ name }) => /(^|\/)\.wh\./.test(name)));
 }
 
 type Judgement = Pick<Verdict, 'failures' | 'lazyLayers' | 'fallbackLayers' | 'comparisons'>;
@@ -141,7 +173,12 @@ function judgeRefusal(where: string, expectation: Expectation, words: string): F
   return expectation.refusal === undefined ? [{ where, what: 'refused', details: [words] }] : [];
 }
 
-function judgeTree(where: string, { tree, refusal }: Expectation, entries: readonly ListedEntry[]): Failure[] {
+function judgeTree(
+  where: string,
+  { tree, refusal, isUndecided }: Expectation,
+  entries: readonly ListedEntry[],
+): Failure[] {
+  if (isUndecided) return [];
   if (tree === undefined) {
     return [{ where, what: `served despite: ${lastWords(refusal!)}`, details: [`containerd refuses: ${refusal}`] }];
   }

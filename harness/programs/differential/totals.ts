@@ -47,6 +47,7 @@ export class Totals {
   cases = 0;
   failed = 0;
   refused = 0;
+  undecided = 0;
   comparisons = 0;
   lazyLayers = 0;
   fallbackLayers = 0;
@@ -56,6 +57,7 @@ export class Totals {
     this.cases++;
     if (verdict.failures.length > 0) this.failed++;
     if (verdict.refusal !== undefined) this.refused++;
+    if (verdict.isUndecided) this.undecided++;
     this.comparisons += verdict.comparisons;
     this.lazyLayers += verdict.lazyLayers;
     this.fallbackLayers += verdict.fallbackLayers;
@@ -65,13 +67,13 @@ export class Totals {
   summary(): string {
     const share = (100 * this.fallbackLayers) / Math.max(1, this.lazyLayers + this.fallbackLayers);
     return (
-      `${this.failed} of ${this.cases} stacks differ; ${this.comparisons} trees compared; containerd refuses ${this.refused} stacks; ` +
+      `${this.failed} of ${this.cases} stacks differ; ${this.comparisons} trees compared; containerd refuses ${this.refused} stacks, ${this.undecided} are undecided; ` +
       `${share.toFixed(2)} % of ${this.lazyLayers + this.fallbackLayers} layers fell back`
     );
   }
 
   details(): Record<string, number> {
-    const { cases, failed, refused, comparisons, lazyLayers, fallbackLayers } = this;
-    return { cases, failed, refused, comparisons, lazyLayers, fallbackLayers };
+    const { cases, failed, refused, undecided, comparisons, lazyLayers, fallbackLayers } = this;
+    return { cases, failed, refused, undecided, comparisons, lazyLayers, fallbackLayers };
   }
 }

@@ -9,8 +9,8 @@ import { openSandbox } from '../../cell/sandbox.ts';
 import { parseNames } from '../../cli/arguments.ts';
 import {
   bandwidth,
-  out,
   type OptionValues,
+  out,
   parseOptions,
   rtt,
   samples,
@@ -29,8 +29,8 @@ import { measurePull } from './measure.ts';
 import {
   limitMsOf,
   limitsOf,
-  pullSummaryColumns,
   type PullTiming,
+  pullSummaryColumns,
   pullTimingColumns,
   summarizePulls,
 } from './summary.ts';
