@@ -86,7 +86,7 @@ interface Expectation {
 }
 
 /** A whiteout, and an entry in its place or below it, in one layer. */
-const whiteoutConflict = /failed to convert whiteout file|mkparent \S+: not a directory/;
+const whiteoutConflict = /: (file exists|not a directory): unknown$/;
 
 /**
  * overlayfs is asked first. What it refuses is unpacked into plain directories, where a whiteout deletes: overlayfs cannot
