@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { type CanonicalEntry, canonicalEntries } from './canonical-entries.ts';
 import { orderEntries } from './order.ts';
 import { replayLayer } from './replay.ts';
-import { scanTar } from './tar.ts';
 import { type RawEntry, rawTar } from './testing/raw-tar.ts';
+import { scanTar } from './tar.ts';
 
 function entriesOf(...entries: readonly RawEntry[]): CanonicalEntry[] {
   const tar = rawTar(...entries);

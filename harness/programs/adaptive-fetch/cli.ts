@@ -21,8 +21,8 @@ import { daemonSetting } from '../../run/daemon-setting.ts';
 import { fetchConfig, measureFetch } from './measure.ts';
 import {
   type Fetching,
-  type FetchTiming,
   fetchColumns,
+  type FetchTiming,
   fetchSummaryColumns,
   limitsOf,
   summarizeFetches,

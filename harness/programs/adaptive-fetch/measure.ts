@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Workload } from '../../../workloads/workload.ts';
+import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
-import { type RunningCell, requireLazy, type Sandbox, withCell } from '../../cell/sandbox.ts';
 import type { Link } from '../../link/link.ts';
 
 export interface FetchCost {

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { type RunningCell, requireLazy, type Sandbox, withCell } from '../../cell/sandbox.ts';
-import { HarnessError, lastLines } from '../../cli/error.ts';
+import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
 import type { Containerd } from '../../containerd/containerd.ts';
 import { gcRoot } from '../../containerd/gc-root.ts';
+import { HarnessError, lastLines } from '../../cli/error.ts';
 
 export interface ComparisonRequest {
   /** Cleared before and after. */

@@ -3,16 +3,16 @@ import { join } from 'node:path';
 import type { RegistrySimulator } from '../../../testkit/registry-simulator/simulator.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
 import type { Workload } from '../../../workloads/workload.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
-import { modes } from '../../cell/modes/catalogue.ts';
-import { openSandbox } from '../../cell/sandbox.ts';
 import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
+import { openSandbox } from '../../cell/sandbox.ts';
+import { writeRecords } from '../../run/csv.ts';
+import { type Comparison, compareMounts } from '../equality/compare.ts';
+import { modes } from '../../cell/modes/catalogue.ts';
+import type { Mode } from '../../run/mode.ts';
 import { parsePath } from '../../cli/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
 import { parseCount } from '../../cli/quantity.ts';
-import { writeRecords } from '../../run/csv.ts';
-import type { Mode } from '../../run/mode.ts';
-import { type Comparison, compareMounts } from '../equality/compare.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
 import { type HostileRun, runThrough } from './run.ts';
 import {
   maxRequests,

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { SimulatorCounts } from '../../../testkit/registry-simulator/journal.ts';
 import type { RegistrySimulator } from '../../../testkit/registry-simulator/simulator.ts';
 import type { Workload } from '../../../workloads/workload.ts';
-import { type RunningCell, requireLazy, type Sandbox, withCell } from '../../cell/sandbox.ts';
+import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
 import type { Mode } from '../../run/mode.ts';
 import { cdnLifetimeMs, countsBetween, pullPatiently } from './weather.ts';
 

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { drawMountsChart } from '../../../charts/mounts-chart.ts';
-import { type MountTiming, mountSummaryColumns, mountTimingColumns } from '../../../measurements/mount-summary.ts';
+import { mountSummaryColumns, type MountTiming, mountTimingColumns } from '../../../measurements/mount-summary.ts';
 import { seededRandom } from '../../../measurements/stats/random.ts';
 import { openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
 import {
@@ -23,7 +23,7 @@ import { UsageError } from '../../cli/quantity.ts';
 import { conclude } from '../../run/conclude.ts';
 import { daemonSetting } from '../../run/daemon-setting.ts';
 import { demandConfig, measureDemand } from './demand.ts';
-import { type MountSample, measureOperation } from './measure.ts';
+import { measureOperation, type MountSample } from './measure.ts';
 import { operations } from './operations.ts';
 import { limitsOf, renderTable, summarize } from './summary.ts';
 import { ensureTree } from './tree.ts';

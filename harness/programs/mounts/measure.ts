@@ -1,7 +1,7 @@
 import { Bench } from 'tinybench';
-import type { MountTiming } from '../../../measurements/mount-summary.ts';
-import { type Random, shuffle } from '../../../measurements/stats/random.ts';
 import { dropCaches } from '../../host/caches.ts';
+import { type Random, shuffle } from '../../../measurements/stats/random.ts';
+import type { MountTiming } from '../../../measurements/mount-summary.ts';
 import type { Operation } from './operations.ts';
 import type { View } from './views.ts';
 

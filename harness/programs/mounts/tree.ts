@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { execa } from 'execa';
-import { type Random, randomBelow, seededRandom } from '../../../measurements/stats/random.ts';
 import { ensureBase } from '../../images/base.ts';
 import { keyOf } from '../../images/key.ts';
+import { type Random, randomBelow, seededRandom } from '../../../measurements/stats/random.ts';
 
 export interface BenchTree {
   /** The tree, unpacked. */

@@ -9,8 +9,8 @@ import { openSandbox } from '../../cell/sandbox.ts';
 import { parseNames } from '../../cli/arguments.ts';
 import {
   bandwidth,
-  type OptionValues,
   out,
+  type OptionValues,
   parseOptions,
   rtt,
   samples,
@@ -29,8 +29,8 @@ import { measurePull } from './measure.ts';
 import {
   limitMsOf,
   limitsOf,
-  type PullTiming,
   pullSummaryColumns,
+  type PullTiming,
   pullTimingColumns,
   summarizePulls,
 } from './summary.ts';

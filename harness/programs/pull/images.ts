@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { seededRandom } from '../../../measurements/stats/random.ts';
 import { convertImage } from '../../../snapshotter/convert/image.ts';
 import type { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
 import { type FillLayer, fillShell, pushImage } from '../../images/synthetic-image.ts';
+import { seededRandom } from '../../../measurements/stats/random.ts';
 
 export interface LayeredImages {
   /** `host:port` of the registry itself. */

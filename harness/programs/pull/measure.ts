@@ -1,6 +1,6 @@
-import { type RunningCell, requireLazy, type Sandbox, withCell } from '../../cell/sandbox.ts';
-import type { Link } from '../../link/link.ts';
+import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
 import type { Mode } from '../../run/mode.ts';
+import type { Link } from '../../link/link.ts';
 
 export interface PullCost {
   readonly layers: number;

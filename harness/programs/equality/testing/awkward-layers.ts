@@ -2,8 +2,8 @@ import { chmod, chown, link, lutimes, mkdir, symlink, utimes, writeFile } from '
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { pseudoRandomBytes } from '../../../../testkit/random.ts';
-import { setXattr } from '../../../host/xattr.ts';
 import { type FillLayer, fillShell } from '../../../images/synthetic-image.ts';
+import { setXattr } from '../../../host/xattr.ts';
 
 /** Layers that hold whatever a snapshotter may get wrong, and a second and third that hide, replace and reopen it. */
 export const awkwardLayers: readonly FillLayer[] = [fillShell, fillKinds, fillChanges];
