@@ -80,7 +80,7 @@ async function adoptFace(setting: FaceSetting): Promise<OpenFace | undefined> {
   } else if (book?.facts.kind === 'erofs' && held.groupFd !== undefined) {
     // Before the worker reads events, whose descriptor numbers might be the same.
     const denied = denyOrphaned(held.groupFd);
-    if (denied > 0) log.warn({ reads: denied }, 'reads that the daemon before had taken and not answered failed');
+    if (denied > 0) log.warn({ reads: denied }, 'reads that the earlier daemon had taken but not answered failed');
     const server = openErofs(root, config, log, held.groupFd);
     await server.ready;
     face = createErofsFace(server, book);
