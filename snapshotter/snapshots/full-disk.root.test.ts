@@ -92,12 +92,8 @@ for (const type of ['ext4', 'tmpfs'] as const) {
   test(`so does one whose predecessor was killed on a full ${type}`, limit, async (t) => {
     const disk = makeDisk(t, type);
     const root = join(disk, 'root');
-    const script = `
-      import { SnapshotStore } from ${JSON.stringify(new URL('./store.ts', import.meta.url).href)};
-      const store = new SnapshotStore({ root: ${JSON.stringify(root)} });
-      for (let at = 0; at < ${snapshots}; at++) store.prepare('key-' + at, '', { label: 'x'.repeat(3000) });
-      process.kill(process.pid, 'SIGKILL');`;
-    const { signal } = spawnSync(process.execPath, ['--input-type=module', '--eval', script]);
+    const program = join(import.meta.dirname, 'testing/killed-store.ts');
+    const { signal } = spawnSync(process.execPath, [program, root, String(snapshots)]);
     assert.equal(signal, 'SIGKILL');
     fill(disk);
     const store = new SnapshotStore({ root });
