@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { TocReader } from '../estargz/toc.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
@@ -75,7 +76,8 @@ export class LayerSources {
         });
       } catch (error) {
         // Another server may have the right TOC.
-        if (!isWrongToc(error) || !distrustOnce(facts.source, facts.servers, blamed)) throw error;
+        if (!isWrongToc(error) || isPromised(facts, request) || !distrustOnce(facts.source, facts.servers, blamed))
+          throw error;
         this.#resolved.forget(repositoryOf(parseReference(request.reference)), request.digest);
       }
     }
@@ -217,7 +219,10 @@ export class LayerSources {
       const link = this.#options.scheduler.link(reference.registry);
       const suffixBytes = suffixBytesFor(Math.max(1, request.siblings.length));
       const isLazy = digest === request.digest && request.tocDigest !== undefined;
-      return resolveLayer(source, suffixBytes, link, isLazy, this.#aborter.signal);
+      const memory = this.#memory.open();
+      const resolving = resolveLayer(source, suffixBytes, link, isLazy, memory, this.#aborter.signal);
+      resolving.catch(() => memory.close());
+      return resolving;
     });
   }
 
@@ -247,6 +252,15 @@ export class LayerSources {
 
 function isWrongToc(error: unknown): boolean {
   return isWrongFormat(error) || (error instanceof LayerError && error.reason === 'toc-digest-mismatch');
+}
+
+/** Whether the TOC is the image's own, so that what is wrong with it is nobody else's doing. */
+function isPromised({ toc, footer }: LayerFacts, { tocDigest }: LayerRequest): boolean {
+  try {
+    return tocDigest !== undefined && new TocReader(toc, footer).digest() === tocDigest;
+  } catch {
+    return false;
+  }
 }
 
 function repositoryOf({ registry, repository }: Reference): string {

@@ -4,6 +4,7 @@ import { FOOTER_MAX, type Footer, parseFooter } from '../estargz/footer.ts';
 import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
 import type { LinkEstimate } from '../store/link-estimate.ts';
 import { LayerError } from './error.ts';
+import type { LayerMemory } from './tree-memory.ts';
 
 /** What a layer's blob says of itself. */
 export interface LayerFacts {
@@ -13,6 +14,8 @@ export interface LayerFacts {
   readonly blobSizeBytes: number;
   /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob. */
   readonly toc: Buffer;
+  /** What the TOC takes, until it is dropped. */
+  readonly memory: LayerMemory;
   /** Who gave it; for `source.distrust`. */
   readonly servers: ReadonlySet<string>;
 }
@@ -39,13 +42,14 @@ export async function resolveLayer(
   suffixBytes: number,
   link: LinkEstimate,
   isLazy: boolean,
+  memory: LayerMemory,
   signal: AbortSignal,
 ): Promise<LayerFacts> {
   const blamed = new Set<string>();
   for (;;) {
     const servers = new Set<string>();
     try {
-      return await readFacts(source, suffixBytes, link, servers, signal);
+      return await readFacts(source, suffixBytes, link, servers, memory, signal);
     } catch (error) {
       const isWrong = isWrongFormat(error) || (isLazy && error instanceof LayerError && error.reason === 'not-lazy');
       if (!isWrong || !distrustOnce(source, servers, blamed)) throw error;
@@ -64,6 +68,7 @@ async function readFacts(
   suffixBytes: number,
   link: LinkEstimate,
   servers: Set<string>,
+  memory: LayerMemory,
   signal: AbortSignal,
 ): Promise<LayerFacts> {
   const sentMs = performance.now();
@@ -86,14 +91,15 @@ async function readFacts(
       `a compressed TOC of ${tocBytes} bytes; at most ${mostTocBytes} are taken`,
     );
   }
+  memory.take(tocBytes);
   const missingBytes = suffix.offset - footer.tocOffset;
   const tail = suffix.bytes.subarray(Math.max(0, -missingBytes), footer.tocEnd - suffix.offset);
   // A copy: what was fetched besides the TOC is not kept alive by it.
-  if (missingBytes <= 0) return { source, footer, blobSizeBytes, toc: Buffer.from(tail), servers };
+  if (missingBytes <= 0) return { source, footer, blobSizeBytes, toc: Buffer.from(tail), memory, servers };
   const toc = Buffer.allocUnsafeSlow(tocBytes);
   tail.copy(toc, missingBytes);
   await fetchInto(source, footer.tocOffset, toc.subarray(0, missingBytes), servers, link, signal);
-  return { source, footer, blobSizeBytes, toc, servers };
+  return { source, footer, blobSizeBytes, toc, memory, servers };
 }
 
 async function fetchInto(

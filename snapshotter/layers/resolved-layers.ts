@@ -21,8 +21,14 @@ export interface ResolvedLayers {
 export function createResolvedLayers(ttlMs: number): ResolvedLayers {
   const entries = new Map<string, { readonly promise: Promise<LayerFacts>; readonly timer: NodeJS.Timeout }>();
   const drop = (key: string): void => {
-    clearTimeout(entries.get(key)?.timer);
+    const entry = entries.get(key);
+    if (entry === undefined) return;
+    clearTimeout(entry.timer);
     entries.delete(key);
+    entry.promise.then(
+      ({ memory }) => memory.close(),
+      () => {},
+    );
   };
   return {
     get(repository, digest, resolve) {
