@@ -9,7 +9,7 @@ export const defaultLayerConfig: LayerConfig = {
   allowNoVerification: false,
   resolveTtlMs: 120_000,
   cacheLimitBytes: 20 * 1024 ** 3,
-  treeMemoryBytes: 1024 ** 3,
+  treeMemoryBytes: 512 * 1024 ** 2,
   opaqueXattr: 'trusted',
   adaptiveFetch: true,
 };

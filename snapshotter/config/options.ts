@@ -99,7 +99,7 @@ export const sections = {
     /** false fetches one chunk at a time: for measuring what the adaptive window is worth. */
     adaptive_fetch: flag(true),
     /** Memory for the trees of all layers, while they are built and mounted; one layer may take half of it. */
-    tree_memory_bytes: setting(1024 ** 3, 2 ** 46),
+    tree_memory_bytes: setting(512 * 1024 ** 2, 2 ** 46),
   },
 
   fuse: {

@@ -74,18 +74,20 @@ export function* buildInSteps(json: TocSource, options: BuildOptions): Steps<Bui
   if (!Number.isSafeInteger(payloadEnd) || payloadEnd < 0)
     throw new RangeError(`buildInodeTable: payloadEnd ${payloadEnd}`);
   const working = new WorkingMemory(memory);
+  let replay: TocReplay | undefined;
   try {
-    return yield* replayAndBuild(json, options, working);
+    const jsonBytes = json instanceof Uint8Array ? json.length : json.sizeBytes;
+    const expectedEntries = Math.min(Math.ceil(jsonBytes / smallEntryBytes), 1 << 20);
+    replay = new TocReplay(expectedEntries, options, working);
+    return yield* replayAndBuild(json, options, replay);
   } finally {
+    replay?.free();
     working.giveAll();
   }
 }
 
-function* replayAndBuild(json: TocSource, options: BuildOptions, working: WorkingMemory): Steps<BuiltTree> {
+function* replayAndBuild(json: TocSource, options: BuildOptions, replay: TocReplay): Steps<BuiltTree> {
   const { payloadEnd, compression, opaqueXattr, memory = unlimitedMemory } = options;
-  const jsonBytes = json instanceof Uint8Array ? json.length : json.sizeBytes;
-  const expectedEntries = Math.min(Math.ceil(jsonBytes / smallEntryBytes), 1 << 20);
-  const replay = new TocReplay(expectedEntries, options, working);
   yield* scanTocInSteps(json, replay.visit);
   replay.finish();
   const visible = numberVisibleNodes(replay);

@@ -3,7 +3,7 @@ import { hexValue } from '../estargz/json-scanner.ts';
 import { MEMBER_SIZE_LIMIT_BYTES } from '../estargz/member.ts';
 import { type ByteSlice, sliceText, type TocEntry } from '../estargz/toc.ts';
 import { DIGEST_BYTES } from '../registry/digest.ts';
-import { growColumns } from './columns.ts';
+import { freeColumns, growColumns } from './columns.ts';
 import type { MemoryAccount } from './memory.ts';
 import { isWhole, type ObjectColumns, refuse } from './object-columns.ts';
 
@@ -34,6 +34,10 @@ export class ChunkColumns {
     this.#payloadEnd = payloadEnd;
     this.#memory = memory;
     this.#grow(capacity);
+  }
+
+  free(): void {
+    freeColumns(this, [...columns, 'chunkDigest']);
   }
 
   /** The regular file whose chunks may come next; 0 if none. */

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { FormatError } from '../estargz/error.ts';
-import { growColumns } from './columns.ts';
+import { freeColumns, growColumns } from './columns.ts';
 import type { MemoryAccount } from './memory.ts';
 
 /** NAME_MAX and PATH_MAX of Linux: longer ones could not be reached through any mount. */
@@ -26,7 +26,7 @@ export class NameTree {
   /** Names, and whatever else `append` is given. */
   pool: Uint8Array = new Uint8Array(64 << 10);
   poolEnd = 0;
-  #slots: Uint32Array;
+  #slots: Uint32Array<ArrayBuffer>;
   readonly #seed = randomInt(2 ** 32);
   /** Components of the path being resolved: [start, end) pairs. */
   readonly #starts = new Uint32Array(PATH_LIMIT_BYTES + 1);
@@ -109,9 +109,11 @@ export class NameTree {
 
   /** Copies bytes to the pool and returns their offset. */
   append(bytes: Uint8Array, start: number, end: number): number {
+    const isOwn = bytes === this.pool;
     const offset = this.reserve(end - start);
     const pool = this.pool;
-    for (let at = start; at < end; at++) pool[offset + at - start] = bytes[at]!;
+    const source = isOwn ? pool : bytes;
+    for (let at = start; at < end; at++) pool[offset + at - start] = source[at]!;
     return offset;
   }
 
@@ -123,6 +125,12 @@ export class NameTree {
       growColumns(this, ['pool'], Math.max(this.poolEnd, Math.ceil(this.pool.length * 1.5)), this.#memory);
     }
     return offset;
+  }
+
+  /** Frees its memory at once; it cannot be used afterwards. */
+  free(): void {
+    freeColumns(this, [...nodeColumns, 'pool']);
+    this.#slots.buffer.transfer(0);
   }
 
   nameOf(node: number, encoding: 'utf8' | 'latin1' = 'utf8'): string {
@@ -217,7 +225,7 @@ export class NameTree {
     return (hash ^ (hash >>> 13)) >>> 0;
   }
 
-  #allocateSlots(count: number): Uint32Array {
+  #allocateSlots(count: number): Uint32Array<ArrayBuffer> {
     this.#memory.take(count * Uint32Array.BYTES_PER_ELEMENT);
     return new Uint32Array(count);
   }
@@ -225,7 +233,9 @@ export class NameTree {
   #growSlots(): void {
     const stale = this.#slots;
     this.#slots = this.#allocateSlots(stale.length * 2);
-    this.#memory.give(stale.byteLength);
+    const staleBytes = stale.byteLength;
+    stale.buffer.transfer(0);
+    this.#memory.give(staleBytes);
     for (let node = rootNode + 1; node <= this.nodeCount; node++) {
       const start = this.nameOffset[node]!;
       this.#slots[this.#slotOf(this.parent[node]!, this.pool, start, start + this.nameLength[node]!)] = node;

@@ -1,6 +1,6 @@
 import { FormatError, type FormatErrorCode } from '../estargz/error.ts';
 import { sliceText, type TocEntry } from '../estargz/toc.ts';
-import { growColumns } from './columns.ts';
+import { freeColumns, growColumns } from './columns.ts';
 import { isDirectoryKind, kinds } from './kinds.ts';
 import type { MemoryAccount } from './memory.ts';
 import { type NameTree, PATH_LIMIT_BYTES } from './name-tree.ts';
@@ -61,6 +61,11 @@ export class ObjectColumns {
     this.mode[rootObject] = 0o755;
     this.node[rootObject] = rootObject;
     this.kind[rootObject] = kinds.dir;
+  }
+
+  free(): void {
+    freeColumns(this, columns);
+    this.xattrs.free();
   }
 
   add(kind: number): number {

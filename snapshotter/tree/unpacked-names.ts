@@ -1,6 +1,6 @@
 import { FormatError } from '../estargz/error.ts';
 import { sliceText, type TocEntry } from '../estargz/toc.ts';
-import { growColumns } from './columns.ts';
+import { freeColumns, growColumns } from './columns.ts';
 import { isDirectoryKind, kinds, objectFlags } from './kinds.ts';
 import type { MemoryAccount } from './memory.ts';
 import { type NameTree, rootNode } from './name-tree.ts';
@@ -45,6 +45,10 @@ export class UnpackedNames {
   grow(): void {
     if (this.#tree.nodeCount >= this.objectAt.length)
       growColumns(this, columns, this.#tree.parent.length, this.#memory);
+  }
+
+  free(): void {
+    freeColumns(this, columns);
   }
 
   /** The object that the name shows now, 0 if there is none. */

@@ -1,6 +1,6 @@
 import { FormatError } from '../estargz/error.ts';
 import { type ByteSlice, sliceText, type TocEntry } from '../estargz/toc.ts';
-import { growColumns } from './columns.ts';
+import { freeColumns, growColumns } from './columns.ts';
 import { isDirectoryKind, kinds } from './kinds.ts';
 import type { MemoryAccount } from './memory.ts';
 import { NAME_LIMIT_BYTES, type NameTree } from './name-tree.ts';
@@ -60,6 +60,10 @@ export class XattrColumns {
     if (this.count - start > fileLimit)
       throw new FormatError('limit', `more than ${fileLimit} extended attributes`, { entry: sliceText(entry.name) });
     return this.count - start;
+  }
+
+  free(): void {
+    freeColumns(this, columns);
   }
 
   /** `chown` takes capabilities away from all but directories, and `chmod` rewrites an ACL. */
