@@ -3,16 +3,17 @@ import { join } from 'node:path';
 import type { RegistrySimulator } from '../../../testkit/registry-simulator/simulator.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
 import type { Workload } from '../../../workloads/workload.ts';
-import { defaultStateDir, parseFlags, parseNames, selectNamed } from '../../cli/arguments.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
+import { estargz } from '../../cell/modes/estargz.ts';
+import { stargz } from '../../cell/modes/stargz.ts';
 import { openSandbox } from '../../cell/sandbox.ts';
-import { writeRecords } from '../../run/csv.ts';
-import { type Comparison, compareMounts } from '../equality/compare.ts';
-import { modes } from '../../cell/modes/catalogue.ts';
-import type { Mode } from '../../run/mode.ts';
-import { parsePath } from '../../cli/options.ts';
+import { flag, type OptionValues, out, parseOptions, seed, selected, stateDir, usageOf } from '../../cli/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
-import { parseCount } from '../../cli/quantity.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
+import { conclude } from '../../run/conclude.ts';
+import { daemonSettingOf } from '../../run/daemon-setting.ts';
+import type { Mode } from '../../run/mode.ts';
+import { type Comparison, compareMounts } from '../equality/compare.ts';
+import { type HostileRow, hostileColumns, limitsOf, toRow } from './rows.ts';
 import { type HostileRun, runThrough } from './run.ts';
 import {
   maxRequests,
@@ -23,78 +24,66 @@ import {
   writeDockerConfig,
 } from './weather.ts';
 
-const usage = `Runs the workloads against a registry that misbehaves, each first in calm and then in rough weather, and compares the
-content that came through rough weather with the image unpacked from the registry itself: npm run hostile -- [options]
-  --workloads a,b       which workloads to run         (default: the default workloads)
-  --modes a,b           stargz, estargz                (default: both)
-  --seed N              seed of the weather            (default 1)
-  --no-compare          run only, do not compare
-  --out FILE.csv        write one row per run
-  --state-dir DIR       images and registry data       (default ${defaultStateDir})`;
+const program = 'hostile';
+const about = `Runs the workloads against a registry that misbehaves, each first in calm and then in rough weather, and compares the
+content that came through rough weather with the image unpacked from the registry itself`;
+const lazyModes = [stargz, estargz];
+const table = {
+  workloads: selected('workload', workloads, 'what is run', { defaults: defaultWorkloads }),
+  modes: selected('mode', lazyModes, 'image variants'),
+  seed: seed(1, 'of the weather'),
+  noCompare: flag('run only, do not compare content'),
+  out,
+  stateDir,
+};
 
-await runProgram({ name: 'hostile', usage, run });
+await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
-  const options = readOptions(argv);
-  const { stateDir } = options;
+  const options = parseOptions(argv, table);
+  const { stateDir, out: outDir, seed } = options;
+  const daemon = daemonSettingOf(options.modes);
+  const request = { program, argv, outDir, stateDir, seed, freeBytes: imagesBytes, details: { roughWeather } };
   await using stack = new AsyncDisposableStack();
-  const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
-  const request = { stateDir, registryAddress, variants: ['stargz', 'estargz'] as const, onStep: say };
-  const sets = await ensureWorkloadImages(options.workloads, request, signal);
-  const simulator = await startHostileRegistry(registryAddress, options.seed);
+  const testbed = stack.use(await openTestbedRun({ ...request, ...(daemon === undefined ? {} : { daemon }) }, signal));
+  const simulator = await startHostileRegistry(testbed.registryAddress, seed);
   stack.defer(() => simulator.close());
   const scratch = await mkdtemp(join(stateDir, 'hostile-'));
   stack.defer(() => rm(scratch, { recursive: true, force: true }));
   // The daemon finds it there, as it would find a user's.
   process.env.DOCKER_CONFIG = await writeDockerConfig(scratch, simulator.host);
-
-  const rows: ReturnType<typeof toRecord>[] = [];
-  let good = true;
-  for (const workload of options.workloads) {
-    for (const mode of options.modes) {
-      const image = sets.get(workload.image.name)![mode.variant]!;
-      const { calm, rough, isBounded } = await runInBothWeathers(
-        simulator,
-        { stateDir, workload, mode, image },
-        signal,
-      );
-      const comparison = options.isCompared
-        ? await compare(simulator, { stateDir, registryAddress, mode, image }, signal)
-        : undefined;
-      good &&= isBounded && (comparison?.differences.length ?? 0) === 0;
-      rows.push(
-        toRecord([workload.name, mode.name, 'calm'], calm),
-        toRecord([workload.name, mode.name, 'rough'], rough, comparison?.differences),
-      );
-    }
-  }
-  if (simulator.counts.leaks > 0) {
-    say(`credentials were sent to the CDN ${simulator.counts.leaks} times`);
-    good = false;
-  }
-  if (options.out !== undefined) await writeRecords(options.out, rows);
-  return good;
+  const rows = await runAll(options, testbed, simulator, signal);
+  return await conclude(testbed.results, limitsOf(rows, simulator.counts.leaks));
 }
 
-function readOptions(argv: readonly string[]) {
-  const values = parseFlags(argv, {
-    workloads: { type: 'string' },
-    modes: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    'no-compare': { type: 'boolean', default: false },
-    'state-dir': { type: 'string', default: defaultStateDir },
-    out: { type: 'string' },
-  });
-  const asked = parseNames('--workloads', values.workloads);
-  const lazyModes = modes.filter((mode) => mode.snapshotter === 'stargz');
-  return {
-    workloads: asked === undefined ? defaultWorkloads : selectNamed('workload', workloads, asked),
-    modes: selectNamed('mode', lazyModes, parseNames('--modes', values.modes)),
-    seed: parseCount('--seed', values.seed, 0, 2 ** 32 - 1),
-    isCompared: !values['no-compare'],
-    stateDir: parsePath('--state-dir', values['state-dir']),
-    out: values.out,
+async function runAll(
+  { workloads, modes, stateDir, noCompare }: OptionValues<typeof table>,
+  { registryAddress, results }: TestbedRun,
+  simulator: RegistrySimulator,
+  signal: AbortSignal,
+): Promise<HostileRow[]> {
+  const request = { stateDir, registryAddress, variants: ['stargz', 'estargz'] as const, onStep: say };
+  const sets = await ensureWorkloadImages(workloads, request, signal);
+  const file = await results.openTable('samples', hostileColumns);
+  const rows: HostileRow[] = [];
+  const add = async (row: HostileRow): Promise<void> => {
+    rows.push(row);
+    await file.append(row);
   };
+  for (const workload of workloads) {
+    for (const mode of modes) {
+      const image = sets.get(workload.image.name)![mode.variant]!;
+      const place = { workload: workload.name, mode: mode.name };
+      const { calm, rough, limit } = await runInBothWeathers(simulator, { stateDir, workload, mode, image }, signal);
+      await add(toRow({ ...place, weather: 'calm' }, calm));
+      const compared = noCompare
+        ? undefined
+        : await compare(simulator, { stateDir, registryAddress, mode, image }, signal);
+      const differences = compared?.differences.length;
+      await add(toRow({ ...place, weather: 'rough' }, rough, { maxRequests: limit, differences }));
+    }
+  }
+  return rows;
 }
 
 interface HostileCell {
@@ -115,12 +104,8 @@ async function runInBothWeathers(
   simulator.behave({ weather: roughWeather });
   const rough = await runThrough(simulator, sandbox, workload, image, mode, signal);
   const limit = maxRequests(calm.counts, rough.counts);
-  const isBounded = rough.counts.requests <= limit;
-  say(
-    `${workload.name} ${mode.name}: ${describe(rough)}; ${calm.counts.requests} requests in calm weather, at most ${limit} allowed` +
-      `${isBounded ? '' : '\n  TOO MANY REQUESTS'}`,
-  );
-  return { calm, rough, isBounded };
+  say(`${workload.name} ${mode.name}: ${describe(rough)}; ${calm.counts.requests} requests in calm weather`);
+  return { calm, rough, limit };
 }
 
 async function compare(
@@ -151,27 +136,4 @@ function describe({ counts, pullMs, runMs }: HostileRun): string {
     `${troubleIn(counts)} of them failed: ${tooManyRequests} × 429, ${serverErrors} × 503, ${resets} resets, ` +
     `${cuts} cut bodies, ${cdnRefused} expired URLs`
   );
-}
-
-function toRecord(
-  [workload, mode, weather]: readonly [string, string, string],
-  { counts, pullMs, runMs }: HostileRun,
-  differences?: readonly string[],
-) {
-  return {
-    workload,
-    mode,
-    weather,
-    pull_ms: pullMs,
-    run_ms: runMs,
-    requests: counts.requests,
-    retried: troubleIn(counts),
-    too_many_requests: counts.tooManyRequests,
-    server_errors: counts.serverErrors,
-    resets: counts.resets,
-    cuts: counts.cuts,
-    expired_urls: counts.cdnRefused,
-    unauthorized: counts.unauthorized,
-    differences: differences?.length,
-  };
 }
