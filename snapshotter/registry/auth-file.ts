@@ -1,7 +1,7 @@
 import { RegistryError } from './error.ts';
 import type { Credential } from './keychain.ts';
 
-/** One entry of an `auths` table: where it counts, and what it holds. */
+/** One entry of an `auths` table: the images it applies to, and its credential. */
 export interface AuthEntry {
   /** Host with port, in which `*` may stand for one label or a part of one. */
   readonly host: string;
@@ -25,7 +25,7 @@ export function readAuths(auths: unknown, source: string): AuthEntry[] {
   });
 }
 
-/** Parses JSON; its own error would quote the secret it failed on, so that is not kept. */
+/** Parses JSON. The parser's own error is dropped, since it may quote the secret. */
 export function parseSecretJson(text: string, source: string): Record<string, unknown> {
   let value: unknown;
   try {
@@ -46,7 +46,7 @@ export function matchAuths(entries: readonly AuthEntry[], host: string, reposito
     .sort((one, other) => other.path.length - one.path.length);
 }
 
-/** Whether a host as a server names itself and one as people write it are the same registry. */
+/** Whether two host names mean the same registry; Docker Hub has several. */
 export function isSameRegistry(one: string, other: string): boolean {
   return normalHost(one) === normalHost(other);
 }
@@ -86,7 +86,7 @@ function normalHost(host: string): string {
   return lower.replace(/:443$/, '');
 }
 
-/** `*` stands for letters of one label only, and ports must agree (kubelet's credential matching). */
+/** `*` matches within one label, and ports must be equal (the kubelet's credential matching). */
 function matchesHost(pattern: string, host: string): boolean {
   if (!pattern.includes('*')) return pattern === host;
   const escaped = pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '[^.:]*');

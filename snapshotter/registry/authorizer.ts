@@ -9,7 +9,7 @@ import type { Reference } from './reference.ts';
 import { type Authorization, basicHeader, fetchToken, readTokenService, type TokenService } from './token.ts';
 import type { Transport } from './transport.ts';
 
-/** What a request wants to be allowed to do, and where. */
+/** The server a request goes to and the scopes it needs. */
 export interface Access {
   readonly endpoint: Endpoint;
   readonly reference: Reference;
@@ -19,18 +19,18 @@ export interface Access {
 
 type Method = { readonly kind: 'bearer'; readonly service: TokenService } | { readonly kind: 'basic' };
 
-/** An Authorization, whose it is, and when it was obtained among all. */
+/** An Authorization, the credential it came from, and its place in the order of acquisition. */
 export interface Issued extends Authorization {
-  /** Names the credential without holding it. */
+  /** A digest of the credential. */
   readonly source: string;
   readonly serial: number;
 }
 
-/** What one request has been refused with so far, over all its rounds. */
+/** The Authorizations that one request was refused with so far, over all its rounds. */
 export interface Attempt {
   readonly startSerial: number;
   readonly refusedHeaders: Set<string>;
-  /** By source: refusals of what was obtained for this very request. */
+  /** By source: how often an Authorization acquired during this request was refused. */
   readonly refusals: Map<string, number>;
 }
 
@@ -39,25 +39,25 @@ interface Entry {
   renewing: boolean;
 }
 
-/** Renewed in the background for the last fifth of its life, at most this long before its end. */
+/** Tokens are renewed in the background during the last fifth of their lifetime, but at most this long before expiry. */
 const maxRenewalLeadMs = 30_000;
-/** A shared lookup belongs to no caller, so it has a limit of its own. */
+/** A shared acquisition belongs to no single caller, so it has its own limit. */
 const acquisitionLimitMs = 60_000;
 const maxEntries = 4096;
-/** A fresh token that is refused may have been revoked on the way: a credential is tried twice before it is given up. */
+/** A fresh token may be refused because it was revoked meanwhile: each credential is tried twice. */
 const maxRefusals = 2;
 const anonymous = 'anonymous';
 
 /**
- * Knows, per host and scope, which Authorization to send. A host that never asked gets none; once it has asked, later
- * requests bring a token along without being asked. Concurrent callers share one acquisition.
+ * Knows which Authorization to send, per host and scope. A host that never sent a challenge gets none; after its first
+ * challenge, requests carry a token from the start. Concurrent callers share one acquisition.
  */
 export class Authorizer {
   readonly #transport: Transport;
   readonly #keychain: Keychain;
   readonly #methods = new Map<string, Method>();
   readonly #entries = new Map<string, Entry>();
-  /** The credential that served last, by entry: tried first when its token is to be renewed. */
+  /** By entry: the credential of the last token, which is tried first when the token is renewed. */
   readonly #sources = new Map<string, string>();
   readonly #pending = new Map<string, Promise<Issued | undefined>>();
   readonly #closing = new AbortController();
@@ -68,12 +68,12 @@ export class Authorizer {
     this.#keychain = keychain;
   }
 
-  /** At the beginning of each request. */
+  /** Call once per request, before its first round. */
   begin(): Attempt {
     return { startSerial: this.#serial, refusedHeaders: new Set(), refusals: new Map() };
   }
 
-  /** What to send; undefined while the host has not asked for anything, or has and nothing can be had. */
+  /** The Authorization to send; undefined if the host has sent no challenge yet, or if no credential is accepted. */
   authorize(access: Access, signal: AbortSignal): Promise<Issued | undefined> | Issued | undefined {
     const method = this.#methods.get(access.endpoint.id);
     if (method === undefined) return undefined;
@@ -90,8 +90,8 @@ export class Authorizer {
   }
 
   /**
-   * After a 401, or a 403 to what was sent: something else to try, or undefined when there is nothing. What was refused
-   * is thrown away, unless somebody else has already replaced it.
+   * After a 401, or a 403 to an authorized request: the next Authorization to try, or undefined when there is none left.
+   * The refused token is dropped unless another request has replaced it already.
    */
   async answer(
     access: Access,
@@ -125,7 +125,7 @@ export class Authorizer {
     attempt: Attempt | undefined,
     signal: AbortSignal,
   ): Promise<Issued | undefined> {
-    // Shared by those who have been refused the same.
+    // Requests that were refused the same credentials share one acquisition.
     const sharingKey = [key, ...[...(attempt?.refusals ?? [])].map(([source, count]) => `${source}*${count}`)].join(
       ' ',
     );
@@ -149,7 +149,7 @@ export class Authorizer {
     return await untilAborted(pending, signal);
   }
 
-  /** Every credential in turn, then none; the first that is accepted. Throws the first refusal if there is no other way. */
+  /** Tries every credential in turn, then none. Throws the first refusal if nothing is accepted. */
   async #obtain(
     key: string,
     access: Access,
@@ -168,7 +168,7 @@ export class Authorizer {
           (method.kind === 'basic'
             ? undefined
             : await fetchToken(this.#transport, endpoint, method.service, scopes, credential, signal));
-        // A service may hand out the same token again that has just been refused.
+        // A token service with a cache may issue the token again that was just refused.
         if (authorization === undefined || attempt?.refusedHeaders.has(authorization.header) === true) continue;
         return { ...authorization, source, serial: ++this.#serial };
       } catch (error) {
@@ -180,7 +180,7 @@ export class Authorizer {
     return undefined;
   }
 
-  /** Those never refused before those refused once, what served last before the rest; nobody's name after all others. */
+  /** Credentials without a refusal first, and among them the last one that served; then no credential; then those refused once. */
   #inOrder(key: string, found: readonly Credential[], attempt: Attempt | undefined) {
     const last = this.#sources.get(key);
     const refusalsOf = (source: string): number => attempt?.refusals.get(source) ?? 0;
@@ -192,7 +192,7 @@ export class Authorizer {
       .sort((one, other) => refusalsOf(one.source) - refusalsOf(other.source));
   }
 
-  /** The old token still serves: nobody waits, and a failure shows when the token has really expired. */
+  /** Nobody waits, since the old token is still valid; a failed renewal is repeated once it has expired. */
   #renew(key: string, entry: Entry, access: Access, method: Method): void {
     if (entry.renewing) return;
     entry.renewing = true;
@@ -211,7 +211,7 @@ export class Authorizer {
   }
 }
 
-/** A 403 is about who asks, so the same credential is not asked with again. */
+/** A 403 judges the credential rather than the token, so the credential is not tried again. */
 function noteRefusal({ startSerial, refusedHeaders, refusals }: Attempt, sent: Issued, status: number): void {
   refusedHeaders.add(sent.header);
   const count = refusals.get(sent.source) ?? 0;
@@ -231,7 +231,7 @@ function renewalLeadMs(authorization: Authorization): number {
   return Math.min(maxRenewalLeadMs, (authorization.expiresAtMs - authorization.issuedAtMs) / 5);
 }
 
-/** Bearer before Basic: a token is worth less to a thief than a password. */
+/** Bearer before Basic: a stolen token does less harm than a stolen password. */
 function chooseMethod(challenges: readonly Challenge[]): Method | undefined {
   for (const challenge of challenges) {
     const service = challenge.scheme === 'bearer' ? readTokenService(challenge) : undefined;
@@ -240,7 +240,7 @@ function chooseMethod(challenges: readonly Challenge[]): Method | undefined {
   return challenges.some((challenge) => challenge.scheme === 'basic') ? { kind: 'basic' } : undefined;
 }
 
-/** Some registries want a scope of their own making: it is asked for along with ours. */
+/** Adds the scopes of the challenge that ours do not cover: some registries define their own. */
 function withScopeOf(access: Access, challenges: readonly Challenge[]): Access {
   const asked = challenges
     .filter((challenge) => challenge.scheme === 'bearer')
@@ -261,7 +261,7 @@ function splitScope(scope: string): [resource: string, actions: string[]] {
   return [scope.slice(0, colon), scope.slice(colon + 1).split(',')];
 }
 
-/** What needs no token service: a password for Basic, a ready token for Bearer. */
+/** Credentials that need no token service: a password for Basic, a ready token for Bearer. */
 function readyAuthorization(credential: Credential | undefined, method: Method): Authorization | undefined {
   const always = { issuedAtMs: 0, expiresAtMs: Number.POSITIVE_INFINITY };
   if (credential?.kind === 'registry-token') return { header: `Bearer ${credential.token}`, ...always };

@@ -8,7 +8,7 @@ import { type Candidate, type RegistryRequest, retriesBefore, type Sender } from
 import { expiryOf } from './signed-url.ts';
 import { statusError } from './transport.ts';
 
-/** Where a registry sent us for a blob, as long as that holds. */
+/** Where a registry redirected us for a blob, and until when that is valid. */
 interface Location {
   readonly url: URL;
   readonly expiresAtMs: number;
@@ -20,9 +20,9 @@ export interface LocatedResponse {
   readonly server: string;
 }
 
-/** A URL is taken for expired this long before its end: the request still has to travel. */
+/** A URL counts as expired this long before its expiry, to allow for the request's own latency. */
 const expiryMarginMs = 1000;
-const mostResolutions = 2;
+const maxResolutions = 2;
 
 /** Finds the bytes of one blob: mirrors and registry in order, their redirects remembered, then the URLs of its descriptor. */
 export class BlobLocator {
@@ -32,9 +32,9 @@ export class BlobLocator {
   readonly #urls: readonly URL[];
   readonly #operation: string;
   readonly #locations = new Map<string, Location>();
-  /** The server that answered last: ranges of one blob do not wander between servers. */
+  /** The server that answered last; it is asked first, so that the ranges of a blob stay with one server. */
   #preferred: string | undefined;
-  /** Servers whose answers were of no use: asked last. */
+  /** Servers whose answers were useless; they are asked last. */
   readonly #avoided = new Set<string>();
 
   constructor(sender: Sender, reference: Reference, digest: Digest, urls: readonly string[], operation: string) {
@@ -45,7 +45,7 @@ export class BlobLocator {
     this.#operation = operation;
   }
 
-  /** 200, 206, 416, or a suffix range's 400, 405 or 501, and who answered; any other status has become an error. */
+  /** A response with status 200, 206 or 416, or 400, 405 or 501 to a suffix range, and its server. Other statuses are thrown. */
   async request(
     range: string | undefined,
     signal: AbortSignal,
@@ -62,7 +62,7 @@ export class BlobLocator {
       signal,
     };
     const order = this.#order();
-    // Those whose answers were of no use do not stand in for anybody.
+    // The last useful server gets all of its retries: the useless ones behind it cannot stand in for it.
     const last = order.findLast((candidate) => !this.#avoided.has(serverOf(candidate))) ?? order.at(-1);
     return await this.#sender.firstOf(order, this.#operation, signal, async (candidate) => {
       const response = await this.#ask(candidate, { ...request, ...retriesBefore(candidate === last) });
@@ -72,7 +72,7 @@ export class BlobLocator {
     });
   }
 
-  /** What these servers answered was of no use. False when that goes for all: then it is every server's turn again. */
+  /** Asks these servers last from now on. Returns false, and forgets about all of them, once that applies to every server. */
   avoid(...servers: readonly string[]): boolean {
     for (const server of servers) {
       if (this.#preferred === server) this.#preferred = undefined;
@@ -111,8 +111,8 @@ export class BlobLocator {
       const response = await followRedirects(first, this.#operation, (to) =>
         this.#sender.sendTo(endpoint, request, to),
       );
-      // A signature may be too old by the time it gets there.
-      if ((response.status === 401 || response.status === 403) && round < mostResolutions) {
+      // The signature may have expired on the way.
+      if ((response.status === 401 || response.status === 403) && round < maxResolutions) {
         await response.body.drain();
         continue;
       }
@@ -121,10 +121,10 @@ export class BlobLocator {
     }
   }
 
-  /** The answer of the place we were sent to before; undefined when it has expired or stopped answering. */
+  /** The response from the remembered redirect; undefined if that has expired or fails. */
   async #askRemembered(endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse | undefined> {
     const location = this.#locations.get(endpoint.id);
-    // A signature may hold for one method only.
+    // A signature may be valid for one method only.
     if (location === undefined || request.method === 'HEAD') return undefined;
     if (location.expiresAtMs - expiryMarginMs > this.#sender.transport.clock.now()) {
       try {
@@ -159,7 +159,7 @@ export class BlobLocator {
   }
 }
 
-/** Two URLs of one host are two servers, and neither is that host as a registry. */
+/** Two URLs on one host count as two servers, both distinct from that host as a registry. */
 function serverOf({ endpoint, url }: Candidate): string {
   return url === undefined ? endpoint.id : `${url.host}${url.pathname}`;
 }

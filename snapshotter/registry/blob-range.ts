@@ -9,7 +9,7 @@ export type WantedRange =
   | { readonly suffixBytes: number }
   | { readonly start: number; readonly end: number | undefined };
 
-/** A response to a range request, its head checked against what was asked. */
+/** A response to a range request whose header was checked against the request. */
 export type RangeStream = { readonly kind: 'unsatisfied'; readonly totalBytes: number | undefined } | SatisfiedRange;
 
 export type SatisfiedRange =
@@ -18,16 +18,16 @@ export type SatisfiedRange =
 
 interface Readable {
   readonly totalBytes: number | undefined;
-  /** Bytes from `position` up to `end`, fewer if the body stops early; then the rest of the body is let go of. */
+  /** Bytes from `position` up to `end`, fewer if the body stops early; the rest of the body is discarded. */
   chunks(position: number, end: number | undefined): AsyncIterable<Buffer>;
 }
 
-/** Reads the head of a 200, 206 or 416; throws RegistryError `protocol` for a range nobody asked for. */
+/** Checks the header of a 200, 206 or 416; throws RegistryError `protocol` for a range that was not asked for. */
 export async function openRange(response: HttpResponse, wanted: WantedRange, operation: string): Promise<RangeStream> {
   const { status, headers } = response;
   const contentRange = headerText(headers, 'content-range');
   if (status === 416) return { kind: 'unsatisfied', totalBytes: parseUnsatisfiedRange(contentRange) };
-  // A suffix that a server does not understand comes back as 400 or 501; blob-locator lets these through.
+  // Servers without suffix ranges answer 400, 405 or 501, which blob-locator lets through.
   if (status !== 200 && status !== 206) return { kind: 'unsatisfied', totalBytes: undefined };
 
   const lengthText = headerText(headers, 'content-length');
@@ -61,7 +61,7 @@ export async function openRange(response: HttpResponse, wanted: WantedRange, ope
   };
 }
 
-/** More than was asked for is refused, less is not: the rest is asked for again. */
+/** Refuses more than was asked for; less is allowed, and the rest is requested again. */
 function complaintAbout(range: ContentRange, wanted: WantedRange): string | undefined {
   const got = `the range ${range.start} to ${range.end}`;
   if ('suffixBytes' in wanted) {
@@ -74,7 +74,7 @@ function complaintAbout(range: ContentRange, wanted: WantedRange): string | unde
   return isWithin ? undefined : `${got} for ${wanted.start} to ${wanted.end ?? 'the end'}`;
 }
 
-/** The body begins at `bodyStart`; what lies before `position` is skipped, what lies behind `end` is left unread. */
+/** The body begins at `bodyStart`. Skips what lies before `position` and leaves unread what lies behind `end`. */
 async function* cut(
   response: HttpResponse,
   bodyStart: number,
@@ -91,7 +91,7 @@ async function* cut(
   }
 }
 
-/** As `cut`, but a body longer than its Content-Range says is refused. */
+/** As `cut`, but throws where the body is longer than its Content-Range. */
 async function* exactly(
   response: HttpResponse,
   bodyStart: number,
@@ -111,7 +111,7 @@ async function* exactly(
   }
 }
 
-/** One range may come as a multipart of one or more parts; where a part leaves a gap, the stream ends early. */
+/** A single range may be answered as a multipart with one or more parts; the stream ends early at a gap between them. */
 async function multipartStream(
   response: HttpResponse,
   wanted: WantedRange,

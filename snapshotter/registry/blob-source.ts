@@ -1,14 +1,14 @@
 import type { Digest } from './digest.ts';
 
-/** One blob, read by ranges over whatever servers have it. */
+/** One blob, read by ranges from any of the servers that have it. */
 export interface BlobSource {
   readonly digest: Digest;
   /** The last `lengthBytes` bytes (all of a smaller blob), where they begin, and the blob's size. */
   fetchSuffix(lengthBytes: number, signal: AbortSignal): Promise<BlobSuffix>;
   /**
-   * Bytes [start, end) in order, exactly; a body that stops early is taken up again from where it broke. The Buffers
-   * are the network's own: use or copy each before asking for the next. Not verified. `onServer` is told who gives what
-   * comes from then on, before the first byte and whenever another server takes over.
+   * Exactly the bytes [start, end), in order; resumes where a body stops early. The Buffers belong to the network: use or
+   * copy each before taking the next. Not verified. `onServer` is called with the server that the following bytes come
+   * from: before the first byte and whenever another server takes over.
    */
   fetchRange(
     start: number,
@@ -17,10 +17,10 @@ export interface BlobSource {
     onServer?: (server: string) => void,
   ): AsyncIterable<Buffer>;
   /**
-   * Tells that bytes from these servers failed their digest. One server alone is passed over from now on while others are
-   * left, by this blob and, for a while, by all. Of several at least one is to blame, and asking once more may tell
-   * which. Returns whether asking again can bring other bytes; false after every server was to blame, and then all are
-   * asked again.
+   * Reports that bytes from these servers failed their digest. A single server is passed over from now on, by this blob
+   * while others are left and by all blobs for a while. Of several servers it is not known which is at fault, and a
+   * second request may tell. Returns whether another request can bring other bytes: false once every server has given
+   * wrong bytes, after which all are asked again.
    */
   distrust(servers: ReadonlySet<string>): boolean;
 }
@@ -29,13 +29,13 @@ export interface BlobSuffix {
   readonly bytes: Buffer;
   readonly offset: number;
   readonly blobSizeBytes: number;
-  /** Who gave the bytes; for `distrust`. */
+  /** The servers that the bytes came from, for `distrust`. */
   readonly servers: ReadonlySet<string>;
 }
 
 /**
- * Tells the source of wrong bytes, as `distrust`, for a reader that keeps in `blamed` whom it has told of. False as well
- * where these servers gave wrong bytes before: they come up again only because the others failed.
+ * `source.distrust` for a reader that retries: `blamed` holds the servers it has reported before. Returns false also if
+ * these are among them, since they were asked again only because the others failed.
  */
 export function distrustOnce(source: BlobSource, servers: ReadonlySet<string>, blamed: Set<string>): boolean {
   const who = [...servers].sort().join(' ');
@@ -44,5 +44,5 @@ export function distrustOnce(source: BlobSource, servers: ReadonlySet<string>, b
   return source.distrust(servers) && isNew && blamed.size <= maxBlamed;
 }
 
-/** Several servers may share the blame, in many combinations. */
+/** Bounds the combinations of servers that can share a piece. */
 const maxBlamed = 8;

@@ -12,17 +12,17 @@ import { headerText } from './transport.ts';
 
 export type { BlobSource, BlobSuffix } from './blob-source.ts';
 
-/** An answer under way, and who gives it. */
+/** A response under way and its server. */
 interface ServedRange {
   readonly stream: SatisfiedRange;
   readonly server: string;
 }
 
-/** Progress that makes up for a failure: a server may break off every body and still be read to the end. */
+/** Progress that resets the count of failures: even a server that cuts every body short is read to the end. */
 const progressBytes = 64 * 1024;
-/** A server that caps its ranges gives at least this much at a time; with less, requests would be without bound. */
+/** Smallest partial range that counts as progress; servers that return less would need too many requests. */
 const minPartBytes = 4 * 1024;
-/** A whole blob in answer to a suffix is read if at most this much of it is not wanted. */
+/** A whole blob sent instead of a suffix is read if it has at most this many unwanted bytes. */
 const wholeAnswerSlackBytes = 256 * 1024;
 
 export class RegistryBlob implements BlobSource {
@@ -30,7 +30,7 @@ export class RegistryBlob implements BlobSource {
   readonly #sender: Sender;
   readonly #locator: BlobLocator;
   readonly #operation: string;
-  /** Servers whose bytes failed the digest, until all have. */
+  /** Servers whose bytes failed the digest; cleared once all have. */
   readonly #blamed = new Set<string>();
   #sizeBytes: number | undefined;
 
@@ -55,7 +55,7 @@ export class RegistryBlob implements BlobSource {
     if (stream?.kind === 'whole') {
       return await this.#suffixOfWhole(asked!.response, { stream, server: asked!.server }, lengthBytes, signal);
     }
-    // Some servers refuse a suffix longer than the blob, some any suffix (Azure): the size makes it a plain range.
+    // Some servers refuse a suffix longer than the blob, some refuse every suffix (Azure). With the size, a plain range does.
     await asked?.response.body.drain();
     const totalBytes = stream?.totalBytes ?? (await this.#findSize(signal));
     if (totalBytes === 0 && asked !== undefined) return emptySuffix(asked.server);
@@ -81,7 +81,7 @@ export class RegistryBlob implements BlobSource {
   }
 
   distrust(servers: ReadonlySet<string>): boolean {
-    // Who lies about the bytes may have lied about their number.
+    // The size came from the same servers.
     this.#sizeBytes = undefined;
     if (servers.size !== 1) return servers.size > 0;
     const server = [...servers][0]!;
@@ -93,7 +93,7 @@ export class RegistryBlob implements BlobSource {
     return false;
   }
 
-  /** The whole blob; after its last byte throws `digest-mismatch` if it was not the one asked for. */
+  /** The whole blob; throws `digest-mismatch` after its last byte if it has another digest. */
   async *fetchWhole(signal: AbortSignal, onServer: (server: string) => void = () => {}): AsyncGenerator<Buffer> {
     const hash = digester();
     let position = 0;
@@ -124,7 +124,7 @@ export class RegistryBlob implements BlobSource {
     });
   }
 
-  /** The whole blob at once, from the first server whose bytes are right and at most so many. */
+  /** The whole blob from the first server whose bytes have the digest and are at most `limitBytes`. */
   async readVerified(limitBytes: number, signal: AbortSignal): Promise<Buffer> {
     const blamed = new Set<string>();
     for (;;) {
@@ -148,7 +148,7 @@ export class RegistryBlob implements BlobSource {
     }
   }
 
-  /** [start, end) over as many requests as it takes. `begun`: a response that already has its beginning. */
+  /** Reads [start, end) with as many requests as it takes. `begun`: a response that starts the range. */
   async *#read(
     start: number,
     end: number,
@@ -163,7 +163,7 @@ export class RegistryBlob implements BlobSource {
     let current = begun;
     const useless = new Set<string>();
     while (position < end) {
-      // Has had its own retries: what fails here has failed.
+      // Retries on its own; its failure is final.
       const { stream, server } = current ?? (await this.#open(position, end, signal));
       onServer(server);
       try {
@@ -173,7 +173,7 @@ export class RegistryBlob implements BlobSource {
           yield chunk;
         }
         if (position === end) return;
-        // Less than was asked for is proper, and then the next request is no retry.
+        // A shorter range than requested is legal (RFC 9110, 15.3.7), so the next request is not a retry.
         if (stream.kind === 'part' && position === stream.end && sinceFailureBytes >= minPartBytes) {
           sinceFailureBytes = 0;
           current = undefined;
@@ -192,12 +192,12 @@ export class RegistryBlob implements BlobSource {
         sinceFailureBytes = 0;
         current = undefined;
       }
-      // Once is bad luck: the first resumption goes out at once.
+      // The first resumption is sent without a wait.
       if (failures > 1) await this.#sender.transport.wait(failures - 1, signal);
     }
   }
 
-  /** The beginning of a range, from the first server that does not say that there is no such range. */
+  /** Opens a range at the first server that does not deny that it exists. */
   async #open(start: number, end: number, signal: AbortSignal): Promise<ServedRange> {
     const useless = new Set<string>();
     for (;;) {
@@ -217,7 +217,7 @@ export class RegistryBlob implements BlobSource {
     }
   }
 
-  /** One request, its answer's head read; repeated if that makes no sense or breaks off in the middle of a multipart's. */
+  /** Sends one request and checks the response header; retries where that is malformed, or a multipart breaks off in its head. */
   async #ask(
     wanted: { readonly suffixBytes: number } | { readonly start: number; readonly end: number } | 'whole',
     signal: AbortSignal,
@@ -239,8 +239,8 @@ export class RegistryBlob implements BlobSource {
   }
 
   /**
-   * Whether there is another server to ask. One that comes up again is there only because the others failed: `useless`
-   * holds those of this call.
+   * Whether there is another server to ask. `useless` holds the servers passed over by this call: one that comes up again
+   * does so only because the others failed.
    */
   #passOver(server: string, useless: Set<string>): boolean {
     const isOtherThere = this.#locator.avoid(server) && !useless.has(server);
@@ -248,7 +248,7 @@ export class RegistryBlob implements BlobSource {
     return isOtherThere;
   }
 
-  /** Undefined where the servers refuse a suffix in a way that may be about anything: the next request will tell. */
+  /** Undefined where the refusal may be due to the suffix itself; the next request will show. */
   async #askForSuffix(lengthBytes: number, signal: AbortSignal) {
     try {
       return await this.#ask({ suffixBytes: lengthBytes }, signal);
@@ -278,7 +278,7 @@ export class RegistryBlob implements BlobSource {
     if (total <= lengthBytes + wholeAnswerSlackBytes) {
       return await this.#collectSuffix(Math.max(0, total - lengthBytes), total, signal, begun);
     }
-    // This server knows no suffix ranges; it may well know plain ones.
+    // A server without suffix ranges may still support plain ones.
     response.body.destroy();
     return await this.#collectTail(lengthBytes, total, signal);
   }
@@ -301,7 +301,7 @@ export class RegistryBlob implements BlobSource {
     return { bytes, offset, blobSizeBytes, servers };
   }
 
-  /** The tail of a whole blob whose size nobody tells: read to its end, the last bytes kept. */
+  /** The tail of a whole blob of unknown size: reads to the end and keeps the last bytes. */
   async #tailOfUnknown({ stream, server }: ServedRange, lengthBytes: number): Promise<BlobSuffix> {
     const kept: Buffer[] = [];
     let keptBytes = 0;
@@ -317,7 +317,7 @@ export class RegistryBlob implements BlobSource {
     return { bytes, offset: blobSizeBytes - bytes.length, blobSizeBytes, servers: new Set([server]) };
   }
 
-  /** From the first byte's Content-Range, else from a HEAD; undefined where neither tells. */
+  /** The size from the Content-Range of the first byte, else from a HEAD; undefined if neither has it. */
   async #findSize(signal: AbortSignal): Promise<number | undefined> {
     for (const [method, range] of [
       ['GET', 'bytes=0-0'],
@@ -336,7 +336,7 @@ export class RegistryBlob implements BlobSource {
         return total;
       } catch (error) {
         signal.throwIfAborted();
-        // What the first cannot do, the whole cannot either; a HEAD may be refused.
+        // If the GET fails, so would one of the whole blob. Only the HEAD is optional.
         if (method === 'GET') throw error;
       }
     }
@@ -369,7 +369,7 @@ export class RegistryBlob implements BlobSource {
   }
 }
 
-/** Of an empty blob, which is more often a server's mistake than a layer. */
+/** The suffix of an empty blob. */
 function emptySuffix(server: string): BlobSuffix {
   return { bytes: Buffer.alloc(0), offset: 0, blobSizeBytes: 0, servers: new Set([server]) };
 }

@@ -1,13 +1,13 @@
 import type { Dispatcher } from 'undici';
 
-/** Bytes kept for a slow consumer before the socket is left unread. */
+/** Bytes buffered for a slow consumer before reading from the socket pauses. */
 const highWaterBytes = 512 * 1024;
-/** A body nobody wants is read to its end if it is short, so that its connection can be used again. */
+/** An unwanted body up to this size is read to its end, so that its connection can be reused. */
 const drainLimitBytes = 64 * 1024;
 
 /**
- * A response's body: undici's Buffers, passed on without a copy, with back-pressure. Iterate it once, or `drain` it, or
- * `destroy` it; one of the three must happen, or the connection stays taken.
+ * A response body: undici's Buffers without a copy, with back-pressure. Exactly one of these must happen, or the connection
+ * stays occupied: iterate it, `drain` it, or `destroy` it.
  */
 export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer> {
   /** Bytes received so far. */
@@ -17,7 +17,7 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
   #queuedBytes = 0;
   #ended = false;
   #error: Error | undefined;
-  /** All bytes are here, though the reader has not been told yet (see Connections.exchange). */
+  /** All bytes have arrived, but the reader has not been told yet (see Connections.exchange). */
   #complete = false;
   #draining = false;
   #paused = false;
@@ -56,7 +56,7 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
     return { done: true, value: undefined };
   }
 
-  /** Everything that is left, at most `limitBytes`; undefined if there is more. */
+  /** The rest of the body; undefined if it is longer than `limitBytes`. */
   async readAll(limitBytes: number): Promise<Buffer | undefined> {
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
@@ -68,7 +68,7 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, sizeBytes);
   }
 
-  /** Throws the rest away and keeps the connection if the rest is short; resolves, and never fails, when that is done. */
+  /** Discards the rest, keeping the connection if the rest is short. Never rejects. */
   async drain(): Promise<void> {
     this.#draining = true;
     this.#queue = [];
@@ -84,7 +84,7 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
     });
   }
 
-  /** Lets go of the rest, and of the connection if there is a rest. */
+  /** Discards the rest, and closes the connection if there is a rest. */
   destroy(): void {
     this.#draining = true;
     this.#queue = [];
@@ -95,7 +95,7 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
     this.#controller.abort(new Error('the rest of the response is not wanted'));
   }
 
-  /** True after `destroy` cut the response off: its end is then no failure. */
+  /** True after `destroy` aborted the response, whose end is then not a failure. */
   get isUnwanted(): boolean {
     return this.#destroyed;
   }
@@ -116,7 +116,7 @@ export class ResponseBody implements AsyncIterable<Buffer>, AsyncIterator<Buffer
     this.#wakeReader();
   }
 
-  /** Nothing more will come. The reader learns of it by `end`. */
+  /** All bytes have arrived; `end` tells the reader. */
   complete(): void {
     this.#complete = true;
   }

@@ -12,8 +12,8 @@ const space = /[ \t]+/y;
 const quoted = /"((?:[^"\\]|\\.)*)"/y;
 
 /**
- * Every challenge of one header or of several; a header may itself hold several, parted by the same comma that parts
- * parameters. What cannot be read ends the parsing of that header: challenges read until there are kept.
+ * The challenges of one or more headers. A header may hold several, separated by the same comma as parameters. Parsing of
+ * a header stops where it is malformed; the challenges before that are kept.
  */
 export function parseChallenges(header: string | readonly string[] | undefined): Challenge[] {
   if (header === undefined) return [];
@@ -40,7 +40,7 @@ function parseHeader(text: string): Challenge[] {
     if (parameters !== undefined && take(equals) !== null) {
       const value = take(quoted)?.[1]?.replace(/\\(.)/g, '$1') ?? take(token)?.[0];
       if (value === undefined) return found;
-      // A repeated parameter is an error of the server; the first one stands.
+      // Servers must not repeat a parameter; the first one counts.
       if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), value);
       continue;
     }
@@ -48,7 +48,7 @@ function parseHeader(text: string): Challenge[] {
     position = afterName;
     parameters = new Map();
     found.push({ scheme: name.toLowerCase(), parameters });
-    // `Negotiate dG9rZW4=`: a bare token68 instead of parameters. A lone word before a comma could also be that.
+    // `Negotiate dG9rZW4=`: a bare token68 instead of parameters. A single word before a comma is ambiguous.
     if (take(space) !== null) take(token68);
   }
 }

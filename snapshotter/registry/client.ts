@@ -11,14 +11,14 @@ import { type RegistryRequest, retriesBefore, Sender, type WrongBytes } from './
 import { headerText, Transport, type TransportOptions } from './transport.ts';
 
 export interface RegistryClientOptions extends TransportOptions {
-  /** Asked in order whenever a registry wants to know who we are. */
+  /** Asked in order when a registry requires credentials. */
   readonly keychains?: readonly Keychain[];
   readonly onKeychainFailure?: (failure: KeychainFailure) => void;
-  /** By registry as people write it (`docker.io`, `localhost:5000`), or who knows them; asked for every request. */
+  /** By registry name as in references (`docker.io`, `localhost:5000`), or a function that is called for every request. */
   readonly hosts?: Readonly<Record<string, HostOptions>> | HostLookup;
-  /** A server gave bytes that do not have the digest asked for, and is asked last for a while. */
+  /** Called when a server gave bytes that failed their digest; it is asked last for a while. */
   readonly onWrongBytes?: (report: WrongBytes) => void;
-  /** For every server whose own options name none; 0: no limit. */
+  /** For servers whose own options name none; 0: no limit. */
   readonly requestTimeoutMs?: number;
 }
 
@@ -30,14 +30,14 @@ export interface FetchedManifest {
 
 const maxManifestBytes = 8 * 1024 * 1024;
 
-/** Registries, read and written: one for a whole process, since connections and tokens are shared through it. */
+/** Reads from and writes to registries. One per process: connections and tokens are shared through it. */
 export class RegistryClient {
   readonly #transport: Transport;
   readonly #authorizer: Authorizer;
   readonly #sender: Sender;
   readonly #pusher: Pusher;
 
-  /** Throws RegistryError `invalid-host` for a server's address that cannot be used. */
+  /** Throws RegistryError `invalid-host` if the address of a server cannot be used. */
   constructor(options: RegistryClientOptions = {}) {
     this.#transport = new Transport(options);
     const keychain = keychainChain(options.keychains ?? [], options.onKeychainFailure);
@@ -56,8 +56,8 @@ export class RegistryClient {
   }
 
   /**
-   * Manifest or index, verified against the reference's digest or the one the registry states; a server whose answer does
-   * not have it is passed over.
+   * Manifest or index, verified against the digest of the reference or the one the registry states. A server whose
+   * response does not have that digest is passed over.
    */
   async fetchManifest(reference: Reference, signal: AbortSignal): Promise<FetchedManifest> {
     const operation = `fetch manifest ${formatReference(reference)}`;
@@ -94,14 +94,14 @@ export class RegistryClient {
     });
   }
 
-  /** A blob to read by ranges; nothing is asked of the registry yet. `urls`: of its descriptor, tried last. */
+  /** A blob to read by ranges; sends no request yet. `urls`: those of its descriptor, tried last. */
   blob(reference: Reference, digest: Digest, urls: readonly string[] = []): BlobSource {
     return new RegistryBlob(this.#sender, reference, digest, urls);
   }
 
   /**
-   * The whole blob in order; its digest is verified at the end, and `digest-mismatch` thrown there, naming the server. That
-   * one is asked last from then on, so another call may fare better. `urls`: of its descriptor, tried last.
+   * The whole blob in order. Its digest is verified at the end; `digest-mismatch` names the server, which is asked last
+   * from then on, so that a second call may succeed. `urls`: those of its descriptor, tried last.
    */
   fetchBlob(
     reference: Reference,
@@ -113,8 +113,8 @@ export class RegistryClient {
   }
 
   /**
-   * A small blob as a whole. Where a server gives wrong bytes, or more than `limitBytes`, the next is asked; throws
-   * `digest-mismatch` or `too-large` once all have.
+   * A small blob in memory. A server that sends wrong bytes, or more than `limitBytes`, is passed over; throws
+   * `digest-mismatch` or `too-large` once all have done so.
    */
   async readBlob(reference: Reference, digest: Digest, limitBytes: number, signal: AbortSignal): Promise<Buffer> {
     return await new RegistryBlob(this.#sender, reference, digest).readVerified(limitBytes, signal);
@@ -128,7 +128,7 @@ export class RegistryClient {
     return this.#pusher.pushBlob(reference, blob, signal);
   }
 
-  /** True when the registry linked the blob from another of its repositories; false when it would not. */
+  /** True if the registry mounted the blob from another of its repositories; false if it would not. */
   mountBlob(reference: Reference, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean> {
     return this.#pusher.mountBlob(reference, digest, fromRepository, signal);
   }
@@ -137,14 +137,14 @@ export class RegistryClient {
     return this.#pusher.pushManifest(reference, mediaType, bytes, signal);
   }
 
-  /** Ends all connections; what is under way fails. */
+  /** Closes all connections; requests under way fail. */
   async close(): Promise<void> {
     this.#authorizer.close();
     await this.#transport.close();
   }
 }
 
-/** Proxies answer with pages of their own; where no digest tells them apart, another server may have the manifest. */
+/** Tells manifests from the HTML pages of proxies where no digest does. */
 function isJsonObject(bytes: Buffer): boolean {
   try {
     const value: unknown = JSON.parse(bytes.toString());

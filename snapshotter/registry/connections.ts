@@ -17,7 +17,7 @@ export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly url: URL;
   readonly headers: Record<string, string>;
-  /** Opened anew for each attempt. */
+  /** A function is called for each attempt. */
   readonly body?: string | Uint8Array | (() => AsyncIterable<Uint8Array>);
   readonly trust: Trust;
   readonly route?: Route;
@@ -35,14 +35,14 @@ export interface HttpResponse {
 
 export interface ExchangeEvents {
   onHead?(status: number): void;
-  /** Once, at the end of the body or at the failure. */
+  /** Called once, at the end of the body or on failure. */
   onDone?(receivedBytes: number, error: Error | undefined): void;
 }
 
 const idleConnectionMs = 60_000;
 const defaultConnectMs = 10_000;
 
-/** The connections to all servers: kept alive, bounded per host, shared by every layer of every image. */
+/** Connections to all servers: kept alive, bounded per host, shared by all layers of all images. */
 export class Connections {
   readonly #perHost: number;
   readonly #proxyFor: ProxyChoice;
@@ -55,7 +55,7 @@ export class Connections {
     this.#proxyFor = proxyChoice(options.env);
   }
 
-  /** One request, one response; resolves at the head. Throws RegistryError, or the signal's reason. */
+  /** One request; resolves with the response header. Rejects with RegistryError or the signal's reason. */
   exchange(request: HttpRequest, signal: AbortSignal, events: ExchangeEvents = {}): Promise<HttpResponse> {
     signal.throwIfAborted();
     if (this.#closed) {
@@ -79,7 +79,7 @@ export class Connections {
       };
       signal.addEventListener('abort', onAbort, { once: true });
       const finish = (error: Error | undefined): void => {
-        // The answer of a proxy that wants a password is an error first, and then ends like any other.
+        // undici reports a proxy's 407 as an error and then ends the response as well.
         if (isDone) return;
         isDone = true;
         signal.removeEventListener('abort', onAbort);
@@ -103,8 +103,8 @@ export class Connections {
         onResponseEnd() {
           finish(undefined);
           body?.complete();
-          // undici gives the connection free in the next turn of the event loop. Whoever learned of the end before that
-          // would send the next request on a new connection, and pay for its handshakes.
+          // undici releases the connection in the next turn of the event loop. A reader told earlier would send its next
+          // request on a new connection and pay for the handshakes.
           queueMicrotask(() => setImmediate(() => body?.end()));
         },
         onResponseError(_controller, error) {
@@ -130,7 +130,7 @@ export class Connections {
     });
   }
 
-  /** Ends every connection; requests under way fail. */
+  /** Closes all connections; requests under way fail. */
   async close(): Promise<void> {
     this.#closed = true;
     const agents = [...this.#agents.values()];
@@ -180,10 +180,10 @@ const timeouts = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UN
 const untrusted =
   /^(CERT_|SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_|ERR_TLS_CERT_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE)/;
 const malformed = /^(HPE_|UND_ERR_(HEADERS_OVERFLOW|RES_CONTENT_LENGTH_MISMATCH|INVALID_ARG|RES_EXCEEDED|REQ_CONTENT))/;
-/** OpenSSL's word for a peer that does not speak TLS at all. */
+/** OpenSSL's codes for a peer that does not speak TLS. */
 const notTls = /^(EPROTO|ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST))/;
 
-/** Marks the one failure that an `insecure` host answers by plain HTTP. */
+/** The one failure after which an `insecure` host is tried by plain HTTP. */
 export function speaksNoTls(error: unknown): boolean {
   const cause = error instanceof RegistryError ? (error.cause as { code?: unknown } | undefined) : undefined;
   return typeof cause?.code === 'string' && notTls.test(cause.code);

@@ -9,8 +9,8 @@ const decoders: Readonly<Record<string, (bytes: Buffer, options: { readonly maxO
 };
 
 /**
- * A body without its Content-Encoding, which some servers apply though `identity` was asked for; undefined if it has
- * more than `limitBytes`. Some only claim it: what does not decode is returned as it is, for a digest or a parser to judge.
+ * Decodes a body whose server applied a Content-Encoding although `identity` was requested; undefined if the result is
+ * longer than `limitBytes`. A body that does not decode is returned unchanged, since some servers only send the header.
  */
 export function decodeContent(bytes: Buffer, coding: string | undefined, limitBytes: number): Buffer | undefined {
   const decode = decoders[coding?.trim().toLowerCase() ?? ''];

@@ -5,7 +5,7 @@ export interface ContentRange {
   readonly totalBytes: number | undefined;
 }
 
-/** RFC 9110, 14.4; undefined unless the numbers make sense together. */
+/** RFC 9110, 14.4; undefined if the numbers are inconsistent. */
 export function parseContentRange(header: string | undefined): ContentRange | undefined {
   const match = /^bytes\s+(\d{1,16})-(\d{1,16})\/(\d{1,16}|\*)$/i.exec(header?.trim() ?? '');
   if (match === null) return undefined;

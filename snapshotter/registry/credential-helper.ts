@@ -13,7 +13,7 @@ const mostOutputBytes = 1024 * 1024;
 /**
  * Runs `docker-credential-NAME get` (github.com/docker/docker-credential-helpers, "Development"): server URL on stdin,
  * JSON on stdout; the user name `<token>` marks an identity token. Undefined when the helper has nothing for the server.
- * What the helper prints goes into no error: it may be the secret.
+ * Its output never becomes part of an error, since it may be the secret.
  */
 export async function askCredentialHelper(
   name: string,
@@ -49,7 +49,7 @@ function runHelper(
 ): Promise<{ exitCode: number | string; output: string }> {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
-    // A group of its own: a helper that is a script leaves its children behind when only it is killed.
+    // In its own process group: killing a script alone would leave its children behind.
     const child = spawn(program, ['get'], { env, detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
     const pieces: Buffer[] = [];
     let sizeBytes = 0;
@@ -81,7 +81,7 @@ function runHelper(
       if (sizeBytes > mostOutputBytes) stop(fail('it does not stop writing'));
       else pieces.push(piece);
     });
-    // A helper may end without reading what it is asked.
+    // A helper may exit without reading its input.
     child.stdin.on('error', () => {});
     child.stdin.end(`${input}\n`);
   });

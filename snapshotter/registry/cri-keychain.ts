@@ -13,7 +13,7 @@ export interface CriAuth {
 }
 
 export interface CriKeychain extends Keychain {
-  /** Keeps what the kubelet handed over with an image, or forgets what it had when it handed over nothing. */
+  /** Stores the credential that the kubelet sent with an image; without one, forgets the previous. */
   remember(image: string, auth: CriAuth | undefined): void;
   forget(image: string): void;
 }
@@ -24,7 +24,7 @@ interface Remembered {
   readonly credential: Credential;
 }
 
-const mostImages = 4096;
+const maxImages = 4096;
 
 /** Credentials per image, in memory only; the least recently pulled image is forgotten first. */
 export function criKeychain(): CriKeychain {
@@ -40,7 +40,7 @@ export function criKeychain(): CriKeychain {
       const address = auth?.serverAddress ?? '';
       // A secret without an address is for the image's registry, and not for a mirror of it.
       remembered.set(key, { host: address === '' ? reference.registry : readAuthKey(address).host, credential });
-      const oldest = remembered.size > mostImages ? remembered.keys().next() : undefined;
+      const oldest = remembered.size > maxImages ? remembered.keys().next() : undefined;
       if (oldest?.done === false) remembered.delete(oldest.value);
     },
     forget(image) {

@@ -9,13 +9,13 @@ import type { Credential, Keychain } from './keychain.ts';
 export interface DockerKeychainOptions {
   /** For helpers (PATH, HOME) and for `$DOCKER_CONFIG`, where config.json lies, else ~/.docker; default process.env. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** How long a docker-credential-* program may take. */
+  /** Limit for a docker-credential-* program. */
   readonly helperLimitMs?: number;
 }
 
 const defaultHelperLimitMs = 10_000;
 
-/** What `docker login` left: credHelpers, then credsStore, then auths. Read at each lookup, so a new login counts at once. */
+/** Docker's config.json: credHelpers, then credsStore, then auths. Read at each lookup, so a new login counts at once. */
 export function dockerConfigKeychain(options: DockerKeychainOptions = {}): Keychain {
   const env = options.env ?? process.env;
   const path = join(env.DOCKER_CONFIG || join(env.HOME || homedir(), '.docker'), 'config.json');
@@ -40,7 +40,7 @@ export function dockerConfigKeychain(options: DockerKeychainOptions = {}): Keych
       }
       const entries = matchAuths(readAuths(config.auths, path), host, reference.repository);
       found.push(...entries.map((entry) => entry.credential));
-      // A helper that fails counts only where nothing else has an answer.
+      // A failing helper matters only if nothing else has a credential.
       if (found.length === 0 && failure !== undefined) throw failure;
       return found;
     },
@@ -59,7 +59,7 @@ async function readConfig(path: string, signal: AbortSignal): Promise<Record<str
   return parseSecretJson(text, path);
 }
 
-/** The helper of this very host, else the store of all hosts. */
+/** The helper configured for this host, else the general store. */
 function chooseHelper(config: Readonly<Record<string, unknown>>, host: string): string | undefined {
   const helpers = config.credHelpers;
   if (typeof helpers === 'object' && helpers !== null) {

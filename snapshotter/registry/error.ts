@@ -16,19 +16,19 @@ export type RegistryErrorCode =
   | 'keychain';
 
 export interface RegistryErrorFields {
-  /** What was being done and on what, in the imperative: `fetch blob sha256:… of repo`. */
+  /** The operation and its object, in the imperative: `fetch blob sha256:… of repo`. */
   readonly operation: string;
   readonly host?: string | undefined;
   readonly status?: number | undefined;
-  /** How long the server asked to be left alone (429, 503). */
+  /** From the Retry-After header (429, 503). */
   readonly retryAfterMs?: number | undefined;
   readonly remedy?: string | undefined;
   readonly cause?: unknown;
 }
 
 /**
- * Whatever goes wrong between us and a registry. `code` tells callers what to do next; the message is one line that is
- * safe to print: credentials, tokens and the query strings of signed URLs are cut out of it here, once, for everybody.
+ * Any failure of a request to a registry. `code` tells callers how to react. The message is one line and safe to print:
+ * credentials, tokens and the query strings of signed URLs are removed here.
  */
 export class RegistryError extends Error {
   override readonly name = 'RegistryError';
@@ -74,7 +74,7 @@ export function redact(text: string): string {
     .replace(/\p{Cc}+/gu, ' ');
 }
 
-/** Causes end up in logs too (pino prints the chain), so a foreign one is reduced to its name, code and redacted message. */
+/** Causes are logged too (pino prints the chain), so a foreign one is reduced to its name, code and redacted message. */
 function safeCause(cause: unknown): unknown {
   if (cause instanceof RegistryError) return cause;
   if (cause instanceof AggregateError) {

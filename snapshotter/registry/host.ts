@@ -1,6 +1,6 @@
 import { authorityOf, isLoopback, parseServerAddress, type Scheme, type ServerAddress } from './server-address.ts';
 
-/** What a server may be asked for (containerd's hosts.toml): blobs, the digest behind a tag, uploads. */
+/** Operations a server is trusted with (containerd's hosts.toml): fetching by digest, resolving tags, pushing. */
 export type Capability = 'pull' | 'resolve' | 'push';
 
 export interface ClientCertificate {
@@ -8,13 +8,13 @@ export interface ClientCertificate {
   readonly keyPem: string;
 }
 
-/** How one server is talked to. */
+/** How to connect to one server. */
 export interface EndpointOptions {
-  /** Certificates are not verified, and a server that turns out to speak no TLS is talked to in plain HTTP. */
+  /** Does not verify certificates, and falls back to plain HTTP if the server does not speak TLS. */
   readonly insecure?: boolean;
-  /** Certificates are not verified. */
+  /** Does not verify certificates. */
   readonly skipVerify?: boolean;
-  /** Plain HTTP (true) or TLS (false) without asking. Loopback hosts default to plain HTTP, as in containerd. */
+  /** Plain HTTP (true) or TLS (false), without a fallback. Loopback hosts default to plain HTTP, as in containerd. */
   readonly plainHttp?: boolean;
   /** Limit for a response's head and between two pieces of its body; 0: none. */
   readonly requestTimeoutMs?: number;
@@ -25,9 +25,9 @@ export interface EndpointOptions {
   /** CAs to trust beside the system's, PEM. */
   readonly caPem?: string;
   readonly clientCertificates?: readonly ClientCertificate[];
-  /** A proxy that stands before those of the environment, NO_PROXY included. */
+  /** Overrides the proxies of the environment, NO_PROXY included. */
   readonly proxy?: URL;
-  /** The API begins right behind the address's path, without /v2. */
+  /** The address's path is the root of the API: /v2 is not appended. */
   readonly overridePath?: boolean;
   readonly capabilities?: readonly Capability[];
 }
@@ -40,14 +40,14 @@ export interface MirrorOptions extends EndpointOptions {
 export interface HostOptions extends EndpointOptions {
   /** Tried in order before the registry itself. */
   readonly mirrors?: readonly MirrorOptions[];
-  /** Stands in for the registry itself; as `MirrorOptions.host`. */
+  /** Replaces the registry itself; written as `MirrorOptions.host`. */
   readonly server?: string;
 }
 
 /** The options of a registry, as references name it; undefined where it has none. */
 export type HostLookup = (registry: string) => HostOptions | undefined;
 
-/** `verified`, `unverified`, or more than that. Each has connections of its own. */
+/** How certificates are checked. Connections are shared by equal trust only. */
 export type Trust =
   | 'verified'
   | 'unverified'
@@ -68,11 +68,11 @@ export interface Endpoint {
   readonly name: string;
   /** Host and port as they stand in a URL. */
   readonly authority: string;
-  /** What the paths of the API begin with: `/v2`, `/proxy/v2`. */
+  /** Prefix of all API paths: `/v2`, `/proxy/v2`. */
   readonly apiPath: string;
-  /** Tells servers apart: the authority, and the path where it is not `/v2`. */
+  /** Identifies the server: its authority, with the path if that is not `/v2`. */
   readonly id: string;
-  /** In the order they are tried; once one has worked, it stays. */
+  /** In the order to try them; the first that works is kept. */
   readonly schemes: readonly [Scheme, ...Scheme[]];
   readonly trust: Trust;
   readonly route: Route;
@@ -80,7 +80,7 @@ export interface Endpoint {
   readonly headers: Readonly<Record<string, string>>;
   readonly capabilities: ReadonlySet<Capability>;
   readonly isMirror: boolean;
-  /** Requests say which registry they are for (`?ns=`), since the server is not that registry. */
+  /** Adds `?ns=REGISTRY` to requests, since the server is not that registry itself. */
   readonly saysNamespace: boolean;
 }
 
@@ -130,7 +130,7 @@ function makeEndpoint(
   };
 }
 
-/** containerd's rule: a path that ends with /v2 is the API's, any other has the API below it. */
+/** containerd's rule: /v2 is appended unless the path ends with it. */
 function apiPathOf(path: string, isOverridden: boolean): string {
   return isOverridden || path.endsWith('/v2') ? path : `${path}/v2`;
 }
@@ -152,7 +152,7 @@ function schemesOf(
 ): readonly [Scheme, ...Scheme[]] {
   const { insecure, skipVerify, plainHttp, caPem, clientCertificates } = options;
   const hasTlsOptions = skipVerify !== undefined || caPem !== undefined || clientCertificates !== undefined;
-  // As containerd: http:// beside options for TLS means TLS if the server speaks it.
+  // As in containerd: http:// together with TLS options tries TLS first.
   if (scheme === 'http') return hasTlsOptions && !isPort80 ? ['https', 'http'] : ['http'];
   if (scheme === 'https') return ['https'];
   if (plainHttp !== undefined) return [plainHttp ? 'http' : 'https'];

@@ -5,19 +5,19 @@ import type { HostLookup, HostOptions } from './host.ts';
 import { parseHostsToml } from './hosts-toml.ts';
 
 export interface HostsDirectoryOptions {
-  /** A hosts.toml that cannot be used: said once for each thing that is wrong, and its registry is asked as if it had none. */
+  /** Called once per problem in a hosts.toml, which is then ignored. */
   readonly onFailure: (error: Error) => void;
   /** Monotonic milliseconds. */
   readonly now?: () => number;
 }
 
-/** Changes count within this time without a restart, as in containerd, which reads the files for every pull. */
+/** Files are read again after this time. containerd reads them for every pull, so changes must not need a restart. */
 const maxAgeMs = 5000;
 
 /**
- * containerd's directories of registries (`config_path` of its CRI plugin; several are parted by `:`): HOST/hosts.toml,
- * else Docker's certificate files in HOST/, else `_default`. The lookup throws RegistryError `keychain` where a
- * certificate that is named cannot be read.
+ * containerd's registry configuration (`config_path` of its CRI plugin, several directories separated by `:`):
+ * HOST/hosts.toml, else Docker's certificate files in HOST/, else `_default`. The lookup throws RegistryError `keychain` if
+ * a certificate cannot be read.
  */
 export function hostsDirectory(
   configPath: string,
@@ -41,7 +41,7 @@ export function hostsDirectory(
   };
 }
 
-/** In containerd's order; the first root that has any of them. */
+/** The first of containerd's names that exists, in the first root that has one. */
 function findDirectory(roots: readonly string[], registry: string): string | undefined {
   const names = [registry.replace(/:(\d+)$/, '_$1_'), registry, '_default'];
   return roots.flatMap((root) => names.map((name) => join(root, name))).find((path) => existsSync(path));
@@ -60,7 +60,7 @@ function readDirectory(directory: string, report: (directory: string, error: Err
   }
 }
 
-/** Docker's layout: *.crt are CAs, NAME.cert and NAME.key a client's certificate, whose key may be in the first as well. */
+/** Docker's layout: *.crt are CAs, NAME.cert and NAME.key a client certificate; the key may also be in NAME.cert. */
 function readCertificates(directory: string): HostOptions {
   const names = readdirSync(directory).sort();
   const read = (name: string): string => readText(join(directory, name));

@@ -5,13 +5,13 @@ import type { Capability, ClientCertificate, EndpointOptions, HostOptions, Mirro
 import { parseProxy } from './proxy.ts';
 import { parseServerAddress } from './server-address.ts';
 
-/** Reads a file that hosts.toml names; throws if it cannot be read. */
+/** Reads a file named in hosts.toml; throws if that fails. */
 export type ReadText = (path: string) => string;
 
 /**
- * containerd's hosts.toml (containerd, docs/hosts.md): the tables of `host` in order, then `server` with the fields of the
- * root. Paths are relative to `directory`. Keys that are not known are ignored, as containerd does. Throws RegistryError
- * `invalid-host` for what containerd would refuse; errors of `readText` pass through.
+ * Parses hosts.toml (containerd, docs/hosts.md): the `host` tables in order, then `server` with the root's fields. Paths are
+ * relative to `directory`. Unknown keys are ignored, as in containerd. Throws RegistryError `invalid-host` where containerd
+ * would refuse the file; errors of `readText` pass through.
  */
 export function parseHostsToml(text: string, directory: string, readText: ReadText): HostOptions {
   const place: Place = { directory, readText, file: resolve(directory, 'hosts.toml'), path: '' };
@@ -35,7 +35,7 @@ interface Place {
 }
 
 const capabilities: readonly Capability[] = ['pull', 'resolve', 'push'];
-/** What containerd takes a server for that names no capabilities. */
+/** containerd's default. */
 const everyCapability = { capabilities };
 
 function parseRoot(text: string, place: Place): Record<string, unknown> {
@@ -75,7 +75,7 @@ function readCa(value: unknown, place: Place): string | undefined {
   return paths.map((path) => readNamed(textOf(path, place)!, place)).join('\n');
 }
 
-/** A path of a certificate with its key, a list of these, or a list of pairs [certificate, key]. */
+/** The path of a file with certificate and key, a list of such paths, or a list of pairs [certificate, key]. */
 function readClient(value: unknown, place: Place): ClientCertificate[] | undefined {
   if (value === undefined) return undefined;
   const all = Array.isArray(value) ? value : [value];
@@ -102,7 +102,7 @@ function readHeaders(value: unknown, place: Place): Record<string, string> | und
   return Object.fromEntries(entries);
 }
 
-/** An empty list says no more than none. */
+/** An empty list means the default, as in containerd. */
 function readCapabilities(value: unknown, place: Place): Capability[] | undefined {
   if (value === undefined) return undefined;
   if (!Array.isArray(value)) throw invalid(place, 'expected a list');
@@ -142,7 +142,7 @@ function readProxy(value: unknown, place: Place): URL | undefined {
   return new URL(text);
 }
 
-/** As containerd: what has no scheme is reached by TLS, loopback too. */
+/** As in containerd: without a scheme it is https, for loopback too. */
 function withScheme(address: string): string {
   return address.includes('://') ? address : `https://${address}`;
 }

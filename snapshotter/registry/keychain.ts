@@ -10,8 +10,8 @@ export type Credential =
 export interface Keychain {
   readonly name: string;
   /**
-   * Credentials for an image on a host, best first; empty when it has none. `host` is the registry as people write it
-   * (`docker.io`), or a mirror's host: a keychain must not hand a registry's secret to another host.
+   * Credentials for an image on a host, best first; empty if there are none. `host` is the registry's name in references
+   * (`docker.io`), or a mirror's host; a keychain must not return a registry's secret for another host.
    */
   lookup(reference: Reference, host: string, signal: AbortSignal): Promise<readonly Credential[]>;
 }
@@ -22,7 +22,7 @@ export interface KeychainFailure {
   readonly error: unknown;
 }
 
-/** Asks every keychain in order; one that fails is reported and passed over. */
+/** Asks every keychain in order; a failing one is reported and skipped. */
 export function keychainChain(
   keychains: readonly Keychain[],
   onFailure: (failure: KeychainFailure) => void = () => {},

@@ -7,7 +7,7 @@ import type { Keychain } from './keychain.ts';
 export interface KubernetesKeychainOptions {
   /** Default: `$KUBECONFIG`, ~/.kube/config, then the service account of the pod we run in. */
   readonly kubeconfigPath?: string;
-  /** How long lookups wait for the first list, counted from the start of the keychain. */
+  /** Limit for lookups to wait for the first list, from the start of the keychain. */
   readonly syncLimitMs?: number;
   /** Between attempts to reach the API server; doubles up to 30 s. */
   readonly retryMs?: number;
@@ -26,7 +26,7 @@ const secretKey = '.dockerconfigjson';
 
 /**
  * Every image pull secret of the cluster, listed once and then watched. The Kubernetes client costs some 80 MiB of
- * memory, so it is loaded here and nowhere else. What was synced stays in use while the API server is away.
+ * memory, so only this file loads it. Synced secrets stay in use while the API server is unreachable.
  */
 export function kubernetesKeychain(options: KubernetesKeychainOptions = {}): KubernetesKeychain {
   const sync = new SecretSync(options);
@@ -68,7 +68,7 @@ class SecretSync {
     if (!this.#isSynced) throw this.#failure ?? failureOf('the secrets have not been listed yet');
   }
 
-  /** By namespace and name, so that of two secrets for one registry the same always comes first. */
+  /** Sorted by namespace and name, so that the order of two secrets for one registry is stable. */
   entries(): AuthEntry[] {
     return [...this.#secrets.keys()].sort().flatMap((key) => this.#secrets.get(key) ?? []);
   }
@@ -102,7 +102,7 @@ class SecretSync {
       informer.on('error', (error) => this.#fail(error));
       this.#informer = informer;
       await informer.start();
-      // Closed while it started: close() may have seen nothing to stop.
+      // close() was called while the watch started, and had nothing to stop yet.
       if (this.#isClosed) await informer.stop();
     } catch (error) {
       this.#fail(error);
@@ -125,7 +125,7 @@ class SecretSync {
     try {
       this.#secrets.set(keyOf(secret), readAuths(parseSecretJson(text, source).auths, source));
     } catch (error) {
-      // One bad secret takes no other with it.
+      // A malformed secret must not hide the others.
       this.#secrets.delete(keyOf(secret));
       this.#options.onFailure?.(error as RegistryError);
     }
@@ -148,7 +148,7 @@ function keyOf(secret: V1Secret): string {
   return `${secret.metadata?.namespace ?? ''}/${secret.metadata?.name ?? ''}`;
 }
 
-/** Status or code alone: the client's messages carry response bodies and headers. */
+/** The status or code only: the client's messages contain response bodies and headers. */
 function describe(error: unknown): string {
   const { code, statusCode, cause } = error as { code?: unknown; statusCode?: unknown; cause?: { code?: unknown } };
   const what = statusCode ?? code ?? cause?.code;

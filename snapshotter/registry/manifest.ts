@@ -33,7 +33,7 @@ export interface ImageIndex {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** What is read of an image's config; whoever rewrites one keeps the fields it does not know. */
+/** The fields of an image config that are read here; rewriting one must preserve the others. */
 export interface ImageConfig {
   readonly architecture: string;
   readonly os: string;
@@ -68,14 +68,14 @@ export const manifestMediaTypes: readonly string[] = [
   mediaTypes.dockerManifestList,
 ];
 
-const mostDescriptors = 10_000;
+const maxDescriptors = 10_000;
 
 /** Reads a manifest or an index, OCI or Docker; throws RegistryError `protocol` naming what is wrong with it. */
 export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManifest {
   const value = parseObject(bytes, 'read manifest');
   if (value.schemaVersion !== 2) throw malformed('only schema version 2 is read');
   const type = typeof value.mediaType === 'string' ? value.mediaType : mediaType;
-  // The list that is there decides between two kinds; a document with both is read as what its media type says.
+  // For an unknown media type, the list that is present decides.
   const isIndex =
     type === mediaTypes.ociIndex ||
     type === mediaTypes.dockerManifestList ||
@@ -100,7 +100,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   return value as unknown as ImageConfig;
 }
 
-/** This machine in the words of an image index. */
+/** This machine's platform as image indexes name it. */
 export function hostPlatform(): Platform {
   const architectures: Readonly<Record<string, string>> = {
     x64: 'amd64',
@@ -143,7 +143,7 @@ function parseObject(bytes: Uint8Array, operation: string): Record<string, unkno
 
 function checkDescriptors(value: unknown, where: string): void {
   if (!Array.isArray(value)) throw malformed(`${where} is not a list`);
-  if (value.length > mostDescriptors) throw malformed(`${where} has more than ${mostDescriptors} entries`);
+  if (value.length > maxDescriptors) throw malformed(`${where} has more than ${maxDescriptors} entries`);
   for (const [index, descriptor] of value.entries()) checkDescriptor(descriptor, `${where}[${index}]`);
 }
 

@@ -7,7 +7,7 @@ export interface Piece {
   readonly range: ContentRange;
 }
 
-const longestHeadBytes = 8 * 1024;
+const maxHeadBytes = 8 * 1024;
 
 export function multipartBoundary(contentType: string | undefined): string | undefined {
   const match = /^multipart\/byteranges\s*;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))/i.exec(contentType ?? '');
@@ -16,8 +16,8 @@ export function multipartBoundary(contentType: string | undefined): string | und
 
 /**
  * The parts of a multipart/byteranges body (RFC 9110, 14.6) as they arrive, payload uncopied. Lengths come from each
- * part's Content-Range, so payload is never searched for the boundary. Ends quietly where the body ends; throws
- * SyntaxError where it does not read as multipart.
+ * part's Content-Range, so the payload is never searched for the boundary. Ends without an error where the body ends;
+ * throws SyntaxError if it is not multipart.
  */
 export async function* readMultipart(body: AsyncIterable<Buffer>, boundary: string): AsyncGenerator<Piece> {
   const delimiter = `--${boundary}`;
@@ -40,7 +40,7 @@ export async function* readMultipart(body: AsyncIterable<Buffer>, boundary: stri
       const headEnd = endOfHead(head, delimiter);
       if (headEnd === 'closed') return;
       if (headEnd === undefined) {
-        if (head.length > longestHeadBytes) throw new SyntaxError('the head of a part is too long');
+        if (head.length > maxHeadBytes) throw new SyntaxError('the head of a part is too long');
         break;
       }
       range = rangeOf(head.toString('latin1', 0, headEnd));

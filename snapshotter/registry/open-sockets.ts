@@ -2,13 +2,13 @@ import { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
 
 /**
- * The sockets of a client, to be ended with it: undici's `destroy` forgets those that are still being connected, which
- * would live on, and the process with them, until their time limit.
+ * The sockets of a client, closed together with it: undici's `destroy` misses those that are still connecting, which would
+ * keep the process alive until their timeout.
  */
 export class OpenSockets {
   readonly #sockets = new Set<Socket>();
 
-  /** The same connector, its sockets noted. undici's own return the socket, though they do not declare it. */
+  /** Wraps a connector and tracks its sockets. undici's connectors return the socket, though their types do not say so. */
   note(connect: buildConnector.connector): buildConnector.connector {
     return (options, callback) => {
       const socket: unknown = connect(options, callback);

@@ -7,12 +7,12 @@ import type { OpenSockets } from './open-sockets.ts';
 import type { ProxyServer } from './proxy.ts';
 import { tlsOptions } from './tls-options.ts';
 
-/** How long a proxy may take to reach the server that a tunnel is to end at. */
-const longestTunnelMs = 30_000;
+/** Limit for a proxy to open the tunnel to the server. */
+const tunnelLimitMs = 30_000;
 
 /**
- * Connections by way of a proxy: https through a tunnel (CONNECT), http as requests to the proxy. The registry's trust is
- * the registry's alone: the proxy's own certificate is always verified.
+ * Connections through a proxy: https through a tunnel (CONNECT), http as requests to the proxy. `trust` applies to the
+ * registry only; the proxy's own certificate is always verified.
  */
 export function makeProxiedAgent(
   proxy: ProxyServer,
@@ -36,11 +36,11 @@ export function makeProxiedAgent(
       new Pool(origin, { ...noted(options), connections: limits.perHost, keepAliveTimeout: limits.idleMs }),
     // `connect` is a method of every dispatcher only where the package's entry has been loaded (see connections.ts).
     clientFactory: (origin, options) =>
-      Object.assign(new Pool(origin, { ...noted(options), headersTimeout: longestTunnelMs }), { connect }),
+      Object.assign(new Pool(origin, { ...noted(options), headersTimeout: tunnelLimitMs }), { connect }),
   });
 }
 
-/** The status a proxy itself refused with: undici has it in the message only, and worded by kind of request. */
+/** The status of a proxy's own refusal, which undici reports only in the message, with a different text per kind of request. */
 export function proxyRefusal(error: Error): number | undefined {
   const status = /^Proxy (?:response \((\d{3})\) !== 200|Authentication Required \((407)\))/.exec(error.message);
   return status === null ? undefined : Number(status[1] ?? status[2]);

@@ -3,20 +3,20 @@ import { domainToASCII } from 'node:url';
 import { RegistryError } from './error.ts';
 import { hostnameOf, isLoopback } from './server-address.ts';
 
-/** A proxy that requests go by; credentials are never part of its URL. */
+/** A forward proxy; its URL never contains the credentials. */
 export interface ProxyServer {
   /** `http:`, or `https:` where the proxy itself speaks TLS. */
   readonly url: URL;
   readonly authorization: string | undefined;
 }
 
-/** The proxy for a request to `url`, undefined for none; throws RegistryError where the setting cannot be used. */
+/** The proxy for a request to `url`, undefined for none. Throws RegistryError if the setting is invalid. */
 export type ProxyChoice = (url: URL, operation: string) => ProxyServer | undefined;
 
 /**
- * HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in capitals or not, with the meaning that they have for containerd and other Go
- * programs (golang.org/x/net/http/httpproxy), so that one setting serves the node: no ALL_PROXY, https only by HTTPS_PROXY,
- * loopback never.
+ * HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in either case, as containerd and other Go programs read them
+ * (golang.org/x/net/http/httpproxy), so that one setting serves the node: no ALL_PROXY, HTTPS_PROXY alone for https, never
+ * for loopback.
  */
 export function proxyChoice(env: NodeJS.ProcessEnv): ProxyChoice {
   const settings = { 'http:': readSetting(env, 'HTTP_PROXY'), 'https:': readSetting(env, 'HTTPS_PROXY') };
@@ -41,7 +41,7 @@ const defaultPorts = { 'http:': '80', 'https:': '443' };
 
 interface Setting {
   readonly name: string;
-  /** Undefined where the value is none. */
+  /** Undefined if the value is not a proxy's URL. */
   readonly proxy: ProxyServer | undefined;
 }
 
@@ -72,12 +72,12 @@ export function parseProxy(text: string): ProxyServer | undefined {
 }
 
 interface Exemption {
-  /** Undefined for every port. */
+  /** Undefined: any port. */
   readonly port: string | undefined;
   covers(host: string): boolean;
 }
 
-/** `*`, an address, a network (CIDR), a name with those below it, or `.name` and `*.name` for those below alone. */
+/** `*`, an address, a network (CIDR), a domain with its subdomains, or `.name` and `*.name` for subdomains only. */
 function readExemption(part: string): Exemption | undefined {
   const entry = part.trim().toLowerCase();
   if (entry === '') return undefined;

@@ -10,11 +10,11 @@ import { headerText, statusError } from './transport.ts';
 export interface BlobUpload {
   readonly digest: Digest;
   readonly sizeBytes: number;
-  /** Opened once per attempt; must yield exactly `sizeBytes`. */
+  /** Called once per attempt; must yield exactly `sizeBytes`. */
   readonly open: () => AsyncIterable<Uint8Array>;
 }
 
-/** Writes to registries: to the server that may be pushed to, never to one that is for reading only. */
+/** Writes to registries, always to the one server with the push capability. */
 export class Pusher {
   readonly #sender: Sender;
 
@@ -23,8 +23,8 @@ export class Pusher {
   }
 
   /**
-   * Whether the registry says that it has the blob. That only saves a push, so a registry that will not say (HEAD not
-   * allowed, no token for reading what is about to be made) is taken for one that has not.
+   * Whether the registry says that it has the blob. This only saves a push, so a refusal (HEAD not allowed, no pull access
+   * to a repository that does not exist yet) counts as no.
    */
   async hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean> {
     const operation = `look for blob ${digest} in ${nameOf(reference)}`;
@@ -43,7 +43,7 @@ export class Pusher {
     });
   }
 
-  /** Links a blob of another repository; false when the registry will not, for whatever reason. */
+  /** Mounts a blob from another repository; false if the registry refuses for any reason. */
   async mountBlob(reference: Reference, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean> {
     const operation = `mount blob ${digest} from ${fromRepository} into ${nameOf(reference)}`;
     return await optional(signal, async () => {
@@ -60,13 +60,13 @@ export class Pusher {
     const { transport } = this.#sender;
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt > transport.retry.maxRetries;
-      // Has had its own retries: what fails here has failed.
+      // Retries on its own; its failure is final.
       const upload = uploadOf(await this.#start(reference, operation, signal), operation);
       try {
         const response = await this.#finish(reference, operation, upload, blob, signal);
         if (response.status < 300) return await response.body.drain();
         const error = await statusError(response, operation, transport.clock.now());
-        // 404 and 401 here mean that the upload or the token expired on the way.
+        // 404 and 401 mean that the upload or the token expired meanwhile.
         const isPassing = isRetryableStatus(response.status) || response.status === 404 || response.status === 401;
         if (isLast || !isPassing) throw error;
       } catch (error) {
@@ -76,7 +76,7 @@ export class Pusher {
     }
   }
 
-  /** Puts a manifest under the reference's tag (or digest); answers its digest. */
+  /** Puts a manifest under the tag (or digest) of the reference; returns its digest. */
   async pushManifest(reference: Reference, mediaType: string, bytes: Uint8Array, signal: AbortSignal): Promise<Digest> {
     const operation = `push manifest ${formatReference(reference)}`;
     const digest = digestOf(bytes);
@@ -101,7 +101,7 @@ export class Pusher {
     });
   }
 
-  /** Begins an upload, unless the blob can be mounted instead. */
+  /** Begins an upload, or mounts the blob instead if asked to and allowed. */
   async #start(
     reference: Reference,
     operation: string,
@@ -140,14 +140,14 @@ export class Pusher {
       target,
       headers: { 'content-type': 'application/octet-stream', 'content-length': String(blob.sizeBytes) },
       body: blob.open,
-      // The upload may be spoilt by what was sent of it: pushBlob begins anew.
+      // A partial body may have spoilt the upload, so pushBlob starts over.
       maxRetries: 0,
     };
     const send = (url: URL): Promise<HttpResponse> => this.#sender.sendTo(endpoint, request, url);
     return await followRedirects(await send(target), operation, send);
   }
 
-  /** An upload that nobody finishes would lie in the registry until it is purged; failing to cancel it does no harm. */
+  /** An unfinished upload would stay in the registry until it is purged. Failing to cancel it does no harm. */
   async #cancel(reference: Reference, operation: string, upload: URL, signal: AbortSignal): Promise<void> {
     const request = this.#request(reference, operation, signal);
     const endpoint = this.#sender.pushEndpoint(reference.registry);
@@ -161,15 +161,15 @@ export class Pusher {
   }
 
   #request(reference: Reference, operation: string, signal: AbortSignal): Omit<RegistryRequest, 'method' | 'target'> {
-    // Also for looking: a token service may grant this and still refuse `pull` alone on a repository that is yet to be.
+    // For HEAD as well: a token service may grant this but refuse `pull` alone for a repository that does not exist yet.
     return { reference, operation, signal, actions: 'pull,push', kind: 'upload' };
   }
 }
 
-/** What only saves work is not waited for long. */
+/** For requests that only save work. */
 const maxOptionalRetries = 1;
 
-/** A failure is a no, unless the caller has given up. */
+/** False on any RegistryError; rejects with signal.reason on abort. */
 async function optional(signal: AbortSignal, ask: () => Promise<boolean>): Promise<boolean> {
   try {
     return await ask();
@@ -180,7 +180,7 @@ async function optional(signal: AbortSignal, ask: () => Promise<boolean>): Promi
   }
 }
 
-/** Where to send the bytes. */
+/** The upload's URL. */
 function uploadOf(response: HttpResponse, operation: string): URL {
   const { status, url } = response;
   if (status === 202) return locationOf(response, operation);

@@ -8,7 +8,7 @@ export function isRedirect(status: number): boolean {
   return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
 }
 
-/** Follows redirects from `first` on, with `send` for each; throws RegistryError `protocol` after five. */
+/** Follows the redirects of `first`, calling `send` for each; throws RegistryError `protocol` after five. */
 export async function followRedirects(
   first: HttpResponse,
   operation: string,
@@ -41,8 +41,8 @@ export function locationOf(response: HttpResponse, operation: string): URL {
 }
 
 /**
- * Whether credentials meant for `from` may go to `to`: the same origin, or the same host reached by TLS instead of plain
- * HTTP on the default ports. Never from TLS to plain HTTP.
+ * Whether credentials for `from` may be sent to `to`: the same origin, or an upgrade from plain HTTP to TLS of the same host
+ * on the default ports. Never a downgrade.
  */
 export function isSameParty(from: URL, to: URL): boolean {
   if (from.protocol === to.protocol) return from.host === to.host;

@@ -3,7 +3,7 @@ import { RegistryError } from './error.ts';
 
 /** An image by its full name. Where neither tag nor digest was written, the tag is `latest`. */
 export interface Reference {
-  /** `docker.io`, `localhost:5000`, `[::1]:5000`: the name people write, not the server's (see host.ts). */
+  /** `docker.io`, `localhost:5000`, `[::1]:5000`: as in references; the server's name may differ (server-address.ts). */
   readonly registry: string;
   readonly repository: string;
   readonly tag?: string;
@@ -15,12 +15,12 @@ const domainPattern =
   /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]{1,5})?$/;
 const repositoryPattern = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
-const longestRepository = 255;
-const longestReference = 1024;
+const maxRepositoryLength = 255;
+const maxReferenceLength = 1024;
 
 /** Reads `python`, `ghcr.io/a/b:1`, `localhost:5000/x@sha256:…`; throws RegistryError `invalid-reference`. */
 export function parseReference(text: string): Reference {
-  if (text.length > longestReference) throw invalid(text, `longer than ${longestReference} characters`);
+  if (text.length > maxReferenceLength) throw invalid(text, `longer than ${maxReferenceLength} characters`);
   const at = text.indexOf('@');
   const digest = at < 0 ? undefined : text.slice(at + 1);
   if (digest !== undefined && !isDigest(digest)) throw invalid(text, 'the digest is not sha256 and 64 hex digits');
@@ -35,8 +35,8 @@ export function parseReference(text: string): Reference {
   if (repository === '') throw invalid(text, 'the repository is missing');
   if (!repositoryPattern.test(repository))
     throw invalid(text, 'a repository is lower-case letters, digits, . _ - and /');
-  if (repository.length > longestRepository) {
-    throw invalid(text, `the repository is longer than ${longestRepository} characters`);
+  if (repository.length > maxRepositoryLength) {
+    throw invalid(text, `the repository is longer than ${maxRepositoryLength} characters`);
   }
 
   return {
@@ -48,14 +48,14 @@ export function parseReference(text: string): Reference {
   };
 }
 
-/** The full name, which `parseReference` reads back to an equal reference. */
+/** The full name; `parseReference` of it returns an equal reference. */
 export function formatReference(reference: Reference): string {
   const tag = reference.tag === undefined ? '' : `:${reference.tag}`;
   const digest = reference.digest === undefined ? '' : `@${reference.digest}`;
   return `${reference.registry}/${reference.repository}${tag}${digest}`;
 }
 
-/** What stands behind `manifests/` in a URL: the digest if there is one, else the tag. */
+/** The last path segment of a manifest's URL: the digest if there is one, else the tag. */
 export function manifestName(reference: Reference): string {
   return reference.digest ?? reference.tag ?? 'latest';
 }

@@ -17,14 +17,14 @@ export interface Clock {
   sleep(durationMs: number, signal: AbortSignal): Promise<void>;
 }
 
-/** A timer of Node's that is set for longer fires at once. */
-const longestTimerMs = 2 ** 31 - 1;
+/** Node timers with a longer delay fire at once. */
+const maxTimerMs = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: Date.now,
   sleep: async (durationMs, signal) => {
     try {
-      await delay(Math.min(durationMs, longestTimerMs), undefined, { signal });
+      await delay(Math.min(durationMs, maxTimerMs), undefined, { signal });
     } catch (error) {
       signal.throwIfAborted();
       throw error;
@@ -32,7 +32,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Wait before retry number `retry` (from 1): doubling from the least to the most, half of it at random. */
+/** Wait before retry number `retry` (from 1): doubles from minWaitMs to maxWaitMs; half of it is random. */
 export function backoffMs(policy: RetryPolicy, retry: number, random: () => number): number {
   const full = Math.min(policy.maxWaitMs, policy.minWaitMs * 2 ** (retry - 1));
   return full / 2 + (random() * full) / 2;
@@ -51,7 +51,7 @@ export function isRetryableStatus(status: number): boolean {
   return status === 408 || status === 429 || status === 500 || (status >= 502 && status <= 504);
 }
 
-/** Failures of the way to the server, which may be gone the next time. */
+/** Network failures, which may be transient. */
 export function isRetryableError(error: unknown): boolean {
   return error instanceof RegistryError && (error.code === 'unreachable' || error.code === 'timeout');
 }

@@ -23,29 +23,29 @@ export interface RegistryRequest {
   readonly maxRetries?: number | undefined;
 }
 
-/** A server to try, or a URL on it that needs no registry protocol. */
+/** A server to try; with `url`, a plain URL of it rather than the registry API. */
 export interface Candidate {
   readonly endpoint: Endpoint;
   readonly url?: URL;
 }
 
-/** Bytes that a server gave failed the digest asked for. */
+/** A server sent bytes that failed their digest. */
 export interface WrongBytes {
   /** `mirror.local:5000` */
   readonly server: string;
   /** `fetch blob sha256:… of docker.io/library/python` */
   readonly operation: string;
-  /** How long it is asked last from now on. */
+  /** For how long it is asked last. */
   readonly distrustMs: number;
 }
 
 const maxAuthorizationRounds = 6;
-/** How long a server that could not be reached is asked last instead of first. */
+/** For how long an unreachable server is asked last. */
 const downMs = 30_000;
-/** The same for one that gave wrong bytes. */
+/** For how long a server that sent wrong bytes is asked last. */
 const distrustMs = 600_000;
 
-/** Requests to registries: which server, which scheme, which Authorization; and never that Authorization elsewhere. */
+/** Sends requests to registries: chooses server, scheme and Authorization, and never sends that Authorization to another host. */
 export class Sender {
   readonly transport: Transport;
   readonly #authorizer: Authorizer;
@@ -71,18 +71,18 @@ export class Sender {
     this.#onWrongBytes = onWrongBytes;
   }
 
-  /** The one server to push to: the first that may be (containerd's choice). */
+  /** The server to push to: the first with that capability, as in containerd. */
   pushEndpoint(registry: string): Endpoint {
     return this.#endpoints(registry, 'push')[0]!;
   }
 
-  /** For a host that is named by a URL rather than by a reference: trusted as that registry is. */
+  /** For the host of a URL in a descriptor: its TLS options are those of the registry of that name. */
   hostEndpoint(host: string): Endpoint {
     const { mirrors: _others, server: _other, ...options } = this.#hosts(host) ?? {};
     return originEndpoint(host, this.#requestTimeoutMs, options);
   }
 
-  /** Servers to read from: mirrors, the registry; then those unreachable a moment ago, then those that gave wrong bytes. */
+  /** Servers to read from: mirrors, then the registry; behind them the recently unreachable, then those that sent wrong bytes. */
   pullOrder(reference: Reference, capability: 'pull' | 'resolve'): Candidate[] {
     const candidates = this.#endpoints(reference.registry, capability).map((endpoint) => ({ endpoint }));
     if (this.#downUntilMs.size === 0 && this.#distrustedUntilMs.size === 0) return candidates;
@@ -93,7 +93,7 @@ export class Sender {
     return candidates.sort((one, other) => rank(one) - rank(other));
   }
 
-  /** Remembers that a server's bytes failed their digest, and reports it unless it did so a while ago. */
+  /** Asks the server last for a while, and reports it unless that was done recently. */
   distrust(server: string, operation: string): void {
     const nowMs = this.transport.clock.now();
     this.#distrustedUntilMs.set(server, nowMs + distrustMs);
@@ -102,7 +102,7 @@ export class Sender {
     this.#onWrongBytes({ server, operation, distrustMs });
   }
 
-  /** Where all servers gave what fails the digest, the content is at fault. */
+  /** Reverts `distrust`: if all servers sent bytes that fail the digest, the content is at fault. */
   trust(server: string): void {
     this.#distrustedUntilMs.delete(server);
   }
@@ -136,12 +136,12 @@ export class Sender {
     throw await statusError(response, request.operation, this.transport.clock.now());
   }
 
-  /** One server's answer whatever its status, once there is no other Authorization to try; redirects are the caller's. */
+  /** One server's response of any status, after all Authorizations were tried. Does not follow redirects. */
   async send(endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse> {
     const access: Access = { endpoint, reference: request.reference, scopes: scopesOf(request) };
     const attempt = this.#authorizer.begin();
     const pending = this.#authorizer.authorize(access, request.signal);
-    // The common case has it at hand, or needs none: no tick is spent on it.
+    // Usually known, or not needed: avoids a tick.
     let sent = pending instanceof Promise ? await pending : pending;
     for (let round = 1; ; round++) {
       const response = await this.#sendWithScheme(endpoint, request, sent?.header);
@@ -152,7 +152,7 @@ export class Sender {
         next = await this.#authorizer.answer(access, response, sent, attempt, request.signal);
       } catch (error) {
         request.signal.throwIfAborted();
-        // A 403 says more than that there is no other token to be had.
+        // The 403 itself is the better error.
         if (response.status !== 403) throw error;
       }
       if (next === undefined) return response;
@@ -161,7 +161,7 @@ export class Sender {
     }
   }
 
-  /** One request to a URL that the registry named: with credentials only if it is the registry's own. */
+  /** One request to a URL that the registry named; with credentials only if that is on the registry's own host. */
   async sendTo(endpoint: Endpoint, request: RegistryRequest, url: URL): Promise<HttpResponse> {
     if (url.host === endpointUrl(endpoint, 'https').host || url.host === endpointUrl(endpoint, 'http').host) {
       return await this.send(endpoint, { ...request, target: url });
@@ -169,7 +169,7 @@ export class Sender {
     return await this.sendPlain(url, request, endpoint);
   }
 
-  /** One request without any credential, nor the headers meant for the endpoint; trusted as the endpoint is. */
+  /** One request without credentials and without the endpoint's headers, but with its TLS options. */
   async sendPlain(url: URL, request: RegistryRequest, endpoint: Endpoint): Promise<HttpResponse> {
     const { method, body, operation, kind, signal, maxRetries } = request;
     const { trust, route, requestTimeoutMs: timeoutMs } = endpoint;
@@ -226,8 +226,8 @@ function httpRequest(
   authorization: string | undefined,
 ): HttpRequest {
   const url = endpointUrl(endpoint, scheme, request.target);
-  // A registry behind a TLS proxy may name itself with http: the scheme that we came by stays. Only one that sends whoever
-  // comes by plain HTTP to its TLS port means it.
+  // A registry behind a TLS proxy may use http in its own URLs, so the scheme stays. The exception is a redirect from plain
+  // HTTP to the TLS port.
   if (url.protocol !== 'https:' || url.port !== '') url.protocol = scheme;
   if (endpoint.saysNamespace) url.searchParams.set('ns', request.reference.registry);
   return {
@@ -251,7 +251,7 @@ function scopesOf(request: RegistryRequest): string[] {
   return [`repository:${request.reference.repository}:${request.actions}`, ...(request.extraScopes ?? [])];
 }
 
-/** Of several servers' failures the registry's own says most; the others stay as its cause. */
+/** The registry's own failure, with those of the mirrors as its cause. */
 function bestFailure(failures: readonly { endpoint: Endpoint; error: unknown }[], operation: string): unknown {
   const own = failures.find(({ endpoint }) => !endpoint.isMirror) ?? failures.at(-1);
   if (own === undefined) return new RegistryError('unreachable', 'there is no server to ask', { operation });

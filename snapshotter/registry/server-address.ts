@@ -15,8 +15,8 @@ export interface ServerAddress {
 }
 
 /**
- * Reads `mirror.local:5000`, `mirror.local/proxy` or `https://mirror.local/v2/`. Throws RegistryError `invalid-host` for
- * anything a request could not be sent to as written.
+ * Reads `mirror.local:5000`, `mirror.local/proxy` or `https://mirror.local/v2/`. Throws RegistryError `invalid-host` if no
+ * request could be sent to the address as written.
  */
 export function parseServerAddress(text: string): ServerAddress {
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
@@ -33,22 +33,22 @@ export function parseServerAddress(text: string): ServerAddress {
   if (url.search !== '' || url.hash !== '' || /[?#]/.test(text)) throw invalid(text, 'it has a query or a fragment');
   const path = url.pathname.replace(/\/{2,}/g, '/').replace(/\/$/, '');
   if (hasScheme) return { scheme: url.protocol.slice(0, -1) as Scheme, authority: url.host, path };
-  // As written: URL drops a port that is the default of a scheme which here is not known yet.
+  // From the text: URL drops the default port of its scheme, and the scheme is not known yet.
   return { scheme: undefined, authority: text.split('/')[0]!.toLowerCase(), path };
 }
 
 const dockerHubNames = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
 /**
- * The registry that a table of the configuration is for, by the name it has in references (`docker.io`). Throws
- * RegistryError `invalid-host` for a name that no reference can have: its table would never be used.
+ * The registry that a configuration table applies to, by its name in references (`docker.io`). Throws RegistryError
+ * `invalid-host` for a name that no reference can have, since that table would never be used.
  */
 export function parseRegistryName(text: string): string {
   if (dockerHubNames.has(text)) return 'docker.io';
   try {
     if (parseReference(`${text}/repository`).registry === text) return text;
   } catch {
-    // Reported below, in terms of what was written.
+    // Reported below, with the text as written.
   }
   throw invalid(
     text,
@@ -57,7 +57,7 @@ export function parseRegistryName(text: string): string {
   );
 }
 
-/** The server's own name: Docker Hub answers under another than it is known by. */
+/** Docker Hub's API has another host than its name in references. */
 export function authorityOf(name: string): string {
   return dockerHubNames.has(name) ? 'registry-1.docker.io' : name;
 }

@@ -7,7 +7,7 @@ import { followRedirects, isSameParty } from './redirect.ts';
 import { isLoopback } from './server-address.ts';
 import { statusError, type Transport } from './transport.ts';
 
-/** A value for the Authorization header, and until when it may be sent. */
+/** A value for the Authorization header and its lifetime. */
 export interface Authorization {
   readonly header: string;
   readonly issuedAtMs: number;
@@ -67,7 +67,7 @@ export async function fetchToken(
   const { response, bytes } = await transport.readWhole(send, responseLimitBytes, signal);
   if (response.status !== 200) {
     if (response.status >= 500 || response.status === 429) throw await statusError(response, operation, nowMs);
-    // A token service says "no" with 400, 401, 403 and 404 alike.
+    // Token services refuse with 400, 401, 403 or 404.
     throw new RegistryError('unauthorized', `the token service refused with HTTP ${response.status}`, {
       operation,
       host: service.realm.host,
@@ -77,7 +77,7 @@ export async function fetchToken(
   return readToken(bytes, nowMs, operation, service.realm.host);
 }
 
-/** Credentials are not sent in the clear on the word of a registry that itself is reached by TLS. */
+/** A registry reached by TLS must not direct credentials to a token service in plain HTTP. */
 function refuseDowngrade(endpoint: Endpoint, service: TokenService, operation: string): void {
   const isClear = service.realm.protocol === 'http:' && !isLoopback(service.realm.host);
   if (!isClear || endpoint.trust === 'unverified' || endpoint.schemes.includes('http')) return;
@@ -120,10 +120,10 @@ function refreshRequest(
   return { method: 'POST', url: service.realm, headers, body: form.toString() };
 }
 
-/** The request as it may go to where it was redirected. */
+/** The redirected request, without the credential if the target is another party. */
 function redirected(request: HttpRequest, url: URL): HttpRequest {
   if (isSameParty(request.url, url)) return { ...request, url };
-  // The form of a POST is the identity token; without it there is nothing to ask.
+  // The form of the POST contains the identity token, so it cannot be sent without it.
   if (request.body !== undefined) {
     throw new RegistryError('unauthorized', `it redirects to ${url.host}, where the identity token is not sent`, {
       operation: request.operation,
@@ -140,7 +140,7 @@ export function basicHeader(credential: { readonly username: string; readonly pa
 }
 
 function readToken(body: Buffer | undefined, nowMs: number, operation: string, host: string): Authorization {
-  // No cause: the parser's message would quote the answer, and the answer is a secret.
+  // No cause: the parser's message would quote the response, which is a secret.
   const malformed = new RegistryError('protocol', 'the token service did not answer with a token', { operation, host });
   let answer: { token?: unknown; access_token?: unknown; expires_in?: unknown };
   try {
@@ -148,10 +148,10 @@ function readToken(body: Buffer | undefined, nowMs: number, operation: string, h
   } catch {
     throw malformed;
   }
-  // Both names are in use, and the one that is not may be there all the same, empty or null.
+  // Services use either name, and may send the other one empty or null.
   const token = [answer.token, answer.access_token].find((one) => typeof one === 'string' && one !== '');
   if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) throw malformed;
-  // Counted from our own clock: the service's `issued_at` may be minutes off.
+  // By our own clock: the service's `issued_at` may be minutes off.
   const lifetimeSec = Number(answer.expires_in ?? defaultLifetimeSec);
   const lifetimeMs = (lifetimeSec > 0 ? lifetimeSec : defaultLifetimeSec) * 1000;
   return { header: `Bearer ${token}`, issuedAtMs: nowMs, expiresAtMs: nowMs + lifetimeMs };

@@ -29,7 +29,7 @@ export interface RequestReport {
   readonly path: string;
   /** The Range header, if one was sent. */
   readonly range: string | undefined;
-  /** Absent when no response came. */
+  /** Undefined if there was no response. */
   readonly status: number | undefined;
   /** From 1; more than 1 means a retry. */
   readonly attempt: number;
@@ -38,7 +38,7 @@ export interface RequestReport {
   /** From the call to the head of the response, and to its end; queueing for a connection counts. */
   readonly headMs: number | undefined;
   readonly durationMs: number;
-  /** Code of the failure, also of a body that stopped early. */
+  /** Error code, also for a body that stopped early. */
   readonly error: string | undefined;
 }
 
@@ -56,14 +56,14 @@ export interface TransportOptions {
 export interface SendOptions {
   readonly kind: RequestKind;
   readonly signal: AbortSignal;
-  /** Below the policy's own limit, for a server that another can stand in for. */
+  /** Lowers the policy's limit, for a server that another can stand in for. */
   readonly maxRetries?: number | undefined;
 }
 
 const defaultConnectionsPerHost = 32;
 const userAgent = 'stargz-bench';
 
-/** HTTP with retries: connection errors, 408, 429 and 5xx. What comes back is a response, or a RegistryError. */
+/** HTTP with retries after connection errors, 408, 429 and 5xx. */
 export class Transport {
   readonly retry: RetryPolicy;
   readonly clock: Clock;
@@ -83,10 +83,10 @@ export class Transport {
     });
   }
 
-  /** The last response once the retries are used up, whatever its status; throws when no response came. */
+  /** The last response, of any status, once retries are used up. Throws RegistryError if there was none. */
   async send(request: HttpRequest, options: SendOptions): Promise<HttpResponse> {
     request.headers['user-agent'] = userAgent;
-    // Ranges and digests count the bytes themselves, not some coding of them.
+    // Ranges and digests refer to the unencoded bytes.
     request.headers['accept-encoding'] ??= 'identity';
     const maxRetries = Math.min(this.retry.maxRetries, options.maxRetries ?? this.retry.maxRetries);
     for (let attempt = 1; ; attempt++) {
@@ -96,7 +96,7 @@ export class Transport {
         const response = await this.#exchange(request, options, attempt);
         if (isLast || !isRetryableStatus(response.status)) return response;
         waitMs = parseRetryAfter(response.headers['retry-after'], this.clock.now());
-        // Asked to stay away for longer than the policy allows to wait: coming back early would only prolong it.
+        // The server asks for a longer wait than the policy allows; an earlier retry would only prolong the limit.
         if (waitMs !== undefined && waitMs > this.retry.maxWaitMs) return response;
         await response.body.drain();
       } catch (error) {
@@ -106,14 +106,14 @@ export class Transport {
     }
   }
 
-  /** A response with all of its body, at most `limitBytes` (undefined: it is longer); sent again if the body stops early. */
+  /** A response with its whole body (undefined if longer than `limitBytes`); sent again if the body stops early. */
   async readWhole(
     send: () => Promise<HttpResponse>,
     limitBytes: number,
     signal: AbortSignal,
   ): Promise<{ readonly response: HttpResponse; readonly bytes: Buffer | undefined }> {
     for (let attempt = 1; ; attempt++) {
-      // Has had its own retries: what fails here has failed.
+      // Retries on its own; its failure is final.
       const response = await send();
       try {
         const bytes = await response.body.readAll(limitBytes);
@@ -126,13 +126,13 @@ export class Transport {
     }
   }
 
-  /** Waits before retry number `retry` (from 1), at least as long as the server asked for. */
+  /** Waits before retry number `retry` (from 1), for at least `askedMs`. */
   async wait(retry: number, signal: AbortSignal, askedMs = 0): Promise<void> {
     const waitMs = Math.max(askedMs, backoffMs(this.retry, retry, this.random));
     await this.clock.sleep(waitMs, AbortSignal.any([signal, this.#closing.signal]));
   }
 
-  /** Ends what is under way: requests, and waits for the next. */
+  /** Ends requests under way and waits before retries. */
   async close(): Promise<void> {
     const fields = { operation: 'registry request', remedy: '' };
     this.#closing.abort(new RegistryError('unreachable', 'the client is closed', fields));
@@ -171,13 +171,13 @@ export function headerText(headers: ResponseHeaders, name: string): string | und
 
 const errorBodyLimitBytes = 16 * 1024;
 
-/** The error for a response that is not what was asked for; reads its body for the registry's own words. */
+/** The error for a failed response, with the registry's own message from its body. */
 export async function statusError(response: HttpResponse, operation: string, nowMs: number): Promise<RegistryError> {
   let said = '';
   try {
     said = registryWords(await response.body.readAll(errorBodyLimitBytes));
   } catch {
-    // The status alone is worth reporting when the body cannot be had.
+    // Without a body the status alone is reported.
   }
   const { status } = response;
   const detail = `HTTP ${status}${said === '' ? '' : ` (${said})`}`;

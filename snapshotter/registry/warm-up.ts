@@ -8,8 +8,8 @@ const answer = Buffer.from('warm');
 const limitMs = 5000;
 
 /**
- * One range request to a server of our own on loopback. A process's first request takes some 15 ms longer than the next,
- * for compiling a parser and loading code; better before the first pull than in it. Never rejects: it is only for speed.
+ * Sends one range request to a local server. The first request of a process takes some 15 ms longer, for compiling the
+ * parser and loading code; this moves that cost before the first pull. Never rejects.
  */
 export async function warmUp(client: RegistryClient): Promise<void> {
   const server = createServer((_request, response) => {
@@ -29,7 +29,7 @@ export async function warmUp(client: RegistryClient): Promise<void> {
     const blob = client.blob(parseReference(`127.0.0.1:${port}/warm-up:1`), digestOf(answer));
     await blob.fetchSuffix(answer.length, AbortSignal.timeout(limitMs));
   } catch {
-    // The first pull warms up for itself.
+    // Only an optimisation.
   } finally {
     server.close();
     server.closeAllConnections();
