@@ -16,10 +16,10 @@ import { defaultLayerConfig } from '../bench/layer-config.ts';
 import { requestFor, testFiles } from './testing/registry.ts';
 
 const limit = { timeout: 30_000 };
-/** Larger than what is fetched with the footer, so that content and TOC can come from different servers. */
+/** Larger than what is fetched with the footer, so content and TOC may come from different servers. */
 const files = testFiles(40, 20_000);
 
-/** The layer of these files, opened from an honest registry behind mirrors that are bent. */
+/** The layer of these files, opened from a registry behind mirrors with these faults. */
 async function openBehind(t: TestContext, bent: readonly Fault[][], change: { readonly registry?: Fault[] } = {}) {
   const blob = buildTestBlob(files);
   const servers = [];
@@ -71,7 +71,7 @@ async function readAll(store: LayerStore): Promise<void> {
   for (const { content: expected } of files) assert.ok(content.includes(expected), 'a file came out wrong');
 }
 
-test('chunks that a mirror gives wrongly come from the next server, and readers do not notice', limit, async (t) => {
+test('chunks that fail their digest come from the next server, and readers do not notice', limit, async (t) => {
   // The first answer, which brings footer and TOC, is right.
   const later = damagesAfterFirst();
   const { open, reports, servers, rejected } = await openBehind(t, [[later], [fault('damages-blobs')]]);
@@ -82,7 +82,7 @@ test('chunks that a mirror gives wrongly come from the next server, and readers 
   assert.deepEqual(new Set(reports.map(({ server }) => server)), new Set(servers.slice(0, 2).map(({ host }) => host)));
 });
 
-test('a TOC that a mirror gives wrongly comes from the next server', limit, async (t) => {
+test('a TOC that fails its digest comes from the next server', limit, async (t) => {
   const { open, reports, servers } = await openBehind(t, [[fault('damages-blobs', { bend: damageToc })]]);
   await readAll(await open());
   assert.deepEqual(
@@ -91,7 +91,7 @@ test('a TOC that a mirror gives wrongly comes from the next server', limit, asyn
   );
 });
 
-test('where every server gives wrong bytes the read fails, after asking each once', limit, async (t) => {
+test('a read fails after every server has sent wrong bytes once', limit, async (t) => {
   const always = () => [damagesAfterFirst()];
   const { open, servers } = await openBehind(t, [always()], { registry: always() });
   const store = await open();

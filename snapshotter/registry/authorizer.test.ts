@@ -20,7 +20,7 @@ const alice: Credential = { kind: 'basic', username: 'alice', password: 'correct
 const mallory: Credential = { kind: 'basic', username: 'mallory', password: 'wrong battery' };
 const tokenAuth: SimulatedAuth = { kind: 'token', users, identityTokens: ['refresh-me'], lifetimeMs: 60_000 };
 
-describe('a client of a registry that wants to know who asks', () => {
+describe('a client of a registry that requires authorization', () => {
   let stored: StoredBlob;
   before(async () => {
     stored = await startRegistryWithBlob(100_000);
@@ -48,7 +48,7 @@ describe('a client of a registry that wants to know who asks', () => {
     );
   });
 
-  it('brings a token along for another repository without being refused first', limit, async () => {
+  it('sends a token for another repository without waiting for a 401', limit, async () => {
     await withSimulator(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
       const { client, reference, simulator } = session;
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
@@ -60,7 +60,7 @@ describe('a client of a registry that wants to know who asks', () => {
     });
   });
 
-  it('gets a new token after a 401, once for all that need it', limit, async () => {
+  it('gets one new token after a 401 for all concurrent requests', limit, async () => {
     await withSimulator(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
       const { client, reference, simulator } = session;
       const source = client.blob(reference, stored.digest);
@@ -71,7 +71,7 @@ describe('a client of a registry that wants to know who asks', () => {
     });
   });
 
-  it('renews a token before it expires, while the old one still serves', limit, async () => {
+  it('renews a token in the background before it expires', limit, async () => {
     let nowMs = Date.now();
     const clock = { now: () => nowMs, sleep: async () => {} };
     const options = { keychains: [fixedKeychain(alice)], clock };
@@ -91,7 +91,7 @@ describe('a client of a registry that wants to know who asks', () => {
     });
   });
 
-  it('reads on through tokens that live shorter than the work', limit, async () => {
+  it('keeps reading while tokens expire', limit, async () => {
     const auth = { ...tokenAuth, lifetimeMs: 250 };
     await withSimulator(
       stored,
@@ -118,14 +118,14 @@ describe('a client of a registry that wants to know who asks', () => {
     });
   });
 
-  it('pulls without credentials where everybody may', limit, async () => {
+  it('pulls anonymously where that is allowed', limit, async () => {
     const auth = { ...tokenAuth, anonymousPull: true };
     await withSimulator(stored, { auth }, {}, async ({ client, reference }) => {
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
     });
   });
 
-  it('pulls a public image although the credentials at hand are stale', limit, async () => {
+  it('pulls a public image despite stale credentials', limit, async () => {
     const auth = { ...tokenAuth, anonymousPull: true };
     await withSimulator(stored, { auth }, { keychains: [fixedKeychain(mallory)] }, async ({ client, reference }) => {
       await client.blob(reference, stored.digest).fetchSuffix(10, signal);
@@ -143,7 +143,7 @@ describe('a client of a registry that wants to know who asks', () => {
     });
   });
 
-  it('pushes with a token for pulling and pushing', limit, async () => {
+  it('pushes with a token for pull,push', limit, async () => {
     const content = Buffer.from('new content');
     await withSimulator(stored, { auth: tokenAuth }, { keychains: [fixedKeychain(alice)] }, async (session) => {
       const { client } = session;
@@ -171,7 +171,7 @@ describe('a client of a registry that wants to know who asks', () => {
     });
   });
 
-  it('says unauthorized, and neither password nor what the token service said', limit, async () => {
+  it('reports unauthorized without the password or the response of the token service', limit, async () => {
     for (const auth of [tokenAuth, { kind: 'basic', users } as const]) {
       await withSimulator(stored, { auth }, { keychains: [fixedKeychain(mallory)] }, async ({ client, reference }) => {
         await assert.rejects(client.blob(reference, stored.digest).fetchSuffix(10, signal), (error: Error) => {
@@ -184,7 +184,7 @@ describe('a client of a registry that wants to know who asks', () => {
     }
   });
 
-  it('lets one caller give up without taking the token from the others', limit, async () => {
+  it('lets one caller abort without failing the others that wait for the token', limit, async () => {
     let release = (): void => {};
     const gate = new Promise<void>((resolve) => {
       release = resolve;
@@ -208,7 +208,7 @@ describe('a client of a registry that wants to know who asks', () => {
     });
   });
 
-  it('survives the refusal of a token when everybody who wanted it has gone', limit, async () => {
+  it('handles the refusal of a token after every caller has aborted', limit, async () => {
     let nowMs = Date.now();
     let credential = alice;
     const keychain: Keychain = { name: 'changing', lookup: async () => [credential] };
@@ -219,7 +219,7 @@ describe('a client of a registry that wants to know who asks', () => {
       nowMs += 3_600_000;
       credential = mallory;
       await assert.rejects(source.fetchSuffix(10, AbortSignal.abort(new Error('gone'))), /gone/);
-      // A rejection that nobody handles would end the process, and fails the test.
+      // An unhandled rejection would fail the test.
       const refused = () => reports.filter(({ kind, status }) => kind === 'token' && status === 401).length;
       await until('two refusals', () => refused() >= 2, { limitMs: 10_000 });
       await new Promise((resolve) => setTimeout(resolve, 5));

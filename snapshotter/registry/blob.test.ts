@@ -16,7 +16,7 @@ import { startRegistrySimulator } from '../../testkit/registry-simulator/simulat
 
 const signal = new AbortController().signal;
 
-describe('ranges of a blob, from servers as they come', () => {
+describe('ranges of a blob from all kinds of servers', () => {
   let stored: StoredBlob;
   before(async () => {
     stored = await startRegistryWithBlob(2_000_000);
@@ -52,7 +52,7 @@ describe('ranges of a blob, from servers as they come', () => {
     });
   }
 
-  it('takes the size from a suffix whose Content-Range says *', limit, async () => {
+  it('derives the size from a suffix whose Content-Range has * for it', limit, async () => {
     for (const form of [[], [fault('range-multipart')]]) {
       await withSimulator(
         stored,
@@ -89,7 +89,7 @@ describe('ranges of a blob, from servers as they come', () => {
     });
   }
 
-  it('reads on from where a body broke off, and never more than was missing', limit, async () => {
+  it('resumes where a body broke off, requesting only what is missing', limit, async () => {
     const weather = { cut: 1, maxInARow: 3 };
     for (const faults of [[], [fault('range-multipart-split')]]) {
       await withSimulator(stored, { weather, faults }, {}, async ({ client, reference, simulator, reports }) => {
@@ -107,7 +107,7 @@ describe('ranges of a blob, from servers as they come', () => {
     }
   });
 
-  it('gives up on a body that never comes, after the retries it was allowed', limit, async () => {
+  it('gives up on a body that never arrives after the permitted retries', limit, async () => {
     const clock = recordingClock();
     const weather = { reset: 1, maxInARow: 1_000 };
     await withSimulator(
@@ -148,7 +148,7 @@ describe('ranges of a blob, from servers as they come', () => {
     }
   });
 
-  it('remembers where a blob was redirected to, and asks again when the URL stops working', limit, async () => {
+  it('remembers the redirect of a blob, and resolves it again when the URL expires', limit, async () => {
     for (const cdnTellsExpiry of [true, false]) {
       const hostile = { cdnLifetimeMs: 60_000, cdnTellsExpiry };
       await withSimulator(stored, hostile, {}, async ({ client, reference, simulator }) => {
@@ -191,14 +191,14 @@ describe('ranges of a blob, from servers as they come', () => {
     );
   });
 
-  it('keeps a signed URL out of the error when the CDN refuses for good', limit, async () => {
+  it('keeps a signed URL out of the error when the CDN keeps refusing', limit, async () => {
     await withSimulator(stored, { cdnLifetimeMs: -1000 }, {}, async ({ client, reference, simulator }) => {
       await assert.rejects(client.blob(reference, stored.digest).fetchSuffix(10, signal), (error: Error) => {
         assert.equal((error as Error & { code: string }).code, 'unauthorized');
         assert.doesNotMatch(`${error.message} ${error.stack}`, /Signature/);
         return true;
       });
-      // Twice for the suffix, twice for the plain range that could stand in for it.
+      // Two for the suffix, two for the plain range that could replace it.
       assert.equal(simulator.counts.cdnRefused, 4);
     });
   });
@@ -223,7 +223,7 @@ describe('ranges of a blob, from servers as they come', () => {
     }
   });
 
-  it('turns to the next server when the bodies of one keep breaking off', limit, async () => {
+  it('moves on to the next server when one keeps cutting bodies short', limit, async () => {
     const mirror = await startRegistrySimulator({
       upstream: stored.registry.host,
       weather: { cut: 1, maxInARow: 1_000 },
@@ -241,7 +241,7 @@ describe('ranges of a blob, from servers as they come', () => {
     }
   });
 
-  it('falls back from a mirror without the blob to the registry, and reports the registry', limit, async () => {
+  it('falls back from a mirror without the blob to the registry, whose error is the one reported', limit, async () => {
     const empty = await startRegistryWithBlob(10);
     const { host } = stored.registry;
     const client = new RegistryClient({ hosts: { [host]: { mirrors: [{ host: empty.registry.host }] } } });

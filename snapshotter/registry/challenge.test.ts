@@ -35,13 +35,13 @@ describe('a WWW-Authenticate header', () => {
     ]);
   });
 
-  it('is read leniently: case, spaces, empty elements, escapes, repeated parameters', () => {
+  it('is parsed leniently: case, spaces, empty elements, escapes, repeated parameters', () => {
     assert.deepEqual(read(' , BEARER Realm = "a\\"b" ,, Scope=c, scope=d'), [['bearer', { realm: 'a"b', scope: 'c' }]]);
     assert.deepEqual(parseChallenges(undefined), []);
     assert.deepEqual(read('Bearer realm="never closed'), [['bearer', {}]]);
   });
 
-  it('ends, whatever it holds', () => {
+  it('never hangs the parser', () => {
     fc.assert(fc.property(fc.string(), (text) => parseChallenges(`Bearer ${text}`).length >= 1));
     fc.assert(fc.property(fc.string(), (text) => Array.isArray(parseChallenges(text))));
   });

@@ -73,7 +73,7 @@ describe('a client of a plain registry', () => {
     );
   });
 
-  it('reads a suffix longer than the blob, ranges, nothing, and the whole', limit, async () => {
+  it('reads a suffix longer than the blob, ranges, an empty range, and the whole blob', limit, async () => {
     const reference = parseReference(`${registry.host}/a/source`);
     const source = client.blob(reference, digest);
     const suffix = await source.fetchSuffix(content.length + 5, signal);
@@ -99,7 +99,7 @@ describe('a client of a plain registry', () => {
     await assert.rejects(over, { name: 'RegistryError', code: 'bad-range' });
   });
 
-  it('names the blob and the repository that are not there', limit, async () => {
+  it('names the missing blob and its repository', limit, async () => {
     const missing = digestOf('nothing of the kind');
     const source = client.blob(parseReference(`${registry.host}/a/source`), missing);
     await assert.rejects(source.fetchSuffix(10, signal), (error: Error & { code: string; status: number }) => {
@@ -112,7 +112,7 @@ describe('a client of a plain registry', () => {
     await assert.rejects(manifest, { code: 'not-found' });
   });
 
-  it('mounts a blob across repositories, and says so when it cannot', limit, async () => {
+  it('mounts a blob across repositories, and reports if it cannot', limit, async () => {
     const target = parseReference(`${registry.host}/b/target`);
     assert.equal(await client.hasBlob(target, digest, signal), false);
     assert.equal(await client.mountBlob(target, digest, 'a/source', signal), true);
@@ -120,7 +120,7 @@ describe('a client of a plain registry', () => {
     assert.equal(await client.mountBlob(target, digestOf('absent'), 'a/source', signal), false);
   });
 
-  it('refuses to push what is not what its digest says', limit, async () => {
+  it('refuses to push content with another digest', limit, async () => {
     const wrong = { digest: digestOf('else'), sizeBytes: 4, open: () => inPieces(Buffer.from('this')) };
     const pushed = client.pushBlob(parseReference(`${registry.host}/e/target`), wrong, signal);
     await assert.rejects(pushed, { code: 'refused', status: 400 });
@@ -153,7 +153,7 @@ describe('a client of a plain registry', () => {
     }
   });
 
-  it('stops at once when its caller gives up', limit, async () => {
+  it('stops at once when its caller aborts', limit, async () => {
     const controller = new AbortController();
     const source = client.blob(parseReference(`${registry.host}/a/source`), digest);
     const reason = new Error('enough');

@@ -10,7 +10,7 @@ import { parseReference } from './reference.ts';
 import { type Clock, systemClock } from './retry.ts';
 import { collect } from './testing/fixture.ts';
 
-/** Far below the client's own limits: what ends within this was ended by `close`. */
+/** Far below the client's own limits, so whatever ends within it was ended by `close`. */
 const limit = { timeout: 5_000 };
 const signal = new AbortController().signal;
 const closed = { name: 'RegistryError', code: 'unreachable' } as const;
@@ -31,7 +31,7 @@ async function listen<Listening extends Server | NetServer>(
   return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, server, sockets };
 }
 
-/** An HTTP server whose answers stop where `answer` leaves them, and the requests it got. */
+/** An HTTP server whose responses end where `answer` leaves them, and the requests it received. */
 async function startServer(t: TestContext, answer: (response: ServerResponse, request: IncomingMessage) => void) {
   const requests: string[] = [];
   const listening = await listen(
@@ -52,14 +52,14 @@ function openClient(t: TestContext, options: RegistryClientOptions = {}): Regist
   return client;
 }
 
-/** Not by `once`, which takes a reset connection for a failure. */
+/** Without `once`, which rejects on a reset connection. */
 async function ended(sockets: Iterable<Socket>): Promise<void> {
   for (const socket of [...sockets]) await new Promise((resolve) => socket.once('close', resolve));
 }
 
 const manifestAt = (host: string) => parseReference(`${host}/a/b`);
 
-test('close ends a request that waits for its answer, and it is not sent again', limit, async (t) => {
+test('close ends a request that waits for its response, without a retry', limit, async (t) => {
   const { host, requests, server, sockets } = await startServer(t, () => {});
   const client = openClient(t);
   const refused = assert.rejects(client.fetchManifest(manifestAt(host), signal), closed);
@@ -81,10 +81,10 @@ test('close ends requests that wait for a connection', limit, async (t) => {
 });
 
 for (const state of ['being read', 'left unread'] as const) {
-  test(`close ends a body that is ${state}, and its rest is not asked for`, limit, async (t) => {
+  test(`close ends a body that is ${state}, without resuming it`, limit, async (t) => {
     const { host, requests, sockets } = await startServer(t, (response) => {
       response.writeHead(206, { 'content-range': 'bytes 0-99999999/100000000', 'content-length': 100_000_000 });
-      // More than client and sockets hold, so that a body that nobody reads is paused.
+      // More than the client and the sockets buffer, so that an unread body is paused.
       response.write(Buffer.alloc(state === 'being read' ? 1_000 : 20_000_000));
     });
     const client = openClient(t);

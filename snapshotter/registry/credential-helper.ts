@@ -8,7 +8,7 @@ export interface HelperOptions {
   readonly signal: AbortSignal;
 }
 
-const mostOutputBytes = 1024 * 1024;
+const maxOutputBytes = 1024 * 1024;
 
 /**
  * Runs `docker-credential-NAME get` (github.com/docker/docker-credential-helpers, "Development"): server URL on stdin,
@@ -78,7 +78,7 @@ function runHelper(
     });
     child.stdout.on('data', (piece: Buffer) => {
       sizeBytes += piece.length;
-      if (sizeBytes > mostOutputBytes) stop(fail('it does not stop writing'));
+      if (sizeBytes > maxOutputBytes) stop(fail('it does not stop writing'));
       else pieces.push(piece);
     });
     // A helper may exit without reading its input.

@@ -20,7 +20,7 @@ describe('the keychain of CRI pulls', () => {
     assert.deepEqual(await keychain.lookup(reference, 'docker.io', signal), []);
   });
 
-  it('hands a secret to the host it is for, and to no mirror', async () => {
+  it('returns a secret for its own host, and for no mirror', async () => {
     const keychain = criKeychain();
     const reference = parseReference('a.test/x:1');
     keychain.remember('a.test/x:1', auth);

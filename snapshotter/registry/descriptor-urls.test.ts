@@ -10,7 +10,7 @@ const signal = new AbortController().signal;
 const alice: Credential = { kind: 'basic', username: 'alice', password: 'secret' };
 const auth: SimulatedAuth = { kind: 'token', users: { alice: 'secret' }, lifetimeMs: 60_000 };
 
-test('a layer that no registry has is fetched from its URLs, without credentials', limit, async (t) => {
+test('a layer that no registry has is fetched from its URLs without credentials', limit, async (t) => {
   const registry = await startSimulator(t, { content: {}, auth });
   const web = await startSimulator(t);
   const hosts = Object.fromEntries(
@@ -28,7 +28,7 @@ test('a layer that no registry has is fetched from its URLs, without credentials
   assert.doesNotMatch(told, /authorization|for the registry/i);
 });
 
-test('bytes at a URL that are not the layer are refused', limit, async (t) => {
+test('a URL that serves other bytes than the layer is refused', limit, async (t) => {
   const registry = await startSimulator(t, { content: {} });
   const web = await startSimulator(t);
   const other = registry.host;

@@ -34,7 +34,7 @@ describe('the keychain of docker login', () => {
     await chmod(path, 0o755);
   }
 
-  it('finds docker.io under https://index.docker.io/v1/, by any of its names', limit, async () => {
+  it('finds docker.io under https://index.docker.io/v1/ by any of its names', limit, async () => {
     const config = { auths: { 'https://index.docker.io/v1/': { auth: encode('alice:pass:word') } } };
     const alice = [{ kind: 'basic', username: 'alice', password: 'pass:word' }];
     assert.deepEqual(await lookup(config, 'python'), alice);
@@ -69,7 +69,7 @@ describe('the keychain of docker login', () => {
     assert.deepEqual(await lookup(config, 'acr.test/x'), [{ kind: 'identity-token', token: 'it' }]);
   });
 
-  it('asks the helper of a host, telling it the server on stdin', limit, async () => {
+  it('asks the helper of a host, passing the server on stdin', limit, async () => {
     const seen = join(directory, 'seen');
     await helper('one', `cat > ${seen}; echo '{"ServerURL":"x","Username":"bob","Secret":"s"}'`);
     const config = { credHelpers: { 'gcr.test': 'one' }, auths: { 'gcr.test': { auth: encode('stale:p') } } };
@@ -88,12 +88,12 @@ describe('the keychain of docker login', () => {
     assert.equal((await readFile(seen, 'utf8')).trim(), 'https://index.docker.io/v1/');
   });
 
-  it('takes "credentials not found" for an answer', limit, async () => {
+  it('treats "credentials not found" as having none', limit, async () => {
     await helper('none', 'echo "credentials not found in native keychain"; exit 1');
     assert.deepEqual(await lookup({ credsStore: 'none' }, 'python'), []);
   });
 
-  it('falls back to auths when a helper fails, and fails when there is nothing to fall back to', limit, async () => {
+  it('falls back to auths when a helper fails, and fails if there are none', limit, async () => {
     await helper('broken', 'echo s3cr3t; echo s3cr3t >&2; exit 3');
     const config = { credsStore: 'broken', auths: { 'a.test': { auth: encode('a:p') } } };
     assert.equal((await lookup(config, 'a.test/x')).length, 1);
@@ -106,7 +106,7 @@ describe('the keychain of docker login', () => {
     await assert.rejects(lookup({ credsStore: '../evil' }, 'b.test/x'), { message: /not the name of a helper/ });
   });
 
-  it('does not wait for ever for a helper, and leaves none of its children behind', limit, async () => {
+  it('limits the time of a helper, and kills its children too', limit, async () => {
     const pid = join(directory, 'pid');
     await helper('slow', `sleep 600 & echo $! > ${pid}; wait`);
     await assert.rejects(lookup({ credsStore: 'slow' }, 'a.test/x', undefined, 500), {
@@ -117,7 +117,7 @@ describe('the keychain of docker login', () => {
     await until('the end of its child', async () => /^gone$|\) [ZX] /.test(await state()), { limitMs: 10_000 });
   });
 
-  it('has nothing where there is no file, and names a file it cannot read without quoting it', limit, async () => {
+  it('returns nothing without a file, and names an unreadable file without quoting it', limit, async () => {
     const env = { DOCKER_CONFIG: join(directory, 'absent') };
     assert.deepEqual(await dockerConfigKeychain({ env }).lookup(parseReference('a'), 'docker.io', signal), []);
     await assert.rejects(lookup('{"auths": s3cr3t', 'a'), (error: Error) => {

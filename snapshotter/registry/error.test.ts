@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { RegistryError, redact } from './error.ts';
 
 describe('a registry error', () => {
-  it('names operation, host, what happened and what to do, on one line', () => {
+  it('names operation, host, failure and remedy on one line', () => {
     const error = new RegistryError('unauthorized', 'HTTP 401', { operation: 'fetch manifest a/b:c', host: 'h:1' });
     const remedy = 'check the credentials for this registry (docker login, imagePullSecrets)';
     assert.equal(error.message, `fetch manifest a/b:c (h:1): HTTP 401; ${remedy}`);
@@ -23,12 +23,12 @@ describe('a registry error', () => {
     it(`prints ${safe}`, () => assert.equal(redact(text), safe));
   }
 
-  it('leaves digests, references and plain URLs alone', () => {
+  it('does not redact digests, references and plain URLs', () => {
     const text = 'fetch blob sha256:0123 of ghcr.io/a/b:1 from https://ghcr.io/v2/a/b/blobs/sha256:0123 by Basic';
     assert.equal(redact(text), text);
   });
 
-  it('redacts its causes, and theirs', () => {
+  it('redacts the whole chain of causes', () => {
     const inner = Object.assign(new Error('GET https://a/b?sig=s3cr3t'), {
       code: 'ECONNRESET',
       config: { auth: 's3cr3t' },

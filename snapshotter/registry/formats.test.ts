@@ -20,7 +20,7 @@ describe('Content-Range', () => {
     it(`is refused as ${header}`, () => assert.equal(parseContentRange(header), undefined));
   }
 
-  it('is refused where the numbers are no longer exact', () => {
+  it('is refused where numbers exceed exact integers', () => {
     assert.equal(parseContentRange('bytes 0-9999999999999999/*'), undefined);
   });
 });
@@ -50,7 +50,7 @@ describe('multipart/byteranges', () => {
     assert.equal(multipartBoundary('application/octet-stream'), undefined);
   });
 
-  it('yields the parts wherever the network cuts it, even when payload looks like a boundary', async () => {
+  it('yields the parts however the body is split, even if payload looks like a boundary', async () => {
     const bytes = body([0, 100], [300, 301], [50, 400]);
     const cutPoints = fc.array(fc.integer({ min: 0, max: bytes.length }), { maxLength: 12 });
     await fc.assert(
@@ -92,7 +92,7 @@ describe('the end of a signed URL', () => {
 });
 
 describe('waits', () => {
-  it('double from the least to the most, half of each at random', () => {
+  it('double from the minimum to the maximum, half of each random', () => {
     const policy = { maxRetries: 9, minWaitMs: 30, maxWaitMs: 100 };
     assert.deepEqual(
       [1, 2, 3, 4].map((retry) => backoffMs(policy, retry, () => 0)),
@@ -114,7 +114,7 @@ describe('waits', () => {
 });
 
 describe('the system clock', () => {
-  it('does not take a wait of months for none', async () => {
+  it('does not fire at once for a wait of months', async () => {
     const aborter = new AbortController();
     const slept = systemClock.sleep(2 ** 40, aborter.signal);
     setTimeout(() => aborter.abort(new Error('long enough')), 20);
@@ -123,7 +123,7 @@ describe('the system clock', () => {
 });
 
 describe('the servers of a registry', () => {
-  it('are plain HTTP on loopback, TLS elsewhere, and what they are told to be', () => {
+  it('use plain HTTP on loopback, TLS elsewhere, or what the options say', () => {
     for (const host of ['localhost', 'localhost:5000', '127.0.0.1:80', '127.9.9.9', '[::1]:5000']) {
       assert.ok(isLoopback(host), host);
       assert.deepEqual(originEndpoint(host, 1).schemes, ['http']);
@@ -137,7 +137,7 @@ describe('the servers of a registry', () => {
     assert.equal(originEndpoint('docker.io', 1).name, 'docker.io');
   });
 
-  it('are the mirrors first, each with its own options', () => {
+  it('are the mirrors first, then the registry, each with its own options', () => {
     const [first, second, origin] = endpointsOf('docker.io', 7_000, {
       requestTimeoutMs: 1,
       mirrors: [{ host: 'http://m1:5000' }, { host: 'm2', requestTimeoutMs: 2, headers: { a: 'b' } }],

@@ -19,7 +19,7 @@ import { imageOf, layer, layerDigest, manifest, openClient, startSimulator } fro
 
 const signal = new AbortController().signal;
 
-/** A directory of these files, by their paths in it. */
+/** A directory with these files, by relative path. */
 function writeHosts(t: TestContext, files: Readonly<Record<string, string>>): string {
   const root = mkdtempSync(join(tmpdir(), 'certs.d-'));
   t.after(() => rmSync(root, { recursive: true, force: true }));
@@ -30,7 +30,7 @@ function writeHosts(t: TestContext, files: Readonly<Record<string, string>>): st
   return root;
 }
 
-/** A client that goes by the directory; what it complained of. */
+/** A client configured by the directory, and the failures it reports. */
 function openHostsClient(t: TestContext, root: string, now?: () => number) {
   const failures: string[] = [];
   const onFailure = (error: Error): void => void failures.push(error.message);
@@ -94,7 +94,7 @@ test('certificates are named by one path, by a list, or by pairs, relative to th
   assert.equal(trustOf('skip_verify = false'), 'verified');
 });
 
-test('http:// beside options for TLS means TLS where the server speaks it', () => {
+test('http:// together with TLS options tries TLS first', () => {
   const schemesOf = (toml: string) => endpoints(toml)[0]!.schemes;
   assert.deepEqual(schemesOf('[host."http://m.test:5000"]\nskip_verify = true'), ['https', 'http']);
   assert.deepEqual(schemesOf('[host."http://m.test:80"]\nskip_verify = true'), ['http']);
@@ -102,7 +102,7 @@ test('http:// beside options for TLS means TLS where the server speaks it', () =
   assert.deepEqual(schemesOf('[host."https://m.test:5000"]\nskip_verify = true'), ['https']);
 });
 
-test('headers, timeouts and proxies belong to their host', () => {
+test('headers, timeouts and proxies apply to their host only', () => {
   const [mirror, own] = endpoints(`
 [host."https://m.test"]
   dial_timeout = "1m1.5s"
@@ -131,7 +131,7 @@ for (const [toml, complaint] of [
   ['skip_verify = "yes"', /skip_verify: expected true or false/],
   ['host = "https://a.test"', /host: expected a table/],
 ] as const) {
-  test(`${JSON.stringify(toml)} is refused, and the message says where`, () => {
+  test(`${JSON.stringify(toml)} is refused with a message that says where`, () => {
     assert.throws(() => endpoints(toml), { code: 'invalid-host', message: complaint });
   });
 }
@@ -155,7 +155,7 @@ test('the directory of a registry is found by containerd’s names, in their ord
   assert.equal(mirrors[1]!.counts.requests, 0);
 });
 
-test('a host without a capability is not asked for what it takes', limit, async (t) => {
+test('a host is not sent requests that need a capability it lacks', limit, async (t) => {
   const blobsOnly = await startSimulator(t);
   const pushOnly = await startSimulator(t);
   const registry = await startSimulator(t);
@@ -183,7 +183,7 @@ server = "http://${registry.host}"
   assert.deepEqual((pushOnly.origin as MemoryOrigin).blobs.get(blob.digest), bytes);
 });
 
-test('where no host has the capability the message says so', limit, async (t) => {
+test('a capability that no host has is named in the error', limit, async (t) => {
   const root = writeHosts(t, { 'registry.test/hosts.toml': 'capabilities = ["pull"]' });
   const { client } = openHostsClient(t, root);
   await assert.rejects(client.fetchManifest(imageOf({ host: 'registry.test' }), signal), {
@@ -218,7 +218,7 @@ ${privateHeader} = "for the registry"
   );
 });
 
-test('a client certificate is shown to the host it is for', limit, async (t) => {
+test('a client certificate is presented to its host', limit, async (t) => {
   const certificate = makeCertificate();
   const server = createServer(
     {
@@ -251,7 +251,7 @@ test('a client certificate is shown to the host it is for', limit, async (t) => 
   await assert.rejects(client.fetchManifest(imageOf({ host: 'unknown.test' }), signal), { status: 403 });
 });
 
-test('a file that cannot be used is reported once, and its registry asked itself', limit, async (t) => {
+test('an invalid file is reported once, and its registry is used directly', limit, async (t) => {
   const registry = await startSimulator(t);
   const root = writeHosts(t, { [`${registry.host}/hosts.toml`]: 'capabilities = ["pul"]' });
   let nowMs = 0;
@@ -264,7 +264,7 @@ test('a file that cannot be used is reported once, and its registry asked itself
   assert.match(failures[0]!, /hosts\.toml: capabilities: "pul"/);
 });
 
-test('a certificate that cannot be read fails the request by name', limit, async (t) => {
+test('a certificate that cannot be read is named in the error of the request', limit, async (t) => {
   const root = writeHosts(t, { 'registry.test/hosts.toml': 'ca = "absent.pem"' });
   const { client } = openHostsClient(t, root);
   await assert.rejects(client.fetchManifest(imageOf({ host: 'registry.test' }), signal), {
@@ -273,7 +273,7 @@ test('a certificate that cannot be read fails the request by name', limit, async
   });
 });
 
-test('changes count after five seconds, without a restart', limit, async (t) => {
+test('changes apply after five seconds without a restart', limit, async (t) => {
   const [before, after] = [await startSimulator(t), await startSimulator(t)];
   const root = writeHosts(t, { 'registry.test/hosts.toml': `server = "http://${before.host}"` });
   let nowMs = 0;

@@ -30,7 +30,7 @@ function secret(name: string, auths: unknown, resourceVersion = '1'): Secret {
   };
 }
 
-/** List and watch of secrets as the API server serves them; nothing else of it. */
+/** Serves list and watch of secrets like the API server, and nothing else. */
 async function startApiServer(secrets: readonly Secret[]) {
   const watches = new Set<ServerResponse>();
   const requests: string[] = [];
@@ -135,7 +135,7 @@ describe('the keychain of Kubernetes secrets', () => {
     }
   });
 
-  it('says that the API server is away, and serves once it is back', limit, async () => {
+  it('reports that the API server is unreachable, and recovers when it returns', limit, async () => {
     const api = await startApiServer([secret('one', { 'a.test': { username: 'all', password: 'p' } })]);
     api.setDown(true);
     const keychain = kubernetesKeychain({ kubeconfigPath: api.kubeconfigPath, syncLimitMs: 1_000, retryMs: 50 });
@@ -151,7 +151,7 @@ describe('the keychain of Kubernetes secrets', () => {
     }
   });
 
-  it('lets a caller give up while it waits', limit, async () => {
+  it('lets a caller abort while it waits', limit, async () => {
     const keychain = kubernetesKeychain({ kubeconfigPath: '/nonexistent', syncLimitMs: 20_000, retryMs: 10_000 });
     try {
       const waiting = keychain.lookup(parseReference('a'), 'docker.io', AbortSignal.timeout(50));

@@ -20,7 +20,7 @@ export interface KubernetesKeychain extends Keychain {
 }
 
 const defaultSyncLimitMs = 5_000;
-const longestRetryMs = 30_000;
+const maxRetryMs = 30_000;
 const secretType = 'kubernetes.io/dockerconfigjson';
 const secretKey = '.dockerconfigjson';
 
@@ -140,7 +140,7 @@ class SecretSync {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => void this.#start(), this.#retryMs);
     this.#retryTimer.unref();
-    this.#retryMs = Math.min(longestRetryMs, this.#retryMs * 2);
+    this.#retryMs = Math.min(maxRetryMs, this.#retryMs * 2);
   }
 }
 

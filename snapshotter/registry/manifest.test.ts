@@ -9,7 +9,7 @@ const config = { mediaType: mediaTypes.ociConfig, digest, size: 3 };
 const bytes = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 describe('a manifest', () => {
-  it('is read by its own media type before that of the response', () => {
+  it('prefers its own media type to that of the response', () => {
     const manifest = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers: [layer] };
     assert.equal(parseManifest(bytes(manifest), mediaTypes.dockerManifestList).kind, 'manifest');
     const index = { schemaVersion: 2, manifests: [layer] };
@@ -65,7 +65,7 @@ describe('an index', () => {
     ],
   };
 
-  it('has the manifest of a platform, variants and all, or has it not', () => {
+  it('yields the manifest of a platform, with its variant, or none', () => {
     const pick = (os: string, architecture: string, variant?: string) =>
       pickPlatform(index, { os, architecture, ...(variant === undefined ? {} : { variant }) })?.platform;
     assert.deepEqual(pick('linux', 'amd64'), { os: 'linux', architecture: 'amd64' });
@@ -76,7 +76,7 @@ describe('an index', () => {
     assert.equal(pick('windows', 'amd64'), undefined);
   });
 
-  it('with one manifest that names no platform has that one', () => {
+  it('yields its only manifest if that names no platform', () => {
     assert.equal(pickPlatform({ schemaVersion: 2, manifests: [config] })?.digest, digest);
   });
 });

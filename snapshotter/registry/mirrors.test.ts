@@ -17,7 +17,7 @@ for (const [path, written] of [
   ['/a/b', '//a/b//'],
 ] as const) {
   for (const scheme of ['', 'http://']) {
-    test(`a mirror written as ${scheme}host${written} is asked below ${path}/v2`, limit, async (t) => {
+    test(`a mirror written as ${scheme}host${written} is requested below ${path}/v2`, limit, async (t) => {
       const mirror = await startSimulator(t, { path });
       const host = '127.0.0.1:1';
       const client = openClient(t, { hosts: { [host]: { mirrors: [{ host: `${scheme}${mirror.host}${written}` }] } } });
@@ -40,7 +40,7 @@ for (const address of [
   'http:/mirror.test:x',
   '',
 ]) {
-  test(`a mirror written as ${JSON.stringify(address)} is refused before anything is asked`, () => {
+  test(`a mirror written as ${JSON.stringify(address)} is refused before any request`, () => {
     assert.throws(
       () => new RegistryClient({ hosts: { 'registry.test': { mirrors: [{ host: address }] } } }),
       (error: Error & { code: string }) => {
@@ -65,7 +65,7 @@ test('an address keeps its port, scheme and path', () => {
   });
 });
 
-/** A client of an honest registry behind mirrors whose blobs or manifests are damaged. */
+/** A client of an honest registry behind mirrors with these faults. */
 async function behindMirrors(
   t: Parameters<typeof startSimulator>[0],
   damages: readonly string[],
@@ -90,7 +90,7 @@ async function readFrom(source: ReturnType<RegistryClient['blob']>, start: numbe
   return { isRight: bytes.equals(layer.subarray(start, end)), servers };
 }
 
-test('a range that one mirror gives wrongly comes from the next server once that is told', limit, async (t) => {
+test('a range that failed its digest comes from the next server once that is reported', limit, async (t) => {
   const { client, registry, mirrors, reports } = await behindMirrors(t, ['damages-blobs', 'damages-blobs']);
   const source = client.blob(imageOf(registry), layerDigest);
   for (const mirror of mirrors) {
@@ -106,7 +106,7 @@ test('a range that one mirror gives wrongly comes from the next server once that
   assert.match(reports[0]!.operation, new RegExp(`^fetch blob ${layerDigest}`));
 });
 
-test('a server that gave wrong bytes is asked last for ten minutes, by all blobs', limit, async (t) => {
+test('a server that sent wrong bytes is asked last for ten minutes, for all blobs', limit, async (t) => {
   let nowMs = 1_000_000;
   const clock = { now: () => nowMs, sleep: async () => {} };
   const { client, registry, mirrors } = await behindMirrors(t, ['damages-blobs'], { clock });
@@ -117,14 +117,14 @@ test('a server that gave wrong bytes is asked last for ten minutes, by all blobs
   assert.ok((await readFrom(client.blob(reference, layerDigest), 0, 100)).servers.has(mirrors[0]!.host));
 });
 
-test('when every server gave wrong bytes there is nobody left to ask', limit, async (t) => {
+test('distrust returns false once every server has sent wrong bytes', limit, async (t) => {
   const { client, registry, mirrors } = await behindMirrors(t, ['damages-blobs']);
   const source = client.blob(imageOf(registry), layerDigest);
   assert.equal(source.distrust(new Set([mirrors[0]!.host])), true);
   assert.equal(source.distrust(new Set([registry.host])), false);
 });
 
-test('of two servers that share a range neither is accused, and the range is asked for again', limit, async (t) => {
+test('of two servers that shared a range neither is blamed, and the range is requested again', limit, async (t) => {
   const { client, registry, mirrors, reports } = await behindMirrors(t, ['damages-blobs']);
   const source = client.blob(imageOf(registry), layerDigest);
   assert.equal(source.distrust(new Set([mirrors[0]!.host, registry.host])), true);
@@ -132,7 +132,7 @@ test('of two servers that share a range neither is accused, and the range is ask
 });
 
 for (const name of ['damages-manifests', 'manifest-other-digest', 'manifest-html', '200-empty'] as const) {
-  test(`a mirror bent by ${name} is passed over for a manifest by digest`, limit, async (t) => {
+  test(`a mirror with ${name} is passed over for a manifest by digest`, limit, async (t) => {
     const { client, registry, mirrors } = await behindMirrors(t, [name]);
     const { digest } = await openClient(t).fetchManifest(imageOf(registry), signal);
     const { tag: _none, ...byDigest } = imageOf(registry);
@@ -141,14 +141,14 @@ for (const name of ['damages-manifests', 'manifest-other-digest', 'manifest-html
   });
 }
 
-test('a whole blob that a mirror gave wrongly is refused by name, and right the next time', limit, async (t) => {
+test('a whole blob with wrong bytes is refused, names its mirror, and is right the next time', limit, async (t) => {
   const { client, registry, mirrors } = await behindMirrors(t, ['damages-blobs']);
   const whole = () => collect(client.fetchBlob(imageOf(registry), layerDigest, signal));
   await assert.rejects(whole(), { code: 'digest-mismatch', host: mirrors[0]!.host });
   assert.deepEqual(await whole(), layer);
 });
 
-test('a registry of one host and port is not confused with one below a path of it', limit, async (t) => {
+test('a mirror below a path is told apart from the registry on the same host', limit, async (t) => {
   const mirror = await startSimulator(t, { path: '/proxy', faults: [fault('damages-blobs')] });
   const registry = await startSimulator(t);
   const reports: WrongBytes[] = [];

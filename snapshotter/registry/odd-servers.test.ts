@@ -13,7 +13,7 @@ const signal = new AbortController().signal;
 const content = pseudoRandomBytes(1_000_000, 1);
 const digest = digestOf(content);
 
-/** Answers the range [start, end). */
+/** Responds to a request for the range [start, end). */
 type Answer = (response: ServerResponse, start: number, end: number) => void;
 
 const honest: Answer = (response, start, end) => {
@@ -35,7 +35,7 @@ async function startServer(t: TestContext, answer: Answer): Promise<string> {
   return hostOf(server.address());
 }
 
-/** A server of HTTP/1.0, which ends each body with the connection; `bodyOf` gets the number of the request, from 1. */
+/** An HTTP/1.0 server, which ends each body with the connection; `bodyOf` gets the request's number, from 1. */
 async function startOldServer(
   t: TestContext,
   head: (start: number, end: number) => string,
@@ -107,13 +107,13 @@ const liars: Readonly<Record<string, Answer>> = {
 };
 
 for (const [what, answer] of Object.entries(liars)) {
-  test(`behind two mirrors of which each ${what} the registry itself is asked`, limit, async (t) => {
+  test(`the registry itself is asked behind two mirrors, each of which ${what}`, limit, async (t) => {
     const mirrors = [await startServer(t, answer), await startServer(t, answer)];
     const host = await startServer(t, honest);
     await readsWhatThereIs(openBlob(t, host, mirrors));
   });
 
-  test(`a registry that ${what} is given up after the retries that it is allowed`, limit, async (t) => {
+  test(`a registry that ${what} is given up after the permitted retries`, limit, async (t) => {
     let requests = 0;
     const counted: Answer = (...args) => {
       requests++;
@@ -125,7 +125,7 @@ for (const [what, answer] of Object.entries(liars)) {
   });
 }
 
-test('bodies that only the end of the connection ends are read whole', limit, async (t) => {
+test('bodies that end with the connection are read whole', limit, async (t) => {
   const range = (start: number, end: number) =>
     `206 Partial Content\r\nContent-Range: bytes ${start}-${end - 1}/${content.length}`;
   const ranges = await startOldServer(t, range, (_, start, end) => content.subarray(start, end));
@@ -138,7 +138,7 @@ test('bodies that only the end of the connection ends are read whole', limit, as
   await readsWhatThereIs(openBlob(t, wholes));
 });
 
-test('where one of them ends too early it is read on', limit, async (t) => {
+test('such a body is resumed if it ends too early', limit, async (t) => {
   const range = (start: number, end: number) =>
     `206 Partial Content\r\nContent-Range: bytes ${start}-${end - 1}/${content.length}`;
   const cut = await startOldServer(t, range, (request, start, end) =>

@@ -11,7 +11,7 @@ const signal = new AbortController().signal;
 const hosts = (host: string) => ({ [host]: { requestTimeoutMs: 300 } });
 
 for (const fault of faults.filter(({ name }) => name.startsWith('look-'))) {
-  test(`a registry bent by ${fault.name} is taken for one without the blob, and pushed to`, limit, async (t) => {
+  test(`with ${fault.name} a registry counts as not having the blob, and is pushed to`, limit, async (t) => {
     const simulator = await startSimulator(t, { faults: [fault] });
     const client = openClient(t, { hosts: hosts(simulator.host) });
     const reference = parseReference(`${simulator.host}/team/target:1`);
@@ -25,14 +25,14 @@ for (const fault of faults.filter(({ name }) => name.startsWith('look-'))) {
 }
 
 for (const fault of faults.filter(({ name }) => name.startsWith('mount-'))) {
-  test(`a registry bent by ${fault.name} has not mounted the blob, which is no failure`, limit, async (t) => {
+  test(`with ${fault.name} a blob is not mounted, which is not a failure`, limit, async (t) => {
     const simulator = await startSimulator(t, { faults: [fault] });
     const reference = parseReference(`${simulator.host}/team/target:1`);
     assert.equal(await openClient(t).mountBlob(reference, layerDigest, 'team/image', signal), false);
   });
 }
 
-test('a service that grants pull,push but not pull on a new repository is pushed to', limit, async (t) => {
+test('a push succeeds where pull,push is granted on a new repository, but pull alone is not', limit, async (t) => {
   const simulator = await startSimulator(t, {
     auth: { kind: 'token', users: { alice: 'secret' }, lifetimeMs: 60_000 },
     faults: faults.filter(({ name }) => name === 'token-not-for-pull-alone'),
@@ -48,7 +48,7 @@ test('a service that grants pull,push but not pull on a new repository is pushed
   await client.pushBlob(reference, blob, signal);
 });
 
-test('a look that the caller gives up on is not taken for a no', limit, async (t) => {
+test('an aborted look rejects instead of returning false', limit, async (t) => {
   const simulator = await startSimulator(t, { faults: faults.filter(({ name }) => name === 'look-hangs') });
   const aborter = new AbortController();
   const reason = new Error('enough');

@@ -13,13 +13,13 @@ import { type RegistrySimulator, startRegistrySimulator } from '../../testkit/re
 
 const signal = new AbortController().signal;
 
-/** What the environment makes of a URL: the proxy's, or 'direct'. */
+/** The proxy that the environment names for a URL, or 'direct'. */
 function wayTo(url: string, env: Record<string, string>): string {
   return proxyChoice(env)(new URL(url), 'test')?.url.href ?? 'direct';
 }
 
 describe('the proxy of the environment', () => {
-  it('is chosen by the scheme asked for, in capitals first, empty being none', () => {
+  it('is chosen by the scheme of the URL, upper-case variable first; an empty one counts as unset', () => {
     const env = { HTTP_PROXY: 'http://plain:1', https_proxy: 'secure:2' };
     assert.equal(wayTo('http://a.test/', env), 'http://plain:1/');
     assert.equal(wayTo('https://a.test/', env), 'http://secure:2/');
@@ -90,7 +90,7 @@ for (const scheme of ['http', 'https'] as const) {
       await stored?.registry.close();
     });
 
-    /** A proxy, and a client whose environment names it; registry.test is known to the proxy alone. */
+    /** A proxy, and a client whose environment names it; only the proxy can resolve registry.test. */
     async function behindProxy(
       t: TestContext,
       options: Omit<ForwardProxyOptions, 'upstream'>,
@@ -113,7 +113,7 @@ for (const scheme of ['http', 'https'] as const) {
       return { proxy, client, blob };
     }
 
-    it('is read through it, with the credentials of its URL', limit, async (t) => {
+    it('is read through the proxy with the credentials of its URL', limit, async (t) => {
       const credentials = 'user@corp:p:a/ss%';
       const userinfo = `${encodeURIComponent('user@corp')}:${encodeURIComponent('p:a/ss%')}@`;
       const { proxy, blob } = await behindProxy(t, { credentials }, { userinfo });
@@ -127,14 +127,14 @@ for (const scheme of ['http', 'https'] as const) {
       assert.equal(upstream.counts.leaks, 0);
     });
 
-    it('takes no more connections than it may, and uses them again', limit, async (t) => {
+    it('respects the connection limit and reuses connections', limit, async (t) => {
       const { proxy, blob } = await behindProxy(t, {}, { more: { maxConnectionsPerHost: 3 } });
       const reads = Array.from({ length: 12 }, (_, at) => collect(blob.fetchRange(at, at + 5, signal)));
       await Promise.all(reads);
       assert.ok(proxy.connections <= 3, `${proxy.connections} connections`);
     });
 
-    it('is not reached where the proxy wants other credentials, which are never shown', limit, async (t) => {
+    it('is not reached if the proxy refuses the credentials, which are never printed', limit, async (t) => {
       const reports: unknown[] = [];
       const more = { onRequest: (report: unknown) => void reports.push(report) };
       const before = upstream.counts.requests;
@@ -155,28 +155,24 @@ for (const scheme of ['http', 'https'] as const) {
       assert.equal(upstream.counts.requests, before);
     });
 
-    it(
-      'is not reached where nothing listens at the proxy, which is named without its credentials',
-      limit,
-      async (t) => {
-        const url = 'http://u:hunter2@127.0.0.1:1';
-        const client = new RegistryClient({
-          env: { HTTP_PROXY: url, HTTPS_PROXY: url },
-          hosts: { 'registry.test': { plainHttp: scheme === 'http' } },
-          retry: { maxRetries: 0 },
-        });
-        t.after(() => client.close());
-        await assert.rejects(
-          client.fetchManifest(parseReference('registry.test/a:b'), signal),
-          (error: RegistryError) => {
-            assert.equal(error.code, 'unreachable');
-            assert.match(error.message, /\(registry\.test\): .*ECONNREFUSED.*, by the proxy 127\.0\.0\.1:1;/);
-            assert.doesNotMatch(inspect(error, { depth: 9 }), /hunter2/);
-            return true;
-          },
-        );
-      },
-    );
+    it('is not reached if the proxy is down, which is named without its credentials', limit, async (t) => {
+      const url = 'http://u:hunter2@127.0.0.1:1';
+      const client = new RegistryClient({
+        env: { HTTP_PROXY: url, HTTPS_PROXY: url },
+        hosts: { 'registry.test': { plainHttp: scheme === 'http' } },
+        retry: { maxRetries: 0 },
+      });
+      t.after(() => client.close());
+      await assert.rejects(
+        client.fetchManifest(parseReference('registry.test/a:b'), signal),
+        (error: RegistryError) => {
+          assert.equal(error.code, 'unreachable');
+          assert.match(error.message, /\(registry\.test\): .*ECONNREFUSED.*, by the proxy 127\.0\.0\.1:1;/);
+          assert.doesNotMatch(inspect(error, { depth: 9 }), /hunter2/);
+          return true;
+        },
+      );
+    });
 
     it('is read through a proxy that speaks TLS, once its certificate is trusted', limit, async (t) => {
       const tls = makeCertificate();
@@ -193,7 +189,7 @@ for (const scheme of ['http', 'https'] as const) {
       assert.equal(proxy.asked.length, 1);
     });
 
-    it('is not asked for by a request to loopback', limit, async (t) => {
+    it('is not used for loopback', limit, async (t) => {
       const { proxy, client } = await behindProxy(t, {});
       const source = client.blob(parseReference(`${stored.registry.host}/${stored.repository}`), stored.digest);
       assert.equal((await source.fetchSuffix(10, signal)).bytes.length, 10);
@@ -203,7 +199,7 @@ for (const scheme of ['http', 'https'] as const) {
 }
 
 describe('a proxy that refuses a tunnel', () => {
-  it('is named with its status: a policy at once, an outage after retries', limit, async (t) => {
+  it('is named with its status: 403 at once, 503 after retries', limit, async (t) => {
     for (const [refusesWith, code, attempts] of [
       [403, 'refused', 1],
       [503, 'unreachable', 3],

@@ -55,12 +55,12 @@ describe('an image reference', () => {
     });
   }
 
-  it('asks for the digest where there is one, else for the tag', () => {
+  it('requests the digest if there is one, else the tag', () => {
     assert.equal(manifestName(parseReference(`a:1@${digest}`)), digest);
     assert.equal(manifestName(parseReference('a:1')), '1');
   });
 
-  it('comes back from its full name, whatever it is made of', () => {
+  it('survives a round trip through its full name', () => {
     const component = fc.stringMatching(/^[a-z0-9]{1,8}([._-][a-z0-9]{1,4})?$/);
     const path = fc.array(component, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'));
     const host = fc.constantFrom('docker.io', 'localhost:5000', 'ghcr.io', 'a-b.example:443', '[fe80::1]:80');

@@ -20,20 +20,20 @@ const auth: SimulatedAuth = {
 };
 
 for (const name of ['token-empty-beside-access-token', 'token-null-beside-access-token'] as const) {
-  test(`a token answer bent by ${name} yields the token that is there`, limit, async (t) => {
+  test(`with ${name} the other field's token is used`, limit, async (t) => {
     const simulator = await startSimulator(t, { auth, faults: [fault(name)] });
     const client = openClient(t, { keychains: [fixedKeychain(alice)] });
     assert.deepEqual((await client.fetchManifest(imageOf(simulator), signal)).bytes, manifest);
   });
 }
 
-test('a token answer with nothing but an empty token is malformed', limit, async (t) => {
+test('a response with an empty token only is malformed', limit, async (t) => {
   const simulator = await startSimulator(t, { auth, faults: [fault('token-empty')] });
   const client = openClient(t, { keychains: [fixedKeychain(alice)] });
   await assert.rejects(client.fetchManifest(imageOf(simulator), signal), { code: 'protocol' });
 });
 
-test('a realm that redirects within its host gets the password there too', limit, async (t) => {
+test('the password follows a redirect of the realm within its origin', limit, async (t) => {
   const simulator = await startSimulator(t, {
     auth,
     hasTokenHost: true,
@@ -44,7 +44,7 @@ test('a realm that redirects within its host gets the password there too', limit
   assert.deepEqual(simulator.journal.sitesTold(encoded), ['token']);
 });
 
-test('a realm that redirects to another host is followed there without the password', limit, async (t) => {
+test('a redirect of the realm to another host is followed without the password', limit, async (t) => {
   const simulator = await startSimulator(t, {
     auth: { ...auth, anonymousPull: true },
     hasTokenHost: true,
@@ -59,7 +59,7 @@ test('a realm that redirects to another host is followed there without the passw
   assert.deepEqual(simulator.journal.sitesTold(encoded), ['token']);
 });
 
-test('an identity token is posted again within its host, and to no other', limit, async (t) => {
+test('an identity token is posted again within its origin, and to no other host', limit, async (t) => {
   const keychains = [fixedKeychain({ kind: 'identity-token', token: 'refresh-me' })];
   const within = await startSimulator(t, { auth, faults: [fault('token-redirect-same-host')] });
   assert.ok(await openClient(t, { keychains }).fetchManifest(imageOf(within), signal));
@@ -71,7 +71,7 @@ test('an identity token is posted again within its host, and to no other', limit
   assert.deepEqual(away.journal.sitesTold('refresh-me'), ['token']);
 });
 
-test('a realm that redirects for ever is given up', limit, async (t) => {
+test('endless redirects of the realm are given up', limit, async (t) => {
   const simulator = await startSimulator(t, { auth, faults: [fault('token-redirect-loop')] });
   const client = openClient(t, { keychains: [fixedKeychain(alice)] });
   await assert.rejects(client.fetchManifest(imageOf(simulator), signal), { message: /more than 5 redirects/ });
@@ -90,7 +90,7 @@ test('credentials follow a redirect to the same origin or to its TLS port only',
 
 for (const insufficientStatus of [401, 403] as const) {
   test(
-    `credentials whose token a registry answers with ${insufficientStatus} give way to the next`,
+    `the next credential is tried when the registry answers a token with ${insufficientStatus}`,
     limit,
     async (t) => {
       const simulator = await startSimulator(t, { auth: { ...auth, insufficientStatus } });
@@ -107,7 +107,7 @@ for (const insufficientStatus of [401, 403] as const) {
     },
   );
 
-  test(`where every token is answered with ${insufficientStatus} the client gives up soon`, limit, async (t) => {
+  test(`the client gives up soon when every token is answered with ${insufficientStatus}`, limit, async (t) => {
     const simulator = await startSimulator(t, { auth: { ...auth, insufficientStatus } });
     const guest: Credential = { kind: 'basic', username: 'guest', password: 'guest' };
     const client = openClient(t, { keychains: [fixedKeychain(guest)] });
@@ -117,7 +117,7 @@ for (const insufficientStatus of [401, 403] as const) {
   });
 }
 
-test('a password that Basic refuses gives way to the next', limit, async (t) => {
+test('the next password is tried when Basic refuses one', limit, async (t) => {
   const simulator = await startSimulator(t, { auth: { kind: 'basic', users: { alice: password } } });
   const wrong: Credential = { kind: 'basic', username: 'alice', password: 'old' };
   const client = openClient(t, { keychains: [fixedKeychain(wrong, alice)] });

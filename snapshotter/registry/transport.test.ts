@@ -26,7 +26,7 @@ describe('requests over a network that fails', () => {
     await stored?.registry.close();
   });
 
-  it('waits as long as Retry-After says, and counts its retries', limit, async () => {
+  it('honours Retry-After, and counts its retries', limit, async () => {
     const clock = recordingClock();
     const weather = { tooManyRequests: 1, retryAfterSec: 7, maxInARow: 2 };
     await withSimulator(stored, { weather }, { clock }, async ({ client, reference, reports }) => {
@@ -43,7 +43,7 @@ describe('requests over a network that fails', () => {
     });
   });
 
-  it('does not wait for a Retry-After beyond the longest wait', limit, async () => {
+  it('does not wait for a Retry-After beyond maxWaitMs', limit, async () => {
     const clock = recordingClock();
     const weather = { tooManyRequests: 1, retryAfterSec: 3_600, maxInARow: 100 };
     await withSimulator(stored, { weather }, { clock, retry: { maxWaitMs: 60_000 } }, async ({ client, reference }) => {
@@ -68,7 +68,7 @@ describe('requests over a network that fails', () => {
     });
   });
 
-  it('tries again after a connection that was reset', limit, async () => {
+  it('retries after a connection reset', limit, async () => {
     const weather = { reset: 1, maxInARow: 2 };
     await withSimulator(stored, { weather }, {}, async ({ client, reference, simulator, reports }) => {
       await client.fetchManifest(reference, signal).catch(() => {});
@@ -84,7 +84,7 @@ describe('requests over a network that fails', () => {
     });
   });
 
-  it('reads a manifest whose body broke off again', limit, async () => {
+  it('requests a manifest again whose body broke off', limit, async () => {
     const config = Buffer.from('{}');
     const descriptor = { mediaType: mediaTypes.ociConfig, digest: digestOf(config), size: config.length };
     const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, config: descriptor, layers: [] }));
@@ -98,7 +98,7 @@ describe('requests over a network that fails', () => {
     });
   });
 
-  it('says in one line that nobody listens', limit, async () => {
+  it('reports a refused connection in one line', limit, async () => {
     const client = new RegistryClient({ retry: { maxRetries: 1, minWaitMs: 1 } });
     try {
       const failing = client.fetchManifest(parseReference('127.0.0.1:1/a/b:c'), signal);
@@ -112,7 +112,7 @@ describe('requests over a network that fails', () => {
     }
   });
 
-  it('does not wait for ever for a server that accepts and says nothing', limit, async () => {
+  it('times out on a server that accepts and never responds', limit, async () => {
     const silent: Server = createServer((socket) => void socket.on('error', () => {}));
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as { port: number };
@@ -126,7 +126,7 @@ describe('requests over a network that fails', () => {
     }
   });
 
-  it('uses one connection for requests that follow each other', limit, async () => {
+  it('reuses one connection for sequential requests', limit, async () => {
     await withSimulator(stored, {}, {}, async ({ client, reference, simulator }) => {
       const source = client.blob(reference, stored.digest);
       for (let start = 0; start < 20; start++) await collect(source.fetchRange(start, start + 5, signal));
@@ -135,7 +135,7 @@ describe('requests over a network that fails', () => {
     });
   });
 
-  it('opens no more connections than it may', limit, async () => {
+  it('respects the connection limit', limit, async () => {
     await withSimulator(stored, {}, { maxConnectionsPerHost: 3 }, async ({ client, reference, simulator }) => {
       const source = client.blob(reference, stored.digest);
       await Promise.all(Array.from({ length: 30 }, () => collect(source.fetchRange(0, 5, signal))));
@@ -161,7 +161,7 @@ describe('requests over TLS', () => {
     await stored?.registry.close();
   });
 
-  it('refuses a certificate nobody vouches for, at once and with a remedy', limit, async () => {
+  it('refuses an untrusted certificate at once, with a remedy', limit, async () => {
     const hosts = (host: string) => ({ [host]: { plainHttp: false } });
     await withSimulator(
       stored,
@@ -175,7 +175,7 @@ describe('requests over TLS', () => {
     );
   });
 
-  it('accepts the certificate of a CA it was given, and any where the host is insecure', limit, async () => {
+  it('accepts a certificate of a configured CA, and any from an insecure host', limit, async () => {
     const auth = { kind: 'token', anonymousPull: true, lifetimeMs: 60_000 } as const;
     for (const trust of ['ca', 'insecure'] as const) {
       const hosts = (host: string, caPem: string) => ({ [host]: trust === 'ca' ? { caPem } : { insecure: true } });
@@ -192,7 +192,7 @@ describe('requests over TLS', () => {
     }
   });
 
-  it('talks plain HTTP to an insecure host that speaks no TLS, and remembers that', limit, async () => {
+  it('falls back to plain HTTP for an insecure host without TLS, and remembers that', limit, async () => {
     const { host } = stored.registry;
     const client = new RegistryClient({ hosts: { [host]: { insecure: true } } });
     try {

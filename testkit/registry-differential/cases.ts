@@ -1,7 +1,7 @@
 import type { RequestKind } from '../registry-simulator/exchange.ts';
 import { type Fault, faults } from '../registry-simulator/faults.ts';
 
-/** Who is held against the registry: the client's calls, the daemon's way from label to content, a conversion. */
+/** The code under test: the client's calls, the daemon's path from label to content, a conversion. */
 export type Subject = 'client' | 'layer' | 'converter';
 
 /**
@@ -24,7 +24,7 @@ const asked: Readonly<Record<Subject, readonly RequestKind[]>> = {
   converter: ['manifest', 'blob', 'token', 'look', 'mount', 'upload', 'tag'],
 };
 
-/** Every fault alone, and every pair of two, of those that the subject's requests can meet; mirrors are only read from. */
+/** Every fault that the subject's requests can meet, alone and in pairs; a mirror gets read faults only. */
 export function casesOf(subject: Subject): Case[] {
   const kinds = asked[subject] ?? [];
   const met = faults.filter(({ on }) => on.some((kind) => kinds.includes(kind)));
@@ -46,27 +46,27 @@ export function nameOf({ subject, layout, first, second }: Case): string {
   return `${subject}/${layout}/${first.name}${second === undefined ? '' : `+${second.name}`}`;
 }
 
-/** By its name; throws where there is none of that name. */
+/** The case with this name; throws if there is none. */
 export function caseNamed(name: string): Case {
   const one = casesOf(name.split('/')[0] as Subject).find((candidate) => nameOf(candidate) === name);
   if (one === undefined) throw new Error(`no case is named ${name}`);
   return one;
 }
 
-/** The right bytes must come: nothing that a good client could not get over stands in the way. */
+/** Whether the right bytes are due, since a correct client can overcome the faults. */
 export function mustSucceed({ layout, first, second }: Case): boolean {
   const isSecondHarmless = second === undefined || second.harmless;
   if (layout === 'alone' && isHopeless(first, second)) return false;
   return isSecondHarmless && (layout === 'mirrored' || first.harmless);
 }
 
-/** Each harmless, but nobody gets over both: who knows no ranges and always breaks off never gets to the end. */
+/** Harmless alone, hopeless together: without ranges, a body that is always cut never reaches its end. */
 function isHopeless(first: Fault, second: Fault | undefined): boolean {
   const names = [first.name, second?.name];
   return names.includes('cut-late') && names.some((name) => name?.startsWith('range-whole') === true);
 }
 
-/** `count` of the cases, drawn without replacement; all of them where there are no more. */
+/** Draws `count` cases without replacement, or all if there are fewer. */
 export function sample<T>(cases: readonly T[], count: number, share: () => number): T[] {
   const rest = [...cases];
   const drawn: T[] = [];

@@ -13,7 +13,7 @@ import type { MemoryContent, MemoryOrigin } from '../registry-simulator/memory-o
 import { startRegistrySimulator } from '../registry-simulator/simulator.ts';
 import { readLayerData } from './layer-data.ts';
 
-/** What all cases read and write: an ordinary image, and its lazily readable conversion. */
+/** Shared by all cases: an ordinary image and its lazily readable conversion. */
 export interface Fixture {
   readonly content: MemoryContent;
   /** Of `team/lazy:1`. */
@@ -22,16 +22,16 @@ export interface Fixture {
   readonly layer: Buffer;
   readonly layerDigest: Digest;
   readonly tocDigest: Digest;
-  /** Digest of what the daemon makes of that layer. */
+  /** Digest of that layer's data file. */
   readonly layerData: string;
-  /** Of the manifest that `team/plain:1` converts to. */
+  /** Of the manifest of `team/plain:1` after conversion. */
   readonly convertedDigest: Digest;
 }
 
 const fileCount = 24;
 const fileBytes = 40_000;
 
-/** Built with an honest registry; the same bytes each time but for what gzip does. */
+/** Built with a registry without faults. */
 export async function makeFixture(signal: AbortSignal): Promise<Fixture> {
   const tar = await makeTar();
   const layer = gzipSync(tar);
@@ -73,7 +73,7 @@ export async function makeFixture(signal: AbortSignal): Promise<Fixture> {
   };
 }
 
-/** Files that do not compress to nothing, so that the blob is larger than what one request brings. */
+/** Incompressible files, so that the blob is larger than one request. */
 async function makeTar(): Promise<Buffer> {
   const directory = await mkdtemp(join(tmpdir(), 'differential-registries-'));
   try {

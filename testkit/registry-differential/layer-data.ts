@@ -8,7 +8,7 @@ import type { Digest } from '../../snapshotter/registry/digest.ts';
 import { noFetchMetrics } from '../../snapshotter/store/metrics.ts';
 import { FetchScheduler } from '../../snapshotter/store/scheduler.ts';
 
-/** Nothing is fetched unasked, so that each request has a reason. */
+/** Without prefetch and background fill, so that requests are countable. */
 const config = {
   noprefetch: true,
   prefetchSizeBytes: 0,
@@ -22,7 +22,7 @@ const config = {
   treeMemoryBytes: 2 ** 28,
 } as const;
 
-/** The daemon's way from a request with its label to content on disk, without a mount; the digest of that content. */
+/** Follows the daemon's path from a labelled request to content on disk, without a mount; returns the content's digest. */
 export async function readLayerData(
   client: RegistryClient,
   host: string,

@@ -14,19 +14,19 @@ import { DamageFound, perform, WrongResult } from './subjects.ts';
 export interface Verdict {
   readonly name: string;
   readonly outcome: 'right' | 'refused';
-  /** What the subject said; undefined where it succeeded. */
+  /** The error's message; undefined on success. */
   readonly message: string | undefined;
   readonly requests: number;
   readonly durationMs: number;
-  /** What the oracle objects to; none is as it should be. */
+  /** The oracle's objections; empty if all is well. */
   readonly complaints: readonly string[];
 }
 
-/** The client's own limits, so that a registry that hangs for ever does so within seconds. */
+/** Short limits, so that a registry that hangs is given up within seconds. */
 const requestTimeoutMs = 400;
 const retry = { maxRetries: 4, minWaitMs: 1, maxWaitMs: 5 };
-/** Far more than all retries together take. */
-const caseLimitMs = 60_000;
+/** Above the time of all retries of all calls, where each of them runs into the time limits above. */
+const caseLimitMs = 120_000;
 const maxRequests: Readonly<Record<Case['subject'], number>> = { client: 250, layer: 150, converter: 250 };
 
 const user = 'alice';
@@ -92,7 +92,7 @@ function openClient(registry: RegistrySimulator, mirror: RegistrySimulator | und
   });
 }
 
-/** Half of the cases, so that both ways are met by every fault. */
+/** About half of the cases redirect blobs to the CDN. */
 function hasCdn(one: Case): boolean {
   return nameOf(one).length % 2 === 0;
 }

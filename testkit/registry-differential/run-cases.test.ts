@@ -8,41 +8,41 @@ import { runCases } from './run-cases.ts';
 
 const limit = { timeout: 300_000 };
 
-/** What this found wrong once. */
+/** Cases that failed before. */
 const found = [
-  // Answers that are no manifest, taken for one.
+  // A response without a manifest was accepted.
   'client/mirrored/204-empty',
   'client/mirrored/304-unasked',
   'client/mirrored/200-empty',
   'client/mirrored/manifest-html',
-  // Wrong bytes from a mirror, read as an ordinary layer, or as a layer that is damaged.
+  // Wrong bytes from a mirror were taken for an ordinary or a damaged layer.
   'layer/mirrored/200-empty',
   'converter/mirrored/damages-blobs',
   'converter/mirrored/gzips-blobs',
   'client/mirrored/gzips-blobs',
-  // Asked for ever: a mirror of no use behind which the registry fails.
+  // An endless loop over a useless mirror while the registry fails.
   'client/mirrored/200-empty+token-redirect-elsewhere',
-  // A suffix that each refused in its own way, though both have plain ranges.
+  // The suffix failed differently at each server, though plain ranges would have worked.
   'client/mirrored/range-multipart-garbage+suffix-500',
   'layer/mirrored/range-unlabelled+suffix-403',
   'layer/mirrored/gzips-blobs+suffix-500',
-  // Not retried, because a mirror of no use could have stood in.
+  // The registry was not retried, since a useless mirror seemed to stand in for it.
   'layer/mirrored/range-416+reset-twice',
-  // Asked again and again of the one server that answers, though its bytes were wrong before.
+  // Many requests to the only server that responds, though its bytes had been wrong before.
   'layer/mirrored/500-always+damages-blobs',
   'layer/mirrored/500-always+range-total-wrong',
 ];
 
-test('cases that were answered wrongly once are answered rightly', limit, async () => {
+test('cases that failed once pass', limit, async () => {
   assert.deepEqual(await complaintsOf(found.map(caseNamed)), []);
 });
 
-test('pairs of faults end in the right bytes or a clear error, bounded, and without a leak', limit, async (t) => {
+test('random pairs of faults end in the right bytes or a clear error, bounded and without a leak', limit, async (t) => {
   const seed = Number(process.env.SEED ?? Date.now() % 2 ** 32);
   t.diagnostic(`SEED=${seed}; each case: npm run differential:registries -- --only NAME`);
   const forecast = new Forecast(seed);
   const drawn = subjects.flatMap((subject) =>
-    // That one waits for all its retries to run into the time limit.
+    // It waits for every retry to time out.
     sample(
       casesOf(subject).filter((one) => !nameOf(one).includes('hang-always')),
       30,
@@ -52,7 +52,7 @@ test('pairs of faults end in the right bytes or a clear error, bounded, and with
   assert.deepEqual(await complaintsOf(drawn), []);
 });
 
-test('every fault is met alone, by those whose requests it is on', () => {
+test('every fault occurs alone in some case, under a unique name', () => {
   const alone = new Set(
     subjects.flatMap((subject) => casesOf(subject)).map(({ first, second }) => second === undefined && first.name),
   );
@@ -63,7 +63,7 @@ test('every fault is met alone, by those whose requests it is on', () => {
   assert.equal(new Set(faults.map(({ name }) => name)).size, faults.length, 'two faults have one name');
 });
 
-test('success is due where a mirror alone is at fault, and where both faults are harmless', () => {
+test('success is due if only a mirror is at fault, or if both faults are harmless', () => {
   const due = (name: string): boolean => mustSucceed(caseNamed(name));
   assert.equal(due('client/mirrored/reset-always'), true);
   assert.equal(due('client/alone/reset-always'), false);

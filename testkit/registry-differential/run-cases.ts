@@ -2,10 +2,10 @@ import type { Case } from './cases.ts';
 import { makeFixture } from './fixture.ts';
 import { runCase, type Verdict } from './run-case.ts';
 
-/** Most of a case is waiting for a registry that takes its time. */
+/** Cases mostly wait for slow registries. */
 const lanes = 8;
 
-/** Runs the cases, several at a time; `onVerdict` is told each as it ends. A promise that nobody handles counts as well. */
+/** Runs the cases concurrently; `onVerdict` is called for each. An unhandled rejection counts as a complaint. */
 export async function runCases(
   cases: readonly Case[],
   signal: AbortSignal,

@@ -15,19 +15,19 @@ export interface Trial {
   readonly signal: AbortSignal;
 }
 
-/** Does everything that the subject does with a registry. Throws WrongResult, or whatever the subject throws. */
+/** Exercises the subject. Throws WrongResult for wrong bytes; the subject's own errors pass through. */
 export const perform: Readonly<Record<Subject, (trial: Trial) => Promise<void>>> = {
   client: readAsClient,
   layer: readAsLayer,
   converter: convert,
 };
 
-/** The subject took something for right that is not. */
+/** The subject accepted wrong bytes. */
 export class WrongResult extends Error {
   override readonly name = 'WrongResult';
 }
 
-/** Each call whatever became of the one before, the first failure thrown at the end. */
+/** Makes every call, even after a failure, and throws the first failure at the end. */
 async function readAsClient({ client, registry, fixture, signal }: Trial): Promise<void> {
   const { layer, layerDigest, manifest } = fixture;
   const reference = parseReference(`${registry.host}/team/lazy:1`);
@@ -65,7 +65,7 @@ async function readAsClient({ client, registry, fixture, signal }: Trial): Promi
   if (failures.length > 0) throw wrong ?? failures[0];
 }
 
-/** Ranges are not verified by the client; whoever reads them does that, and tells who gave them. */
+/** The client does not verify ranges; its reader does, and reports the servers of wrong bytes. */
 async function readVerified(
   source: ReturnType<RegistryClient['blob']>,
   { layer }: Fixture,
@@ -81,7 +81,7 @@ async function readVerified(
   }
 }
 
-/** Stands for the digest check of a reader. */
+/** The digest check of a reader failed for every server. */
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';
 }

@@ -1,13 +1,13 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 
-/** One registry is several servers, each on a loopback address of its own. */
+/** A registry consists of several servers, each on its own loopback address. */
 export type Site =
   | 'registry'
   /** Where blobs are redirected to, with a signature. */
   | 'cdn'
-  /** Where tokens are issued, if not by the registry itself. */
+  /** The token service, if the registry does not issue tokens itself. */
   | 'token'
-  /** A stranger that faults redirect to: has all blobs and tokens for everybody, and must never be told a secret. */
+  /** A third party that faults redirect to. It has all blobs, issues tokens to everybody, and must never receive a secret. */
   | 'elsewhere';
 
 export type RequestKind =
@@ -17,9 +17,9 @@ export type RequestKind =
   /** HEAD of a blob or a manifest. */
   | 'look'
   | 'mount'
-  /** Begins, sends or cancels an upload. */
+  /** POST, PUT or DELETE of an upload. */
   | 'upload'
-  /** Puts a manifest. */
+  /** PUT of a manifest. */
   | 'tag'
   | 'token'
   | 'other';
@@ -36,29 +36,29 @@ export interface SimulatedRequest {
   readonly body: AsyncIterable<Buffer>;
 }
 
-/** An answer before it is written: what faults bend. */
+/** A response before it is written, which faults modify. */
 export interface Answer {
   readonly status: number;
   readonly headers: OutgoingHttpHeaders;
   readonly body?: AsyncIterable<Buffer>;
-  /** The connection ends after so many bytes of the body. */
+  /** Closes the connection after this many bytes of the body. */
   readonly cutAfterBytes?: number;
-  /** After so many bytes nothing more comes, and the connection stays. */
+  /** Stops after this many bytes of the body, and keeps the connection open. */
   readonly stallAfterBytes?: number;
   /** Before each piece of the body. */
   readonly pieceDelayMs?: number;
-  /** The end of the connection ends the body; nothing else says how long it is. */
+  /** Delimits the body by the end of the connection only. */
   readonly endsWithConnection?: boolean;
-  /** Written to the socket instead of all the rest. */
+  /** Written to the socket instead of an HTTP response. */
   readonly raw?: string;
-  /** Lets go of what is behind the body, whether it was read or not. */
+  /** Releases what is behind the body, whether it was read or not. */
   readonly release?: () => void;
 }
 
 const namedPath = /^\/v2\/(.+)\/(blobs|manifests)\/([^/]+)$/;
 const uploadPath = /^\/v2\/(.+)\/blobs\/uploads\/([^/]*)$/;
 
-/** What a request is for. */
+/** Classifies a request by its method and path. */
 export function classify(site: Site, method: string, url: URL): Pick<SimulatedRequest, 'kind' | 'repository' | 'name'> {
   if (url.pathname === '/token') return { kind: 'token', repository: undefined, name: undefined };
   if (/^\/v2\/?$/.test(url.pathname)) return { kind: 'ping', repository: undefined, name: undefined };
@@ -84,7 +84,7 @@ export async function readAll(body: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
-/** An answer with these bytes, their length told. */
+/** A response with these bytes and their Content-Length. */
 export function answerWith(status: number, body: Buffer | string = '', headers: OutgoingHttpHeaders = {}): Answer {
   const bytes = Buffer.from(body);
   return { status, headers: { 'content-length': bytes.length, ...headers }, body: piecesOf(bytes) };

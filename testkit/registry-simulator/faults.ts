@@ -3,26 +3,26 @@ import { type Answer, answerWith, piecesOf, type RequestKind, readAll, type Simu
 import { refuse } from './memory-origin.ts';
 import { asMultipart, partOf, relabelled, shortened, withExtraBytes, withoutLength } from './range-forms.ts';
 
-/** What a bend may refer to besides the answer. */
+/** What a fault may refer to besides the response. */
 export interface Bending {
   readonly request: SimulatedRequest;
-  /** A URL of the stranger's. */
+  /** A URL of the third party. */
   readonly elsewhere: (path: string) => URL;
 }
 
-/** One way in which a registry's answers differ from what they should be. */
+/** One way in which a registry's responses differ from what they should be. */
 export interface Fault {
   readonly name: string;
-  /** The requests whose answers it bends; also at the CDN and elsewhere where those are blobs. */
+  /** The kinds of requests it affects, at every site. */
   readonly on: readonly RequestKind[];
-  /** Bends the first so many of them; all where absent. */
+  /** Affects only this many of them, the first ones; undefined: all. */
   readonly times?: number;
-  /** A client that takes it for what it is gets what it asked for all the same. */
+  /** A correct client still gets what it asked for. */
   readonly harmless: boolean;
-  /** What the honest registry is asked instead. */
+  /** Changes the request before the correct registry answers it. */
   readonly asks?: (request: SimulatedRequest) => SimulatedRequest;
   readonly bend?: (answer: Answer, bending: Bending) => Answer | Promise<Answer>;
-  /** Instead of an answer. */
+  /** Instead of a response. */
   readonly breaks?: 'reset' | 'hang';
 }
 
@@ -68,7 +68,7 @@ function damaged(bytes: Buffer): Buffer {
   return copy;
 }
 
-/** How ranges of blobs are answered. */
+/** Responses to range requests. */
 const rangeFaults: readonly Fault[] = [
   { name: 'range-whole', on: ['blob'], harmless: true, asks: withoutRange },
   { name: 'range-whole-chunked', on: ['blob'], harmless: true, asks: withoutRange, bend: withoutLength },
@@ -259,7 +259,7 @@ function lengthOffBy(bytes: number): Bend {
   });
 }
 
-/** Answers of the token service; the rest of the registry asks for tokens. */
+/** Responses of the token service. */
 const tokenFaults: readonly Fault[] = [
   {
     name: 'token-empty-beside-access-token',
@@ -319,7 +319,7 @@ const tokenFaults: readonly Fault[] = [
     harmless: true,
     bend: (answer, { request }) => {
       const scopes = request.url.searchParams.getAll('scope');
-      // As services do for a repository that is yet to be made: whoever may push may make it, nobody can pull from it.
+      // As for a repository that does not exist yet: a push may create it, a pull is refused.
       const isNew = scopes.some((scope) => scope.includes(':team/target:') && !scope.includes('push'));
       return isNew ? refuse(403, 'DENIED') : answer;
     },
@@ -336,7 +336,7 @@ function renamed(fields: (token: string) => object): Bend {
   });
 }
 
-/** What pushes meet. Looks and mounts only save work: refusing them does no harm. */
+/** Responses to pushes. Looks and mounts only save work, so refusing them is harmless. */
 const pushFaults: readonly Fault[] = [
   ...[400, 403, 404, 405, 500, 501].map(
     (code): Fault => ({ name: `look-${code}`, on: ['look'], harmless: true, bend: status(code) }),
@@ -390,7 +390,7 @@ function withoutLocation(answer: Answer): Answer {
   return { ...answer, headers };
 }
 
-/** The whole table. Names are unique: results and replays go by them. */
+/** The whole table. Names are unique, since results and replays refer to them. */
 export const faults: readonly Fault[] = [
   ...rangeFaults,
   ...statusFaults,
@@ -400,7 +400,7 @@ export const faults: readonly Fault[] = [
   ...pushFaults,
 ];
 
-/** By name; throws where the table has none of that name. */
+/** The fault with this name; throws if the table has none. */
 export function fault(name: string, change: Partial<Fault> = {}): Fault {
   const found = faults.find((one) => one.name === name);
   if (found === undefined) throw new Error(`no fault is named ${name}`);

@@ -1,6 +1,6 @@
 import type { SimulatedRequest, Site } from './exchange.ts';
 
-/** What the simulator has seen and done since it started. */
+/** Counts since the start of the simulator. */
 export interface SimulatorCounts {
   requests: number;
   blobs: number;
@@ -8,7 +8,7 @@ export interface SimulatorCounts {
   cdn: number;
   cdnRefused: number;
   unauthorized: number;
-  /** Requests at the CDN or elsewhere that brought an Authorization or the private header along. */
+  /** Requests at the CDN or elsewhere with an Authorization or the private header. */
   leaks: number;
   tooManyRequests: number;
   serverErrors: number;
@@ -22,14 +22,14 @@ export interface JournalEntry {
   readonly method: string;
   /** Path and query. */
   readonly target: string;
-  /** Names and values in lines, as they came. */
+  /** One `name: value` per line. */
   readonly headers: string;
 }
 
-/** The header that tests give a host and that must not travel to another. */
+/** A header configured for one host, which must not be sent to another. */
 export const privateHeader = 'x-private';
 
-/** Every request of every site with all of its headers, so that a secret can be looked for wherever it should not be. */
+/** Records every request of every site with all headers, to find secrets where they should not be. */
 export class Journal {
   readonly entries: JournalEntry[] = [];
   readonly counts: SimulatorCounts = {
@@ -59,12 +59,12 @@ export class Journal {
     this.entries.push({ site, method, target: url.pathname + url.search, headers: lines.join('\n') });
   }
 
-  /** The body of a request for a token, which may be a secret as well. */
+  /** The form of a token request, which contains secrets as well. */
   noteBody(site: Site, body: string): void {
     this.entries.push({ site, method: 'BODY', target: '', headers: body });
   }
 
-  /** The sites that were told this text, in a header, a URL or a form. */
+  /** The sites that received this text in a header, a URL or a form. */
   sitesTold(secret: string): Site[] {
     const forms = [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64').replace(/=+$/, '')];
     const told = this.entries.filter(({ headers, target }) =>

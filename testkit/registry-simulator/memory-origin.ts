@@ -1,7 +1,7 @@
 import { hash, randomUUID } from 'node:crypto';
 import { type Answer, answerWith, readAll, type SimulatedRequest } from './exchange.ts';
 
-/** A registry that answers as it should; what is bent is bent afterwards. */
+/** A registry that responds correctly; faults are applied to its responses. */
 export interface Origin {
   answer(request: SimulatedRequest): Promise<Answer>;
   close(): void;
@@ -24,7 +24,7 @@ export interface MemoryContent {
   }>;
 }
 
-/** A registry in memory, as the OCI distribution specification wants one: blobs by range, uploads, mounts, manifests. */
+/** A registry in memory (OCI distribution-spec): blobs by range, uploads, mounts, manifests. */
 export function memoryOrigin(content: MemoryContent = {}): MemoryOrigin {
   const blobs = new Map<string, Buffer>();
   const manifests: MemoryOrigin['manifests'] = new Map();

@@ -1,6 +1,6 @@
 import type { Answer } from './exchange.ts';
 
-/** How an answer to a range request can look. Each takes a proper 206 and leaves anything else as it is. */
+/** Forms of responses to a range request. Each modifies a proper 206 and returns anything else unchanged. */
 
 interface Part {
   readonly start: number;
@@ -17,7 +17,7 @@ export function partOf({ status, headers }: Answer): Part | undefined {
   return { start: Number(range[1]), last: Number(range[2]), total: range[3]! };
 }
 
-/** The same bytes under another Content-Range. */
+/** The same bytes with another Content-Range. */
 export function relabelled(answer: Answer, relabel: (part: Part) => Part): Answer {
   const part = partOf(answer);
   if (part === undefined) return answer;
@@ -25,7 +25,7 @@ export function relabelled(answer: Answer, relabel: (part: Part) => Part): Answe
   return { ...answer, headers: { ...answer.headers, 'content-range': `bytes ${start}-${last}/${total}` } };
 }
 
-/** The first `sizeBytes` of the range, and honestly so: the rest is to be asked for again. */
+/** Only the first `sizeBytes` of the range, with a correct Content-Range. */
 export function shortened(answer: Answer, sizeBytes: number): Answer {
   const part = partOf(answer);
   if (part === undefined || part.last - part.start + 1 <= sizeBytes) return answer;
@@ -41,7 +41,7 @@ export function withExtraBytes(answer: Answer): Answer {
   return { ...withoutLength(answer), body: followedBy(answer.body!, Buffer.from('more than was asked for')) };
 }
 
-/** multipart/byteranges with one part, or with two that meet in the middle. */
+/** multipart/byteranges with one part, or two adjacent ones. */
 export function asMultipart(answer: Answer, parts: 1 | 2): Answer {
   const part = partOf(answer);
   if (part === undefined) return answer;
@@ -55,7 +55,7 @@ export function asMultipart(answer: Answer, parts: 1 | 2): Answer {
   };
 }
 
-/** Chunked instead of with a length. */
+/** Chunked instead of a Content-Length. */
 export function withoutLength(answer: Answer): Answer {
   const { 'content-length': _told, ...headers } = answer.headers;
   return { ...answer, headers };

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Answer } from './exchange.ts';
 
-/** Writes an answer, however bent; resolves when all of it that will ever go out has. */
+/** Writes a response; resolves when nothing more will be sent. */
 export async function sendAnswer(request: IncomingMessage, response: ServerResponse, answer: Answer): Promise<void> {
   if (answer.raw !== undefined) {
     request.socket.end(answer.raw);
@@ -33,7 +33,7 @@ export async function sendAnswer(request: IncomingMessage, response: ServerRespo
   }
   if (answer.stallAfterBytes !== undefined) return;
   if (answer.cutAfterBytes !== undefined) {
-    // What is on the wire arrives before the end of the connection does.
+    // Pending bytes are sent before the connection ends.
     response.write('', () => response.destroy());
     return;
   }
@@ -42,7 +42,7 @@ export async function sendAnswer(request: IncomingMessage, response: ServerRespo
   else response.end();
 }
 
-/** Resolves when there is room again, or nobody is left to read. */
+/** Resolves on drain, or when the connection is closed. */
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

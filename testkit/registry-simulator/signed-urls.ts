@@ -1,10 +1,10 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
-/** URLs that work for a while, as clouds sign them. */
+/** Signs URLs that expire, as object stores do. */
 export class SignedUrls {
   readonly #key = randomBytes(16);
 
-  /** `tellsExpiry`: in a parameter that clients know; else only a 403 tells. */
+  /** `tellsExpiry`: in a parameter that clients know; otherwise only a 403 shows it. */
   sign(url: URL, lifetimeMs: number, tellsExpiry: boolean): URL {
     const expires = String((Date.now() + lifetimeMs) / 1000);
     const signed = new URL(url);

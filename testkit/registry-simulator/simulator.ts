@@ -11,20 +11,20 @@ import { type SimulatedAuth, TokenService } from './token-service.ts';
 import { upstreamOrigin } from './upstream-origin.ts';
 import { Forecast, type Gust, type Weather } from './weather.ts';
 
-/** What can be changed while the simulator runs. */
+/** Settings that can change while the simulator runs. */
 export interface SimulatorBehaviour {
-  /** Random faults, by their shares of all reads. */
+  /** Random faults of reads. */
   readonly weather: Weather;
-  /** Bend every answer they are on, one after another. */
+  /** Applied in order to every response they affect. */
   readonly faults: readonly Fault[];
-  /** GETs of blobs are redirected to a signed URL on another host that works for so long; undefined: not redirected. */
+  /** Blob GETs are redirected to a signed URL on the CDN with this lifetime; undefined: not redirected. */
   readonly cdnLifetimeMs: number | undefined;
-  /** The signed URL says when it ends (else only a 403 tells). */
+  /** The signed URL contains its expiry; otherwise only a 403 shows it. */
   readonly cdnTellsExpiry: boolean;
 }
 
 export interface SimulatorOptions extends Partial<SimulatorBehaviour> {
-  /** What answers honestly: a real registry at `host:port` (plain HTTP), or content in memory. */
+  /** A real registry at `host:port` (plain HTTP); default: `content` in memory. */
   readonly upstream?: string;
   readonly content?: MemoryContent;
   readonly tls?: boolean;
@@ -32,7 +32,7 @@ export interface SimulatorOptions extends Partial<SimulatorBehaviour> {
   /** The API lies below this path: `/proxy`. */
   readonly path?: string;
   readonly auth?: SimulatedAuth;
-  /** Tokens are issued by a host of their own. */
+  /** The token service has its own host. */
   readonly hasTokenHost?: boolean;
   readonly seed?: number;
 }
@@ -44,7 +44,7 @@ export interface RegistrySimulator {
   readonly cdnHost: string;
   /** The host that issues tokens. */
   readonly tokenHost: string;
-  /** With `tls`: what a client has to trust. */
+  /** With `tls`: the CA a client must trust. */
   readonly caPem: string | undefined;
   readonly counts: Readonly<SimulatorCounts>;
   readonly journal: Journal;
@@ -52,12 +52,12 @@ export interface RegistrySimulator {
   /** Tokens issued so far. */
   issuedTokens(): number;
   revokeTokens(): void;
-  /** Changes the behaviour for requests that come from now on. */
+  /** Changes the behaviour for subsequent requests. */
   behave(change: Partial<SimulatorBehaviour>): void;
   close(): Promise<void>;
 }
 
-/** A registry that does to its clients what registries, clouds and networks do, repeatably. */
+/** A registry whose every response can be modified, repeatably. */
 export async function startRegistrySimulator(options: SimulatorOptions): Promise<RegistrySimulator> {
   const simulator = new Simulator(options, options.tls === true ? makeCertificate() : undefined);
   await simulator.listen();
@@ -73,7 +73,7 @@ class Simulator implements RegistrySimulator {
   readonly #scheme: string;
   readonly #open = new Map<Site, OpenSite>();
   readonly #tokens: TokenService | undefined;
-  /** Of the stranger, who knows nobody. */
+  /** The third party's, without users. */
   readonly #strangeTokens = new TokenService({ kind: 'token', anonymousPull: true, lifetimeMs: 60_000 });
   readonly #urls = new SignedUrls();
   readonly #forecast: Forecast;
@@ -186,14 +186,14 @@ class Simulator implements RegistrySimulator {
     const url = new URL(incoming.url ?? '/', `${this.#scheme}://${this.#open.get(site)!.host}`);
     const { path = '' } = this.#options;
     if (site === 'registry' && path !== '' && url.pathname !== '/token') {
-      // What comes by another path asks for nothing that is here.
+      // Nothing is served outside the path.
       url.pathname = url.pathname.startsWith(`${path}/`) ? url.pathname.slice(path.length) : '/nowhere';
     }
     const { method = 'GET', headers } = incoming;
     return { site, method, url, headers, body: incoming, ...classify(site, method, url) };
   }
 
-  /** Who may not, and whose signature has expired. */
+  /** Refuses expired signatures and unauthorized requests. */
   async #refuse(request: SimulatedRequest): Promise<Answer | undefined> {
     const { site, url } = request;
     if (site === 'cdn' && !this.#urls.isValid(url)) {
@@ -206,7 +206,7 @@ class Simulator implements RegistrySimulator {
     return refusal;
   }
 
-  /** A fault is on a request, and its turns are not used up. */
+  /** Whether a fault affects this request; counts its uses. */
   #isOn({ name, on, times }: Fault, request: SimulatedRequest): boolean {
     if (!on.includes(request.kind)) return false;
     const bent = this.#bent.get(name) ?? 0;
@@ -250,7 +250,7 @@ function ask(request: SimulatedRequest, { asks }: Fault): SimulatedRequest {
   return asks === undefined ? request : asks(request);
 }
 
-/** Retries and resumptions of one request share where they end. */
+/** Retries and resumptions of a request have the same end. */
 function retryKey({ method, url, headers }: SimulatedRequest): string {
   return `${method} ${url.pathname} ${headers.range?.split('-')[1]}`;
 }

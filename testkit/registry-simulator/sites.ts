@@ -5,10 +5,10 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import type { TestCertificate } from './certificate.ts';
 import type { Site } from './exchange.ts';
 
-/** The protocols of a site that speaks TLS: HTTP/1.1, both by ALPN, or HTTP/2 alone. */
+/** Protocols of a site with TLS: HTTP/1.1, both (by ALPN), or HTTP/2 only. */
 export type Protocols = 'http1' | 'http2-offered' | 'http2-only';
 
-/** One address each, so that cookies, ports and names cannot be mixed up. */
+/** A different address per site, so that no client can mistake one for another. */
 const addresses: Readonly<Record<Site, string>> = {
   registry: '127.0.0.1',
   cdn: '127.0.0.2',
@@ -61,7 +61,7 @@ function serverOf(certificate: TestCertificate | undefined, protocols: Protocols
   if (certificate === undefined) return createServer(listener);
   const tls = { key: certificate.keyPem, cert: certificate.certPem };
   if (protocols === 'http1') return createTlsServer(tls, listener);
-  // HTTP/2 by the compatibility API, whose requests and responses have what is used of HTTP/1's here.
+  // The HTTP/2 compatibility API has all that is used of HTTP/1 here.
   const any = listener as unknown as (request: Http2ServerRequest, response: Http2ServerResponse) => void;
   return createSecureServer({ ...tls, allowHTTP1: protocols === 'http2-offered' }, any);
 }

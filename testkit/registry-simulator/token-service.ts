@@ -6,13 +6,13 @@ export type SimulatedAuth =
   | {
       readonly kind: 'token';
       readonly users?: Readonly<Record<string, string>>;
-      /** Users who are known and get a token, which allows nothing. */
+      /** Users who get a token that allows nothing. */
       readonly powerless?: readonly string[];
       /** Refresh tokens that an OAuth2 POST may exchange. */
       readonly identityTokens?: readonly string[];
-      /** Pulling needs a token too, but everybody gets one. */
+      /** Everybody gets a token for pulling. */
       readonly anonymousPull?: boolean;
-      /** Status for a token that does not allow what is asked; default 401. */
+      /** Status for a token with insufficient scope; default 401. */
       readonly insufficientStatus?: 401 | 403;
       readonly lifetimeMs: number;
     };
@@ -23,7 +23,7 @@ interface Grant {
   readonly actions: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** Decides who may do what, and issues tokens that really expire. */
+/** Issues tokens that expire, and checks requests against them. */
 export class TokenService {
   /** Requests to /token that were answered with a token. */
   issued = 0;
@@ -34,12 +34,12 @@ export class TokenService {
     this.#auth = auth;
   }
 
-  /** Tokens that were issued stop working at once. */
+  /** Invalidates all tokens issued so far. */
   revokeAll(): void {
     this.#grants.clear();
   }
 
-  /** Undefined where the request is allowed, else the refusal. */
+  /** The refusal of a request; undefined if it is allowed. */
   refusal(request: SimulatedRequest, realm: string): Answer | undefined {
     const { method, headers, repository = '' } = request;
     const action = method === 'GET' || method === 'HEAD' ? 'pull' : 'push';
@@ -53,7 +53,7 @@ export class TokenService {
     return answerWith(401, '{"errors":[{"code":"UNAUTHORIZED"}]}', { 'www-authenticate': challenge });
   }
 
-  /** Answers a request to /token. `onBody` is told the form of a POST. */
+  /** Responds to /token. `onBody` receives the form of a POST. */
   async answer(request: SimulatedRequest, onBody: (body: string) => void): Promise<Answer> {
     const auth = this.#auth;
     if (auth.kind === 'basic') return answerWith(404);
@@ -99,12 +99,12 @@ export class TokenService {
   #challenge(realm: string, repository: string, actions: string): string[] {
     if (this.#auth.kind === 'basic') return ['Basic realm="simulated, registry"'];
     const scope = `repository:${repository}:${actions}`;
-    // Two headers, the first of no use to anybody, as some proxies send them.
+    // Two headers, the first one useless, as some proxies send them.
     return ['Negotiate', `Bearer realm="${realm}",service="simulator",scope="${scope}"`];
   }
 }
 
-/** `repository:a/b:pull,push` as a key and its actions; strangers may only pull. */
+/** `repository:a/b:pull,push` as a key and its actions; unknown users may only pull. */
 function grantOf(scope: string, isKnown: boolean): [string, ReadonlySet<string>] {
   const colon = scope.lastIndexOf(':');
   const actions = scope.slice(colon + 1).split(',');

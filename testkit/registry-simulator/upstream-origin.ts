@@ -3,7 +3,7 @@ import { pipeline, Readable } from 'node:stream';
 import type { Answer, SimulatedRequest } from './exchange.ts';
 import type { Origin } from './memory-origin.ts';
 
-/** A real registry at `host:port`, plain HTTP: its answers are the honest ones. */
+/** Forwards to a real registry at `host:port`, plain HTTP. */
 export function upstreamOrigin(upstream: string): Origin {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   const [host, port] = upstream.split(':');
@@ -11,7 +11,7 @@ export function upstreamOrigin(upstream: string): Origin {
     close: () => agent.destroy(),
     answer(request) {
       const path = new URL(request.url);
-      // Of the simulator's own signature and of a mirror's protocol; an upload's state stays.
+      // The simulator's signature and a mirror's `ns`; the state of an upload is kept.
       for (const name of ['ns', 'Expires', 'until', 'Signature']) path.searchParams.delete(name);
       const { authorization: _kept, ...headers } = request.headers;
       if (request.url.protocol === 'https:') headers['x-forwarded-proto'] = 'https';

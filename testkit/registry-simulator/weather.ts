@@ -1,13 +1,13 @@
-/** Random faults: shares of all requests, in [0, 1]; together at most 1. */
+/** Random faults, as shares of all reads in [0, 1] with a sum of at most 1. */
 export interface Weather {
   readonly tooManyRequests?: number;
   /** Sent with 429; default 0. */
   readonly retryAfterSec?: number;
   readonly serverError?: number;
   readonly reset?: number;
-  /** The body stops somewhere, and the connection with it. */
+  /** The connection ends within the body. */
   readonly cut?: number;
-  /** After so many faults in a row the same request is served; default 2. */
+  /** A request is served after this many faults in a row; default 2. */
   readonly maxInARow?: number;
 }
 
@@ -16,7 +16,7 @@ export type Gust = 'tooManyRequests' | 'serverError' | 'reset' | 'cut';
 const kinds: readonly Gust[] = ['tooManyRequests', 'serverError', 'reset', 'cut'];
 const defaultMaxInARow = 2;
 
-/** Draws faults from a seed; the bound in a row keeps a well-behaved client from failing by bad luck. */
+/** Draws faults from a seed. The bound in a row keeps a correct client from failing by chance. */
 export class Forecast {
   readonly #inARow = new Map<string, number>();
   #state: number;
@@ -25,7 +25,7 @@ export class Forecast {
     this.#state = seed >>> 0;
   }
 
-  /** What happens to the next request of this key. */
+  /** The fault for the next request with this key, if any. */
   next(key: string, weather: Weather): Gust | undefined {
     const inARow = this.#inARow.get(key) ?? 0;
     let draw = this.share();

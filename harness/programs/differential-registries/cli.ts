@@ -11,13 +11,13 @@ import { caseColumns, toRow } from './case-table.ts';
 import { holdTo } from '../../../measurements/limit.ts';
 
 const program = 'differential:registries';
-const about = `The registry client, the daemon's layers and the converter against a simulated registry whose answers are bent by one or
-two faults of a table: the right bytes or a clear error, within limits, and no secret to a wrong host`;
+const about = `Runs the registry client, the daemon's layers and the converter against a simulated registry with one or two faults of a table,
+and checks for the right bytes or a clear error, bounded requests, and no secret sent to a wrong host`;
 const table = {
   subjects: selected(
     'subject',
     subjects.map((name) => ({ name })),
-    'what is held against the registry',
+    'the code under test',
   ),
   pairs: number('cases drawn for each subject; 0 for every fault and every pair', 0, 0, 1_000_000),
   seed: seed(1, 'of the cases drawn'),
@@ -64,7 +64,7 @@ function chooseCases({ subjects: chosen, pairs, seed, only }: ReturnType<typeof 
   return all.flatMap((cases) => (pairs === 0 ? cases : sample(cases, pairs, () => forecast.share())));
 }
 
-/** Throws UsageError where there is no such case. */
+/** Throws UsageError if there is no such case. */
 function parseCaseName(option: string, text: string): string {
   try {
     caseNamed(text);

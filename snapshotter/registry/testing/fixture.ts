@@ -11,7 +11,7 @@ import {
   startRegistrySimulator,
 } from '../../../testkit/registry-simulator/simulator.ts';
 
-/** Longest that one test may take. */
+/** Time limit of one test. */
 export const limit = { timeout: 30_000 } as const;
 
 export interface StoredBlob {
@@ -59,7 +59,7 @@ export async function withSimulator(
   }
 }
 
-/** A keychain that says the same for every host, and counts how often it is asked. */
+/** A keychain that returns the same for every host and counts its lookups. */
 export function fixedKeychain(...credentials: readonly Credential[]): Keychain & { lookups: number } {
   return {
     name: 'fixed',
@@ -71,7 +71,7 @@ export function fixedKeychain(...credentials: readonly Credential[]): Keychain &
   };
 }
 
-/** A clock that writes down its sleeps instead of sleeping. */
+/** A clock that records its sleeps instead of sleeping. */
 export function recordingClock(): Clock & { readonly sleepsMs: number[] } {
   const sleepsMs: number[] = [];
   return {

@@ -6,24 +6,24 @@ import type { TestCertificate } from '../../../testkit/registry-simulator/certif
 export interface ForwardProxy {
   /** `127.0.0.1:port` */
   readonly host: string;
-  /** What it was asked for: `GET http://registry.test/v2/`, `CONNECT registry.test:443`. */
+  /** Its request lines: `GET http://registry.test/v2/`, `CONNECT registry.test:443`. */
   readonly asked: readonly string[];
-  /** That clients opened to it. */
+  /** Connections that clients opened. */
   readonly connections: number;
   close(): Promise<void>;
 }
 
 export interface ForwardProxyOptions {
-  /** `host:port`, where everything ends up, whatever name was asked for. */
+  /** `host:port` that all requests are forwarded to, whatever their host. */
   readonly upstream: string;
-  /** `user:password`, without which it answers 407. */
+  /** `user:password`; responds 407 without it. */
   readonly credentials?: string;
-  /** Answers everything with this status. */
+  /** Responds to everything with this status. */
   readonly refusesWith?: number;
   readonly tls?: TestCertificate;
 }
 
-/** A forward proxy as a company runs it: http requests passed on, https through CONNECT. */
+/** A forward proxy: http requests are forwarded, https goes through CONNECT. */
 export async function startForwardProxy(options: ForwardProxyOptions): Promise<ForwardProxy> {
   const asked: string[] = [];
   const sockets = new Set<Socket>();
