@@ -6,7 +6,7 @@ export interface ContainerdConfigOptions {
   readonly directory: string;
   /** Major version of containerd: 1 or 2. */
   readonly majorVersion: number;
-  readonly snapshotter: 'overlayfs' | 'native' | 'stargz';
+  readonly snapshotter: 'overlayfs' | 'stargz';
   /** Socket of the stargz snapshotter daemon. */
   readonly snapshotterAddress?: string | undefined;
   /** The image of a pod's sandbox container. Only pods need it. */

@@ -15,7 +15,7 @@ import { type LayerProof, proveLayers } from './proof.ts';
 export interface ContainerdOptions {
   /** containerd writes nothing outside of it. It must not hold the state of another containerd. */
   readonly directory: string;
-  readonly snapshotter: 'overlayfs' | 'native' | 'stargz';
+  readonly snapshotter: 'overlayfs' | 'stargz';
   /** Socket of the stargz snapshotter daemon. */
   readonly snapshotterAddress?: string | undefined;
   /** `host:port` of a plain-HTTP registry. On loopback, containerd falls back to plain HTTP by itself. */

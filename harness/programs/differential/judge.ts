@@ -5,9 +5,10 @@ import type { ListedEntry } from '../equality/tree.ts';
 import { compareTrees, describeDifference, type ReferenceTree } from './comparison.ts';
 import { pushStack, type RegistryImage, readImage } from './image.ts';
 import { type LazyPull, pullLazily, type SnapshotterClient } from './lazy-pull.ts';
-import { isRefused, unpackByContainerd } from './reference.ts';
+import { isRefused, type Unpacked, unpackByContainerd } from './reference.ts';
 import type { Face, Rig } from './rig.ts';
 import type { Stack } from './stack.ts';
+import { withoutWhiteoutConflicts } from './whiteout-conflicts.ts';
 
 export interface Failure {
   /** `estargz on erofs`, `stargz unpacked`, `estargz converted`. */
@@ -60,8 +61,7 @@ export async function judgeStack(
   converted: Stack = stack,
 ): Promise<Verdict> {
   const repository = `stack-${++judged}`;
-  const expected = await pushStack(rig.registry, repository, 'expected', stack);
-  const expectation = await unpackReference(rig, stack, expected, signal);
+  const expectation = await unpackReference(rig, repository, stack, signal);
   const source = await pushStack(rig.registry, repository, 'source', converted);
   const judgements = await Promise.all(formats.map((format) => judgeFormat(rig, source, expectation, format, signal)));
   const sum = (count: (judgement: Judgement) => number): number =>
@@ -81,34 +81,25 @@ export async function judgeStack(
 interface Expectation {
   readonly tree: ReferenceTree | undefined;
   readonly refusal: string | undefined;
-  /** Overlayfs cannot hold its whiteouts and plain directories cannot hold its other entries: nothing can be said. */
+  /** Nothing can be said: it has a whiteout conflict, and containerd refuses it without that too. */
   readonly isUndecided: boolean;
 }
 
-/** A whiteout, and an entry in its place or below it, in one layer. */
-const whiteoutConflict = /: (file exists|not a directory): unknown$/;
-
-/**
- * overlayfs is asked first. What it refuses is unpacked into plain directories, where a whiteout deletes: overlayfs cannot
- * hold `.wh.d` and `d/new` of one layer, though the archive says what is meant.
- */
-async function unpackReference(
-  rig: Rig,
-  stack: Stack,
-  source: RegistryImage,
-  signal: AbortSignal,
-): Promise<Expectation> {
-  const lister = rig.listers.get('reference')!;
-  const overlaid = await unpackByContainerd(rig.containerd, 'overlayfs', lister, source, added, signal);
-  if (!isRefused(overlaid)) return { tree: overlaid, refusal: undefined, isUndecided: false };
-  const { refusal } = overlaid;
-  const plain = await unpackByContainerd(rig.plainContainerd, 'native', lister, source, added, signal);
-  if (!isRefused(plain)) return { tree: plain, refusal, isUndecided: false };
-  return { tree: undefined, refusal, isUndecided: whiteoutConflict.test(refusal) && hasWhiteout(stack) };
-}
-
-function hasWhiteout({ layers }: Stack): boolean {
-  return layers.some(({ entries }) => entries.some(({ name }) => /(^|\/)\.wh\./.test(name)));
+/** Where containerd refuses a stack for a whiteout conflict, what it makes of the same stack without one. */
+async function unpackReference(rig: Rig, repository: string, stack: Stack, signal: AbortSignal): Promise<Expectation> {
+  const unpack = async (tag: string, pushed: Stack): Promise<Unpacked> => {
+    const image = await pushStack(rig.registry, repository, tag, pushed);
+    return unpackByContainerd(rig.containerd, rig.listers.get('reference')!, image, added, signal);
+  };
+  const unpacked = await unpack('expected', stack);
+  if (!isRefused(unpacked)) return { tree: unpacked, refusal: undefined, isUndecided: false };
+  const { refusal } = unpacked;
+  const settled = withoutWhiteoutConflicts(stack);
+  if (settled === undefined) return { tree: undefined, refusal, isUndecided: false };
+  const again = await unpack('settled', settled);
+  return isRefused(again)
+    ? { tree: undefined, refusal, isUndecided: true }
+    : { tree: again, refusal, isUndecided: false };
 }
 
 type Judgement = Pick<Verdict, 'failures' | 'lazyLayers' | 'fallbackLayers' | 'comparisons'>;
@@ -131,7 +122,7 @@ async function judgeFormat(
   }
   const image = readImage(rig.registry, repository, format);
   const lister = rig.listers.get('reference')!;
-  const unpacked = await unpackByContainerd(rig.containerd, 'overlayfs', lister, image, added, signal);
+  const unpacked = await unpackByContainerd(rig.containerd, lister, image, added, signal);
   const where = `${format} unpacked`;
   const failures = isRefused(unpacked)
     ? judgeRefusal(where, expectation, unpacked.refusal)

@@ -17,8 +17,6 @@ export interface Rig extends AsyncDisposable {
   readonly registry: MemoryRegistry;
   readonly client: RegistryClient;
   readonly containerd: Containerd;
-  /** Unpacks into plain directories: the second opinion on stacks that overlayfs cannot take. */
-  readonly plainContainerd: Containerd;
   readonly daemons: ReadonlyMap<Face, SnapshotterClient>;
   /** For what containerd unpacked, and one a face: a face that hangs holds up no other. */
   readonly listers: ReadonlyMap<Face | 'reference', Lister>;
@@ -43,14 +41,11 @@ export async function openRig({ directory, faces, compileCache }: RigOptions, si
   stack.defer(() => registry.close());
   const client = new RegistryClient();
   stack.defer(() => client.close());
-  const startContainerd = async (name: string, snapshotter: 'overlayfs' | 'native'): Promise<Containerd> => {
-    const options = { directory: join(directory, name), snapshotter, registryAddress: registry.address };
-    const started = await Containerd.start(options, signal);
-    stack.defer(async () => void (await started.stop()));
-    return started;
-  };
-  const containerd = await startContainerd('containerd', 'overlayfs');
-  const plainContainerd = await startContainerd('plain', 'native');
+  const containerd = await Containerd.start(
+    { directory: join(directory, 'containerd'), snapshotter: 'overlayfs', registryAddress: registry.address },
+    signal,
+  );
+  stack.defer(async () => void (await containerd.stop()));
   const daemons = new Map<Face, SnapshotterClient>();
   const listers = new Map<Face | 'reference', Lister>();
   for (const name of ['reference' as const, ...faces]) {
@@ -75,7 +70,6 @@ export async function openRig({ directory, faces, compileCache }: RigOptions, si
     registry,
     client,
     containerd,
-    plainContainerd,
     daemons,
     listers,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -133,7 +133,8 @@ function asType(entry: StackEntry, type: 'dir' | 'file'): StackEntry {
   return entry.type === type ? entry : prune({ type, name, mode, uid, gid, mtime, xattrs });
 }
 
-function normalise(name: string): string {
+/** As in the unpacked tree: no `./`, `..` or slash at an end. */
+export function normalise(name: string): string {
   return posix.join('/', name).replace(/\/$/, '').slice(1);
 }
 
@@ -141,7 +142,7 @@ function back<T>(items: readonly T[], distance: number): T | undefined {
   return items[items.length - 1 - (distance % Math.max(items.length, 1))];
 }
 
-function isMarker(name: string): boolean {
+export function isMarker(name: string): boolean {
   return name.slice(name.lastIndexOf('/') + 1).startsWith('.wh.');
 }
 
