@@ -23,7 +23,7 @@ async function makeSnapshots(root: string): Promise<void> {
   store.close();
 }
 
-test('a value that changed on disk is found at the start, and the remedy is named', limit, async (t) => {
+test('a value that changed on disk is detected at start, and the error names the remedy', limit, async (t) => {
   const changes = [
     'UPDATE snapshot SET parent = NULL WHERE id = 2',
     "UPDATE snapshot SET key = 'C' WHERE id = 1",
@@ -42,7 +42,7 @@ test('a value that changed on disk is found at the start, and the remedy is name
   }
 });
 
-test('no byte of the database can be damaged so that another tree of snapshots comes out of it', limit, async (t) => {
+test('no damaged byte of the database yields a different tree of snapshots', limit, async (t) => {
   const root = makeRoot(t);
   await makeSnapshots(root);
   const path = join(root, 'metadata.sqlite');
@@ -76,7 +76,7 @@ test('no byte of the database can be damaged so that another tree of snapshots c
   assert.ok(refused > 0);
 });
 
-test('a database of version 1 is brought along', limit, async (t) => {
+test('a database of version 1 is migrated', limit, async (t) => {
   const root = makeRoot(t);
   await makeSnapshots(root);
   const database = new DatabaseSync(join(root, 'metadata.sqlite'));
@@ -96,7 +96,7 @@ test('a database of version 1 is brought along', limit, async (t) => {
   store.prepare('c', 'B', {});
 });
 
-test('a file that is no database is refused with the remedy', limit, (t) => {
+test('a file that is not a database is refused, and the error names the remedy', limit, (t) => {
   const root = makeRoot(t);
   const fd = openSync(join(root, 'metadata.sqlite'), 'w');
   writeSync(fd, Buffer.alloc(8192, 7));

@@ -3,12 +3,12 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { refLabel } from './record.ts';
 
-/** Raise when the tables change, and add a step that brings an older file along. */
+/** Increment it when the tables change, and add a migration. */
 const schemaVersion = 2;
 
 /**
- * Ids name directories, so they are never used twice (AUTOINCREMENT). A row keeps its id when it is committed under
- * another key, which is why children point at ids.
+ * Ids name directories and are never reused (AUTOINCREMENT). A row keeps its id when it is committed under another key,
+ * so children refer to ids.
  */
 const schema = `
   CREATE TABLE snapshot (
@@ -44,8 +44,8 @@ const sumOf = (row: string): string => `row_sum(${summedColumns.map((name) => `$
 const setSum = `UPDATE snapshot SET sum = ${sumOf('snapshot')}`;
 
 /**
- * SQLite notices damage to its own structure, not to a value: a parent or a layer's digest that changed on disk would put
- * other files into a container. So each row carries a checksum.
+ * SQLite detects damage to its structure, not to values: a changed parent or digest would put other files into a container.
+ * So each row has a checksum.
  */
 const sums = `
   ALTER TABLE snapshot ADD COLUMN sum TEXT;
@@ -55,18 +55,18 @@ const sums = `
     BEGIN ${setSum} WHERE id = NEW.id; END;
 `;
 
-/** Pages of 4 KiB: the log is written back to the database at the first, and has room for some more. */
+/** Pages of 4 KiB: when the log is checkpointed, and how large it is made. */
 const checkpointPages = 256;
 const reservedBytes = 320 * 4096;
 
-/** Opens or creates the snapshot database. Throws where the file is damaged or of a later version. */
+/** Opens or creates the snapshot database. Throws if the file is damaged or of a later version. */
 export function openDatabase(path: string): DatabaseSync {
   rmSync(ballastOf(path), { force: true });
   const database = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 5000 });
   try {
     defineSum(database);
-    // EXCLUSIVE: the file is also the lock that keeps a second daemon off this root.
-    // WAL: a commit is one append. FULL: containerd believes a commit that was answered.
+    // EXCLUSIVE: the file is also the lock against a second daemon on this root.
+    // WAL: a commit is one append. FULL: containerd relies on a commit once it was acknowledged.
     database.exec(
       'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; ' +
         `PRAGMA wal_autocheckpoint = ${checkpointPages}; BEGIN IMMEDIATE; COMMIT;`,
@@ -92,7 +92,7 @@ export function openDatabase(path: string): DatabaseSync {
   }
 }
 
-/** And keeps, for the next start, the space that the log had: another may fill the disk meanwhile. */
+/** Closes it and reserves the log's space for the next start, in case others fill the disk meanwhile. */
 export function closeDatabase(database: DatabaseSync, path: string): void {
   if (!database.isOpen) return;
   database.close();
@@ -104,7 +104,7 @@ export function closeDatabase(database: DatabaseSync, path: string): void {
       closeSync(fd);
     }
   } catch {
-    // No room for it: then the next start has none to spare either.
+    // No room: the next start then has no reserve.
   }
 }
 
@@ -117,7 +117,7 @@ function assertIntact(database: DatabaseSync): void {
   if (first?.integrity_check !== 'ok') throw new DamageError(String(first?.integrity_check).replace(/\s+/g, ' '));
 }
 
-/** The statements that made the tables are kept as text, which integrity_check does not judge. */
+/** SQLite stores the schema as text, which integrity_check does not verify. */
 function assertSchema(database: DatabaseSync): void {
   const pristine = new DatabaseSync(':memory:');
   try {
@@ -148,14 +148,13 @@ function assertSums(database: DatabaseSync): void {
 }
 
 /**
- * To remove a snapshot must be possible on a disk that others have filled to the last byte. A DELETE changes pages of the
- * database in place, but appends them to the log first: so the log is grown beforehand. It keeps its size while the
- * database is open, and its blocks are overwritten from the start after each checkpoint.
+ * Snapshots must be removable on a full disk. A DELETE changes pages in place but appends them to the log first, so the log
+ * is grown beforehand. It keeps its size while the database is open; after each checkpoint it is overwritten from its start.
  */
 function reserveSpace(database: DatabaseSync): void {
   try {
     database.exec('DROP TABLE IF EXISTS reserve; CREATE TABLE reserve (filler BLOB)');
-    // Two transactions: pages that are freed by the one that filled them are not written at all.
+    // Two transactions: pages allocated and freed in one are never written.
     database.exec(`INSERT INTO reserve VALUES (zeroblob(${reservedBytes}))`);
     database.exec('DROP TABLE reserve; PRAGMA wal_checkpoint(PASSIVE)');
   } catch (error) {

@@ -4,7 +4,7 @@ import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Owner, Usage } from './record.ts';
 
-/** `<root>/snapshots/<id>/{fs,work}`: what a snapshot that is not a lazy layer has on disk. */
+/** The directories `<root>/snapshots/<id>/{fs,work}` of snapshots that are not lazy layers. */
 export class SnapshotDirectories {
   readonly root: string;
   #reclaiming: Promise<string[]> | undefined;
@@ -22,10 +22,10 @@ export class SnapshotDirectories {
     return join(this.root, String(id), 'work');
   }
 
-  /** Synchronous, so that it falls inside the caller's transaction. Mode 0755 whatever the umask, as overlayfs's is. */
+  /** Synchronous, to run inside the caller's transaction. Mode 0755 whatever the umask, as containerd's overlayfs has it. */
   create(id: number, withWork: boolean, owner: Owner | undefined): void {
     const directory = join(this.root, String(id));
-    // Left by a crash between this and the commit of the id.
+    // Left by a crash between this call and the transaction's commit.
     if (existsSync(directory)) this.#setAside(String(id));
     mkdirSync(directory, { mode: 0o700 });
     const mask = process.umask(0);
@@ -39,9 +39,8 @@ export class SnapshotDirectories {
   }
 
   /**
-   * Deletes every directory whose id `isKnown` denies. Calls at the same time share one pass, and a call during a pass
-   * gets one of its own after it, because its snapshot may have gone after the pass read the list.
-   * Returns the paths that could not be deleted.
+   * Deletes every directory whose id is unknown. Concurrent calls run one after the other, since a snapshot may have been
+   * removed after an earlier pass read the list. Returns the paths that could not be deleted.
    */
   async reclaim(isKnown: (id: number) => boolean): Promise<string[]> {
     const earlier = this.#reclaiming;
@@ -63,7 +62,7 @@ export class SnapshotDirectories {
     return path;
   }
 
-  /** A full disk may lack a block for the longer name. Nobody is given the number meanwhile: that takes more room still. */
+  /** A full disk may lack a block for the longer name. The id cannot be reused meanwhile: a new snapshot needs more blocks still. */
   #setAsideIfPossible(name: string): string {
     try {
       return this.#setAside(name);
@@ -77,7 +76,7 @@ export class SnapshotDirectories {
     const failed: string[] = [];
     for (const name of readdirSync(this.root)) {
       if (/^\d+$/.test(name) && isKnown(Number(name))) continue;
-      // A number whose transaction failed is given out again, perhaps while this deletes.
+      // An id whose transaction failed is reused, perhaps while its directory is being deleted: move that out of the way first.
       let path = join(this.root, name);
       try {
         if (/^\d+$/.test(name)) path = this.#setAsideIfPossible(name);
@@ -90,7 +89,7 @@ export class SnapshotDirectories {
   }
 }
 
-/** Allocated bytes and inodes below a directory; hard links count once, other file systems do not count. */
+/** Allocated bytes and inodes below a directory; hard links count once, other file systems are left out. */
 export async function measureDirectory(path: string, signal?: AbortSignal): Promise<Usage> {
   const rootStat = await lstat(path);
   const seen = new Set<number>();

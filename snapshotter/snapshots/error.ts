@@ -1,4 +1,4 @@
-/** containerd's own classes of error (errdefs), as far as a snapshotter has use for them. */
+/** The classes of containerd's errdefs that a snapshotter uses. */
 export type SnapshotErrorCode =
   | 'not-found'
   | 'already-exists'
@@ -9,7 +9,7 @@ export type SnapshotErrorCode =
 export class SnapshotError extends Error {
   override readonly name = 'SnapshotError';
   readonly code: SnapshotErrorCode;
-  /** The key, name or argument that the error is about. */
+  /** The key, name or argument at fault. */
   readonly subject: string;
 
   constructor(code: SnapshotErrorCode, subject: string, message: string, cause?: unknown) {

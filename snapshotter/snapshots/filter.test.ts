@@ -69,18 +69,18 @@ for (const filter of [
   '"\\q"',
   '1a',
 ]) {
-  test(`the filter ${filter} is refused with the place of the mistake`, () => {
+  test(`the filter ${filter} is refused with the position of the mistake`, () => {
     assert.throws(() => parseFilter(filter), { code: 'invalid-argument', message: /at character \d+/ });
   });
 }
 
-test('of several filters one is enough, and without any all match', () => {
+test('any of several filters is enough, and without filters everything matches', () => {
   assert.ok(matchesAny([parseFilter('name==no'), parseFilter('labels.l')], info));
   assert.ok(!matchesAny([parseFilter('name==no'), parseFilter('labels.m')], info));
   assert.ok(matchesAny([], info));
 });
 
-test("containerd's look-up of a remote snapshot gives the index its value", () => {
+test("containerd's look-up of a remote snapshot uses the index", () => {
   const filter = parseFilter('labels."containerd.io/snapshot.ref"==sha256:ab,parent=="p"');
   assert.equal(fixedValue(filter, ['labels', 'containerd.io/snapshot.ref']), 'sha256:ab');
   assert.equal(fixedValue(filter, ['name']), undefined);

@@ -2,8 +2,7 @@ import { SnapshotError } from './error.ts';
 import type { Info } from './record.ts';
 
 /**
- * containerd's filter language (the grammar is given in its pkg/filters): selectors joined by `,` must all hold,
- * of several filters one is enough.
+ * containerd's filter language (grammar: its pkg/filters). All selectors of a filter must match; of several filters, any.
  *
  *     selectors = selector *("," selector)
  *     selector  = fieldpath [operator value]         without operator: the field is present
@@ -22,7 +21,7 @@ export interface Selector {
   readonly pattern?: RegExp;
 }
 
-/** Throws SnapshotError 'invalid-argument' with the place where the text goes wrong. */
+/** Throws SnapshotError 'invalid-argument' that names the position of the mistake. */
 export function parseFilter(text: string): Filter {
   if (text === '') return { selectors: [] };
   const cursor: Cursor = { text, at: 0 };
@@ -35,14 +34,14 @@ export function parseFilter(text: string): Filter {
   return { selectors };
 }
 
-/** No filter matches everything. */
+/** An empty list matches everything. */
 export function matchesAny(filters: readonly Filter[], info: Info): boolean {
   return (
     filters.length === 0 || filters.some((filter) => filter.selectors.every((selector) => matches(selector, info)))
   );
 }
 
-/** The value that every match of the filter has at `path`, where the filter fixes one: lets the store use an index. */
+/** The value that the filter requires at `path`, if it requires one; lets the store use an index. */
 export function fixedValue(filter: Filter, path: readonly string[]): string | undefined {
   const wanted = path.join('.');
   return filter.selectors.find((selector) => selector.operator === '==' && selector.path.join('.') === wanted)?.value;
@@ -55,7 +54,7 @@ function matches(selector: Selector, info: Info): boolean {
       return value !== undefined;
     case '==':
       return value === selector.value;
-    // What is absent is compared as if it were empty.
+    // A missing field compares as the empty string.
     case '!=':
       return (value ?? '') !== selector.value;
     case '~=':
@@ -108,7 +107,7 @@ function parseSelector(cursor: Cursor): Selector {
   }
 }
 
-/** Go writes flags in front of the expression, `(?i)`; JavaScript takes them apart from it. */
+/** Go has flags as a prefix of the expression, `(?i)`; JavaScript as a separate argument. */
 function compilePattern(text: string): RegExp {
   const flags = /^\(\?([ims]+)\)/.exec(text);
   return new RegExp(flags === null ? text : text.slice(flags[0].length), `u${flags?.[1] ?? ''}`);
@@ -119,7 +118,7 @@ function parseField(cursor: Cursor): string {
   return take(cursor, /[A-Za-z_][A-Za-z0-9_]*/y, 'expected a field name');
 }
 
-/** A regular expression may also stand between slashes or bars, so that quotes need no escaping in it. */
+/** A regular expression may also be delimited by slashes or bars, so that quotes need no escaping. */
 function parseValue(cursor: Cursor, isPattern: boolean): string {
   const first = cursor.text[cursor.at];
   if (first === '"' || first === "'") return parseQuoted(cursor);
@@ -137,7 +136,7 @@ const escapes: Readonly<Record<string, string>> = {
   v: '\v',
 };
 
-/** Go's string syntax: clients print keys with %q. */
+/** Go's string syntax: clients format keys with %q. */
 function parseQuoted(cursor: Cursor): string {
   const quote = cursor.text[cursor.at];
   const start = cursor.at;
@@ -163,7 +162,7 @@ function parseEscape(cursor: Cursor, quote: string): Buffer {
     cursor.at++;
     return Buffer.from(letter);
   }
-  // In /…/ and |…| a backslash belongs to the regular expression.
+  // Within /…/ and |…| a backslash is part of the regular expression.
   if (quote === '/' || quote === '|') return Buffer.from('\\');
   if (escapes[letter] !== undefined) {
     cursor.at++;

@@ -77,7 +77,7 @@ for (const type of ['ext4', 'tmpfs'] as const) {
     await removeAll(store, root);
   });
 
-  test(`a daemon that starts on a full ${type} removes snapshots`, limit, async (t) => {
+  test(`a daemon started on a full ${type} removes snapshots`, limit, async (t) => {
     const disk = makeDisk(t, type);
     const root = join(disk, 'root');
     const before = new SnapshotStore({ root });
@@ -89,7 +89,7 @@ for (const type of ['ext4', 'tmpfs'] as const) {
     await removeAll(store, root);
   });
 
-  test(`so does one whose predecessor was killed on a full ${type}`, limit, async (t) => {
+  test(`a daemon whose predecessor was killed on a full ${type} removes snapshots`, limit, async (t) => {
     const disk = makeDisk(t, type);
     const root = join(disk, 'root');
     const program = join(import.meta.dirname, 'testing/killed-store.ts');

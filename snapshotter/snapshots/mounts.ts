@@ -4,7 +4,7 @@ export interface MountPlan {
   readonly kind: Kind;
   readonly upper: string;
   readonly work: string;
-  /** Roots of the parents, the nearest first. One layer may come several times: images repeat empty layers. */
+  /** Root directories of the parents, nearest first. May repeat: images repeat empty layers. */
   readonly lowers: readonly string[];
   /** For overlay mounts: userxattr, index=off. */
   readonly overlayOptions: readonly string[];
@@ -13,7 +13,7 @@ export interface MountPlan {
 /** The mount that shows a snapshot, as containerd's overlayfs snapshotter would give it. */
 export function planMounts(plan: MountPlan): Mount[] {
   const { kind, upper, work, overlayOptions } = plan;
-  // Overlayfs refuses a lower directory given twice (ELOOP). The nearest hides all that the farther one could show.
+  // Overlayfs refuses a repeated lower directory (ELOOP). The nearest one hides everything a farther one could show.
   const lowers = [...new Set(plan.lowers)];
   if (lowers.length === 0) return [bind(upper, kind === 'active' ? 'rw' : 'ro')];
   if (kind !== 'active' && lowers.length === 1) return [bind(lowers[0]!, 'ro')];

@@ -6,18 +6,18 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Options for every overlay mount on this machine, found out once at start. `scratchDir` lies where snapshots will. */
+/** Options for every overlay mount on this machine, probed once at start. `scratchDir` must be on the snapshots' file system. */
 export async function probeOverlayOptions(scratchDir: string, signal: AbortSignal): Promise<readonly string[]> {
   const options: string[] = [];
   if (await needsUserXattr(scratchDir, signal)) options.push('userxattr');
-  // With the index on, an upper directory sticks to the lowers it was first mounted with; ours move with a restart.
+  // With index=on an upper directory is tied to the lower directories of its first mount; ours change at a restart.
   if (existsSync('/sys/module/overlay/parameters/index')) options.push('index=off');
   return options;
 }
 
 /**
- * Inside a user namespace trusted.* xattrs are out of reach, and overlayfs (Linux 5.11) takes user.overlay.* with the
- * option. Asking the kernel is the only sure test: distributions have patched this in and out.
+ * In a user namespace trusted.* xattrs are inaccessible, and overlayfs (Linux 5.11) uses user.overlay.* instead with this
+ * option. Probed by a mount, since distributions have patched it in and out.
  */
 async function needsUserXattr(scratchDir: string, signal: AbortSignal): Promise<boolean> {
   const map = await readFile('/proc/self/uid_map', 'utf8').catch(() => '');

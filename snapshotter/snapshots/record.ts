@@ -5,10 +5,10 @@ export type Kind = 'view' | 'active' | 'committed';
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** What clients see of a snapshot. `name` is the key while it is active, the name it was committed under afterwards. */
+/** A snapshot as clients see it. `name` is its key while active, and the name of its commit afterwards. */
 export interface Info {
   readonly name: string;
-  /** '' where there is none. */
+  /** '' for none. */
   readonly parent: string;
   readonly kind: Kind;
   readonly labels: Labels;
@@ -21,7 +21,7 @@ export interface Usage {
   readonly inodes: number;
 }
 
-/** One mount(2): `target` is the caller's affair. */
+/** One mount(2); the caller chooses the target. */
 export interface Mount {
   readonly type: 'bind' | 'overlay';
   readonly source: string;
@@ -36,17 +36,17 @@ export interface Owner {
 /** A snapshot whose content is a lazily mounted layer. */
 export interface RemoteLayer {
   readonly digest: Digest;
-  /** Which of the layer's trees this snapshot shows; none in records of versions that knew only one. */
+  /** Which view of the layer (layers/views.ts) it shows; absent in records of 0.1, which had one view only. */
   readonly view?: string;
-  /** What it takes to mount the layer again after a restart. */
+  /** Mounts the layer again after a restart. */
   readonly request: LayerRequest;
 }
 
-/** One with the snapshot that it lies on. */
+/** A lazy layer with its parent snapshot. */
 export interface StackedLayer extends RemoteLayer {
-  /** '' where there is none. */
+  /** '' for none. */
   readonly parent: string;
 }
 
-/** The label under which containerd's metadata layer looks for a snapshot that it did not make itself. */
+/** The label by which containerd's metadata layer finds a snapshot that the snapshotter committed by itself. */
 export const refLabel = 'containerd.io/snapshot.ref';

@@ -2,7 +2,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { SnapshotError } from './error.ts';
 import type { Info, Kind, Labels, RemoteLayer } from './record.ts';
 
-/** A snapshot's row, with its parent's key beside the parent's id. */
+/** A snapshot's row, joined with its parent's key. */
 export interface Row {
   readonly id: number;
   readonly key: string;
@@ -66,17 +66,17 @@ export function toRemote(row: Row): RemoteLayer | undefined {
   return row.remote === null ? undefined : (JSON.parse(row.remote) as RemoteLayer);
 }
 
-const longestLabelBytes = 4096;
+const maxLabelBytes = 4096;
 
-/** containerd's rules: a label without a value is not kept, key and value have 4096 bytes together. */
+/** containerd's rules: labels with empty values are dropped; key and value together have at most 4096 bytes. */
 export function writeLabels(labels: Labels): string {
   const kept = Object.entries(labels).filter(([, value]) => value !== '');
   for (const [key, value] of kept) {
-    if (Buffer.byteLength(key) + Buffer.byteLength(value) <= longestLabelBytes) continue;
+    if (Buffer.byteLength(key) + Buffer.byteLength(value) <= maxLabelBytes) continue;
     throw new SnapshotError(
       'invalid-argument',
       key,
-      `label ${key.slice(0, 64)}: key and value are longer than ${longestLabelBytes} bytes`,
+      `label ${key.slice(0, 64)}: key and value are longer than ${maxLabelBytes} bytes`,
     );
   }
   return JSON.stringify(Object.fromEntries(kept));

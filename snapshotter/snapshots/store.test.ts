@@ -53,7 +53,7 @@ test(
   },
 );
 
-test('the upper directory has mode 0755 under any umask, and the owner of the parent', limit, async (t) => {
+test('the upper directory has mode 0755 whatever the umask, and the owner of the parent', limit, async (t) => {
   const { store, root } = openStore(t);
   const mask = process.umask(0o077);
   t.after(() => process.umask(mask));
@@ -101,7 +101,7 @@ test('errors are those of containerd', limit, async (t) => {
   );
 });
 
-test('commit replaces the labels, keeps what update may not touch, and drops empty values', limit, async (t) => {
+test('commit replaces labels, keeps what update cannot change, and drops empty values', limit, async (t) => {
   let nowMs = 1000;
   const { store } = openStore(t, { nowMs: () => nowMs });
   store.prepare('a', '', { one: '1', empty: '' });
@@ -124,7 +124,7 @@ test('commit replaces the labels, keeps what update may not touch, and drops emp
   assert.deepEqual([createdMs, updatedMs, labels], [2000, 3000, { z: '1' }]);
 });
 
-test('usage counts blocks and inodes, hard links once, at commit and while active', limit, async (t) => {
+test('usage counts blocks and inodes, hard links once, both at commit and while active', limit, async (t) => {
   const { store, root } = openStore(t);
   store.prepare('a', '', {});
   const upper = join(root, 'snapshots/1/fs');
@@ -151,7 +151,7 @@ test('a removed snapshot frees its key at once and its directory at cleanup', li
   assert.deepEqual((await Promise.all([store.cleanup(), store.cleanup()])).flat(), []);
 });
 
-test('what a crash left is reclaimed, also where the next snapshot wants its place', limit, async (t) => {
+test('directories left by a crash are reclaimed, even if the next snapshot has the same id', limit, async (t) => {
   const { store, root } = openStore(t);
   await mkdir(join(root, 'snapshots/1/fs'), { recursive: true });
   await writeFile(join(root, 'snapshots/1/fs/old'), 'x');
@@ -162,7 +162,7 @@ test('what a crash left is reclaimed, also where the next snapshot wants its pla
   assert.deepEqual(readdirSync(join(root, 'snapshots')), ['1']);
 });
 
-test('a directory that is being deleted is not that of the next snapshot with its number', limit, async (t) => {
+test('a snapshot that reuses an id does not get the directory that is being deleted', limit, async (t) => {
   const { store, root } = openStore(t);
   // As a Prepare leaves it that failed when its directory stood: the number is free again.
   const leftover = join(root, 'snapshots/1/fs');
@@ -177,7 +177,7 @@ test('a directory that is being deleted is not that of the next snapshot with it
   assert.deepEqual(readdirSync(join(root, 'snapshots/1')).sort(), ['fs', 'work']);
 });
 
-test('the tree is there again after the file was closed and opened', limit, async (t) => {
+test('the tree survives closing and opening the database', limit, async (t) => {
   const { store, root } = openStore(t);
   store.prepare('a', '', {});
   await store.commit('A', 'a', { l: '1' });
@@ -199,7 +199,7 @@ test('a second daemon on the same root is refused', { timeout: 30_000 }, (t) => 
   );
 });
 
-test('a database of a later version, or one that is none, is refused with its path', limit, (t) => {
+test('a database of a later version, or a file that is no database, is refused with its path', limit, (t) => {
   const { store, root } = openStore(t);
   store.close();
   const database = new DatabaseSync(join(root, 'metadata.sqlite'));
@@ -217,7 +217,7 @@ function layer(name: string): RemoteLayer {
   return { digest, request };
 }
 
-test('a lazy layer is a committed snapshot: found by reference and parent, once', limit, async (t) => {
+test('a lazy layer becomes one committed snapshot, found by reference and parent', limit, async (t) => {
   const paths = new Map([
     ['d1', '/layers/1'],
     ['d2', '/layers/2'],
@@ -253,7 +253,7 @@ test('a lazy layer is a committed snapshot: found by reference and parent, once'
   assert.equal(store.remove('ref2')?.digest, 'd2');
 });
 
-test('a layer that comes twice in a chain is one lower directory, the nearest', limit, (t) => {
+test('a layer that is twice in a chain is one lower directory, at the nearest place', limit, (t) => {
   const { store } = openStore(t, { layerPath: (digest) => `/layers/${digest}` });
   const commit = (name: string, parent: string, digest: string) =>
     assert.equal(store.commitRemote(name, parent, {}, layer(digest)), true);
@@ -268,7 +268,7 @@ test('a layer that comes twice in a chain is one lower directory, the nearest', 
   assert.equal(option(store.prepare('d', 'aa', {})[0]!.options, 'lowerdir'), '/layers/A');
 });
 
-test('one reference on two parents gives two snapshots, each found by its parent', limit, async (t) => {
+test('one reference on two parents makes two snapshots, each found by its parent', limit, async (t) => {
   const { store } = openStore(t, { layerPath: (digest) => `/layers/${digest}` });
   store.prepare('x', '', {});
   await store.commit('ns/1/base', 'x', {});

@@ -20,18 +20,18 @@ import {
 import { prepareStatements, type Row, type Statements, toInfo, toRemote, writeLabels } from './rows.ts';
 
 export interface StoreOptions {
-  /** Holds metadata.sqlite and snapshots/. Created when absent. */
+  /** Holds metadata.sqlite and snapshots/. Created if missing. */
   readonly root: string;
   /** Options of every overlay mount; see overlay-options.ts. */
   readonly overlayOptions?: readonly string[];
-  /** Where a lazy layer is mounted now, if it is. */
+  /** The mount point of a view of a lazy layer; undefined if it is not mounted. */
   readonly layerPath?: (digest: string, view: string) => string | undefined;
   readonly nowMs?: () => number;
 }
 
 /**
- * The tree of snapshots: rows in SQLite, directories beside it. Every change is one transaction and synchronous, so
- * calls never interleave; what takes long (measuring, deleting) happens outside.
+ * The tree of snapshots: rows in SQLite, directories beside them. Every change is one synchronous transaction, so calls
+ * never interleave; slow work (measuring, deleting) is done outside of transactions.
  */
 export class SnapshotStore {
   readonly overlayOptions: readonly string[];
@@ -53,17 +53,17 @@ export class SnapshotStore {
     this.#nowMs = options.nowMs ?? Date.now;
   }
 
-  /** A writable snapshot on `parent` ('' for none). */
+  /** Creates a writable snapshot on `parent` ('' for none). */
   prepare(key: string, parent: string, labels: Labels): Mount[] {
     return this.#create('active', key, parent, labels);
   }
 
-  /** A read-only one. */
+  /** Creates a read-only snapshot on `parent`. */
   view(key: string, parent: string, labels: Labels): Mount[] {
     return this.#create('view', key, parent, labels);
   }
 
-  /** The mounts that prepare or view gave. */
+  /** The mounts that prepare or view returned. */
   mounts(key: string): Mount[] {
     const row = this.#row(key);
     if (row.kind === 'committed') {
@@ -73,8 +73,8 @@ export class SnapshotStore {
   }
 
   /**
-   * Turns the active `key` into the committed `name`. Its labels are replaced, not inherited. One prepared without a parent
-   * may be given `parent` now: containerd unpacks an image's layers at the same time and chains them afterwards.
+   * Turns the active `key` into the committed `name`. Labels are replaced, not merged. A snapshot prepared without a parent
+   * may get `parent` now: containerd unpacks an image's layers in parallel and chains them afterwards.
    */
   async commit(name: string, key: string, labels: Labels, parent = '', signal?: AbortSignal): Promise<void> {
     checkKey(name);
@@ -92,9 +92,9 @@ export class SnapshotStore {
   }
 
   /**
-   * Records a lazily mounted layer as a committed snapshot on `parent`. Where another caller was first with the same
-   * reference and parent, that snapshot stands and false comes back. The name is the reference itself, unless a snapshot
-   * on another parent has it: containerd finds ours by its label and parent, whatever its name.
+   * Records a lazily mounted layer as a committed snapshot on `parent`. Returns false if there is one with this reference
+   * and parent already. Its name is the reference, unless a snapshot on another parent has that name: containerd finds it by
+   * label and parent, not by name.
    */
   commitRemote(ref: string, parent: string, labels: Labels, layer: RemoteLayer): boolean {
     return this.#transact(() => {
@@ -115,7 +115,7 @@ export class SnapshotStore {
     return found === undefined ? undefined : toInfo(found);
   }
 
-  /** Forgets a snapshot without children. Its directory waits for `cleanup`. Returns the lazy layer it was, if it was. */
+  /** Removes a snapshot without children; its directory is left to `cleanup`. Returns its lazy layer, if it was one. */
   remove(key: string): RemoteLayer | undefined {
     return this.#transact(() => {
       const row = this.#row(key);
@@ -132,7 +132,7 @@ export class SnapshotStore {
     return toInfo(this.#row(key));
   }
 
-  /** Replaces all labels, or those that the mask names ("labels", "labels.<key>"). Nothing else can change. */
+  /** Replaces all labels, or those named by the mask ("labels", "labels.<key>"). Nothing else can be updated. */
   update(name: string, labels: Labels, mask: readonly string[]): Info {
     return this.#transact(() => {
       const row = this.#row(name);
@@ -152,7 +152,7 @@ export class SnapshotStore {
     });
   }
 
-  /** Snapshots that match any of the filters; all of them without a filter. */
+  /** Snapshots that match any of the filters; without filters, all. */
   walk(filters: readonly string[]): Info[] {
     const parsed = filters.map(parseFilter);
     return this.#candidates(parsed)
@@ -160,30 +160,30 @@ export class SnapshotStore {
       .filter((info) => matchesAny(parsed, info));
   }
 
-  /** Active: measured now. Committed: as it was at commit. Lazy layers: nothing, their content is the layer store's. */
+  /** Active: measured now. Committed: as measured at commit. Lazy layers: zero, since the layer store owns their content. */
   async usage(key: string, signal?: AbortSignal): Promise<Usage> {
     const row = this.#row(key);
     if (row.kind === 'active') return measureDirectory(this.#directories.upper(row.id), signal);
     return { sizeBytes: row.sizeBytes, inodes: row.inodes };
   }
 
-  /** Deletes what removed snapshots, and crashes, left on disk. Returns what could not be deleted. */
+  /** Deletes the directories of removed snapshots and of crashes. Returns the paths that could not be deleted. */
   cleanup(): Promise<string[]> {
     return this.#directories.reclaim((id) => this.#sql.exists.get(id) !== undefined);
   }
 
-  /** Every lazy layer on record, once per snapshot, each after those below it. */
+  /** The lazy layer of every snapshot that has one; parents come first. */
   remoteLayers(): StackedLayer[] {
     return (this.#sql.remotes.all() as unknown as Row[]).flatMap(toStacked);
   }
 
-  /** The lazy layers that a snapshot stands on, itself included, the nearest first. */
+  /** The lazy layers of a snapshot's chain, its own included, nearest first. */
   remoteChain(key: string): StackedLayer[] {
     if (key === '') return [];
     return this.#chain(this.#row(key).id).flatMap(toStacked);
   }
 
-  /** What a snapshot on `parent` lies on ('' for nothing), the nearest first. */
+  /** The layers below a snapshot on `parent` ('' for none), nearest first. */
   layersBelow(parent: string): LowerLayer[] {
     if (parent === '') return [];
     return this.#chain(this.#row(parent).id).map((row) => {
@@ -193,12 +193,12 @@ export class SnapshotStore {
     });
   }
 
-  /** The lazy layer itself, where `key` is one. */
+  /** The snapshot's own lazy layer, if it has one. */
   remoteLayer(key: string): RemoteLayer | undefined {
     return toRemote(this.#row(key));
   }
 
-  /** Throws as prepare would: the parent missing or not committed, the key taken. */
+  /** Throws as prepare would: parent missing or not committed, key taken. */
   checkCreate(key: string, parent: string): void {
     checkKey(key);
     if (parent !== '') this.#committed(parent);
@@ -226,7 +226,7 @@ export class SnapshotStore {
     return Number(inserted.lastInsertRowid);
   }
 
-  /** Unpacking leaves a layer's root to root; and the daemon must not ask its own mount, where it would wait for itself. */
+  /** The root of an unpacked layer belongs to root. A lazy layer's is not looked up: the daemon would wait for itself. */
   #rootOwner(parent: Row): Owner | undefined {
     if (toRemote(parent) !== undefined) return undefined;
     const { uid, gid } = statSync(this.#directories.upper(parent.id));
@@ -254,7 +254,7 @@ export class SnapshotStore {
     return path;
   }
 
-  /** The snapshot and those below it, the nearest first. */
+  /** The snapshot and its ancestors, nearest first. */
   #chain(id: number): Row[] {
     return this.#sql.chain.all(id) as unknown as Row[];
   }
