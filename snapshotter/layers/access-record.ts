@@ -2,15 +2,15 @@ import { appendFileSync } from 'node:fs';
 import type { Digest } from '../registry/digest.ts';
 
 export interface AccessRecord {
-  /** The first read of a file of a layer. */
+  /** Records the first read of a file. */
   add(layer: Digest, path: string): void;
-  /** Writes what is still in memory. */
+  /** Writes the lines still in memory. */
   flush(): void;
 }
 
 /**
- * Appends `{"layer":"sha256:…","path":"usr/bin/python3"}` lines, in order of first read over all layers, which is the
- * order the converter places the files in. Written once per turn of the event loop; a failing disk is reported once.
+ * Appends `{"layer":"sha256:…","path":"usr/bin/python3"}` lines in order of first read over all layers: the order in which
+ * the converter places files. Written once per turn of the event loop; a disk error is reported once.
  */
 export function createAccessRecord(file: string, onError: (error: unknown) => void): AccessRecord {
   let lines = '';

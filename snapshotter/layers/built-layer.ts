@@ -6,11 +6,11 @@ import { takeTurns } from '../tree/steps.ts';
 
 export interface BuiltLayer {
   readonly tree: BuiltTree;
-  /** Of the TOC's raw JSON. */
+  /** Digest of the TOC's raw JSON. */
   readonly tocDigest: Digest;
 }
 
-/** `toc`: [footer.tocOffset, footer.tocEnd) of the blob, compressed. Rejects with FormatError. Others have turns. */
+/** `toc`: [footer.tocOffset, footer.tocEnd) of the blob, compressed. Rejects with FormatError. Yields to the event loop. */
 export async function buildLayer(
   toc: Uint8Array,
   footer: Footer,

@@ -4,9 +4,9 @@ import type { ErofsServer } from '../erofs/server.ts';
 import { type Face, mountKey } from './face.ts';
 import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
-/** An EROFS mount for each view of a layer, its image beside the layer's data. The slot is the name of the mount's directory. */
+/** An EROFS mount per view, with its image beside the layer's data file. The mount's directory is named by the slot. */
 export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlotBook()): Face {
-  /** Of layers of a daemon before that could not be attached again: what may still read their data. */
+  /** Superblocks of an earlier daemon's views that could not be attached again: they may still read data. */
   const leftSuperblocks = (): readonly string[] =>
     [...book.slots.values()].flatMap(({ slot, superblocks = [] }) => (server.has(slot) ? [] : superblocks));
   return {
@@ -38,7 +38,7 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
       try {
         await server.removeLayer(slot);
       } catch (error) {
-        // It was mounted again: another superblock.
+        // It was mounted again, with a new superblock.
         book.set(key, { slot, superblocks: server.superblocks(slot) });
         throw error;
       }

@@ -3,18 +3,18 @@ import { RegistryError } from '../registry/error.ts';
 import { StoreError } from '../store/error.ts';
 
 export type LayerErrorReason =
-  /** An ordinary layer: no footer, or one whose TOC lies elsewhere. To be pulled and unpacked. */
+  /** An ordinary layer without a footer, one with an external TOC, or one that only unpacking can show. */
   | 'not-lazy'
-  /** No TOC digest to verify against, and the configuration does not allow going without. */
+  /** No TOC digest to verify against, and the configuration requires one. */
   | 'unverified'
   | 'toc-digest-mismatch'
-  /** The footer, the TOC or the layout it describes is impossible. */
+  /** The footer, the TOC or the tree it describes is impossible. */
   | 'corrupt'
   | 'unreachable'
   | 'unauthorized'
-  /** Larger than is taken. */
+  /** Over a size or memory limit. */
   | 'limit'
-  /** The local disk refused. */
+  /** A local disk error. */
   | 'disk'
   /** The manager is closing. */
   | 'closed';
@@ -32,7 +32,7 @@ export class LayerError extends Error {
   }
 }
 
-/** Any error met on the way to a mount, with the reason it stands for. */
+/** Wraps any error of a mount with the reason that it stands for. */
 export function asLayerError(digest: string, error: unknown): LayerError {
   if (error instanceof LayerError) return error;
   const message = error instanceof Error ? error.message : String(error);

@@ -14,7 +14,7 @@ import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 const none = (): boolean => false;
 const mib = 1024 * 1024;
 
-/** Layer directories with that much on disk each, the first the longest unused. */
+/** Layer directories of these sizes on disk; the first is the least recently used. */
 async function makeLayers(t: TestContext, ...dataBytes: number[]): Promise<{ root: string; digests: Digest[] }> {
   const root = await mkdtemp(join(tmpdir(), 'eviction-'));
   t.after(() => rm(root, { recursive: true, force: true }));
@@ -29,13 +29,13 @@ async function makeLayers(t: TestContext, ...dataBytes: number[]): Promise<{ roo
   return { root, digests };
 }
 
-test('layers go longest unused first, no more of them than it takes', limit, async (t) => {
+test('evicts the least recently used layers first, and no more than necessary', limit, async (t) => {
   const { root, digests } = await makeLayers(t, mib, mib, mib, mib);
   assert.deepEqual(await evictLayers(root, 2.5 * mib, none), digests.slice(0, 2));
   assert.deepEqual(readdirSync(root).sort(), digests.slice(2).map(digestHex).sort());
 });
 
-test('what counts is the disk that a layer takes, not how long its sparse file is', limit, async (t) => {
+test('counts the disk blocks of a layer, not the length of its sparse file', limit, async (t) => {
   const { root, digests } = await makeLayers(t, mib, mib);
   for (const digest of digests) {
     const fd = openSync(join(root, digestHex(digest), 'data'), 'r+');
@@ -45,13 +45,13 @@ test('what counts is the disk that a layer takes, not how long its sparse file i
   assert.deepEqual(await evictLayers(root, 3 * mib, none), []);
 });
 
-test('a layer that is held stays, though it alone is larger than the limit', limit, async (t) => {
+test('keeps a held layer even if it alone exceeds the limit', limit, async (t) => {
   const { root, digests } = await makeLayers(t, mib, 4 * mib, mib);
   assert.deepEqual(await evictLayers(root, 2 * mib, (digest) => digest === digests[1]), [digests[0], digests[2]]);
   assert.deepEqual(await evictLayers(root, 2 * mib, none), [digests[1]]);
 });
 
-test('a store made anew while its predecessor is deleted is left alone', limit, async (t) => {
+test('leaves a store alone that is created while its predecessor is deleted', limit, async (t) => {
   const { root, digests } = await makeLayers(t, mib);
   const directory = join(root, digestHex(digests[0]!));
   const makeAnew = (): void => {
@@ -66,14 +66,14 @@ test('a store made anew while its predecessor is deleted is left alone', limit, 
   assert.deepEqual(readdirSync(directory), ['meta.json']);
 });
 
-test('what a crash left half deleted or half made is removed at the next start', limit, async (t) => {
+test('removes what a crash left half deleted or half created at the next start', limit, async (t) => {
   const { root, digests } = await makeLayers(t, mib);
   await mkdir(join(root, '.new-x/y'), { recursive: true });
   assert.deepEqual(await reclaimLeaks(root), ['.new-x']);
   assert.deepEqual(readdirSync(root), [digestHex(digests[0]!)]);
 });
 
-test('a mounted layer that grows past the limit makes unused ones go', limit, async (t) => {
+test('evicts unused layers when a mounted one grows past the limit', limit, async (t) => {
   const [unused, growing] = [1, 2].map((seed) => buildTestBlob(testFiles(10, 50_000, seed * 50))) as [
     ReturnType<typeof buildTestBlob>,
     ReturnType<typeof buildTestBlob>,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Digest, isDigest } from '../registry/digest.ts';
 import { layerDirectory, temporaryPrefix } from '../store/layer-directory.ts';
 
-/** Removes what a crash left half made in a layer root: directories that were never renamed into place. */
+/** Removes what a crash left in a layer root: temporary directories that were never renamed into place. */
 export async function reclaimLeaks(root: string): Promise<string[]> {
   const names = await readdir(root).catch(() => []);
   const leaked = names.filter((name) => name.startsWith(temporaryPrefix));
@@ -14,8 +14,8 @@ export async function reclaimLeaks(root: string): Promise<string[]> {
 }
 
 /**
- * Deletes the least recently used layers that nobody holds, until all layers together take at most `limitBytes` of disk.
- * Returns what was deleted. Layers in use are never deleted, so they alone may exceed the limit.
+ * Deletes the least recently used layers that are not held, until all layers together use at most `limitBytes` of disk.
+ * Returns their digests. Held layers are never deleted, so they alone may exceed the limit.
  */
 export async function evictLayers(
   root: string,
@@ -27,7 +27,7 @@ export async function evictLayers(
   const evicted: Digest[] = [];
   for (const layer of layers.sort((a, b) => a.usedMs - b.usedMs)) {
     if (totalBytes <= limitBytes) break;
-    // Asked as late as can be, and then taken away at once: a mount that begins while it is deleted makes a new store.
+    // Checked last, then renamed away at once: a mount that starts during the deletion creates a new store.
     if (isHeld(layer.digest)) continue;
     const doomed = join(root, `${temporaryPrefix}${randomUUID()}`);
     renameSync(layerDirectory(root, layer.digest), doomed);

@@ -12,7 +12,7 @@ import { openSlotBook, readSlotBook } from './slot-book.ts';
 import { limit, openBench, readThrough, refusedFor, signal, soon } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
-/** A directory on a disk of its own, of so many bytes. */
+/** A directory on a file system of its own of this size. */
 function makeDisk(t: TestContext, sizeBytes: number): string {
   const root = mkdtempSync(join(tmpdir(), 'full-disk-'));
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'layers', root]);
@@ -30,7 +30,7 @@ function fill(root: string): void {
 
 const files = testFiles(20, 50_000);
 
-test('mounts and reads that meet a full disk succeed once unused layers have made room', limit, async (t) => {
+test('mounts and reads on a full disk succeed after unused layers are evicted', limit, async (t) => {
   const unused = buildTestBlob(testFiles(10, 50_000, 100));
   const alsoUnused = buildTestBlob(testFiles(10, 50_000, 200));
   const wanted = buildTestBlob(files);
@@ -53,7 +53,7 @@ test('mounts and reads that meet a full disk succeed once unused layers have mad
   assert.deepEqual(readdirSync(root), [digestHex(wanted.digest)]);
 });
 
-test('with nothing to spare reads fail, keep what is there, and go on when there is room', limit, async (t) => {
+test('with nothing to evict, reads fail, keep what is stored, and succeed once there is space', limit, async (t) => {
   const blob = buildTestBlob(files);
   const other = buildTestBlob(testFiles(2000, 10));
   const root = makeDisk(t, 1_600_000);
@@ -70,7 +70,7 @@ test('with nothing to spare reads fail, keep what is there, and go on when there
   assert.ok((await readThrough(face, blob.digest, files[19]!)).equals(files[19]!.content));
 });
 
-test('content leaves some of the disk to what is needed to remove it', limit, async (t) => {
+test('content leaves a reserve on the disk for removing it', limit, async (t) => {
   const many = testFiles(200, 50_000);
   const blob = buildTestBlob(many);
   const root = makeDisk(t, 8_000_000);
@@ -82,7 +82,7 @@ test('content leaves some of the disk to what is needed to remove it', limit, as
   writeFileSync(join(root, 'database'), Buffer.alloc(64 * 1024));
 });
 
-test('a layer comes back on a full disk, and without the registry', limit, async (t) => {
+test('a layer is mounted again on a full disk, without the registry', limit, async (t) => {
   const blob = buildTestBlob(files);
   const registry = testRegistry([blob]);
   const root = makeDisk(t, 1_600_000);
@@ -97,7 +97,7 @@ test('a layer comes back on a full disk, and without the registry', limit, async
   assert.ok((await readThrough(face, blob.digest, files[0]!)).equals(files[0]!.content));
 });
 
-test('a slot book says what is mounted though the disk is full', limit, (t) => {
+test('a slot book can be read and written on a full disk', limit, (t) => {
   const root = makeDisk(t, 65_536);
   const file = join(root, 'face.json');
   const book = openSlotBook(file, {});

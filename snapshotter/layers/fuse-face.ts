@@ -3,8 +3,8 @@ import { type Face, mountKey } from './face.ts';
 import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
 /**
- * One FUSE connection as a face. Slots count up and are not used twice, because the kernel may still hold nodes of a
- * removed layer. The book names the slot a layer had on a connection that was taken over.
+ * One FUSE connection as a face. Slots are never reused, since the kernel may still hold nodes of a removed layer. On a
+ * connection that was taken over, the book has the slots.
  */
 export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBook()): Face {
   return {

@@ -1,21 +1,21 @@
-/** What the layers do, as the configuration says; names and meaning as in containerd-stargz-grpc where it has them. */
+/** Configuration of the layers; names and meaning are containerd-stargz-grpc's where it has the option. */
 export interface LayerConfig {
   readonly noprefetch: boolean;
-  /** Bytes to prefetch of layers that have no landmark; 0 for none. */
+  /** Bytes to prefetch of layers without a landmark; 0 for none. */
   readonly prefetchSizeBytes: number;
   readonly noBackgroundFetch: boolean;
   readonly disableVerification: boolean;
   readonly allowNoVerification: boolean;
-  /** How long a layer's footer and TOC, resolved ahead for the image's other layers, are kept. */
+  /** How long footers and TOCs that were resolved ahead are kept. */
   readonly resolveTtlMs: number;
-  /** Disk for layers; those nobody uses are deleted, longest unused first, to stay below it. 0 keeps none unused. */
+  /** Disk for layers: unused ones are deleted, least recently used first, to stay below it. 0 keeps no unused layer. */
   readonly cacheLimitBytes: number;
-  /** Memory for the trees of all layers. */
+  /** Memory for the trees of all layers; see tree-memory.ts. */
   readonly treeMemoryBytes: number;
-  /** Which overlayfs reads the mounts: one mounted by root, or with `userxattr`. */
+  /** Which xattrs the overlays above use: `user` with the mount option `userxattr`. */
   readonly opaqueXattr: 'trusted' | 'user';
-  /** File to append the order of first reads to. */
+  /** File to which the order of first reads is appended. */
   readonly recordAccesses?: string;
-  /** Fetch one member at a time: for measuring what the adaptive window is worth. */
+  /** False fetches one member at a time: to measure the benefit of the adaptive window. */
   readonly adaptiveFetch: boolean;
 }

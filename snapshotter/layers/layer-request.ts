@@ -1,10 +1,10 @@
 import type { Digest } from '../registry/digest.ts';
 
 export interface LayerRequest {
-  /** The image, as the puller named it. */
+  /** The image reference of the pull. */
   readonly reference: string;
   readonly digest: Digest;
-  /** This and other layers of the image: worth resolving together. */
+  /** This and other layers of the image, to be resolved together. */
   readonly siblings: readonly Digest[];
   readonly tocDigest?: Digest;
   readonly urls?: readonly string[];
@@ -12,22 +12,22 @@ export interface LayerRequest {
   readonly skipVerify: boolean;
 }
 
-/** A layer on disk, or mounted, that another is stacked on. */
+/** A layer that another is stacked on. */
 export type LowerLayer =
   | { readonly digest: Digest; readonly view: string }
-  /** Unpacked, by containerd. */
+  /** Unpacked by containerd. */
   | { readonly directory: string };
 
-/** Where in a chain of snapshots a layer is to be shown. */
+/** A layer's place in a chain of snapshots. */
 export interface LayerPlace {
-  /** As it was shown there before, if it was. */
+  /** The view recorded for this place, if there is a record. */
   readonly view?: string;
   readonly isLowest: boolean;
-  /** The layers below, the nearest first, each ready to be looked into; asked only if the layer's tree depends on them. */
+  /** The layers below, nearest first, all mounted; called only if the layer's tree depends on them. */
   below(): Promise<readonly LowerLayer[]>;
 }
 
-/** What an earlier snapshot stands on. */
+/** A layer that a snapshot of an earlier daemon needs. */
 export interface RestoredLayer {
   readonly request: LayerRequest;
   readonly place?: LayerPlace;
@@ -35,8 +35,8 @@ export interface RestoredLayer {
 
 export interface MountedLayer {
   readonly digest: Digest;
-  /** Which of the layer's trees: see views.ts. */
+  /** See views.ts. */
   readonly view: string;
-  /** What goes into an overlay's lowerdir. */
+  /** For overlay's lowerdir. */
   readonly path: string;
 }

@@ -32,20 +32,20 @@ export interface LayerSourcesOptions {
   readonly metrics: FetchMetrics;
 }
 
-/** Requests for siblings' TOCs at a time: at 30 ms of RTT one every 4 ms, as containerd asks for them. */
+/** Concurrent requests for siblings' TOCs: at 30 ms of RTT one every 4 ms, the rate of containerd's Prepares. */
 const resolveLanes = 8;
 
-/** Enough to see whether a registry answers. */
+/** Enough to see whether the registry responds. */
 const probeBytes = 64;
 
-/** A layer's store, and what its trees take of the memory for all. Whoever has it closes both. */
+/** A layer's store, its plain tree and its memory account. The owner closes store and account. */
 export interface OpenedLayer {
   readonly store: LayerStore;
   readonly tree: BuiltTree;
   readonly memory: LayerMemory;
 }
 
-/** Where layers come from: the disk of an earlier mount, or the registry. Holds resolutions made ahead of their use. */
+/** Opens layers from the disk of an earlier mount or from the registry. Caches what was resolved ahead. */
 export class LayerSources {
   readonly #options: LayerSourcesOptions;
   readonly #resolved: ResolvedLayers;
@@ -53,7 +53,7 @@ export class LayerSources {
   readonly #onGrowth: () => void;
   readonly #aborter = new AbortController();
 
-  /** `onGrowth`: a store has come to take more of the disk. */
+  /** `onGrowth` is called when a store has grown on disk. */
   constructor(options: LayerSourcesOptions, onGrowth: () => void) {
     this.#options = options;
     this.#onGrowth = onGrowth;
@@ -61,7 +61,7 @@ export class LayerSources {
     this.#memory = createTreeMemory(options.config.treeMemoryBytes);
   }
 
-  /** The layer's store, verified as the request and the rules ask. Throws LayerError, FormatError, RegistryError, StoreError. */
+  /** Opens the layer's store, verified as request and configuration require. Throws LayerError, FormatError, RegistryError, StoreError. */
   async open(request: LayerRequest): Promise<OpenedLayer> {
     const stored = await this.#withMemory((memory) => this.#openStored(request, memory));
     if (stored !== undefined) return stored;
@@ -75,7 +75,7 @@ export class LayerSources {
           return await this.#createStore(request, facts, built);
         });
       } catch (error) {
-        // Another server may have the right TOC.
+        // Try the next server, which may have the right TOC.
         if (!isWrongToc(error) || isPromised(facts, request) || !distrustOnce(facts.source, facts.servers, blamed))
           throw error;
         this.#resolved.forget(repositoryOf(parseReference(request.reference)), request.digest);
@@ -83,7 +83,7 @@ export class LayerSources {
     }
   }
 
-  /** The same for a sibling that is not on disk, unverified: its label comes with its own request. */
+  /** Opens a sibling that is not on disk, unverified: only its own request has its label. */
   async openAhead(request: LayerRequest, sibling: Digest): Promise<OpenedLayer> {
     const ahead = { reference: request.reference, digest: sibling, siblings: request.siblings, skipVerify: false };
     const facts = await this.#resolve(ahead, sibling);
@@ -92,7 +92,7 @@ export class LayerSources {
     );
   }
 
-  /** The tree that a layer's store has where nothing lies below it. */
+  /** The tree of a stored layer as the lowest of its image. */
   async buildLowest(store: LayerStore, memory: LayerMemory): Promise<InodeTable> {
     const { meta, directory, table } = store;
     const toc = readFileSync(join(directory, 'toc'));
@@ -100,13 +100,13 @@ export class LayerSources {
     const { tree, tocDigest } = await buildLayer(toc, meta.footer, { opaqueXattr, memory, isLowest: true });
     const isSame = tree.table.chunkCount === table.chunkCount && tree.table.dataSizeBytes === table.dataSizeBytes;
     if (tocDigest !== meta.tocDigest || !isSame)
-      throw new LayerError('corrupt', meta.digest, 'its TOC on disk is another than the one it was mounted by');
+      throw new LayerError('corrupt', meta.digest, 'its TOC on disk is not the one that it was mounted by');
     return tree.table;
   }
 
   /**
-   * From an image's first request on, so that the other layers' TOCs are here when they are asked for; in their order.
-   * One that is no longer `wanted` when its turn comes was mounted meanwhile.
+   * Resolves siblings in order, from an image's first request on, so that their TOCs are here when they are requested.
+   * Skips those that are no longer `wanted` because they were mounted meanwhile.
    */
   resolveAhead(request: LayerRequest, siblings: readonly Digest[], wanted: (sibling: Digest) => boolean): void {
     const waiting = siblings[Symbol.iterator]();
@@ -116,12 +116,12 @@ export class LayerSources {
     for (let lane = 0; lane < resolveLanes; lane++) void resolveSome();
   }
 
-  /** Throws LayerError unless the TOC is what the request's label and the rules ask for. */
+  /** Throws LayerError unless the TOC digest satisfies the request's label and the configuration. */
   verify(request: LayerRequest, tocDigest: Digest, unverifiableChunkCount: number): boolean {
     return checkTocDigest(request, tocDigest, unverifiableChunkCount, this.#options.config);
   }
 
-  /** Whether the registry answers for this layer now; throws RegistryError if not. */
+  /** Resolves if the registry serves this layer now; throws RegistryError if not. */
   async probe(request: LayerRequest, signal: AbortSignal): Promise<void> {
     await this.#sourceOf(request).fetchSuffix(probeBytes, signal);
   }
@@ -144,7 +144,7 @@ export class LayerSources {
     }
   }
 
-  /** The store of an earlier mount, or undefined. One that is damaged is as good as none. */
+  /** The store of an earlier mount; undefined if there is none or it is damaged. */
   async #openStored(request: LayerRequest, memory: LayerMemory): Promise<Omit<OpenedLayer, 'memory'> | undefined> {
     let opened: BuiltTree | undefined;
     try {
@@ -161,7 +161,7 @@ export class LayerSources {
       try {
         this.verify(request, store.meta.tocDigest, store.unverifiableChunkCount);
       } catch (error) {
-        // Perhaps mounted unverified, from a registry that lied: what the label says decides, so fetch it anew.
+        // Perhaps mounted unverified from a lying registry. The label decides: fetch the layer again.
         log.warn({ digest: request.digest, error: describeError(error) }, 'cached layer not used');
         await store.close();
         return undefined;
@@ -197,7 +197,7 @@ export class LayerSources {
     return buildLayer(toc, footer, { opaqueXattr: this.#options.config.opaqueXattr, memory });
   }
 
-  /** A layer resolved ahead was not known to be lazy; where its own label says so, a mirror may have given something else. */
+  /** A layer that was resolved ahead as ordinary, but has a TOC label of its own, may have come from a wrong mirror: resolve again. */
   async #resolveOwn(request: LayerRequest): Promise<LayerFacts> {
     const repository = repositoryOf(parseReference(request.reference));
     const wasKnown = this.#resolved.has(repository, request.digest);
@@ -254,7 +254,7 @@ function isWrongToc(error: unknown): boolean {
   return isWrongFormat(error) || (error instanceof LayerError && error.reason === 'toc-digest-mismatch');
 }
 
-/** Whether the TOC is the image's own, so that what is wrong with it is nobody else's doing. */
+/** Whether the TOC has the promised digest, so that its mistakes are the image's and not a server's. */
 function isPromised({ toc, footer }: LayerFacts, { tocDigest }: LayerRequest): boolean {
   try {
     return tocDigest !== undefined && new TocReader(toc, footer).digest() === tocDigest;

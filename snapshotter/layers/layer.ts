@@ -15,34 +15,34 @@ export interface LayerOptions {
   readonly record: AccessRecord | undefined;
   readonly noprefetch: boolean;
   readonly noBackgroundFetch: boolean;
-  /** A prefetch or background fetch failed; reads go on to fetch for themselves. */
+  /** A prefetch or background fetch failed; reads still fetch on demand. */
   onFetchError(phase: 'prefetch' | 'background', error: unknown): void;
-  /** The disk is full: deletes what can be spared. */
+  /** The disk is full: deletes unused layers. */
   makeRoom(): Promise<void>;
   onComplete(): void;
 }
 
 export interface Health {
-  /** A read failed for lack of the registry and none has succeeded since. */
+  /** A read failed because of the registry, and none has succeeded since. */
   failing: boolean;
 }
 
 export interface AttachedView {
-  /** What goes into an overlay's lowerdir. */
+  /** For overlay's lowerdir. */
   readonly path: string;
   readonly table: InodeTable;
 }
 
-const leastRetryMs = 1000;
-const mostRetryMs = 300_000;
+const minRetryMs = 1000;
+const maxRetryMs = 300_000;
 
-/** A store shown to the kernel, once for each view that is asked for, with the fetching that nobody waits for. Owns all of it until `close`. */
+/** A store, its attached views, and its prefetch and background fill. Owns all of them until `close`. */
 export class Layer {
   readonly store: LayerStore;
   readonly tree: BuiltTree;
   readonly memory: LayerMemory;
   readonly health: Health = { failing: false };
-  /** The TOC has the digest that a label promised. */
+  /** The TOC has the digest of a label. */
   tocVerified = false;
   readonly #options: LayerOptions;
   readonly #views = new Map<string, Promise<AttachedView>>();
@@ -50,7 +50,7 @@ export class Layer {
   readonly #fetching = new AbortController();
   #isFetchingAhead = false;
 
-  /** Attaches and fetches nothing yet. */
+  /** Neither attaches nor fetches anything yet. */
   constructor({ store, tree, memory }: OpenedLayer, options: LayerOptions) {
     this.store = store;
     this.tree = tree;
@@ -63,12 +63,12 @@ export class Layer {
     });
   }
 
-  /** Views that are attached, by name. */
+  /** Attached views by name. */
   get views(): ReadonlyMap<string, AttachedView> {
     return this.#attached;
   }
 
-  /** Where it stands, for /debug/layers. */
+  /** For /debug/layers. */
   describe(): Readonly<Record<string, unknown>> {
     const { digest, reference } = this.store.meta;
     return {
@@ -82,12 +82,12 @@ export class Layer {
     };
   }
 
-  /** No view is attached or being attached. */
+  /** Whether no view is attached or being attached. */
   get isUnused(): boolean {
     return this.#views.size === 0;
   }
 
-  /** Attaches a view under this name, unless it is. `makeTable` gives the table, which counts as this layer's memory. */
+  /** Attaches a view under this name, or joins. `makeTable` charges the table to this layer's memory account. */
   async attach(name: string, makeTable: () => Promise<InodeTable>): Promise<AttachedView> {
     let view = this.#views.get(name);
     if (view === undefined) {
@@ -105,7 +105,7 @@ export class Layer {
       const path = await this.#options.face.attach(this.store, reader, { name, table });
       const view = { path, table };
       this.#attached.set(name, view);
-      // Completed while it was being attached.
+      // The layer may have been completed meanwhile.
       if (this.store.complete) this.#options.face.completed?.(this.store, [name]);
       return view;
     } catch (error) {
@@ -114,7 +114,7 @@ export class Layer {
     }
   }
 
-  /** Rejects, with the view still in place, if the face says that it is in use. */
+  /** Rejects, with the view still attached, while it is in use. */
   async detach(name: string): Promise<void> {
     const view = this.#attached.get(name);
     if (view === undefined) return;
@@ -124,14 +124,14 @@ export class Layer {
     this.#forget(view.table);
   }
 
-  /** The store's own table stays as long as the layer. */
+  /** The plain table is kept as long as the layer. */
   #forget(table: InodeTable): void {
     if (table !== this.tree.table) this.memory.give(table.shared.byteLength);
   }
 
   /**
-   * Somebody means to read it: prefetch, then fill. `prefetchSizeBytes` is for a layer without a landmark. The first call
-   * decides, later ones do nothing.
+   * Starts the prefetch and then the background fill. `prefetchSizeBytes` applies to a layer without a landmark. Only the
+   * first call has an effect.
    */
   startFetching(prefetchSizeBytes: number): void {
     if (this.#isFetchingAhead || this.#fetching.signal.aborted) return;
@@ -139,14 +139,14 @@ export class Layer {
     void fetchAhead(this.store, prefetchSizeBytes, this.#options, this.#fetching.signal);
   }
 
-  /** Detaches and closes. Rejects, with what is in use and the store still in place, if the face says that something is. */
+  /** Detaches all views and closes. Rejects, with the store still open, if a view is in use. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#views.values());
     for (const name of [...this.#attached.keys()]) await this.detach(name);
     await this.abandon();
   }
 
-  /** Closes and leaves it attached, for a face that was released: the next daemon serves it. */
+  /** Closes without detaching, after the face was released to the next daemon. */
   async abandon(): Promise<void> {
     this.#fetching.abort();
     await this.store.touch();
@@ -181,7 +181,7 @@ function readerOf(
   return { ...reader, onFirstRead: (inode) => record.add(store.meta.digest, pathOf(table, inode)) };
 }
 
-/** Prefetch at once, then the rest in quiet times, until the layer is whole or let go. */
+/** Prefetches at once, then fills while nothing else is fetched, until the layer is complete or released. */
 async function fetchAhead(
   store: LayerStore,
   prefetchSizeBytes: number,
@@ -195,10 +195,10 @@ async function fetchAhead(
     if (signal.aborted) return;
     options.onFetchError('prefetch', error);
   }
-  // Costs no request: a layer that an earlier daemon completed needs nobody to guard its holes once it is verified.
+  // Costs no request: a layer completed by an earlier daemon loses its guard once it is verified.
   await store.verify(signal).catch(() => {});
   if (options.noBackgroundFetch) return;
-  for (let retryMs = leastRetryMs; !signal.aborted && !store.complete; retryMs = Math.min(2 * retryMs, mostRetryMs)) {
+  for (let retryMs = minRetryMs; !signal.aborted && !store.complete; retryMs = Math.min(2 * retryMs, maxRetryMs)) {
     const before = store.presentChunks();
     try {
       await store.fill(signal);
@@ -206,12 +206,12 @@ async function fetchAhead(
       if (signal.aborted) return;
       options.onFetchError('background', error);
     }
-    if (store.presentChunks() > before) retryMs = leastRetryMs;
+    if (store.presentChunks() > before) retryMs = minRetryMs;
     if (!store.complete) await delay(retryMs, undefined, { signal, ref: false }).catch(() => {});
   }
 }
 
-/** Blob offset up to which to prefetch: the landmark if there is one, else as many bytes as asked for. */
+/** Blob offset of the prefetch's end: the landmark, else the given size. */
 function prefetchEndOf(store: LayerStore, prefetchSizeBytes: number): number {
   const { landmark } = store;
   if (landmark === undefined) return Math.min(prefetchSizeBytes, store.meta.footer.payloadEnd);

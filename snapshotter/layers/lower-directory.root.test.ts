@@ -15,7 +15,7 @@ function openRoot(t: TestContext): string {
   return root;
 }
 
-test('the attributes of a directory that containerd unpacked are read as they are', { timeout: 20_000 }, (t) => {
+test('attributes of an unpacked directory are read exactly', { timeout: 20_000 }, (t) => {
   const lower = lowerDirectory(openRoot(t));
   assert.deepEqual(lower.directoryAt('/home/app'), {
     mode: 0o1750,
@@ -29,7 +29,7 @@ test('the attributes of a directory that containerd unpacked are read as they ar
   assert.equal(lower.directoryAt('/none/at/all'), undefined);
 });
 
-test('links in it are followed within it, and what is no directory is said to be there', { timeout: 20_000 }, (t) => {
+test('links are followed within the layer, and files are told from missing names', { timeout: 20_000 }, (t) => {
   const root = openRoot(t);
   chmodSync(join(root, 'secret'), 0o700);
   symlinkSync('../../../secret', join(root, 'relative'));

@@ -4,7 +4,7 @@ import { readXattrs } from '../platform/xattrs.ts';
 import { type DirectoryAttributes, isCopiedUp, type LowerTree } from '../tree/inheritance.ts';
 import { type ResolutionWork, rootPath } from '../tree/root-path.ts';
 
-/** A layer below that containerd unpacked: its snapshot's directory. */
+/** The tree of a layer that containerd unpacked, read from its snapshot's directory. */
 export function lowerDirectory(root: string): LowerTree {
   const work: ResolutionWork = { done: 0 };
   const bytesOf = (path: string): Buffer => Buffer.concat([Buffer.from(root), Buffer.from(path, 'latin1')]);

@@ -10,22 +10,30 @@ import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 const blobs = [1, 2, 3, 4].map((seed) => buildTestBlob(testFiles(20, 20_000, seed * 100), { prefetched: 10 }));
 const siblings = blobs.map((blob) => blob.digest);
 
-test('an image’s layers are mounted from its first request on, and prefetch waits for their own', limit, async (t) => {
-  const registry = testRegistry(blobs);
-  const { manager, face } = await openBench(t, registry);
-  const layers = manager();
-  await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
-  await until('the mounts of all layers', () => siblings.every((digest) => layers.mounted(digest) !== undefined), soon);
-  const top = face.attached.get(siblings[3]!)!.store;
-  const prefetched = () => face.attached.get(siblings[0]!)!.store.presentChunks() >= 10;
-  await until('the prefetch of the lowest layer', prefetched, soon);
-  assert.equal(top.presentChunks(), 0);
-  assert.equal(registry.sources.get(siblings[3]!)!.requests.length, 1);
-  await layers.mount(requestFor(blobs[3]!, { siblings }), signal);
-  await until('the prefetch of the top layer', () => top.presentChunks() >= 10, soon);
-});
+test(
+  'an image’s layers are mounted ahead from its first request; prefetch waits for their own requests',
+  limit,
+  async (t) => {
+    const registry = testRegistry(blobs);
+    const { manager, face } = await openBench(t, registry);
+    const layers = manager();
+    await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
+    await until(
+      'the mounts of all layers',
+      () => siblings.every((digest) => layers.mounted(digest) !== undefined),
+      soon,
+    );
+    const top = face.attached.get(siblings[3]!)!.store;
+    const prefetched = () => face.attached.get(siblings[0]!)!.store.presentChunks() >= 10;
+    await until('the prefetch of the lowest layer', prefetched, soon);
+    assert.equal(top.presentChunks(), 0);
+    assert.equal(registry.sources.get(siblings[3]!)!.requests.length, 1);
+    await layers.mount(requestFor(blobs[3]!, { siblings }), signal);
+    await until('the prefetch of the top layer', () => top.presentChunks() >= 10, soon);
+  },
+);
 
-test('layers below the first one asked for are left alone', limit, async (t) => {
+test('layers below the first requested one are not mounted ahead', limit, async (t) => {
   const { manager } = await openBench(t, testRegistry(blobs));
   const layers = manager();
   await layers.mount(requestFor(blobs[2]!, { siblings }), signal);
@@ -33,23 +41,31 @@ test('layers below the first one asked for are left alone', limit, async (t) => 
   assert.equal(layers.mountedCount, 2);
 });
 
-test('a layer mounted ahead is refused where its own label names another TOC, and asked for anew', limit, async (t) => {
-  const registry = testRegistry(blobs);
-  const { manager } = await openBench(t, registry);
-  const layers = manager();
-  await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
-  await until('four mounts', () => layers.mountedCount === 4, soon);
-  const other = requestFor(blobs[1]!, { siblings, tocDigest: digestOf('another') });
-  await assert.rejects(layers.mount(other, signal), refusedFor('toc-digest-mismatch'));
-  const { tocDigest: _, ...unlabelled } = requestFor(blobs[2]!, { siblings });
-  await assert.rejects(layers.mount(unlabelled, signal), refusedFor('unverified'));
-  await until('two mounts', () => layers.mountedCount === 2, soon);
-  await layers.mount(requestFor(blobs[1]!, { siblings }), signal);
-  const verified = layers.debugLayers().map(({ digest, tocVerified }) => [digest, tocVerified]);
-  assert.deepEqual(Object.fromEntries(verified), { [siblings[0]!]: true, [siblings[1]!]: true, [siblings[3]!]: false });
-});
+test(
+  'a layer mounted ahead is refused if its own label has another TOC digest, and then resolved again',
+  limit,
+  async (t) => {
+    const registry = testRegistry(blobs);
+    const { manager } = await openBench(t, registry);
+    const layers = manager();
+    await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
+    await until('four mounts', () => layers.mountedCount === 4, soon);
+    const other = requestFor(blobs[1]!, { siblings, tocDigest: digestOf('another') });
+    await assert.rejects(layers.mount(other, signal), refusedFor('toc-digest-mismatch'));
+    const { tocDigest: _, ...unlabelled } = requestFor(blobs[2]!, { siblings });
+    await assert.rejects(layers.mount(unlabelled, signal), refusedFor('unverified'));
+    await until('two mounts', () => layers.mountedCount === 2, soon);
+    await layers.mount(requestFor(blobs[1]!, { siblings }), signal);
+    const verified = layers.debugLayers().map(({ digest, tocVerified }) => [digest, tocVerified]);
+    assert.deepEqual(Object.fromEntries(verified), {
+      [siblings[0]!]: true,
+      [siblings[1]!]: true,
+      [siblings[3]!]: false,
+    });
+  },
+);
 
-test('an ordinary layer in the middle and one twice in the image do not stop the others', limit, async (t) => {
+test('an ordinary layer and a repeated one do not stop mounting ahead', limit, async (t) => {
   const bytes = gzipSync(Buffer.alloc(1000, 'plain'));
   const plain = { bytes, digest: digestOf(bytes) };
   const registry = testRegistry([...blobs, plain]);
@@ -63,7 +79,7 @@ test('an ordinary layer in the middle and one twice in the image do not stop the
   }
 });
 
-test('a daemon that stops while it mounts ahead leaves nothing attached', limit, async (t) => {
+test('a daemon that stops while mounting ahead leaves nothing attached', limit, async (t) => {
   const { manager, face } = await openBench(t, testRegistry(blobs, 5));
   const layers = manager();
   await layers.mount(requestFor(blobs[0]!, { siblings }), signal);

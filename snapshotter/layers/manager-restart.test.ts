@@ -30,7 +30,7 @@ test('the last release detaches, and the next mount finds the content on disk', 
   assert.ok(existsSync(join(root, digestHex(blob.digest))));
 });
 
-test('a layer still in use by somebody stays mounted', limit, async (t) => {
+test('a busy layer stays mounted', limit, async (t) => {
   const blob = buildTestBlob(testFiles(3, 100));
   const { manager, face } = await openBench(t, testRegistry([blob]));
   const layers = manager();
@@ -45,7 +45,7 @@ test('a layer still in use by somebody stays mounted', limit, async (t) => {
   assert.notEqual(layers.mounted(blob.digest), undefined);
 });
 
-test('a layer that was in use is unmounted once it is let go of', limit, async (t) => {
+test('a busy layer is unmounted once it is idle', limit, async (t) => {
   const blob = buildTestBlob(testFiles(3, 100));
   const { manager, face, logged } = await openBench(t, testRegistry([blob]));
   const layers = manager({ resolveTtlMs: 20 });
@@ -60,7 +60,7 @@ test('a layer that was in use is unmounted once it is let go of', limit, async (
   await until('the end of the mount', isGone, soon);
 });
 
-test('the content of a layer that snapshots stand on is kept though it cannot be mounted', limit, async (t) => {
+test('the content of a held layer is kept even if it cannot be mounted', limit, async (t) => {
   const blob = buildTestBlob(testFiles(3, 100));
   const other = buildTestBlob(testFiles(3, 100, 7));
   const { manager, face, root, logged } = await openBench(t, testRegistry([blob, other]));
@@ -78,7 +78,7 @@ test('the content of a layer that snapshots stand on is kept though it cannot be
   assert.deepEqual(readdirSync(root), [digestHex(blob.digest)]);
 });
 
-test('after a restart layers come back without the registry, holes fail until it returns', limit, async (t) => {
+test('after a restart layers are mounted without the registry; holes fail until it is back', limit, async (t) => {
   const files = testFiles(30, 20_000);
   const blob = buildTestBlob(files);
   const registry = testRegistry([blob]);
@@ -107,7 +107,7 @@ test('after a restart layers come back without the registry, holes fail until it
   assert.ok((await readThrough(face, blob.digest, files[5]!)).equals(files[5]!.content));
 });
 
-test('a restore reports what it cannot bring back, and a later mount serves its holders', limit, async (t) => {
+test('a restore reports failures, and a later mount serves the holders', limit, async (t) => {
   const blob = buildTestBlob(testFiles(3, 100));
   const registry = testRegistry([blob]);
   const { manager } = await openBench(t, registry);
@@ -126,7 +126,7 @@ test('a restore reports what it cannot bring back, and a later mount serves its 
   assert.notEqual(layers.mounted(blob.digest), undefined);
 });
 
-test('a mounted layer that no snapshot takes up is let go', limit, async (t) => {
+test('a mounted layer that no snapshot acquires is unmounted', limit, async (t) => {
   const blob = buildTestBlob(testFiles(3, 100));
   const { manager } = await openBench(t, testRegistry([blob]));
   const layers = manager({ resolveTtlMs: 20 });
@@ -134,7 +134,7 @@ test('a mounted layer that no snapshot takes up is let go', limit, async (t) => 
   await until('the end of the mount', () => layers.mounted(blob.digest) === undefined, soon);
 });
 
-test('a damaged store is made anew', limit, async (t) => {
+test('a damaged store is created again', limit, async (t) => {
   const files = testFiles(10, 3000);
   const blob = buildTestBlob(files);
   const { manager, face, root, logged } = await openBench(t, testRegistry([blob]));
@@ -147,7 +147,7 @@ test('a damaged store is made anew', limit, async (t) => {
   assert.ok((await readThrough(face, blob.digest, files[2]!)).equals(files[2]!.content));
 });
 
-test('a store made unverified is not trusted by a verified mount that disagrees', limit, async (t) => {
+test('a store created without verification is not used by a verified mount with another digest', limit, async (t) => {
   const honest = buildTestBlob(testFiles(10, 300));
   const forged = { ...buildTestBlob(testFiles(10, 300, 77)), digest: honest.digest };
   const { manager, root } = await openBench(t, testRegistry([forged]));
@@ -159,7 +159,7 @@ test('a store made unverified is not trusted by a verified mount that disagrees'
   assert.equal(face.attached.get(honest.digest)!.store.meta.tocDigest, honest.tocDigest);
 });
 
-test('unused layers are deleted, longest unused first, once the cache is over its limit', limit, async (t) => {
+test('unused layers are evicted, least recently used first, once the cache exceeds its limit', limit, async (t) => {
   const blobs = [1, 2, 3].map((seed) => buildTestBlob(testFiles(10, 50_000, seed * 50)));
   const registry = testRegistry(blobs);
   const { manager, root } = await openBench(t, registry);

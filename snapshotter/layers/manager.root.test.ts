@@ -18,7 +18,7 @@ import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 const run = promisify(execFile);
 const encoding = 'buffer';
 
-test('files of a mounted layer read as they were written, lazily, and fail rather than lie', {
+test('files of a mounted layer are fetched on demand and read correctly, or fail', {
   timeout: 30_000,
 }, async (t) => {
   const files = testFiles(60, 70_000);
@@ -41,7 +41,7 @@ test('files of a mounted layer read as they were written, lazily, and fail rathe
   const { path } = await layers.mount(requestFor(blob), AbortSignal.timeout(10_000));
   layers.acquire(blob.digest);
 
-  // Child processes read: this process serves the mount, and must not wait for itself.
+  // Read by child processes, since this process serves the mount.
   const read = async (name: string): Promise<Buffer> => (await run('cat', [join(path, name)], { encoding })).stdout;
   const readAll = await Promise.all(
     [3, 59, 20, 21, 22, 3].map(async (at) => [at, await read(files[at]!.name)] as const),

@@ -10,7 +10,7 @@ import { findPath } from '../tree/lookup.ts';
 import { limit, openBench, readThrough, refusedFor, signal, soon } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
 
-test('a mounted layer serves its files, and its footer and TOC cost one request', limit, async (t) => {
+test('a mounted layer serves its files; footer and TOC take one request', limit, async (t) => {
   const files = testFiles(20, 5000);
   const blob = buildTestBlob(files);
   const registry = testRegistry([blob]);
@@ -22,7 +22,7 @@ test('a mounted layer serves its files, and its footer and TOC cost one request'
   for (const at of [7, 0, 19]) assert.ok((await readThrough(face, blob.digest, files[at]!)).equals(files[at]!.content));
 });
 
-test('a TOC larger than the first request takes one more', limit, async (t) => {
+test('a TOC larger than the first request takes a second', limit, async (t) => {
   const blob = buildTestBlob(testFiles(6000, 10));
   const registry = testRegistry([blob]);
   const { manager } = await openBench(t, registry);
@@ -33,7 +33,7 @@ test('a TOC larger than the first request takes one more', limit, async (t) => {
   assert.equal(source.requests[1]!.end, source.requests[0]!.start);
 });
 
-test('an image’s layers are resolved together from its first mount', limit, async (t) => {
+test('all layers of an image are resolved at its first mount', limit, async (t) => {
   const blobs = [1, 2, 3, 4].map((seed) => buildTestBlob(testFiles(3, 100, seed * 100)));
   const registry = testRegistry(blobs, 1);
   const { manager } = await openBench(t, registry);
@@ -47,7 +47,7 @@ test('an image’s layers are resolved together from its first mount', limit, as
   for (const source of registry.sources.values()) assert.equal(source.requests.length, 1);
 });
 
-test('content is asked of where the TOC was found: a redirect is followed once', limit, async (t) => {
+test('content is fetched from where the TOC was found: a redirect is followed once', limit, async (t) => {
   const files = testFiles(3, 100);
   const blob = buildTestBlob(files);
   const registry = testRegistry([blob]);
@@ -65,7 +65,7 @@ test('content is asked of where the TOC was found: a redirect is followed once',
   assert.equal(sources, 1);
 });
 
-test('mounts of one layer at the same time are one mount', limit, async (t) => {
+test('concurrent mounts of a layer share one mount', limit, async (t) => {
   const blob = buildTestBlob(testFiles(3, 100));
   const registry = testRegistry([blob]);
   const { manager } = await openBench(t, registry);
@@ -75,7 +75,7 @@ test('mounts of one layer at the same time are one mount', limit, async (t) => {
   assert.equal(registry.sources.get(blob.digest)!.requests.length, 1);
 });
 
-test('an ordinary layer is refused after one request, and remembered as such', limit, async (t) => {
+test('an ordinary layer is refused after one request, and that is cached', limit, async (t) => {
   const bytes = gzipSync(Buffer.alloc(500_000, 'plain'), { level: 0 });
   const plain = { bytes, digest: digestOf(bytes) };
   const registry = testRegistry([plain]);
@@ -88,7 +88,7 @@ test('an ordinary layer is refused after one request, and remembered as such', l
 });
 
 test(
-  'the TOC digest is demanded, compared, and waived only where both label and configuration say so',
+  'the TOC digest is required and compared, and waived only if both label and configuration allow it',
   limit,
   async (t) => {
     const blob = buildTestBlob(testFiles(3, 100));
@@ -104,7 +104,7 @@ test(
   },
 );
 
-test('a layer mounted for one image is not handed to another whose label disagrees', limit, async (t) => {
+test('a layer mounted for one image is refused to another with a different label', limit, async (t) => {
   const blob = buildTestBlob(testFiles(3, 100));
   const { manager } = await openBench(t, testRegistry([blob]));
   const layers = manager();
@@ -113,7 +113,7 @@ test('a layer mounted for one image is not handed to another whose label disagre
   await assert.rejects(layers.mount(wrong, signal), refusedFor('toc-digest-mismatch'));
 });
 
-test('a verified mount refuses content without digests', limit, async (t) => {
+test('a verified mount refuses chunks without digests', limit, async (t) => {
   const blob = buildTestBlob(testFiles(3, 100), { withoutDigests: true });
   const { manager } = await openBench(t, testRegistry([blob]));
   await assert.rejects(manager().mount(requestFor(blob), signal), refusedFor('unverified'));
@@ -128,7 +128,7 @@ test('a damaged TOC is refused', limit, async (t) => {
   assert.deepEqual(readdirSync(root), []);
 });
 
-test('the landmark’s range is prefetched without holding back the mount, and reads join it', limit, async (t) => {
+test('the landmark’s range is prefetched without delaying the mount, and reads join it', limit, async (t) => {
   const files = testFiles(40, 20_000);
   const blob = buildTestBlob(files, { prefetched: 30 });
   const registry = testRegistry([blob]);
@@ -142,7 +142,7 @@ test('the landmark’s range is prefetched without holding back the mount, and r
   assert.ok(ranges.reduce((sum, range) => sum + range.end - range.start, 0) < blob.bytes.length * 1.05);
 });
 
-test('noprefetch fetches nothing ahead, prefetch_size does where there is no landmark', limit, async (t) => {
+test('noprefetch disables the prefetch; prefetch_size applies without a landmark', limit, async (t) => {
   const marked = buildTestBlob(testFiles(40, 20_000), { prefetched: 30 });
   const plain = buildTestBlob(testFiles(40, 20_000, 500));
   const registry = testRegistry([marked, plain]);
@@ -161,7 +161,7 @@ test('noprefetch fetches nothing ahead, prefetch_size does where there is no lan
   assert.ok(store.presentChunks() < 40);
 });
 
-test('a prefetch that fails is logged with what the registry said', limit, async (t) => {
+test('a failed prefetch is logged with the registry’s error', limit, async (t) => {
   const blob = buildTestBlob(testFiles(40, 20_000), { prefetched: 30 });
   const registry = testRegistry([blob]);
   const { manager, warned } = await openBench(t, registry);
@@ -184,7 +184,7 @@ test('the background fill completes a layer', limit, async (t) => {
   assert.ok(logged.includes('layer complete'));
 });
 
-test('first reads are recorded in order, as the converter wants them', limit, async (t) => {
+test('first reads are recorded in order, in the converter’s format', limit, async (t) => {
   const blob = buildTestBlob(testFiles(5, 100));
   const { manager, face, root } = await openBench(t, testRegistry([blob]));
   const file = join(root, 'accesses.jsonl');
@@ -211,7 +211,7 @@ test('a closed manager mounts nothing', limit, async (t) => {
   await assert.rejects(layers.mount(requestFor(blob), signal), refusedFor('closed'));
 });
 
-test('an aborted wait does not end the mount for others', limit, async (t) => {
+test('aborting one wait does not end the mount for others', limit, async (t) => {
   const blob = buildTestBlob(testFiles(3, 100));
   const { manager } = await openBench(t, testRegistry([blob], 10));
   const layers = manager();

@@ -17,30 +17,30 @@ export interface LayerManagerOptions extends LayerSourcesOptions {
   readonly face: Face;
 }
 
-/** How long a layer that its request refused is kept, for others who may have it in hand. */
+/** How long a layer that failed verification is kept for concurrent requests. */
 const refusedTtlMs = 1000;
 
-/** How soon a layer that was in use when it should have been unmounted is tried again, at the earliest. */
-const leastBusyTtlMs = 1000;
+/** Minimum delay before the unmount of a busy layer is tried again. */
+const minBusyTtlMs = 1000;
 
-/** How long growth of the stores is gathered before the limit is checked. */
+/** Debounces growth notifications of the stores. */
 const growthDelayMs = 2000;
 
-/** Time enough for an answer to be on its way. */
+/** Lets the response to the request go out first. */
 const answerMs = 2;
 
-/** All layers of the daemon: from the first request to mount one to the deletion of its cache. */
+/** All layers of the daemon, from the first mount to the deletion of the cache. */
 export class LayerManager {
   readonly #options: LayerManagerOptions;
   readonly #sources: LayerSources;
   readonly #record: AccessRecord | undefined;
   readonly #layers = new Map<Digest, Layer>();
-  /** How many snapshots stand on each view of a layer, mounted or not: what could not be restored may be mounted later. */
+  /** Number of snapshots per view of a layer, mounted or not: a view that could not be restored may be mounted later. */
   readonly #holders = new Map<Digest, Map<string, number>>();
   readonly #opening = new Map<Digest, Promise<Layer>>();
   readonly #unmounting = new Map<Digest, Promise<void>>();
   readonly #idleTimers = new Map<Digest, NodeJS.Timeout>();
-  /** Images whose layers are being mounted ahead of their requests. */
+  /** References of images whose layers are being mounted ahead of their requests. */
   readonly #ahead = new Set<string>();
   #evicting: Promise<void> = Promise.resolve();
   #isEvictionDue = false;
@@ -61,9 +61,9 @@ export class LayerManager {
   }
 
   /**
-   * Mounts a layer, from the local store if it is there, else from its registry, or joins a mount under way. The abort
-   * of `signal` ends the wait, not the mount. Nothing of its content is waited for. Without a place the layer's plain tree
-   * is shown. Throws LayerError.
+   * Mounts the view of a layer that belongs to `place`, or the plain one without a place; from the local store or the
+   * registry. Concurrent calls share a mount. An abort ends the wait, not the mount. Does not wait for content. Throws
+   * LayerError.
    */
   async mount(request: LayerRequest, signal: AbortSignal, place?: LayerPlace): Promise<MountedLayer> {
     const { digest } = request;
@@ -80,7 +80,7 @@ export class LayerManager {
     return { digest, view, path };
   }
 
-  /** Mounts again what earlier snapshots stand on; nothing is asked of a registry if the store is whole. Never throws for one. */
+  /** Mounts what the snapshots of an earlier daemon need; without the registry if the stores are intact. Resolves with the failures. */
   async restore(
     layers: readonly RestoredLayer[],
     signal: AbortSignal,
@@ -105,14 +105,14 @@ export class LayerManager {
     return attached === undefined ? undefined : { digest: digest as Digest, view, path: attached.path };
   }
 
-  /** A snapshot stands on this view of the layer: it stays mounted until as many releases. */
+  /** Holds a view for a snapshot until the matching release. */
   acquire(digest: Digest, view = plainView): void {
     const holders = this.#holders.get(digest) ?? new Map<string, number>();
     holders.set(view, (holders.get(view) ?? 0) + 1);
     this.#holders.set(digest, holders);
   }
 
-  /** The last release unmounts the view, and the last of any view the layer; the content stays as a cache within its limit. */
+  /** The last release of a view unmounts it, the last of all views the layer; its content stays cached within the limit. */
   release(digest: Digest, view = plainView): void {
     const holders = this.#holders.get(digest);
     const count = holders?.get(view) ?? 0;
@@ -132,7 +132,7 @@ export class LayerManager {
     return layer?.views.has(view) && !layer.health.failing ? 'ok' : 'unavailable';
   }
 
-  /** Every layer and how much of it is here. */
+  /** For /debug/layers. */
   debugLayers(): readonly Readonly<Record<string, unknown>>[] {
     return [...this.#layers].map(([digest, layer]) => ({
       ...layer.describe(),
@@ -141,7 +141,7 @@ export class LayerManager {
     }));
   }
 
-  /** Layers mounted now. */
+  /** Number of mounted layers. */
   get mountedCount(): number {
     return this.#layers.size;
   }
@@ -154,7 +154,7 @@ export class LayerManager {
     return this.#closing;
   }
 
-  /** Syncs the stores and leaves all mounted: the face is to be released first, so that nothing is asked meanwhile. */
+  /** Closes the stores and leaves everything mounted. Release the face first, so that no read comes meanwhile. */
   abandon(): Promise<void> {
     this.#closing ??= this.#close(async () => {
       await Promise.allSettled([...this.#layers.values()].map((layer) => layer.abandon()));
@@ -226,7 +226,7 @@ export class LayerManager {
     }
   }
 
-  /** A layer of which nothing can be shown is not kept. */
+  /** Closes the layer again if it has no view. */
   async #show(digest: Digest, layer: Layer, place: LayerPlace | undefined) {
     try {
       return await placeLayer(layer, place, {
@@ -240,33 +240,33 @@ export class LayerManager {
   }
 
   /**
-   * Containerd asks for an image's layers bottom up, one after the other, and takes some milliseconds between two: in
-   * these the next ones are mounted. Whether one may be used, its own request decides, which alone has its label; what is
-   * refused or never asked for is unmounted as unused.
+   * containerd requests an image's layers one after the other, lowest first, some milliseconds apart; the next ones are
+   * mounted meanwhile. Verification is left to their own requests, which alone have their labels. Layers that fail it or are
+   * never requested are unmounted as unused.
    */
   async #mountAhead(request: LayerRequest): Promise<void> {
     const { reference } = request;
     this.#ahead.add(reference);
-    // The answer to the request goes out first.
+    // Lets the response go out first.
     await delay(answerMs);
     for (const digest of this.#siblingsToMount(request)) {
       if (this.#closing !== undefined) break;
       if (!this.#isNew(digest)) continue;
       try {
         const layer = await this.#openOnce(digest, () => this.#sources.openAhead(request, digest));
-        // What its tree takes from the layers below, its own request decides.
+        // A tree that depends on the layers below waits for its own request, which knows them.
         if (layer.tree.implied.length === 0) await this.#show(digest, layer, undefined);
       } catch (error) {
-        // Its own request will say why. An ordinary layer says nothing of the next.
+        // Its own request reports the error. After an ordinary layer the next may still be lazy.
         if (!(error instanceof LayerError && error.reason === 'not-lazy')) break;
       }
-      // What containerd has sent meanwhile goes first.
+      // Requests that came meanwhile go first.
       await yieldTurn();
     }
     this.#ahead.delete(reference);
   }
 
-  /** Those above the requested one that are neither mounted nor on disk, each once. */
+  /** The siblings above the requested layer that are neither mounted nor on disk, without repetitions. */
   #siblingsToMount({ digest, siblings }: LayerRequest): Digest[] {
     const above = new Set(siblings.slice(siblings.indexOf(digest) + 1));
     above.delete(digest);
@@ -277,19 +277,19 @@ export class LayerManager {
     return !this.#layers.has(digest) && !this.#opening.has(digest);
   }
 
-  /** Whoever joined, or found the layer mounted ahead or for another image, is held to their own label. */
+  /** Checks the request's own label, also where the layer was mounted ahead or for another image. */
   #verify(request: LayerRequest, layer: Layer): void {
     const { meta, unverifiableChunkCount } = layer.store;
     try {
       if (this.#sources.verify(request, meta.tocDigest, unverifiableChunkCount)) layer.tocVerified = true;
     } catch (error) {
-      // The next attempt is to ask the registry again.
+      // The next attempt asks the registry again.
       this.#watchIdle(request.digest, layer, refusedTtlMs);
       throw error;
     }
   }
 
-  /** A read failed before: is the registry back? */
+  /** A read has failed: checks whether the registry is back. */
   async #probe(layer: Layer, request: LayerRequest, signal: AbortSignal): Promise<void> {
     try {
       await this.#sources.probe(request, signal);
@@ -299,7 +299,7 @@ export class LayerManager {
     }
   }
 
-  /** What is mounted and no snapshot takes up (its Prepare failed, or lost a race) is not kept for ever. */
+  /** Unmounts after a while what no snapshot holds, because its Prepare failed or lost a race. */
   #watchIdle(digest: Digest, layer: Layer, ttlMs = this.#options.config.resolveTtlMs): void {
     this.#stopIdling(digest);
     const timer = setTimeout(() => {
@@ -309,7 +309,7 @@ export class LayerManager {
     this.#idleTimers.set(digest, timer.unref());
   }
 
-  /** Unmounts what no snapshot stands on. */
+  /** Unmounts the views that no snapshot holds. */
   #letGo(digest: Digest, layer: Layer): void {
     const holders = this.#holders.get(digest);
     if (holders === undefined) {
@@ -325,13 +325,13 @@ export class LayerManager {
     }
   }
 
-  /** In use by something that is no snapshot of ours: it goes on being served, until that lets go of it. */
+  /** In use by something other than a snapshot: keeps serving it, and tries again later. */
   #stays(digest: Digest, layer: Layer, error: unknown): void {
     const { log, config } = this.#options;
     log.warn({ digest, error: describeError(error) }, 'layer stays mounted');
     if (this.#closing !== undefined) return;
     this.#layers.set(digest, layer);
-    this.#watchIdle(digest, layer, Math.max(config.resolveTtlMs, leastBusyTtlMs));
+    this.#watchIdle(digest, layer, Math.max(config.resolveTtlMs, minBusyTtlMs));
   }
 
   #stopIdling(digest: Digest): void {
@@ -352,7 +352,7 @@ export class LayerManager {
     this.#unmounting.set(digest, done);
   }
 
-  /** Layers that are filled tell it every few seconds, each; to look at all of them takes some calls. */
+  /** Debounces growth notifications: each layer being filled sends one every few seconds. */
   #noteGrowth(): void {
     this.#growthTimer ??= setTimeout(() => {
       this.#growthTimer = undefined;
@@ -360,7 +360,7 @@ export class LayerManager {
     }, growthDelayMs).unref();
   }
 
-  /** Whenever the stores may have outgrown the limit; what is under way and has not begun to look does for this one too. */
+  /** Queues an eviction, unless one is queued that has not started yet. */
   #evict(): void {
     if (this.#isEvictionDue) return;
     this.#isEvictionDue = true;
@@ -370,7 +370,7 @@ export class LayerManager {
     });
   }
 
-  /** The disk is full: whatever nobody uses goes. */
+  /** The disk is full: evicts every unused layer. */
   #makeRoom(): Promise<void> {
     this.#makingRoom ??= this.#evicting.then(() => {
       this.#makingRoom = undefined;
@@ -382,7 +382,7 @@ export class LayerManager {
 
   async #evictDownTo(limitBytes: number): Promise<void> {
     const { root, log } = this.#options;
-    // Those that snapshots stand on, mounted or not: without the registry nothing else could bring them back.
+    // Layers of snapshots count as held even if not mounted: without the registry their cache is the only copy.
     const isHeld = (digest: Digest): boolean =>
       [this.#layers, this.#opening, this.#unmounting, this.#holders].some((those) => those.has(digest));
     try {

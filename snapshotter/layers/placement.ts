@@ -11,11 +11,11 @@ import { loadView, lowestView, plainView, saveView } from './views.ts';
 
 export interface PlacementContext {
   readonly sources: Pick<LayerSources, 'buildLowest'>;
-  /** The table of a view that is attached. */
+  /** The table of an attached view. */
   tableOf(digest: Digest, view: string): InodeTable | undefined;
 }
 
-/** Attaches the view of a layer that belongs where it is placed, and returns its name; without a place the plain one. */
+/** Attaches the view of a layer that belongs to `place`, or the plain one without a place. */
 export async function placeLayer(
   layer: Layer,
   place: LayerPlace | undefined,

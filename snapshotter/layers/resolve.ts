@@ -6,36 +6,36 @@ import type { LinkEstimate } from '../store/link-estimate.ts';
 import { LayerError } from './error.ts';
 import type { LayerMemory } from './tree-memory.ts';
 
-/** What a layer's blob says of itself. */
+/** Footer and TOC of a layer. */
 export interface LayerFacts {
-  /** Knows by now where the registry sends whoever asks for the blob. */
+  /** Has already followed the registry's redirect. */
   readonly source: BlobSource;
   readonly footer: Footer;
   readonly blobSizeBytes: number;
   /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob. */
   readonly toc: Buffer;
-  /** What the TOC takes, until it is dropped. */
+  /** Account for the TOC's bytes; closed when they are dropped. */
   readonly memory: LayerMemory;
-  /** Who gave it; for `source.distrust`. */
+  /** Servers that it came from; for `source.distrust`. */
   readonly servers: ReadonlySet<string>;
 }
 
-/** All suffixes of an image together: they share the link, so 320 KiB cost 13 ms at 200 Mbit/s, less than a round trip. */
+/** For all suffixes of an image, which share the link: 320 KiB take 13 ms at 200 Mbit/s, less than a round trip. */
 const imageSuffixBytes = 320 * 1024;
 /** The TOC of some 250 files. */
-const leastSuffixBytes = 16 * 1024;
-const mostSuffixBytes = 256 * 1024;
-const mostTocBytes = 256 * 1024 * 1024;
+const minSuffixBytes = 16 * 1024;
+const maxSuffixBytes = 256 * 1024;
+const maxTocBytes = 256 * 1024 * 1024;
 
-/** The first request's size for each of `layerCount` layers that are resolved together. Most TOCs fit; the rest need a second. */
+/** Size of the first request for each of `layerCount` layers resolved together. Larger TOCs need a second request. */
 export function suffixBytesFor(layerCount: number): number {
-  return Math.min(Math.max(Math.floor(imageSuffixBytes / layerCount), leastSuffixBytes), mostSuffixBytes);
+  return Math.min(Math.max(Math.floor(imageSuffixBytes / layerCount), minSuffixBytes), maxSuffixBytes);
 }
 
 /**
- * Footer and TOC of a layer, with one request or two. `isLazy`: the image says that the layer has a TOC, so that a server
- * which gives none gives wrong bytes. Throws LayerError 'not-lazy' after one request for an ordinary layer, 'limit' for a
- * TOC too large, FormatError for a footer that lies, RegistryError as the registry does.
+ * Fetches a layer's footer and TOC with one or two requests. `isLazy`: the image promises a TOC, so a server whose blob has
+ * none gave wrong bytes. Throws LayerError 'not-lazy' after one request for an ordinary layer, 'limit' if the TOC is too
+ * large, FormatError for an impossible footer, RegistryError.
  */
 export async function resolveLayer(
   source: BlobSource,
@@ -57,12 +57,12 @@ export async function resolveLayer(
   }
 }
 
-/** Bytes that make no sense may be a server's fault; what is too large or not supported is the layer's. */
+/** Whether a server may be at fault; limits and unsupported features are the layer's own. */
 export function isWrongFormat(error: unknown): boolean {
   return error instanceof FormatError && error.code !== 'limit' && error.code !== 'unsupported';
 }
 
-/** Notes who gave the bytes in `servers`, also where it throws. */
+/** Adds the servers that responded to `servers`, also if it throws. */
 async function readFacts(
   source: BlobSource,
   suffixBytes: number,
@@ -84,17 +84,13 @@ async function readFacts(
     throw new LayerError('not-lazy', source.digest, 'its TOC is a separate blob, which is not read lazily here');
   }
   const tocBytes = footer.tocEnd - footer.tocOffset;
-  if (tocBytes > mostTocBytes) {
-    throw new LayerError(
-      'limit',
-      source.digest,
-      `a compressed TOC of ${tocBytes} bytes; at most ${mostTocBytes} are taken`,
-    );
+  if (tocBytes > maxTocBytes) {
+    throw new LayerError('limit', source.digest, `a compressed TOC of ${tocBytes} bytes; the limit is ${maxTocBytes}`);
   }
   memory.take(tocBytes);
   const missingBytes = suffix.offset - footer.tocOffset;
   const tail = suffix.bytes.subarray(Math.max(0, -missingBytes), footer.tocEnd - suffix.offset);
-  // A copy: what was fetched besides the TOC is not kept alive by it.
+  // Copied, so that it does not keep the rest of the suffix alive.
   if (missingBytes <= 0) return { source, footer, blobSizeBytes, toc: Buffer.from(tail), memory, servers };
   const toc = Buffer.allocUnsafeSlow(tocBytes);
   tail.copy(toc, missingBytes);

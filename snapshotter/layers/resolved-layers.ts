@@ -2,21 +2,21 @@ import type { Digest } from '../registry/digest.ts';
 import { LayerError } from './error.ts';
 import type { LayerFacts } from './resolve.ts';
 
-/** Resolutions kept at most, whatever their age: a request names 40 layers or so. */
-const mostKept = 512;
+/** Maximum number of entries; a request names some 40 layers. */
+const maxEntries = 512;
 
 export interface ResolvedLayers {
-  /** The resolution of this blob of this repository that is under way or fresh, else one started by `resolve`. */
+  /** Returns the pending or cached resolution of this blob in this repository, or starts one with `resolve`. */
   get(repository: string, digest: Digest, resolve: () => Promise<LayerFacts>): Promise<LayerFacts>;
   has(repository: string, digest: Digest): boolean;
-  /** It was used: the store has it now. */
+  /** Drops an entry that was used or is wrong. */
   forget(repository: string, digest: Digest): void;
   clear(): void;
 }
 
 /**
- * Footers and TOCs fetched ahead of the Prepare that will want them. Also remembers that a layer is an ordinary one;
- * other failures are not kept, so that the next Prepare asks again. Per repository, since access is granted per repository.
+ * Caches footers and TOCs ahead of the Prepares that need them, and which layers are ordinary ones. Other failures are not
+ * cached. Entries are per repository, as access is.
  */
 export function createResolvedLayers(ttlMs: number): ResolvedLayers {
   const entries = new Map<string, { readonly promise: Promise<LayerFacts>; readonly timer: NodeJS.Timeout }>();
@@ -37,7 +37,7 @@ export function createResolvedLayers(ttlMs: number): ResolvedLayers {
       if (known !== undefined) return known.promise;
       const promise = resolve();
       entries.set(key, { promise, timer: setTimeout(() => drop(key), ttlMs).unref() });
-      if (entries.size > mostKept) drop(entries.keys().next().value!);
+      if (entries.size > maxEntries) drop(entries.keys().next().value!);
       promise.catch((error) => {
         if (!(error instanceof LayerError && error.reason === 'not-lazy')) drop(key);
       });

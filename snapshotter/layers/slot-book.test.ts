@@ -11,7 +11,7 @@ function bookFile(t: TestContext): string {
   return join(directory, 'face.json');
 }
 
-test('a book that was left behind says what is mounted, and gives no slot a second time', (t) => {
+test('a book left by an earlier daemon says what is mounted, and never reuses a slot', (t) => {
   const file = bookFile(t);
   const book = openSlotBook(file, { kind: 'test' });
   const heard: unknown[] = [];
@@ -24,7 +24,7 @@ test('a book that was left behind says what is mounted, and gives no slot a seco
   book.delete('c');
   assert.deepEqual(heard.at(-2), { slot: 1, superblocks: ['erofs,1', 'erofs,9'] });
   assert.deepEqual([heard.length, heard.at(-1)], [5, undefined]);
-  // Killed while it wrote a line.
+  // Killed in the middle of writing a line.
   appendFileSync(file, '{"digest":"d","sl');
   for (let restart = 0; restart < 2; restart++) {
     const next = readSlotBook<{ kind: string }>(file)!;
@@ -42,7 +42,7 @@ test('a book that was left behind says what is mounted, and gives no slot a seco
   assert.equal(readSlotBook(file), undefined);
 });
 
-test('the file does not grow with what was once in it', (t) => {
+test('stale lines are compacted', (t) => {
   const file = bookFile(t);
   const book = openSlotBook(file, {});
   for (let round = 0; round < 3000; round++) {
@@ -55,7 +55,7 @@ test('the file does not grow with what was once in it', (t) => {
   assert.equal(next.take(), 3001);
 });
 
-test('a file of another version, and one that is none, are left to nobody', (t) => {
+test('a file of another version or format is not read', (t) => {
   const file = bookFile(t);
   for (const text of ['', '{"version":1,"facts":{},"next":1,"slots":[]}', 'noise\n']) {
     writeFileSync(file, text);
@@ -63,7 +63,7 @@ test('a file of another version, and one that is none, are left to nobody', (t) 
   }
 });
 
-test('a book with a damaged byte in it is no book, and a torn last line no damage', (t) => {
+test('a damaged byte invalidates the book; a torn last line does not', (t) => {
   const file = bookFile(t);
   const book = openSlotBook(file, { kind: 'test' });
   book.set('a', { slot: book.take(), superblocks: ['erofs,1'] });
@@ -79,7 +79,7 @@ test('a book with a damaged byte in it is no book, and a torn last line no damag
   assert.deepEqual([...readSlotBook(file)!.slots.keys()], ['a']);
 });
 
-test('a book of the version before is read, and goes on', (t) => {
+test('a book of version 2 is read and continued', (t) => {
   const file = bookFile(t);
   writeFileSync(file, '{"version":2,"facts":{},"next":5}\n{"digest":"a","slot":3}\n');
   const book = readSlotBook(file)!;

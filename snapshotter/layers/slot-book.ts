@@ -1,47 +1,47 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { sealJson, unsealJson } from '../platform/sealed-json.ts';
 
-/** What a face was, for the next daemon to go on with. */
+/** A view's slot, for the next daemon. */
 export interface SlotRecord {
   readonly slot: number;
-  /** EROFS: which superblocks may read the layer's data. */
+  /** EROFS: the superblocks that may read the layer's data. */
   readonly superblocks?: readonly string[];
 }
 
-/** Slots by digest. A change is stored before the method returns; `set` throws, and changes nothing, where it cannot be. */
+/** Slots by view. Changes are stored before the method returns; if that fails, `set` throws and changes nothing. */
 export interface SlotBook {
   readonly slots: ReadonlyMap<string, SlotRecord>;
-  /** A slot that was never used. */
+  /** Returns an unused slot. */
   take(): number;
   set(digest: string, record: SlotRecord): void;
   delete(digest: string): void;
 }
 
-/** A slot book that the next daemon can read, with what else that needs to go on: `facts`, plain data. */
+/** A slot book on disk for the next daemon, with the `facts` (plain data) that it needs besides. */
 export interface StoredSlotBook<Facts> extends SlotBook {
   readonly facts: Facts;
-  /** Called after each change with the record that is new; undefined: one is gone. */
+  /** Called after each change, with the new record, or undefined after a deletion. */
   onChange?: (added: SlotRecord | undefined) => void;
-  /** Nothing is mounted any more. */
+  /** Deletes the file, once nothing is mounted. */
   remove(): void;
 }
 
-/** The first line of the file. Version 2 had lines without a checksum. */
+/** First line of the file. Lines of version 2 have no checksum. */
 interface Head {
   readonly version: 2 | 3;
   readonly facts: unknown;
   readonly next: number;
 }
 
-/** Each line after it; without a slot the layer has none any more. */
+/** A line after it; without a slot it is a deletion. */
 interface Change extends Partial<SlotRecord> {
   readonly digest: string;
 }
 
-/** How many lines that later ones made stale are put up with. */
-const mostStaleLines = 1000;
+/** Stale lines tolerated before compaction. */
+const maxStaleLines = 1000;
 
-/** A book for a face whose mounts end with this process. */
+/** A book in memory, for a face whose mounts end with this process. */
 export function memorySlotBook(): SlotBook {
   const slots = new Map<string, SlotRecord>();
   let next = 1;
@@ -54,8 +54,8 @@ export function memorySlotBook(): SlotBook {
 }
 
 /**
- * The book in `file`, as an earlier daemon left it; undefined where there is none that can be read. Takes no room on the
- * disk: a full one must not cost the mounts.
+ * Reads an earlier daemon's book from `file`; undefined if there is none or it is damaged. Needs no disk space, so that a full
+ * disk does not cost the mounts.
  */
 export function readSlotBook<Facts>(file: string): StoredSlotBook<Facts> | undefined {
   try {
@@ -64,7 +64,7 @@ export function readSlotBook<Facts>(file: string): StoredSlotBook<Facts> | undef
     const { version, facts, next: nextAtHead } = parseHead(first!);
     const slots = new Map<string, SlotRecord>();
     let next = nextAtHead;
-    // What stands behind the last line's end was being written when that daemon died.
+    // Behind the last newline is a line that was being written when the daemon died.
     const torn = rest.pop()!;
     for (const line of rest) {
       const { digest, slot, superblocks } = parseChange(line, version);
@@ -87,8 +87,8 @@ export function readSlotBook<Facts>(file: string): StoredSlotBook<Facts> | undef
 }
 
 /**
- * A new book that writes each change behind the others, one line before `set` or `delete` returns. Not synced: mounts
- * outlive no power loss either.
+ * Creates a book that appends each change as a line before `set` or `delete` returns. Not synced, since no mount survives a
+ * power loss.
  */
 export function openSlotBook<Facts>(file: string, facts: Facts, next = 1): StoredSlotBook<Facts> {
   return writeBook(file, facts, next, new Map(), undefined);
@@ -96,9 +96,9 @@ export function openSlotBook<Facts>(file: string, facts: Facts, next = 1): Store
 
 interface BookFile {
   readonly fd: number;
-  /** Where the next line goes. */
+  /** Offset of the next line. */
   endBytes: number;
-  /** After the head. */
+  /** Lines after the head. */
   lines: number;
 }
 
@@ -111,7 +111,7 @@ function writeBook<Facts>(
 ): StoredSlotBook<Facts> {
   let unused = next;
   let current = found ?? rewrite();
-  /** Something could not be written. */
+  /** The file lacks a change. */
   let isBehind = false;
 
   function rewrite(): BookFile {
@@ -130,7 +130,7 @@ function writeBook<Facts>(
   }
 
   function note(change: Change): void {
-    if (isBehind || current.lines >= slots.size + mostStaleLines) {
+    if (isBehind || current.lines >= slots.size + maxStaleLines) {
       try {
         const stale = current.fd;
         current = rewrite();
@@ -138,7 +138,7 @@ function writeBook<Facts>(
         isBehind = false;
         return;
       } catch {
-        // No room for another file: for a line there may be.
+        // No space for a new file; there may be for a line.
       }
     }
     try {
@@ -172,7 +172,7 @@ function writeBook<Facts>(
       try {
         note({ digest });
       } catch {
-        // It is gone all the same. A daemon that reads of it finds nothing there.
+        // Deleted all the same; a daemon that reads the stale line finds nothing mounted.
       }
       this.onChange?.(undefined);
     },
@@ -183,7 +183,7 @@ function writeBook<Facts>(
   };
 }
 
-/** Returns where it ends. A short write goes on where it stopped, and fails there if the disk is full. */
+/** Returns the new end. Continues short writes; throws if the disk is full. */
 function append(fd: number, text: string, at: number): number {
   const bytes = Buffer.from(text);
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, at + done);
@@ -194,7 +194,7 @@ function lineOf(value: object): string {
   return `${sealJson(value)}\n`;
 }
 
-/** Damage must not go unnoticed: under another's slot a layer would show its files to that one's containers. */
+/** With a checksum: under a wrong slot a layer would show its files to another layer's containers. */
 function parseHead(line: string): Head {
   const head = (line.includes('\t') ? unsealJson(line) : JSON.parse(line)) as Head;
   const isSealed = line.includes('\t');

@@ -9,7 +9,7 @@ import { createTreeMemory } from './tree-memory.ts';
 
 const mib = 2 ** 20;
 
-/** Some kilobytes that stand for 120,000 directories, 25 MiB of tree. */
+/** Some kilobytes that expand to 120,000 directories, a tree of 25 MiB. */
 function hostileBlob(seed: number): TestBlob {
   const entries = Array.from({ length: 60 }, (_, index) => ({
     name: `${seed}-${index}/${'d/'.repeat(2000)}f`,
@@ -18,7 +18,7 @@ function hostileBlob(seed: number): TestBlob {
   return buildTestBlob([{ name: 'f', content: pseudoRandomBytes(10, seed) }], { entries });
 }
 
-test('memory is counted before it is taken, over all layers and for each', limit, () => {
+test('memory is limited in total and per layer', limit, () => {
   const memory = createTreeMemory(100);
   const [first, second] = [memory.open(), memory.open()];
   first.take(50);
@@ -33,7 +33,7 @@ test('memory is counted before it is taken, over all layers and for each', limit
   assert.equal(memory.usedBytes, 0);
 });
 
-test('a layer whose tree takes more than its share is refused, whatever the size of its TOC', limit, async (t) => {
+test('a layer whose tree exceeds its share is refused, however small its TOC', limit, async (t) => {
   const hostile = hostileBlob(1);
   const honest = buildTestBlob(testFiles(50, 100));
   assert.ok(hostile.bytes.length < 64 * 1024);
@@ -43,7 +43,7 @@ test('a layer whose tree takes more than its share is refused, whatever the size
   await layers.mount(requestFor(honest), signal);
 });
 
-test('several such layers at once share what there is, and give it back', limit, async (t) => {
+test('concurrent layers share the budget, and return it', limit, async (t) => {
   const hostile = Array.from({ length: 8 }, (_, index) => hostileBlob(index));
   const { manager, face } = await openBench(t, testRegistry(hostile));
   const layers = manager({ treeMemoryBytes: 128 * mib });
@@ -62,7 +62,7 @@ test('several such layers at once share what there is, and give it back', limit,
   await layers.mount(requestFor(refused), signal);
 });
 
-test('what failed gives back what it took', limit, async (t) => {
+test('failed builds return their memory', limit, async (t) => {
   const broken = buildTestBlob(testFiles(20, 100), {
     entries: [
       { name: 'a', type: 'reg' },

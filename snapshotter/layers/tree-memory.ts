@@ -1,24 +1,24 @@
 import { FormatError } from '../estargz/error.ts';
 import type { MemoryAccount } from '../tree/memory.ts';
 
-/** How much of all there is one layer may take. */
+/** One layer may use 1 / layerShare of the limit. */
 const layerShare = 2;
 
-/** What the trees of all layers may take together, while they are built and while they are mounted. */
+/** The memory budget for the trees of all layers, while they are built and while they are mounted. */
 export interface TreeMemory {
   readonly usedBytes: number;
-  /** An account for one layer. */
+  /** Opens an account for a layer. */
   open(): LayerMemory;
 }
 
 export interface LayerMemory extends MemoryAccount {
-  /** Gives back whatever was taken. Idempotent. */
+  /** Returns everything that was taken. Idempotent. */
   close(): void;
 }
 
 /**
- * A TOC of some kilobytes can stand for millions of names, so memory is asked for before it is allocated. Who asks for too
- * much gets FormatError 'limit': that layer is then unpacked by containerd.
+ * A TOC of some kilobytes can expand to millions of names, so memory is charged before it is allocated. Over the limit,
+ * `take` throws FormatError 'limit', and containerd unpacks that layer instead.
  */
 export function createTreeMemory(limitBytes: number): TreeMemory {
   let usedBytes = 0;

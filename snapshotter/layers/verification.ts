@@ -2,9 +2,9 @@ import type { Digest } from '../registry/digest.ts';
 import { LayerError } from './error.ts';
 
 export interface VerificationRules {
-  /** `disable_verification`: nothing is asked of the TOC. */
+  /** `disable_verification`: the TOC digest is not required. */
   readonly disableVerification: boolean;
-  /** `allow_no_verification`: a layer may go without if its label says so. */
+  /** `allow_no_verification`: a layer with the skip label needs no TOC digest. */
   readonly allowNoVerification: boolean;
 }
 
@@ -12,8 +12,8 @@ const remedy =
   'convert the image to eStargz, or set allow_no_verification and the label containerd.io/snapshot/remote/stargz.skipverify';
 
 /**
- * Whether the TOC digest the puller's label names was checked. Throws LayerError 'unverified' where there is none and
- * the rules ask for one, 'toc-digest-mismatch' where it is another. Chunk digests are checked in any case.
+ * Returns whether the TOC has the digest of the label. Throws LayerError 'unverified' if the label is missing but required,
+ * 'toc-digest-mismatch' if it differs. Chunk digests are always verified.
  */
 export function checkTocDigest(
   request: { readonly digest: Digest; readonly tocDigest?: Digest | undefined; readonly skipVerify: boolean },

@@ -22,7 +22,7 @@ const directory = (name: string, mode: number, uid: number, more: object = {}): 
   ...more,
 });
 
-/** Two bases that differ in the directories which `top` has files in, and no entries for. */
+/** Two bases with different attributes for the directories that `top` only implies. */
 const base = buildTestBlob([{ name: 'base', content }], {
   entries: [
     directory('tmp', 0o1777, 0),
@@ -57,13 +57,13 @@ async function openLayers(t: TestContext, blobs: readonly TestBlob[]) {
   return { ...bench, layers, mount, attributes };
 }
 
-test('directories without entries take the attributes of the nearest layer below that has them', limit, async (t) => {
+test('directories without entries inherit attributes from the nearest layer below that has them', limit, async (t) => {
   const { mount, attributes, face } = await openLayers(t, [base, top]);
   const mounted = await mount(top, layer(await mount(base)));
   const sec = 1_000_000_000;
   assert.deepEqual(attributes(mounted, 'tmp'), ['1777', 0, 0, sec, 7]);
   assert.deepEqual(attributes(mounted, 'home/app'), ['750', 1000, 1000, sec, 7]);
-  // containerd follows a link of the layer below for the attributes, and makes a directory in its place.
+  // containerd follows the lower layer's link for the attributes, and creates a directory in its place.
   assert.deepEqual(attributes(mounted, 'root'), ['700', 5, 5, sec, 7]);
   assert.deepEqual(attributes(mounted, 'new'), ['755', 0, 0, 0, 0]);
   const table = face.views.get(mounted.path)!;
@@ -71,7 +71,7 @@ test('directories without entries take the attributes of the nearest layer below
   assert.deepEqual([has('user.kept'), has('trusted.overlay.opaque')], [true, false]);
 });
 
-test('one layer over different layers is shown as each asks, over one store', limit, async (t) => {
+test('a layer on different layers has a view for each, over one store', limit, async (t) => {
   const { mount, attributes, face, layers } = await openLayers(t, [base, otherBase, top]);
   const lower = await mount(base);
   const first = await mount(top, layer(lower));
@@ -89,23 +89,19 @@ test('one layer over different layers is shown as each asks, over one store', li
   assert.equal(stores.size, 3);
 });
 
-test(
-  'a layer whose entries say all, or that inherits nothing, has its plain tree wherever it lies',
-  limit,
-  async (t) => {
-    const { mount } = await openLayers(t, [base, otherBase, top]);
-    const lower = await mount(base);
-    const asked = { isLowest: false, below: () => assert.fail('asked for the layers below') };
-    assert.equal((await mount(otherBase, layer(lower))).view, '');
-    const { layers } = await openLayers(t, [otherBase]);
-    assert.equal((await layers.mount(requestFor(otherBase), signal, asked)).view, '');
-    const empty = buildTestBlob([]);
-    const { mount: mountAgain } = await openLayers(t, [empty, top]);
-    assert.equal((await mountAgain(top, layer(await mountAgain(empty)))).view, '');
-  },
-);
+test('a layer that inherits nothing has its plain view wherever it is stacked', limit, async (t) => {
+  const { mount } = await openLayers(t, [base, otherBase, top]);
+  const lower = await mount(base);
+  const asked = { isLowest: false, below: () => assert.fail('asked for the layers below') };
+  assert.equal((await mount(otherBase, layer(lower))).view, '');
+  const { layers } = await openLayers(t, [otherBase]);
+  assert.equal((await layers.mount(requestFor(otherBase), signal, asked)).view, '');
+  const empty = buildTestBlob([]);
+  const { mount: mountAgain } = await openLayers(t, [empty, top]);
+  assert.equal((await mountAgain(top, layer(await mountAgain(empty)))).view, '');
+});
 
-test('what lies between decides: a file there ends the search, an opaque directory does not', limit, async (t) => {
+test('a file in between ends the search, an opaque directory does not', limit, async (t) => {
   const file = buildTestBlob([{ name: 'tmp', content }]);
   const opaque = buildTestBlob([], {
     entries: [directory('home', 0o755, 0), { name: 'home/.wh..wh..opq', type: 'reg' }],
@@ -121,7 +117,7 @@ test('what lies between decides: a file there ends the search, an opaque directo
   await assert.rejects(problem, refusedFor('corrupt'));
 });
 
-test('whiteouts leave nothing where nothing lies below', limit, async (t) => {
+test('whiteouts in the lowest layer leave nothing', limit, async (t) => {
   const { mount, face, layers } = await openLayers(t, [base, marked]);
   const shows = ({ path }: MountedLayer): boolean => findPath(face.views.get(path)!, 'd/gone') !== 0;
   const lowest = await mount(marked);
@@ -132,7 +128,7 @@ test('whiteouts leave nothing where nothing lies below', limit, async (t) => {
   assert.equal(layers.mountedCount, 2);
 });
 
-test('a view goes with its last snapshot, and the layer with its last view', limit, async (t) => {
+test('a view is unmounted with its last snapshot, the layer with its last view', limit, async (t) => {
   const { mount, layers, face, root } = await openLayers(t, [base, otherBase, top]);
   const first = await mount(top, layer(await mount(base)));
   const second = await mount(top, layer(await mount(otherBase)));
@@ -152,7 +148,7 @@ test('a view goes with its last snapshot, and the layer with its last view', lim
   await until('the end of the layer', () => !face.attached.has(top.digest), { limitMs: 5000 });
 });
 
-test('after a restart a view is there again, without a look at the layers below', limit, async (t) => {
+test('after a restart a view is restored without looking at the layers below', limit, async (t) => {
   const { mount, layers, face, manager, attributes } = await openLayers(t, [base, top, marked]);
   const mounted = await mount(top, layer(await mount(base)));
   const lowest = await mount(marked);
@@ -178,7 +174,7 @@ test('after a restart a view is there again, without a look at the layers below'
   assert.deepEqual(again.mounted(marked.digest, 'lowest'), lowest);
 });
 
-test('a view whose file is damaged is made anew from the layers below, under the name it had', limit, async (t) => {
+test('a view whose file is damaged is computed again from the layers below, under its old name', limit, async (t) => {
   const { mount, layers, manager, attributes, root } = await openLayers(t, [base, top]);
   const mounted = await mount(top, layer(await mount(base)));
   await layers.close();

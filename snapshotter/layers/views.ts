@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import type { InheritedDirectory } from '../tree/inheritance.ts';
 
 /**
- * A layer's tree is the same for all images, but for two things that depend on what it is stacked on: the attributes that
- * directories without entries take from the layers below, and what whiteouts mean where nothing lies below. Each of these
- * trees is a view with a mount of its own over the same data:
+ * Two things in a layer's tree depend on the layers below it: the attributes of directories without entries, and the effect
+ * of whiteouts, which is another in an image's lowest layer. Each resulting tree is a view, with a mount of its own over the
+ * same data file. Views are named:
  *
- *     ''         the plain tree: of all layers whose entries say everything, and of those that inherit nothing
- *     'lowest'   of a layer with whiteouts that is an image's lowest
- *     a digest   of the inherited attributes, which a file of that name in the layer's store keeps for the next daemon
+ *     ''         the plain view: inherits nothing. The only one of a layer whose directories all have entries
+ *     'lowest'   of a layer with whiteouts, as an image's lowest
+ *     DIGEST     of inherited attributes, which are kept in the layer's store as view-DIGEST.json
  */
 export const plainView = '';
 export const lowestView = 'lowest';
@@ -18,7 +18,7 @@ export const lowestView = 'lowest';
 const digestCharacters = 32;
 const version = 1;
 
-/** Keeps the attributes and returns the view's name. */
+/** Stores the attributes and returns the view's name. */
 export function saveView(directory: string, inherited: readonly InheritedDirectory[]): string {
   const text = JSON.stringify({ version, inherited });
   const name = digestOfText(text);
@@ -28,7 +28,7 @@ export function saveView(directory: string, inherited: readonly InheritedDirecto
   return name;
 }
 
-/** What a view inherits; undefined where no file of that name, whole and of this version, says so. */
+/** The attributes of a view; undefined if its file is missing or damaged. */
 export function loadView(directory: string, name: string): readonly InheritedDirectory[] | undefined {
   try {
     const text = readFileSync(viewPath(directory, name), 'utf8');
@@ -39,7 +39,7 @@ export function loadView(directory: string, name: string): readonly InheritedDir
   }
 }
 
-/** Nothing stands on the view any more. */
+/** Deletes the file of a view that no snapshot holds any more. */
 export function removeView(directory: string, name: string): void {
   if (name !== plainView && name !== lowestView) rmSync(viewPath(directory, name), { force: true });
 }

@@ -19,13 +19,13 @@ import { defaultLayerConfig } from '../../bench/layer-config.ts';
 import type { TestRegistry } from './registry.ts';
 
 export const limit = { timeout: 20_000 };
-/** For what goes on behind an answer. */
+/** For what happens after a call has returned. */
 export const soon = { limitMs: 10_000 };
 export const signal = new AbortController().signal;
 
 /** A face that shows layers to the test instead of the kernel. */
 export interface TestFace extends Face {
-  /** By digest: the store, and the reader of the view attached last. */
+  /** By digest; the reader is that of the last attached view. */
   readonly attached: Map<Digest, { store: LayerStore; reader: LayerReader }>;
   /** By path. */
   readonly views: Map<string, InodeTable>;
@@ -64,12 +64,12 @@ export interface ManagerBench {
   readonly root: string;
   readonly face: TestFace;
   readonly logged: string[];
-  /** What the warnings among them came with. */
+  /** Fields of the warnings. */
   readonly warned: object[];
   manager(config?: Partial<LayerConfig>): LayerManager;
 }
 
-/** `ownRoot`: where layers go, the caller's to delete. */
+/** With `ownRoot`, the caller deletes the directory. */
 export async function openBench(t: TestContext, registry: TestRegistry, ownRoot?: string): Promise<ManagerBench> {
   const root = ownRoot ?? (await mkdtemp(join(tmpdir(), 'layers-')));
   const managers: LayerManager[] = [];

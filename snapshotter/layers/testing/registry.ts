@@ -9,7 +9,7 @@ export interface TestRegistry {
   blob(reference: unknown, digest: Digest, urls?: readonly string[]): BlobSource;
 }
 
-/** A registry of blobs in memory, which counts what is asked of each. */
+/** A registry of blobs in memory that records the requests for each. */
 export function testRegistry(
   blobs: readonly { readonly digest: Digest; readonly bytes: Buffer }[],
   rttMs?: number,
