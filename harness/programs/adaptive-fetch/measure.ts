@@ -6,11 +6,11 @@ import type { Link } from '../../link/link.ts';
 
 export interface FetchCost {
   readonly runMs: number;
-  /** Of the run phase, with what was still on its way when it ended. */
+  /** Of the run phase, including what was in flight when it ended. */
   readonly wireBytes: number;
   readonly wireRequests: number | undefined;
   readonly daemonCpuMs: number | undefined;
-  /** Compressed bytes of the chunks that were read, by the daemon's own account; only where it was asked for. */
+  /** Compressed bytes of the chunks that were read, as counted by the daemon; undefined unless `countReads`. */
   readonly readBytes: number | undefined;
 }
 
@@ -20,19 +20,19 @@ export interface FetchRequest {
   readonly workload: Workload;
   readonly image: string;
   readonly adaptiveFetch: boolean;
-  /** Asks the daemon what was read; it then serves metrics, so it is not the daemon that a time is taken of. */
+  /** Asks the daemon what was read. It then serves metrics, so the run is not to be used as a timing. */
   readonly countReads?: boolean;
 }
 
-/** Requests that began before the end arrive within this. */
+/** Requests in flight at the end of the run phase finish within this. */
 const settleMs = 500;
 
-/** config.toml of the daemon on either side. */
+/** config.toml of the daemon on either side of the comparison. */
 export function fetchConfig(adaptiveFetch: boolean): Readonly<Record<string, unknown>> {
   return { ...stargz.daemonConfig, cache: { adaptive_fetch: adaptiveFetch } };
 }
 
-/** The run phase of a workload on a CRFS image, cold, with adaptive fetching or one chunk at a time. */
+/** Measures the run phase of a workload on a stargz image, cold, with adaptive fetching or one chunk at a time. */
 export async function measureFetch(request: FetchRequest, signal: AbortSignal): Promise<FetchCost> {
   const { sandbox, link, workload } = request;
   const daemonConfig = {

@@ -16,7 +16,7 @@ export interface ComparisonRequest {
   readonly image: string;
   /** config.toml of the daemon on the lazy side. */
   readonly daemonConfig: Readonly<Record<string, unknown>>;
-  /** Where the lazy side pulls from, if not from where the other does, and how, if it takes more than a call. */
+  /** The source of the lazy side, if it differs, and how to pull from it. */
   readonly lazyFrom?: {
     readonly registryAddress: string;
     readonly image: string;
@@ -33,14 +33,14 @@ export interface Comparison {
 }
 
 const program = fileURLToPath(new URL('listing.ts', import.meta.url));
-/** What a converter adds and a lazy mount hides. */
+/** Added by a converter, hidden by a lazy mount. */
 const hidden = ['stargz.index.json', '.prefetch.landmark', '.no.prefetch.landmark'];
 const shownDifferences = 20;
 const listLimitMs = 1_200_000;
 
 /**
- * Whether an image that is mounted lazily shows, entry by entry, what overlayfs shows of the same image unpacked: type,
- * mode, owner, size, modification time, link target, hard links, device number, extended attributes, content.
+ * Compares a lazily mounted image with the same image unpacked by overlayfs, entry by entry: type, mode, owner, size,
+ * modification time, link target, hard links, device number, extended attributes, content.
  */
 export async function compareMounts(request: ComparisonRequest, signal: AbortSignal): Promise<Comparison> {
   const unpacked = await listImage(request, 'overlayfs', signal);

@@ -7,7 +7,7 @@ export interface MicroResult {
   readonly sampleCount: number;
   readonly medianUs: number | undefined;
   readonly p99Us: number | undefined;
-  /** Relative margin of error of the mean, percent. */
+  /** Relative margin of error of the mean, in percent. */
   readonly marginPercent: number | undefined;
   readonly perSecond: number | undefined;
   readonly error: string | undefined;
@@ -19,7 +19,7 @@ export interface MicroOptions {
   readonly filter: string | undefined;
 }
 
-/** Runs one file's tasks, each for about `timeMs`. A task that throws is a result with `error`. */
+/** Runs the tasks of one file, each for about `timeMs`. A task that throws yields a result with `error`. */
 export async function measureFile(file: BenchFile, options: MicroOptions, signal: AbortSignal): Promise<MicroResult[]> {
   const bench = new Bench({ name: file.path, time: options.timeMs, warmupTime: options.timeMs / 4, signal });
   const teardown = await file.register(bench);

@@ -9,7 +9,7 @@ import { renderMicroTable } from './table.ts';
 
 const limit = { timeout: 30_000 };
 
-test('benchmark files below snapshotter that export register are found and run', limit, async (t) => {
+test('benchmark files that export register are found and run, and scripts are not', limit, async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'stargz-bench-micro-'));
   t.after(() => rm(root, { recursive: true, force: true }));
   await mkdir(join(root, 'snapshotter/a/b'), { recursive: true });

@@ -1,6 +1,6 @@
 import type { MicroResult } from './measure.ts';
 
-/** One file's tasks, at most 80 columns where names allow it. */
+/** The tasks of one file. 80 columns, unless a name is longer. */
 export function renderMicroTable(path: string, results: readonly MicroResult[]): string {
   if (results.length === 0) return '';
   const width = Math.max(36, ...results.map((result) => result.task.length));

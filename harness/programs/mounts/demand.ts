@@ -19,7 +19,7 @@ import type { BenchTree } from './tree.ts';
 export interface DemandRequest {
   readonly stateDir: string;
   readonly registryAddress: string;
-  /** Where the image is put together. */
+  /** The image is built below it. */
   readonly directory: string;
   readonly tree: BenchTree;
   readonly backends: readonly string[];
@@ -29,14 +29,14 @@ export interface DemandRequest {
 }
 
 export const demandOperation = { name: 'demand', title: 'pull a 300 MB layer, tar it', maxRatio: 2 };
-/** Directories of 1,000 files that bring the Debian part, of 220 MB, to 300 MB. */
+/** Directories of 1,000 files, which raise the 220 MB of Debian to 300 MB. */
 const fileDirectories = 19;
 const tag = `base-and-${fileDirectories}`;
 
 /**
- * An image of one layer of 300 MB, on a registry on loopback without a link: pulled and unpacked by containerd's overlayfs
- * and then read by tar, against pulled lazily, without a profile and without background fetch, and read by tar, which
- * fills every byte on demand. Caches are dropped before each.
+ * An image of one layer of 300 MB, from a registry on loopback without a link. One side is pulled and unpacked by containerd's
+ * overlayfs, then read by tar. The other is pulled lazily, without a prefetch landmark or background fill, and read by tar, so
+ * every byte is fetched on demand. Caches are dropped before each.
  */
 export async function measureDemand(request: DemandRequest, signal: AbortSignal): Promise<MountSample[]> {
   const { backends, rounds, random, say } = request;
@@ -119,7 +119,7 @@ export function demandConfig(backend: string): Readonly<Record<string, unknown>>
   return { no_background_fetch: true, mount: { backend } };
 }
 
-/** A container's root: an overlay with an upper directory of its own. */
+/** Mounts a container's root: an overlay with its own upper directory. */
 async function mountSnapshot(
   sandbox: Sandbox,
   { containerd }: RunningCell,

@@ -4,7 +4,7 @@ import { seededRandom } from '../../../measurements/stats/random.ts';
 import { measureOperation } from './measure.ts';
 import { operations } from './operations.ts';
 
-test('a warm sample of each view in each round, of several runs, comes right after a run of the same view', async () => {
+test('each warm sample of several runs follows an uncounted run of the same view', async () => {
   const runs: string[] = [];
   const operation = { ...operations[0]!, warmRuns: 2, run: async (root: string) => void runs.push(root) };
   const views = ['overlayfs', 'erofs', 'fuse'].map((backend) => ({ backend, root: `/${backend}` }));
@@ -18,7 +18,7 @@ test('a warm sample of each view in each round, of several runs, comes right aft
   }
 });
 
-test('a tar that fails gives no sample', async () => {
+test('a failing tar rejects', async () => {
   const tar = operations.find(({ name }) => name === 'tar')!;
   await assert.rejects(tar.run('/nowhere', AbortSignal.timeout(10_000)));
 });

@@ -9,9 +9,9 @@ import { keyOf } from '../../images/key.ts';
 import { type Random, randomBelow, seededRandom } from '../../../measurements/stats/random.ts';
 
 export interface BenchTree {
-  /** The tree, unpacked. */
+  /** The unpacked tree. */
   readonly path: string;
-  /** A tar of its Debian part alone: python3 with numpy and yaml. */
+  /** A tar of its Debian part: python3 with numpy and yaml. */
   readonly baseTarPath: string;
 }
 
@@ -25,8 +25,8 @@ const blockBytes = 1 << 20;
 const packages = ['python3-numpy', 'python3-yaml'];
 
 /**
- * A Debian with python3 and numpy, as a container image has it, 50,000 files of 0 to 32 KiB beside it, half of them below
- * 200 bytes, and one of 1 GiB. Made once, kept under `directory`.
+ * A Debian root file system with python3 and numpy, 50,000 files of up to 32 KiB, half of them below 200 bytes, and one file of
+ * 1 GiB. Built once and kept under `directory`.
  */
 export async function ensureTree(
   directory: string,
@@ -64,7 +64,7 @@ async function writeFiles(directory: string, signal: AbortSignal): Promise<void>
     );
     if (index % filesPerDirectory === 0) await mkdir(parent, { recursive: true });
     signal.throwIfAborted();
-    // Log-uniform: many small, few large.
+    // Log-uniform: many small files, few large ones.
     const sizeBytes = Math.floor(largestFileBytes ** (random() / 2 ** 32));
     const start = randomBelow(blockBytes - largestFileBytes, random);
     await writeFile(join(parent, `file-${index}.txt`), block.subarray(start, start + sizeBytes));

@@ -8,7 +8,7 @@ import { execa } from 'execa';
 import { HarnessError } from '../../cli/error.ts';
 import { unmountUnder } from '../../host/mounts.ts';
 
-/** A tree as a container sees it: below an overlay of its own, with an empty upper directory. */
+/** A tree as a container sees it: through an overlay with an empty upper directory. */
 export interface View {
   readonly backend: string;
   readonly root: string;
@@ -24,8 +24,8 @@ const serveLimitMs = 300_000;
 const endLimitMs = 30_000;
 
 /**
- * The tree through overlayfs on the files themselves, first, and through overlayfs on each of `mounts` (serve-layer.ts).
- * Everything lies below `directory`, which is cleared.
+ * Opens overlayfs on the files themselves, which comes first, and overlayfs on each of `mounts` (serve-layer.ts). Everything is
+ * below `directory`, which is cleared.
  */
 export async function openViews(
   directory: string,
@@ -52,7 +52,7 @@ export async function openViews(
     const paths = await Promise.race([
       readPaths(server.stdout, AbortSignal.any([signal, AbortSignal.timeout(serveLimitMs)])),
       ended.then(() => {
-        throw new HarnessError('start', 'the process that serves the layer ended before it had mounted it');
+        throw new HarnessError('start', 'the process that serves the layer exited before the layer was mounted');
       }),
     ]);
     const views: View[] = [];

@@ -2,6 +2,8 @@ export interface Publication {
   /** The npm script. */
   readonly program: string;
   readonly args: readonly string[];
+  /** Made only when named by --programs. */
+  readonly isExtra?: boolean;
 }
 
 /** The runs that README and docs quote, in the order in which they are made; the first is the one on README's first screen. */
@@ -13,4 +15,6 @@ export const publications: readonly Publication[] = [
   { program: 'bench:toc', args: ['--samples', '7'] },
   { program: 'hostile', args: ['--seed', '1'] },
   { program: 'equality', args: [] },
+  { program: 'bench:memory', args: [], isExtra: true },
+  { program: 'bench:peer', args: [], isExtra: true },
 ];

@@ -13,7 +13,9 @@ const known = publications.map((publication) => ({ ...publication, name: publica
 const about = `Makes the runs that README and docs quote again, one after another, each into its own directory below results/published. It needs a
 tree without uncommitted changes and changes nothing else; see CONTRIBUTING.md for what to do with the results`;
 const table = {
-  programs: selected('program', known, 'which of them'),
+  programs: selected('program', known, 'which of them', {
+    defaults: known.filter(({ isExtra = false }) => !isExtra),
+  }),
   out: directory('results: DIR/<program>/<run-id>/', join('results', 'published')),
   stateDir,
 };

@@ -13,10 +13,10 @@ export interface LayeredImages {
   readonly scratch: string;
 }
 
-/** Per layer, over directories of 20: a TOC of some 10 KB compressed, as a small layer's is. */
+/** In directories of 20: the TOC then has some 10 KB compressed, like that of a small real layer. */
 const filesPerLayer = 200;
 
-/** Pushes an image of so many small layers in both lazy forms; returns its `repository`, the tags are the formats' names. */
+/** Pushes an image of `layerCount` small layers in both lazy formats. Returns its repository; the tags are the formats' names. */
 export async function pushLayeredImage(
   layerCount: number,
   { registry, client, scratch }: LayeredImages,

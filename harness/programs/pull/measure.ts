@@ -11,7 +11,7 @@ export interface PullCost {
   readonly daemonRssPeakKib: number | undefined;
 }
 
-/** The pull phase alone, cold, in a sandbox of its own. Throws HarnessError 'not-lazy' where a layer was downloaded. */
+/** Measures the pull phase alone, cold, in a cleared sandbox. Throws HarnessError 'not-lazy' if a layer was downloaded. */
 export async function measurePull(
   sandbox: Sandbox,
   link: Link,

@@ -20,7 +20,7 @@ import { makeToc, mountLarge } from './measure.ts';
 import { limitsOf, summarizeMounts, type TocMount, tocMountColumns, tocSummaryColumns } from './summary.ts';
 
 const program = 'bench:toc';
-const about = `What it takes to mount one layer of many entries, from the bytes of the TOC to the mounted directory; each sample is a
+const about = `The cost of mounting one layer with many entries, from the bytes of the TOC to the mounted directory; each sample is a
 process of its own, with the daemon's V8 options`;
 const table = {
   entries: number('in the TOC', 100_000, 1, 4_000_000),

@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { nodeOptions } from '../../../snapshotter/process/node-options.ts';
 import { unmountUnder } from '../../host/mounts.ts';
 
-/** What the mount of one layer took: see snapshotter/bench/measure-mount.ts, which prints it. */
+/** The cost of mounting one layer, as snapshotter/bench/measure-mount.ts prints it. */
 export interface LargeMount {
   readonly face: string;
   readonly entries: number;
@@ -13,19 +13,19 @@ export interface LargeMount {
   readonly mountMs: number;
   readonly cpuMs: number;
   readonly peakGrowthBytes: number;
-  /** In the mounted root. */
+  /** Entries of the mounted root. */
   readonly names: readonly string[];
 }
 
 const script = fileURLToPath(new URL('../../../snapshotter/bench/measure-mount.ts', import.meta.url));
 const limitMs = 120_000;
 
-/** Writes the TOC of a layer of so many entries to `path`. */
+/** Writes the TOC of a layer with `entryCount` entries to `path`. */
 export async function makeToc(entryCount: number, path: string, signal: AbortSignal): Promise<void> {
   await execa(process.execPath, [script, 'make', String(entryCount), path], { cancelSignal: signal, timeout: limitMs });
 }
 
-/** Mounts it in a process of its own, which leaves nothing below `scratch`. */
+/** Mounts the layer in a process of its own, and leaves nothing below `scratch`. */
 export async function mountLarge(face: string, toc: string, scratch: string, signal: AbortSignal): Promise<LargeMount> {
   const directory = await mkdtemp(join(scratch, 'mount-'));
   try {
