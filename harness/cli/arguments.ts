@@ -13,13 +13,6 @@ export function parseArguments<const T extends ParseArgsOptionsConfig>(argv: rea
   }
 }
 
-/** The same for a program that takes options only. */
-export function parseFlags<const T extends ParseArgsOptionsConfig>(argv: readonly string[], definitions: T) {
-  const { values, positionals } = parseArguments(argv, definitions);
-  refuseMore(positionals);
-  return values;
-}
-
 /** For programs that take options only. Throws UsageError on the first positional argument. */
 export function refuseMore([first]: readonly string[]): void {
   if (first !== undefined) throw new UsageError(`unexpected argument '${first}'; options start with --`);
@@ -35,7 +28,7 @@ export function parseNames<T extends string | undefined>(option: string, text: T
 
 /** The items named in `asked`, in the order of `known`. Throws UsageError on an unknown name, and lists the known ones. */
 export function selectNamed<T extends { readonly name: string }>(
-  kind: 'workload' | 'mode' | 'mount' | 'operation' | 'program' | 'subject' | 'state',
+  kind: 'workload' | 'mode' | 'mount' | 'operation' | 'program' | 'subject' | 'state' | 'format' | 'face',
   known: readonly T[],
   asked: readonly string[] | undefined,
 ): T[] {

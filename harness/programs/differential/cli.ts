@@ -3,67 +3,58 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { holdTo } from '../../../measurements/limit.ts';
 import { layerFormats } from '../../../snapshotter/convert/format.ts';
-import { parseFlags, parseNames } from '../../cli/arguments.ts';
+import { number, optional, out, parseOptions, seed, selected, usageOf } from '../../cli/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
-import { parseCount, UsageError } from '../../cli/quantity.ts';
 import { conclude } from '../../run/conclude.ts';
 import { openResults } from '../../run/results.ts';
 import { type Failure, kindOf } from './judge.ts';
-import { type Face, faces } from './rig.ts';
+import { faces } from './rig.ts';
 import { type Find, type RunOptions, runCases, runStack } from './run.ts';
 import { type CaseId, stackOf } from './shrink.ts';
 import { formatStack, parseStack, type Stack } from './stack.ts';
 import { caseColumns, rowOf, Totals } from './totals.ts';
 
-const usage = `Stacks of layers drawn from a seed: each is unpacked by containerd with overlayfs, and that tree is compared with what
-becomes of its conversions, unpacked and mounted lazily: npm run differential -- [options]
-  --cases N             how many stacks                (default 200)
-  --seed S              of the stacks                  (default 1)
-  --first N             number of the first            (default 0)
-  --formats a,b         ${layerFormats.join(', ')}     (default: all)
-  --faces a,b           ${faces.join(', ')}                     (default: all)
-  --jobs N              stacks at a time               (default: one a processor)
-  --replay S:N          one stack of a seed, by its number, made smaller if it fails
-  --replay FILE.json    a stack from a file
-  --out DIR             results and minimal stacks     (default results)`;
+const program = 'differential';
+const about = `Stacks of layers drawn from a seed: each is unpacked by containerd with overlayfs, and that tree is compared with what
+becomes of its conversions, unpacked and mounted lazily`;
+const table = {
+  cases: number('how many stacks', 200, 1, 1_000_000),
+  seed: seed(1, 'of the stacks'),
+  first: number('number of the first', 0, 0, 1_000_000),
+  formats: selected('format', named(layerFormats), 'of the conversions'),
+  faces: selected('face', named(faces), 'of the lazy mounts'),
+  jobs: number('stacks at a time', availableParallelism(), 1, 64),
+  replay: optional(
+    'S:N',
+    'one stack of a seed by its number, made smaller if it fails; or FILE.json',
+    (_, text) => text,
+  ),
+  out,
+};
 
-await runProgram({ name: 'differential', usage, run });
+await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
-  const values = parseFlags(argv, {
-    cases: { type: 'string', default: '200' },
-    seed: { type: 'string', default: '1' },
-    first: { type: 'string', default: '0' },
-    formats: { type: 'string' },
-    faces: { type: 'string' },
-    jobs: { type: 'string', default: String(availableParallelism()) },
-    replay: { type: 'string' },
-    out: { type: 'string', default: 'results' },
-  });
+  const { cases, formats, faces, replay: replayed, out: outDir, ...rest } = parseOptions(argv, table);
   const scratch = await mkdtemp(join(tmpdir(), 'diff-'));
   try {
     const options: RunOptions = {
-      seed: parseCount('--seed', values.seed, 0, 2 ** 31),
-      first: parseCount('--first', values.first, 0, 1_000_000),
-      count: parseCount('--cases', values.cases, 1, 1_000_000),
-      formats: parseChoice('--formats', layerFormats, values.formats),
-      faces: parseChoice('--faces', faces, values.faces) as readonly Face[],
-      jobs: parseCount('--jobs', values.jobs, 1, 64),
+      ...rest,
+      count: cases,
+      formats: formats.map(({ name }) => name),
+      faces: faces.map(({ name }) => name),
       directory: join(scratch, 'rig'),
       compileCache: join(scratch, 'compile-cache'),
     };
-    if (values.replay !== undefined) return await replay(values.replay, options, signal);
-    return await runAll(argv, values.out, options, signal);
+    if (replayed !== undefined) return await replay(replayed, options, signal);
+    return await runAll(argv, outDir, options, signal);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
 }
 
-function parseChoice<T extends string>(option: string, known: readonly T[], text: string | undefined): readonly T[] {
-  const names = parseNames(option, text) ?? known;
-  const unknown = names.find((name) => !known.includes(name as T));
-  if (unknown !== undefined) throw new UsageError(`${option}: unknown '${unknown}'; there are ${known.join(', ')}`);
-  return known.filter((name) => names.includes(name));
+function named<T extends string>(names: readonly T[]): { readonly name: T }[] {
+  return names.map((name) => ({ name }));
 }
 
 async function runAll(
@@ -73,7 +64,7 @@ async function runAll(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { seed, count } = options;
-  await using results = await openResults({ program: 'differential', argv, outDir, seed }, signal);
+  await using results = await openResults({ program, argv, outDir, seed }, signal);
   const table = await results.openTable('cases', caseColumns);
   const totals = new Totals();
   await runCases(
