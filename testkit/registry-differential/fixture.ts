@@ -16,6 +16,9 @@ import { readLayerData } from './layer-data.ts';
 /** Shared by all cases: an ordinary image and its lazily readable conversion. */
 export interface Fixture {
   readonly content: MemoryContent;
+  /** Before the conversion, so that there is something to push. */
+  readonly plainContent: MemoryContent;
+  readonly plainLayerDigest: Digest;
   /** Of `team/lazy:1`. */
   readonly manifest: Buffer;
   /** The largest layer of `team/lazy:1`. */
@@ -47,7 +50,8 @@ export async function makeFixture(signal: AbortSignal): Promise<Fixture> {
     layers: [{ mediaType: mediaTypes.ociLayerGzip, digest: digestOf(layer), size: layer.length }],
   });
   const manifests = [{ repository: 'team/plain', tag: '1', mediaType: mediaTypes.ociManifest, bytes: plain }];
-  await using registry = disposable(await startRegistrySimulator({ content: { blobs: [layer, config], manifests } }));
+  const plainContent = { blobs: [layer, config], manifests };
+  await using registry = disposable(await startRegistrySimulator({ content: plainContent }));
   await using client = disposable(new RegistryClient());
   const at = (name: string) => parseReference(`${registry.value.host}/team/${name}:1`);
   const { digest } = await convertImage(client.value, at('plain'), at('lazy'), { format: 'estargz', signal });
@@ -62,6 +66,8 @@ export async function makeFixture(signal: AbortSignal): Promise<Fixture> {
   };
   return {
     ...named,
+    plainContent,
+    plainLayerDigest: digestOf(layer),
     layerData: await readLayerData(client.value, registry.value.host, named, signal),
     content: {
       blobs: [...blobs.values()],

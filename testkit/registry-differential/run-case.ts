@@ -41,15 +41,15 @@ const headerSecret = 'header-for-the-registry';
 export async function runCase(fixture: Fixture, one: Case, signal: AbortSignal): Promise<Verdict> {
   const { layout, first, second, subject } = one;
   const inRegistry = layout === 'alone' ? [first, second] : [second];
+  const content = subject === 'converter' ? fixture.plainContent : fixture.content;
   const registry = await startRegistrySimulator({
-    content: fixture.content,
+    content,
     faults: inRegistry.filter((fault) => fault !== undefined),
     auth: { kind: 'token', users: { [user]: password }, lifetimeMs: 60_000 },
     hasTokenHost: true,
     ...(hasCdn(one) ? { cdnLifetimeMs: 60_000 } : {}),
   });
-  const mirror =
-    layout === 'mirrored' ? await startRegistrySimulator({ content: fixture.content, faults: [first] }) : undefined;
+  const mirror = layout === 'mirrored' ? await startRegistrySimulator({ content, faults: [first] }) : undefined;
   const client = openClient(registry, mirror);
   const limit = AbortSignal.timeout(caseLimitMs);
   const startedMs = performance.now();
@@ -74,8 +74,14 @@ export async function runCase(fixture: Fixture, one: Case, signal: AbortSignal):
       ...complaintsAbout(error, mustSucceed(one), limit.aborted),
       ...(requests > maxRequests[subject] ? [`${requests} requests`] : []),
       ...leaksOf(registry, mirror, error),
+      ...(isMissed(one, mirror ?? registry) ? ['the fault had no effect'] : []),
     ],
   };
+}
+
+/** A fault that does nothing proves nothing. In a pair, one may keep the other from having an effect. */
+function isMissed({ first, second }: Case, { effective }: RegistrySimulator): boolean {
+  return second === undefined && first.avoidable !== true && !effective.has(first.name);
 }
 
 function openClient(registry: RegistrySimulator, mirror: RegistrySimulator | undefined): RegistryClient {

@@ -52,6 +52,16 @@ test('random pairs of faults end in the right bytes or a clear error, bounded an
   assert.deepEqual(await complaintsOf(drawn), []);
 });
 
+test('every fault has an effect on a subject, which gets over it or reports it clearly', limit, async () => {
+  const all = subjects.flatMap((subject) => casesOf(subject));
+  const alone = faults
+    .filter(({ name }) => name !== 'hang-always')
+    .map(({ name }) =>
+      all.find(({ first, second, layout }) => first.name === name && second === undefined && layout === 'alone'),
+    );
+  assert.deepEqual(await complaintsOf(alone.map((one) => one!)), []);
+});
+
 test('every fault occurs alone in some case, under a unique name', () => {
   const alone = new Set(
     subjects.flatMap((subject) => casesOf(subject)).map(({ first, second }) => second === undefined && first.name),

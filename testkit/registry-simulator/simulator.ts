@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { makeCertificate, type TestCertificate } from './certificate.ts';
 import { type Answer, answerWith, classify, type SimulatedRequest, type Site } from './exchange.ts';
-import type { Fault } from './faults.ts';
+import type { Fault } from './fault.ts';
 import { Journal, type SimulatorCounts } from './journal.ts';
 import { type MemoryContent, memoryOrigin, type Origin, refuse } from './memory-origin.ts';
 import { sendAnswer } from './send-answer.ts';
@@ -49,6 +49,8 @@ export interface RegistrySimulator {
   readonly counts: Readonly<SimulatorCounts>;
   readonly journal: Journal;
   readonly origin: Origin;
+  /** Names of the faults that have changed a request or a response. */
+  readonly effective: ReadonlySet<string>;
   /** Tokens issued so far. */
   issuedTokens(): number;
   revokeTokens(): void;
@@ -68,6 +70,7 @@ class Simulator implements RegistrySimulator {
   readonly caPem: string | undefined;
   readonly journal = new Journal();
   readonly origin: Origin;
+  readonly effective = new Set<string>();
   readonly #options: SimulatorOptions;
   readonly #certificate: TestCertificate | undefined;
   readonly #scheme: string;
@@ -77,7 +80,7 @@ class Simulator implements RegistrySimulator {
   readonly #strangeTokens = new TokenService({ kind: 'token', anonymousPull: true, lifetimeMs: 60_000 });
   readonly #urls = new SignedUrls();
   readonly #forecast: Forecast;
-  readonly #bent = new Map<string, number>();
+  readonly #uses = new Map<string, number>();
   #behaviour: SimulatorBehaviour;
 
   constructor(options: SimulatorOptions, certificate: TestCertificate | undefined) {
@@ -159,12 +162,14 @@ class Simulator implements RegistrySimulator {
     const isFaulty = isRead && request.kind !== 'token' && refused === undefined;
     const gust = isFaulty ? this.#forecast.next(`${site} ${retryKey(request)}`, this.#behaviour.weather) : undefined;
     const faults = this.#behaviour.faults.filter((fault) => this.#isOn(fault, request));
-    const broken = gust === 'reset' ? gust : faults.find(({ breaks }) => breaks !== undefined)?.breaks;
+    const breaking = faults.find(({ breaks }) => breaks !== undefined);
+    if (breaking !== undefined) this.#use(breaking);
+    const broken = gust === 'reset' ? gust : breaking?.breaks;
     if (broken === 'reset') this.journal.counts.resets++;
     if (broken === 'reset') return void incoming.socket.resetAndDestroy();
     if (broken === 'hang') return;
 
-    const honest = refused ?? this.#blown(gust) ?? (await this.#honest(faults.reduce(ask, request)));
+    const honest = refused ?? this.#blown(gust) ?? (await this.#honest(this.#ask(request, faults)));
     try {
       await sendAnswer(incoming, response, await this.#bend(honest, request, faults, gust));
     } finally {
@@ -175,7 +180,11 @@ class Simulator implements RegistrySimulator {
   async #bend(honest: Answer, request: SimulatedRequest, faults: readonly Fault[], gust: Gust | undefined) {
     let answer = honest;
     const elsewhere = (path: string): URL => new URL(path, `${this.#scheme}://${this.#open.get('elsewhere')!.host}`);
-    for (const { bend } of faults) if (bend !== undefined) answer = await bend(answer, { request, elsewhere });
+    for (const fault of faults) {
+      const bent = (await fault.bend?.(answer, { request, elsewhere })) ?? answer;
+      if (bent !== answer) this.#use(fault);
+      answer = bent;
+    }
     if (gust === 'cut' && answer.status < 300 && answer.body !== undefined) answer = this.#cut(answer);
     if (request.method !== 'HEAD') return answer;
     const { body: _unsent, ...head } = answer;
@@ -206,13 +215,14 @@ class Simulator implements RegistrySimulator {
     return refusal;
   }
 
-  /** Whether a fault affects this request; counts its uses. */
+  /** Whether a fault may affect this request. */
   #isOn({ name, on, times }: Fault, request: SimulatedRequest): boolean {
-    if (!on.includes(request.kind)) return false;
-    const bent = this.#bent.get(name) ?? 0;
-    if (times !== undefined && bent >= times) return false;
-    this.#bent.set(name, bent + 1);
-    return true;
+    return on.includes(request.kind) && (this.#uses.get(name) ?? 0) < (times ?? Number.POSITIVE_INFINITY);
+  }
+
+  #use({ name }: Fault): void {
+    this.#uses.set(name, (this.#uses.get(name) ?? 0) + 1);
+    this.effective.add(name);
   }
 
   async #honest(request: SimulatedRequest): Promise<Answer> {
@@ -227,6 +237,16 @@ class Simulator implements RegistrySimulator {
       return answerWith(307, '', { location: this.#urls.sign(onCdn, cdnLifetimeMs, cdnTellsExpiry).href });
     }
     return await this.origin.answer(request);
+  }
+
+  #ask(request: SimulatedRequest, faults: readonly Fault[]): SimulatedRequest {
+    let asked = request;
+    for (const fault of faults) {
+      const changed = fault.asks?.(asked) ?? asked;
+      if (changed !== asked) this.#use(fault);
+      asked = changed;
+    }
+    return asked;
   }
 
   #blown(gust: Gust | undefined): Answer | undefined {
@@ -244,10 +264,6 @@ class Simulator implements RegistrySimulator {
     this.journal.counts.cuts++;
     return { ...answer, cutAfterBytes: this.#forecast.share() * Number(answer.headers['content-length'] ?? 0) };
   }
-}
-
-function ask(request: SimulatedRequest, { asks }: Fault): SimulatedRequest {
-  return asks === undefined ? request : asks(request);
 }
 
 /** Retries and resumptions of a request have the same end. */
