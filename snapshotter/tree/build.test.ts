@@ -35,7 +35,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.equal(landmark, undefined);
   });
 
-  test('names are normalised and nothing leads out of the layer', () => {
+  test('names are normalised and cannot leave the layer', () => {
     const { table } = buildTree([
       dir('./'),
       dir('./a/'),
@@ -48,14 +48,14 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.deepEqual(names(table, 'a/b'), ['c']);
   });
 
-  test('missing parents are directories of mode 0755 owned by root, at any place in the list', () => {
+  test('missing parents are directories of mode 0755 owned by root, until their own entry comes', () => {
     const { table } = buildTree([file('a/b/c', 0, 0), dir('a', { mode: 0o700, uid: 5 })]);
     assert.equal(modeOf(table, 'a/b'), '40755');
     assert.equal(modeOf(table, 'a'), '40700');
     assert.equal(table.uid[findPath(table, 'a')], 5);
   });
 
-  test('type, setuid, setgid and sticky bits, owner, device numbers and times come through', () => {
+  test('types, setuid, setgid and sticky bits, owners, device numbers and times are kept', () => {
     const { table } = buildTree([
       file('su', 0, 0, { mode: 0o4755, uid: 1, gid: 2, modtime: '2023-11-14T22:13:20Z' }),
       dir('tmp', { mode: 0o41777 }),
@@ -85,7 +85,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.equal(table.sizeBytes[at('link')], 5);
   });
 
-  test('hard links share an inode, through each other too, and count as links', () => {
+  test('hard links share an inode, also through each other, and count in nlink', () => {
     const { table } = buildTree([
       file('d/file', 0, 0),
       { name: 'second', type: 'hardlink', linkName: '/d/file' },
@@ -101,14 +101,14 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.match(pathOf(table, inode), /^d\//);
   });
 
-  test('the links of a directory are its name, its dot and its subdirectories', () => {
+  test('nlink of a directory counts its name, its dot and its subdirectories', () => {
     const { table } = buildTree([dir('a'), dir('a/b'), dir('a/c'), file('a/f', 0, 0), dir('a/b/d')]);
     assert.equal(table.nlink[1], 3);
     assert.equal(table.nlink[findPath(table, 'a')], 4);
     assert.equal(table.nlink[findPath(table, 'a/b')], 3);
   });
 
-  test('entries of a directory are in byte order, not in that of UTF-16', () => {
+  test('entries of a directory are in byte order, not in UTF-16 order', () => {
     const list = [
       'b',
       'a',
@@ -129,7 +129,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.deepEqual(names(table, ''), expected);
   });
 
-  test('of two entries of one name the later counts; a directory that comes twice keeps its children', () => {
+  test('the later of two entries with one name counts; a repeated directory keeps its children', () => {
     const { table } = buildTree([
       dir('a', { mode: 0o700 }),
       file('a/one', 10, 500),
@@ -150,7 +150,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.deepEqual([table.memberOffset[1], table.memberEnd[1]], [700, 1_000_000]);
   });
 
-  test('a whiteout shows as a device 0:0 of the name it hides, unless the layer has that name', () => {
+  test('a whiteout is a device 0:0 with the hidden name, unless the layer has that name', () => {
     const { table } = buildTree([
       file('.wh.gone', 0, 0, { uid: 9, xattrs: { 'user.x': 'eA==' } }),
       file('d/.wh.stays', 0, 0),
@@ -168,7 +168,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.deepEqual(names(table, 'implied'), ['sub']);
   });
 
-  test('an opaque directory carries the attribute of the overlay that will read it, once', () => {
+  test('an opaque directory has the xattr in the namespace of the overlay above', () => {
     const entries: JsonEntry[] = [
       dir('a', { xattrs: { 'user.b': 'eA==' } }),
       file('a/.wh..wh..opq', 0, 0),
@@ -184,7 +184,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.equal(xattrOf(user, 'a', 'trusted.overlay.opaque'), undefined);
   });
 
-  test('landmarks and the TOC are hidden at the root, and only there', () => {
+  test('landmarks and the TOC are hidden at the root only', () => {
     const { table, landmark } = buildTree([
       file('first', 5, 100),
       file('.prefetch.landmark', 1, 300),
@@ -200,7 +200,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.deepEqual(buildTree([file('.no.prefetch.landmark', 1, 300)]).landmark, { kind: 'none' });
   });
 
-  test('extended attributes: binary and empty values, shared names, the last of two', () => {
+  test('extended attributes may be binary or empty, share names, and the last of two counts', () => {
     const json = Buffer.from(
       '{"entries":[{"name":"a","type":"reg","xattrs":{"user.x":"AAH/","user.x":"Ag==","user.e":""}},{"name":"b","type":"reg","xattrs":{"user.x":""}}]}',
     );
@@ -211,7 +211,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.equal(table.xattrNameOffset[0], table.xattrNameOffset[2]);
   });
 
-  test('content lies page-aligned in TOC order, chunks side by side, members as the blob has them', () => {
+  test('content is page-aligned in TOC order, chunks are contiguous, members are in blob order', () => {
     const { table, unverifiableChunkCount } = buildTree([
       file('b', 10_000, 1000, { chunkSize: 4000 }),
       chunk('b', 2000, 4000, 4000),
@@ -240,7 +240,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.equal(table.chunkLength[at('empty')], 0);
   });
 
-  test('the digest of a whole file does not stand for one of its chunks', () => {
+  test('the digest of a file is not used for one of several chunks', () => {
     const { unverifiableChunkCount } = buildTree([
       file('a', 100, 10, { chunkSize: 60, digest: contentDigest, chunkDigest: undefined }),
       chunk('a', 20, 60, 40, { chunkDigest: undefined }),
@@ -248,25 +248,25 @@ describe('building a tree', { timeout: 20_000 }, () => {
     assert.equal(unverifiableChunkCount, 2);
   });
 
-  test('a first member at offset 0 has content behind its tar header', () => {
+  test('the member at offset 0 may have content behind its tar header', () => {
     const { table } = buildTree([file('a', 10, 0, { innerOffset: 512 }), file('b', 10, 200)]);
     assert.deepEqual([...table.memberOffset], [0, 200]);
     assert.deepEqual([...table.memberEnd], [200, 1_000_000]);
   });
 
-  test('members out of order end where the next one of the blob begins', () => {
+  test('members that are listed out of order end where the next one in the blob begins', () => {
     const { table } = buildTree([file('late', 10, 900), file('early', 10, 100), file('between', 10, 500)]);
     assert.deepEqual([...table.memberOffset], [100, 500, 900]);
     assert.deepEqual([...table.memberEnd], [500, 900, 1_000_000]);
     assert.deepEqual([...table.chunkMember], [2, 0, 1]);
   });
 
-  test('the table is the same seen from another thread’s view of its buffer', () => {
+  test('another view of the buffer has the same table', () => {
     const { table } = buildTree([file('a/b', 10, 100, { xattrs: { 'user.x': 'eA==' } })]);
     assert.deepEqual(viewInodeTable(table.shared), table);
   });
 
-  test('a layer written by ctr-remote comes out as it was put in', () => {
+  test('a layer written by ctr-remote is read correctly', () => {
     for (const name of ['estargz.bin', 'zstd-chunked.bin']) {
       const blob = readFileSync(new URL(`../estargz/testdata/${name}`, import.meta.url));
       const footer = parseFooter(blob.subarray(-FOOTER_MAX), blob.length)!;
@@ -294,7 +294,7 @@ describe('building a tree', { timeout: 20_000 }, () => {
     }
   });
 
-  test('extended attributes that no Linux file can have are left out', () => {
+  test('extended attributes that Linux cannot set are left out', () => {
     const { table } = buildTree([
       file('a', 0, 0, {
         xattrs: { 'com.apple.FinderInfo': 'AA==', 'user.x': 'eA==', 'user.': 'AA==', 'system.nfs4_acl': 'AA==' },

@@ -16,59 +16,59 @@ import { TocReplay } from './toc-replay.ts';
 import { hasData, numberVisibleNodes, type VisibleNodes } from './visible-nodes.ts';
 
 export interface BuildOptions {
-  /** Of the blob's footer: where its last data member ends. */
+  /** Of the blob's footer: the end of the last data member. */
   readonly payloadEnd: number;
-  /** Which overlayfs will read the opaque mark: one mounted by root (`trusted`), or with `userxattr`. */
+  /** The xattr namespace of the overlay above: `user` with the mount option `userxattr`. */
   readonly opaqueXattr: 'trusted' | 'user';
-  /** For `gzip`, chunks that no gzip member of that size could hold are refused here rather than when they are read. */
+  /** Lets chunks be refused that no member of that size can hold. */
   readonly compression?: Compression;
-  /** The layer has nothing below it: see `BuiltTree.hasMarks`. */
+  /** The layer is its image's lowest: see `BuiltTree.hasMarks`. */
   readonly isLowest?: boolean;
-  /** Charged for what the build takes while it runs, and for the table as long as the caller keeps that. */
+  /** Charged for the build, and for the table, which the caller gives back with it. */
   readonly memory?: MemoryAccount;
 }
 
 export type Landmark =
-  /** Bytes [0, endOffset) of the blob are what the image was optimised for. */
+  /** Bytes [0, endOffset) of the blob are to be prefetched. */
   | { readonly kind: 'prefetch'; readonly endOffset: number }
-  /** Optimised, with nothing to prefetch. */
+  /** Nothing is to be prefetched. */
   | { readonly kind: 'none' };
 
 export interface BuiltTree {
   readonly table: InodeTable;
   readonly landmark: Landmark | undefined;
-  /** Chunks without any digest: to be refused where verification is asked for. */
+  /** Chunks without a digest: to be refused where verification is required. */
   readonly unverifiableChunkCount: number;
-  /** It has whiteouts or opaque markers. As an image's lowest layer it is another tree, with the same chunks. */
+  /** Has whiteouts or opaque markers, so that its tree is another, with the same chunks, where it is an image's lowest layer. */
   readonly hasMarks: boolean;
   /**
-   * Inodes of directories that were implied, parents first, which take attributes from the layers below (inheritance.ts);
-   * with `NAMED_SINCE` where an entry came for them afterwards, which leaves them the extended ones.
+   * Inodes of implied directories, parents first, which inherit attributes from the layers below (inheritance.ts). Those with
+   * `NAMED_SINCE` added got an entry later, and inherit extended attributes only.
    */
   readonly implied: Uint32Array;
 }
 
-/** The whole JSON, or a source of it (TocReader). */
+/** The whole JSON, or a TocReader. */
 export type TocSource = Uint8Array | (ByteSource & { readonly sizeBytes: number });
 
-/** Above any inode. */
+/** Larger than any inode number. */
 export const NAMED_SINCE = 0x80000000;
 
-/** Content starts on a page, so that EROFS can map it. */
+/** Content is page-aligned for EROFS. */
 const dataAlignment = 4096;
 const directorySizeBytes = 4096;
-/** Fewer bytes of JSON an entry than any writer spends; columns grow where it was a wrong guess. */
+/** A lower bound of JSON bytes per entry, for the initial size of the columns. */
 const smallEntryBytes = 160;
 
 /**
- * The tree that a TOC describes, as a lazy mount shows it. Everything in the TOC is checked; what cannot be trusted is
- * refused with a FormatError that names the entry.
+ * Builds the tree of a TOC, as a lazy mount shows it. Checks everything in the TOC; throws a FormatError that names the
+ * entry.
  */
 export function buildInodeTable(json: TocSource, options: BuildOptions): BuiltTree {
   return takeAtOnce(buildInSteps(json, options));
 }
 
-/** The same in steps; the longest take some 20 ms for 100,000 entries. */
+/** The same in steps, of up to 20 ms for 100,000 entries. */
 export function* buildInSteps(json: TocSource, options: BuildOptions): Steps<BuiltTree> {
   const { payloadEnd, memory = unlimitedMemory } = options;
   if (!Number.isSafeInteger(payloadEnd) || payloadEnd < 0)
@@ -175,7 +175,7 @@ function fillInodes(table: InodeTable, replay: TocReplay, visible: VisibleNodes,
   let xattrRow = 0;
   for (let node = rootNode; node <= tree.nodeCount; node++) {
     const inode = visible.inodeOf[node]!;
-    // Of a file with several names the first fills its row.
+    // A file's first name fills its row.
     if (inode === 0 || table.parent[inode] !== 0) continue;
     const object = names.objectAt[node]!;
     table.uid[inode] = objects.uid[object]!;
@@ -210,7 +210,7 @@ function fillKind(table: InodeTable, { objects }: TocReplay, object: number, ino
       table.sizeBytes[inode] = objects.size[object]!;
       return;
     case kinds.symlink:
-      // Linux has no other mode for them, whatever the archive says.
+      // The only mode of symbolic links on Linux.
       table.mode[inode] = typeBits.symlink | 0o777;
       table.sizeBytes[inode] = objects.valueLength[object]!;
       table.targetOffset[inode] = objects.value[object]!;
@@ -228,7 +228,7 @@ function fillKind(table: InodeTable, { objects }: TocReplay, object: number, ino
       table.mode[inode] = typeBits.fifo | mode;
       return;
     case kinds.whiteout:
-      // Nothing but a mark: 0:0, without mode bits or attributes of the marker file.
+      // A device 0:0 without mode bits.
       table.mode[inode] = typeBits.char;
       return;
   }
@@ -261,7 +261,7 @@ function fillDirents(table: InodeTable, replay: TocReplay, visible: VisibleNodes
     next[inode] = row;
     row += table.direntLength[inode]!;
   }
-  // The inode column holds nodes until each directory is sorted.
+  // The column holds nodes until the directories are sorted.
   const nodes = table.direntInode;
   for (let node = rootNode + 1; node <= tree.nodeCount; node++) {
     if (inodeOf[node] !== 0) nodes[next[inodeOf[tree.parent[node]!]!]!++] = node;
@@ -282,7 +282,7 @@ function fillDirents(table: InodeTable, replay: TocReplay, visible: VisibleNodes
   countLinks(table, replay, visible);
 }
 
-/** A directory's links: its name, its own `.`, and `..` of each directory in it. */
+/** Links to a directory: its name, its `.`, and the `..` of each subdirectory. */
 function countLinks(table: InodeTable, { tree, names, objects }: TocReplay, visible: VisibleNodes): void {
   const { nlink } = table;
   nlink[ROOT_INODE] = 2;
@@ -345,7 +345,7 @@ function findLandmark({ objects, chunks, prefetchLandmark, hasNoPrefetchLandmark
   return hasNoPrefetchLandmark ? { kind: 'none' } : undefined;
 }
 
-/** Inodes of those that a name still shows. */
+/** Implied directories that are still visible. */
 function listImplied({ implied, objects }: TocReplay, visible: VisibleNodes): Uint32Array {
   const inodes = implied.flatMap((object) => {
     const inode = visible.inodeOfObject[object]!;

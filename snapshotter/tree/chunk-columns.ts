@@ -7,12 +7,12 @@ import { freeColumns, growColumns } from './columns.ts';
 import type { MemoryAccount } from './memory.ts';
 import { isWhole, type ObjectColumns, refuse } from './object-columns.ts';
 
-/** The largest file ext4 stores; the layer's data file holds every file of the layer. */
+/** Maximum size of a file on ext4: the data file holds all files of the layer. */
 export const DATA_SIZE_LIMIT_BYTES = 2 ** 44;
 
 const columns = ['chunkObject', 'chunkOffset', 'chunkInner', 'chunkSize', 'chunkHasDigest'] as const;
 
-/** The chunks of a TOC's regular files, a row each, checked as they come. */
+/** The chunks of a TOC's regular files, one row each; checked when added. */
 export class ChunkColumns {
   chunkCount = 0;
   chunkObject = new Uint32Array();
@@ -24,7 +24,7 @@ export class ChunkColumns {
   readonly #objects: ObjectColumns;
   readonly #payloadEnd: number;
   readonly #memory: MemoryAccount;
-  /** The regular file whose chunks are being listed; 0 if none. */
+  /** The regular file whose chunks are being added; 0 if none. */
   #file = 0;
   #fileSize = 0;
   #nextChunkOffset = 0;
@@ -40,12 +40,12 @@ export class ChunkColumns {
     freeColumns(this, [...columns, 'chunkDigest']);
   }
 
-  /** The regular file whose chunks may come next; 0 if none. */
+  /** The regular file whose chunks may follow; 0 if none. */
   get file(): number {
     return this.#file;
   }
 
-  /** A regular file and its first chunk. */
+  /** Adds a regular file with its first chunk. */
   begin(object: number, entry: TocEntry): void {
     if (!isWhole(entry.size, DATA_SIZE_LIMIT_BYTES)) throw refuse(entry, 'entry', `size ${entry.size}`);
     const objects = this.#objects;
@@ -59,7 +59,7 @@ export class ChunkColumns {
     this.add(entry);
   }
 
-  /** The next chunk of the file that `begin` was given. */
+  /** Adds the next chunk of the current file. */
   add(entry: TocEntry): void {
     if (entry.hasZerosChunk) throw refuse(entry, 'unsupported', 'a chunk of type "zeros"');
     const fileOffset = entry.chunkOffset;
@@ -73,7 +73,7 @@ export class ChunkColumns {
       throw refuse(entry, 'chunk', `a chunk of ${size} bytes where ${remaining} are left of the file`);
     }
     const { offset, innerOffset: inner } = entry;
-    // Offset 0 is the member that begins with the first tar header, so content can only lie further inside.
+    // The member at offset 0 begins with the first tar header, so content has an inner offset there.
     if (!isWhole(offset, this.#payloadEnd - 1) || !isWhole(inner, MEMBER_SIZE_LIMIT_BYTES) || offset + inner === 0) {
       throw refuse(
         entry,
@@ -102,7 +102,7 @@ export class ChunkColumns {
     this.#objects.valueLength[this.#file]!++;
   }
 
-  /** Before the next entry and at the end: a file's chunks must reach its end. `nameOf` is asked where they do not. */
+  /** Call before the next entry and at the end. Throws unless the chunks cover the file; `nameOf` is for the message. */
   finish(nameOf: (object: number) => string): void {
     if (this.#file !== 0 && this.#nextChunkOffset !== this.#fileSize) {
       throw new FormatError('chunk', `its chunks cover ${this.#nextChunkOffset} of ${this.#fileSize} bytes`, {

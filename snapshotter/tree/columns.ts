@@ -3,8 +3,8 @@ import type { MemoryAccount } from './memory.ts';
 type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array;
 
 /**
- * Gives each of these columns room for `capacity` values. Both copies count while the values move; the old one is freed at
- * once, not when the garbage is collected, so nobody may hold a view of it.
+ * Grows the columns to `capacity` values. Frees the old buffers at once, not at garbage collection, so views of them become
+ * empty.
  */
 export function growColumns<Name extends string>(
   owner: Record<Name, Column>,

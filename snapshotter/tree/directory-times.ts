@@ -4,20 +4,20 @@ import type { NameTree } from './name-tree.ts';
 import type { ObjectColumns } from './object-columns.ts';
 import type { UnpackedNames } from './unpacked-names.ts';
 
-/** A directory's entry whose time does not simply stay with the object it made. */
+/** A directory's entry whose time may not stay with the object that it created. */
 export interface TimedEntry {
-  /** Of the name as the entry has it. */
+  /** The node of the name in the entry. */
   readonly node: number;
   readonly object: number;
-  /** Among all directory entries; one that made its object has that object's number. */
+  /** Position among directory entries; that of an entry which created an object is the object's number. */
   readonly order: number;
   readonly sec: number;
   readonly nsec: number;
 }
 
 /**
- * Unpacking sets the times of directories last, entry by entry, on whatever the entry's name leads to by then: on what
- * replaced a directory, or on where a link leads that did. Throws FormatError 'name' where nothing is there.
+ * Unpacking sets the times of directories at the end, entry by entry, by path: also on what has replaced a directory, or on
+ * the target of a link that has. Throws FormatError 'name' where nothing is at that path.
  */
 export function settleDirectoryTimes(
   tree: NameTree,
@@ -25,7 +25,7 @@ export function settleDirectoryTimes(
   names: UnpackedNames,
   timed: readonly TimedEntry[],
 ): void {
-  /** When each directory that came up more than once was given its time last. */
+  /** Position of the last entry of each directory with several. */
   const lastOrder = new Map<number, number>();
   for (const { object, order } of timed) lastOrder.set(object, order);
   const shown = names.shown();

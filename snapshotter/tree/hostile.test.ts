@@ -25,7 +25,7 @@ function refuses(
 }
 
 describe('hostile TOCs', { timeout: 60_000 }, () => {
-  test('names that climb out are held at the root', () => {
+  test('names with leading .. stay within the root', () => {
     const { table } = buildTree([file('../../../../etc/passwd', 0, 0), file('a/../../b', 0, 0), dir('..')]);
     assert.ok(findPath(table, 'etc/passwd') > 0);
     assert.ok(findPath(table, 'b') > 0);
@@ -86,7 +86,7 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     );
   });
 
-  test('symbolic links that cost much to follow are followed only so often', () => {
+  test('the work of following symbolic links is limited', () => {
     const entries: JsonEntry[] = [];
     for (let index = 0; index < 200; index++)
       entries.push({ name: `l${index}`, type: 'symlink', linkName: `${'d/'.repeat(1000)}../l${index + 1}` });
@@ -99,7 +99,7 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
       refuses([file(name, 0, 0)], 'name', name, /whiteout that names nothing/);
   });
 
-  test('what lies below a landmark is not shown, below a marker it is, as unpacking has it', () => {
+  test('files below a landmark are hidden; those below a marker are not, as when unpacked', () => {
     const { table } = buildTree([
       dir('.prefetch.landmark'),
       file('.prefetch.landmark/y', 0, 0),
@@ -120,7 +120,7 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     assert.equal(table.nlink[2], 100_001);
   });
 
-  test('hard links to nothing that is there by then, to a directory, to a hidden or whited-out name are refused', () => {
+  test('hard links to missing files, directories, hidden or whited-out names are refused', () => {
     const link = (linkName: string): JsonEntry => ({ name: 'l', type: 'hardlink', linkName });
     refuses([link('missing')], 'link', 'l', /does not have by then \(target "missing"\)/);
     refuses([link('later'), file('later', 0, 0)], 'link', 'l', /does not have by then/);
@@ -134,12 +134,12 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     refuses([{ name: 'l', type: 'hardlink' }], 'link', 'l', /without a target/);
   });
 
-  test('a whiteout of what its own layer has put there before is refused, as unpacking refuses it', () => {
+  test('a whiteout after an entry that it names is refused, as by unpacking', () => {
     refuses([file('x', 0, 0), file('.wh.x', 0, 0)], 'name', '.wh.x', /has put there before/);
     refuses([file('d/new', 0, 0), file('.wh.d', 0, 0)], 'name', '.wh.d', /has put there before/);
   });
 
-  test('symbolic links need a target that the kernel could follow', () => {
+  test('symbolic links need a target that the kernel accepts', () => {
     refuses([{ name: 'l', type: 'symlink' }], 'link', 'l', /without a target/);
     refuses([{ name: 'l', type: 'symlink', linkName: 'a\0b' }], 'link', 'l', /NUL/);
     refuses([{ name: 'l', type: 'symlink', linkName: 'x'.repeat(4096) }], 'link', 'l', /4096 bytes \(limit 4095\)/);
@@ -169,7 +169,7 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     refuses([{ name: 'c', type: 'block', devMinor: -1 }], 'entry', 'c', /device number 0:-1/);
   });
 
-  test('numbers that JSON has no notation for, or doubles no room, are refused by the scanner', () => {
+  test('numbers that are not JSON, or not exact in a double, are refused by the scanner', () => {
     for (const number of ['NaN', 'Infinity', '1e400', '1e3', '99999999999999999999', '0x10', '"5"']) {
       const json = Buffer.from(`{"entries":[{"name":"f","type":"reg","size":${number}}]}`);
       assert.throws(() => buildInodeTable(json, { payloadEnd: 10, opaqueXattr: 'trusted' }), FormatError, number);
@@ -196,7 +196,7 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     refuses([file('f', 100, 10, { chunkSize: 101 })], 'chunk', 'f', /101 bytes where 100 are left/);
   });
 
-  test('a chunk without a file, or of another file, is refused', () => {
+  test('a chunk without a file or of another file is refused', () => {
     refuses([chunk('f', 10, 0, 5)], 'chunk', 'f', /follows no regular file/);
     refuses([dir('d'), chunk('d', 10, 0, 5)], 'chunk', 'd', /follows no regular file/);
     refuses([file('f', 0, 0), chunk('f', 10, 0, 5)], 'chunk', 'f', /follows no regular file/);
@@ -205,13 +205,13 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     buildTree([file('f', 100, 10, { chunkSize: 40 }), { type: 'chunk', offset: 20, chunkOffset: 40, chunkSize: 60 }]);
   });
 
-  test('chunks of two files that share bytes of one member are refused', () => {
+  test('overlapping chunks of two files in a member are refused', () => {
     refuses([file('a', 100, 10), file('b', 100, 10)], 'chunk', 'b', /overlaps another chunk/);
     refuses([file('a', 100, 10), file('b', 100, 10, { innerOffset: 99 })], 'chunk', 'b', /overlaps another chunk/);
     buildTree([file('a', 100, 10), file('b', 100, 10, { innerOffset: 100 })]);
   });
 
-  test('content that no gzip member of that size could hold is refused, and so is any beyond 1 GiB a member', () => {
+  test('content that a gzip member of that size cannot hold is refused, and so is more than 1 GiB per member', () => {
     refuses(
       [file('bomb', 500_000_000, 10), file('next', 5, 20)],
       'chunk',
@@ -222,7 +222,7 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     refuses([file('f', 100, 10, { innerOffset: 2 ** 30 })], 'limit', 'f', /into its member/);
   });
 
-  test('nor may a zstd frame of ten bytes promise more than its blocks could hold', () => {
+  test('content that a zstd frame of that size cannot hold is refused', () => {
     const bomb = (sizeBytes: number): JsonEntry[] => [file('bomb', sizeBytes, 10), file('next', 5, 20)];
     buildTree(bomb(10 * 32_768), { compression: 'zstd' });
     assert.throws(
@@ -231,7 +231,7 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     );
   });
 
-  test('a layer that adds up to more than a disk file holds is refused', () => {
+  test('a layer larger than the maximum file size is refused', () => {
     const chunkSize = 2 ** 30;
     const entries: JsonEntry[] = [];
     for (let at = 0; at < 16_384 + 1; at++) {
@@ -256,11 +256,11 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
       refuses([file('f', 10, 10, { chunkDigest })], 'unsupported', 'f', /is not a sha256/);
   });
 
-  test('holes of containers/storage are refused, not served as whatever lies at offset 0', () => {
+  test('holes of containers/storage are refused, not served from offset 0', () => {
     refuses([file('f', 10, 10, { chunkType: 'zeros' })], 'unsupported', 'f', /zeros/);
   });
 
-  test('extended attributes that the kernel could not hold are refused', () => {
+  test('extended attributes over the kernel’s limits are refused', () => {
     const withXattr = (name: string, value: unknown): JsonEntry[] => [file('f', 0, 0, { xattrs: { [name]: value } })];
     refuses(withXattr('', 'eA=='), 'entry', 'f', /impossible name/);
     refuses(withXattr('user.\0', 'eA=='), 'entry', 'f', /impossible name/);
@@ -271,13 +271,13 @@ describe('hostile TOCs', { timeout: 60_000 }, () => {
     buildTree(withXattr('user.x', Buffer.alloc(65_536).toString('base64')));
   });
 
-  test('more implied directories than the limit are refused, though the JSON is small', () => {
+  test('too many implied directories are refused, however small the JSON', () => {
     const entries: JsonEntry[] = [];
     for (let index = 0; index < 2200; index++) entries.push(file(`${index}/${'d/'.repeat(2040)}f`, 0, 0));
     refuses(entries, 'limit', undefined, /more than 4194304 files and directories/);
   });
 
-  test('a long or unprintable name does not flood or colour the message', () => {
+  test('long and unprintable names are shortened and escaped in messages', () => {
     assert.throws(
       () => buildTree([file(`\u001b[31m${'x/'.repeat(3000)}`, 0, 0)]),
       (error) => error instanceof FormatError && error.message.length < 300 && !error.message.includes('\u001b'),

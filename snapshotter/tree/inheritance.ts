@@ -6,43 +6,43 @@ import type { MemoryAccount } from './memory.ts';
 import { type LinkedTree, lookUp, type ResolutionWork, rootPath } from './root-path.ts';
 import type { Steps } from './steps.ts';
 
-/** What unpacking copies from a directory of a layer below to one that the layer above only implies. */
+/** What unpacking copies from a directory of a lower layer to an implied one. */
 export interface DirectoryAttributes {
-  /** Without the bits of the type. */
+  /** Permission bits only. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
   readonly mtimeSec: number;
   readonly mtimeNsec: number;
-  /** Names as Latin-1, values as base64: it goes into a file. */
+  /** Names in Latin-1, values in base64: stored as JSON. */
   readonly xattrs: readonly (readonly [name: string, value: string])[];
 }
 
-/** The tree of a layer below, by itself: not what the overlay makes of it with those below it. */
+/** The tree of a single lower layer, not merged with those below it. */
 export interface LowerTree {
   /**
-   * The directory that a path leads to, symbolic links followed within the tree; `other` for a file, undefined for nothing.
-   * Paths are Latin-1, from `/`. Throws FormatError 'name' where unpacking fails on it.
+   * Resolves an absolute Latin-1 path, following symbolic links within the tree, to a directory's attributes, to `other` for
+   * another file, or to undefined. Throws FormatError 'name' where unpacking fails.
    */
   directoryAt(path: string): DirectoryAttributes | 'other' | undefined;
 }
 
 export interface InheritedDirectory {
   readonly inode: number;
-  /** Undefined: an entry named it, so that only extended attributes come from below. */
+  /** Undefined for a directory with an entry, which inherits extended attributes only. */
   readonly attributes?: Omit<DirectoryAttributes, 'xattrs'>;
   readonly xattrs: DirectoryAttributes['xattrs'];
 }
 
-/** More of them than any image has; each costs a look into every layer below. */
+/** Far more than in any real layer; each is looked up in every lower layer. */
 const impliedLimit = 1 << 16;
 const stepDirectories = 64;
 const typeMask = 0o170000;
 const permissionMask = 0o7777;
 
 /**
- * What implied directories take from the layers below, the nearest first, as containerd's mkparent copies it: from the
- * first layer that has something there, if that is a directory. Those that no layer has are left out.
+ * The attributes that implied directories inherit, as containerd's mkparent copies them: from the nearest layer that has the
+ * path, provided it is a directory there. Omits directories that inherit nothing.
  */
 export function* inheritInSteps(
   { table, implied }: { readonly table: InodeTable; readonly implied: Uint32Array },
@@ -64,7 +64,7 @@ export function* inheritInSteps(
       else if (xattrs.length > 0) inherited.set(inode, { inode, xattrs });
       continue;
     }
-    // mkdir(2) below a set-group-ID directory that is one by inheritance.
+    // mkdir(2) in a directory that has inherited set-group-ID.
     const above = inherited.get(table.parent[inode]!)?.attributes;
     if (isNamed || above === undefined || (above.mode & 0o2000) === 0 || above.gid === 0) continue;
     const attributes = { mode: 0o755, uid: 0, gid: above.gid, mtimeSec: 0, mtimeNsec: 0 };
@@ -85,7 +85,7 @@ function findBelow(lowers: readonly LowerTree[], path: string): DirectoryAttribu
   return undefined;
 }
 
-/** The table with those attributes; all other columns are copies. */
+/** Returns a copy of the table with these attributes. */
 export function withInherited(
   table: InodeTable,
   inherited: readonly InheritedDirectory[],
@@ -141,7 +141,7 @@ export function withInherited(
   return result;
 }
 
-/** A layer that is mounted as this table. */
+/** The tree of a lazy layer. */
 export function lowerTable(table: InodeTable): LowerTree {
   const tree: LinkedTree = {
     root: ROOT_INODE,
@@ -187,7 +187,7 @@ function attributesOf(table: InodeTable, inode: number): DirectoryAttributes {
   };
 }
 
-/** An overlay's own attributes say what a directory is in its own layer. */
+/** The overlay's own attributes are not copied up, nor any trusted.*. */
 export function isCopiedUp(name: string): boolean {
   return !name.startsWith('trusted.') && !name.startsWith('user.overlay.');
 }
@@ -200,7 +200,7 @@ function xattrNames(table: InodeTable, inode: number): string[] {
   });
 }
 
-/** Latin-1 paths of directories from `/`, by an index of which entry names each. */
+/** Returns absolute Latin-1 paths of directories; indexes the dirents on first use. */
 function pathFinder(table: InodeTable): (inode: number) => string {
   let rowOf: Uint32Array | undefined;
   return (inode) => {

@@ -7,20 +7,20 @@ export interface InodeTableCounts {
   readonly chunkCount: number;
   readonly memberCount: number;
   readonly poolSizeBytes: number;
-  /** Length of the layer's data file: content of each regular file at a 4096-aligned offset, in TOC order. */
+  /** Length of the layer's data file: the regular files in TOC order, each at a 4096-aligned offset. */
   readonly dataSizeBytes: number;
 }
 
 /**
- * A layer's tree as columns in one SharedArrayBuffer: the main thread builds it, the FUSE worker reads it, nobody
- * writes it afterwards. About 100 bytes an entry, where an object per entry costs several times that.
+ * A layer's tree as columns in one SharedArrayBuffer: built by the main thread, read by the FUSE worker, never changed
+ * afterwards. About 100 bytes per entry, a fraction of a JavaScript object's.
  *
  * Inode numbers run from 1 (the root) to `inodeCount`; row 0 of the inode columns is unused. Hard links share an inode.
- * Whiteouts are already character devices 0:0 and opaque directories already carry their xattr; landmarks and the TOC
- * are left out. Strings lie in `pool` as raw bytes, so that names which are not UTF-8 survive.
+ * Whiteouts are character devices 0:0, opaque directories have their xattr, landmarks and the TOC are left out. Strings are
+ * raw bytes in `pool`, since names need not be UTF-8.
  */
 export interface InodeTable extends InodeTableCounts {
-  /** Backs every column: pass it to a worker and view it there. */
+  /** Backs all columns; to be passed to a worker and viewed there. */
   readonly shared: SharedArrayBuffer;
 
   // One row per inode.
@@ -28,11 +28,11 @@ export interface InodeTable extends InodeTableCounts {
   readonly mode: Uint32Array;
   readonly uid: Uint32Array;
   readonly gid: Uint32Array;
-  /** Linux makedev(major, minor) in the 32-bit encoding of the FUSE and EROFS wires. */
+  /** Device number in the 32-bit encoding of FUSE and EROFS. */
   readonly rdev: Uint32Array;
   readonly nlink: Uint32Array;
   readonly mtimeNsec: Uint32Array;
-  /** Directories: the directory above (the root's is the root). Others: a directory that holds one of its names. */
+  /** Directories: the parent (the root is its own). Others: the directory of one of its names. */
   readonly parent: Uint32Array;
   /** Directories: rows [firstDirent, firstDirent + direntLength) of the dirent columns, names in byte order. */
   readonly firstDirent: Uint32Array;
@@ -68,9 +68,9 @@ export interface InodeTable extends InodeTableCounts {
   /** The compressed member that holds the chunk, and where in the inflated member it starts. */
   readonly chunkMember: Uint32Array;
   readonly chunkInnerOffset: Float64Array;
-  /** 1 where `chunkDigest` holds a digest to verify against. */
+  /** 1 if `chunkDigest` has a digest to verify against. */
   readonly chunkHasDigest: Uint8Array;
-  /** DIGEST_BYTES a chunk, raw. */
+  /** DIGEST_BYTES per chunk. */
   readonly chunkDigest: Uint8Array;
 
   // One row per member, in ascending blob offset: bytes [memberOffset, memberEnd) of the blob.
@@ -84,7 +84,7 @@ type Column = Uint32Array | Float64Array | Uint8Array;
 type ColumnType = { new (buffer: ArrayBufferLike, offset: number, length: number): Column; BYTES_PER_ELEMENT: number };
 type Extent = 'inode' | 'dirent' | 'xattr' | 'chunk' | 'member' | 'pool' | 'digest';
 
-/** Wide columns first, so that each is aligned without padding. */
+/** Wide columns first, for alignment without padding. */
 const columns = [
   ['sizeBytes', Float64Array, 'inode'],
   ['mtimeSec', Float64Array, 'inode'],
@@ -123,7 +123,7 @@ const columns = [
   ['pool', Uint8Array, 'pool'],
 ] as const satisfies readonly (readonly [string, unknown, Extent])[];
 
-/** The buffer starts with them, 8 bytes each. */
+/** Header of the buffer, 8 bytes each. */
 const counted = [
   'inodeCount',
   'direntCount',
@@ -135,14 +135,14 @@ const counted = [
 ] as const satisfies readonly (keyof InodeTableCounts)[];
 const headerBytes = counted.length * 8;
 
-/** Zeroed columns for these counts. */
+/** Allocates zeroed columns. */
 export function allocateInodeTable(counts: InodeTableCounts): InodeTable {
   const shared = new SharedArrayBuffer(inodeTableSizeBytes(counts));
   new Float64Array(shared, 0, counted.length).set(counted.map((name) => counts[name]));
   return viewInodeTable(shared);
 }
 
-/** What a table of these counts takes. */
+/** Memory of a table with these counts. */
 export function inodeTableSizeBytes(counts: InodeTableCounts): number {
   let sizeBytes = headerBytes;
   for (const [, type, extent] of columns)
@@ -150,7 +150,7 @@ export function inodeTableSizeBytes(counts: InodeTableCounts): number {
   return sizeBytes;
 }
 
-/** The columns over a buffer that `allocateInodeTable` made, in this thread or another. */
+/** Views the buffer of a table, in this thread or another. */
 export function viewInodeTable(shared: SharedArrayBuffer): InodeTable {
   const header = new Float64Array(shared, 0, counted.length);
   const counts = Object.fromEntries(counted.map((name, at) => [name, header[at]])) as unknown as InodeTableCounts;
@@ -183,7 +183,7 @@ function extentLength(extent: Extent, counts: InodeTableCounts): number {
   }
 }
 
-/** The sha256 that the chunk must have, where `chunkHasDigest` says that there is one. */
+/** The sha256 of a chunk, where `chunkHasDigest` is 1. */
 export function chunkDigestOf(table: InodeTable, chunk: number): Uint8Array {
   return table.chunkDigest.subarray(chunk * DIGEST_BYTES, (chunk + 1) * DIGEST_BYTES);
 }

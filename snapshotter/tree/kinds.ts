@@ -1,4 +1,4 @@
-/** `implicit`: a directory that only longer names imply. A hard link is no object of its own. */
+/** `implicit`: a directory without an entry, implied by longer names. Hard links are not objects. */
 export const kinds = {
   implicit: 0,
   dir: 1,
@@ -12,11 +12,11 @@ export const kinds = {
 
 export const objectFlags = {
   opaque: 1,
-  /** Has no content in the data file: a landmark, the TOC, or nothing that a mount shows. */
+  /** Has no content in the data file: a landmark, the TOC, or an invisible file. */
   withoutData: 2,
-  /** Implied before its own entry came, if that did: what lies below it in the chain gives it attributes. */
+  /** Created as an implied directory, so that it inherits attributes from the layers below. */
   inherits: 4,
-  /** An entry of its own named its path once. */
+  /** Some entry has named its path. */
   named: 8,
 } as const;
 

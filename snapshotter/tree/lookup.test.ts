@@ -5,7 +5,7 @@ import { findChild, findDirent, findPath, findXattr, pathOf, writeDirentName } f
 import { buildTree, file } from './testing/toc-json.ts';
 
 describe('look-up', { timeout: 10_000 }, () => {
-  test('a name is found inside a request buffer, its neighbours and parts are not', () => {
+  test('a name is found within a request buffer; prefixes and neighbours are not', () => {
     const { table } = buildTree([file('usr', 0, 0), file('usr2', 0, 0), file('us', 0, 0), file('z', 0, 0)]);
     const request = Buffer.from('xxusr2yy');
     assert.equal(findChild(table, 1, request, 2, 6), findPath(table, 'usr2'));
@@ -16,14 +16,14 @@ describe('look-up', { timeout: 10_000 }, () => {
     assert.equal(findDirent(table, 1, Buffer.from('nothing')), -1);
   });
 
-  test('a file has no children and an empty directory none either', () => {
+  test('files and empty directories have no children', () => {
     const { table } = buildTree([file('a', 0, 0), { name: 'd', type: 'dir' }]);
     assert.equal(findChild(table, findPath(table, 'a'), Buffer.from('a')), 0);
     assert.equal(findChild(table, findPath(table, 'd'), Buffer.from('a')), 0);
     assert.equal(findPath(table, 'a/b'), 0);
   });
 
-  test('names that are not UTF-8 are found by their bytes', () => {
+  test('names that are not UTF-8 are found by bytes', () => {
     const name = Buffer.from([0x66, 0xff, 0x80]);
     const json = Buffer.concat([Buffer.from('{"name":"'), name, Buffer.from('","type":"fifo"}')]);
     const whole = Buffer.concat([Buffer.from('{"entries":['), json, Buffer.from(']}')]);
@@ -35,7 +35,7 @@ describe('look-up', { timeout: 10_000 }, () => {
     assert.deepEqual(out.subarray(3, 6), name);
   });
 
-  test('an attribute of another inode, or with a longer name, is not found', () => {
+  test('an attribute of another inode or with a longer name is not found', () => {
     const { table } = buildTree([
       file('a', 0, 0, { xattrs: { 'user.ab': 'eA==' } }),
       file('b', 0, 0, { xattrs: { 'user.b': 'eA==' } }),
@@ -45,7 +45,7 @@ describe('look-up', { timeout: 10_000 }, () => {
     assert.equal(findXattr(table, findPath(table, 'b'), Buffer.from('user.b')), 1);
   });
 
-  test('paths are found and given back', () => {
+  test('paths are found from inodes and inodes from paths', () => {
     const { table } = buildTree([file('a/b/c', 0, 0)]);
     const inode = findPath(table, '/a/./b//c');
     assert.equal(pathOf(table, inode), 'a/b/c');

@@ -1,13 +1,12 @@
 import type { InodeTable } from './inode-table.ts';
 
 /**
- * Look-ups for the FUSE worker. Names are bytes [start, end) of the request itself: none of these but pathOf and findPath
- * allocates.
+ * Look-ups for the FUSE worker. Names are bytes [start, end) of the request. Only pathOf and findPath allocate.
  */
 
 export const ROOT_INODE = 1;
 
-/** What st_mode says of the type of a file (inode(7)). */
+/** File types in st_mode (inode(7)). */
 export const typeBits = {
   dir: 0o040000,
   reg: 0o100000,
@@ -30,7 +29,7 @@ export function isSymlink(table: InodeTable, inode: number): boolean {
   return (table.mode[inode]! & typeMask) === typeBits.symlink;
 }
 
-/** The inode of `name` in a directory; 0 if there is none, or if `directory` is no directory. */
+/** The inode of `name` in a directory; 0 if absent, or if `directory` is not a directory. */
 export function findChild(
   table: InodeTable,
   directory: number,
@@ -42,7 +41,7 @@ export function findChild(
   return row < 0 ? 0 : table.direntInode[row]!;
 }
 
-/** The dirent row of `name`, -1 if there is none. Names of a directory are in byte order. */
+/** The dirent row of `name`, -1 if absent. Binary search: dirents are in byte order. */
 export function findDirent(
   table: InodeTable,
   directory: number,
@@ -69,7 +68,7 @@ export function findDirent(
   return -1;
 }
 
-/** The row of an inode's extended attribute, -1 if it has none of that name. */
+/** The row of an inode's extended attribute, -1 if absent. */
 export function findXattr(table: InodeTable, inode: number, name: Uint8Array, start = 0, end = name.length): number {
   const { xattrNameOffset, xattrNameLength, pool } = table;
   const first = table.firstXattr[inode]!;
@@ -85,7 +84,7 @@ export function findXattr(table: InodeTable, inode: number, name: Uint8Array, st
   return -1;
 }
 
-/** Bytes of the list that listxattr(2) gives: names, each with its NUL. */
+/** Size of the list of listxattr(2): NUL-terminated names. */
 export function xattrListSizeBytes(table: InodeTable, inode: number): number {
   const first = table.firstXattr[inode]!;
   const last = first + table.xattrLength[inode]!;
@@ -121,14 +120,14 @@ export function writeLinkTarget(table: InodeTable, inode: number, out: Uint8Arra
   return copyFromPool(table, table.targetOffset[inode]!, table.targetLength[inode]!, out, offset);
 }
 
-/** A loop: for names of this length it is faster than the subarray and set that would do the same, and makes no object. */
+/** A loop is faster than subarray and set for short names, and allocates nothing. */
 function copyFromPool(table: InodeTable, poolOffset: number, length: number, out: Uint8Array, offset: number): number {
   const { pool } = table;
   for (let at = 0; at < length; at++) out[offset + at] = pool[poolOffset + at]!;
   return offset + length;
 }
 
-/** A path from the root, without a leading slash; of several names of a file, one. For logs and access records. */
+/** A path of the inode, without a leading slash. For logs and access records. */
 export function pathOf(table: InodeTable, inode: number): string {
   const names: string[] = [];
   for (let at = inode; at !== ROOT_INODE; at = table.parent[at]!) names.push(nameIn(table, table.parent[at]!, at));
@@ -143,13 +142,13 @@ function nameIn(table: InodeTable, directory: number, inode: number): string {
   throw new RangeError(`inode ${inode} has no name in directory ${directory}`);
 }
 
-/** A view of the name; its bytes are shared memory, so copy before handing it to a decoder that minds. */
+/** A view of the name in shared memory, which some decoders refuse. */
 export function direntName(table: InodeTable, row: number): Buffer {
   const start = table.direntNameOffset[row]!;
   return Buffer.from(table.pool.subarray(start, start + table.direntNameLength[row]!));
 }
 
-/** The inode at a path from the root; 0 if there is none. Symbolic links are not followed. */
+/** The inode at a path, 0 if absent. Does not follow symbolic links. */
 export function findPath(table: InodeTable, path: string): number {
   let inode = ROOT_INODE;
   for (const name of path.split('/')) {

@@ -4,17 +4,17 @@ import type { ChunkColumns } from './chunk-columns.ts';
 import type { TocReplay } from './toc-replay.ts';
 import { hasData } from './visible-nodes.ts';
 
-/** Which chunk rows of the TOC are stored, and which members of the blob they lie in. */
+/** The members of the blob, and which of them hold stored chunks. */
 export interface MemberPlan {
-  /** Ascending offsets of every member that the TOC tells of; the extra last one is the end of the last member. */
+  /** Ascending offsets of all members in the TOC, and the end of the last one. */
   readonly boundaries: Float64Array;
-  /** By boundary: the member's row in the table plus one; 0 where no stored chunk lies in it. */
+  /** By boundary: the member's row in the table plus one, 0 without stored chunks. */
   readonly memberRow: Uint32Array;
   readonly memberCount: number;
   readonly chunkCount: number;
-  /** Chunks that can be checked against nothing. */
+  /** Chunks without a digest. */
   readonly unverifiableChunkCount: number;
-  /** Index of the boundary at which a chunk's member starts. */
+  /** Index of the member's boundary for a chunk's offset. */
   boundaryOf(offset: number): number;
 }
 
@@ -63,7 +63,7 @@ export function planMembers(replay: TocReplay, payloadEnd: number, compression: 
   return { boundaries, memberRow, memberCount, chunkCount, unverifiableChunkCount, boundaryOf };
 }
 
-/** Landmarks and replaced entries end the member before them like any other. */
+/** Includes landmarks: they end the member before them too. */
 function findBoundaries(chunks: ChunkColumns, payloadEnd: number): Float64Array {
   const offsets = new Float64Array(chunks.chunkCount + 1);
   let isSorted = true;

@@ -1,13 +1,13 @@
-/** Where memory is asked for before it is allocated. */
+/** Memory is charged to an account before it is allocated. */
 export interface MemoryAccount {
-  /** Throws FormatError 'limit' if that is more than may be had. */
+  /** Throws FormatError 'limit' over the account's limit. */
   take(sizeBytes: number): void;
   give(sizeBytes: number): void;
 }
 
 export const unlimitedMemory: MemoryAccount = { take() {}, give() {} };
 
-/** What a build takes while it runs. */
+/** Working memory of a build. */
 export class WorkingMemory implements MemoryAccount {
   #usedBytes = 0;
   readonly #account: MemoryAccount;

@@ -1,6 +1,6 @@
 /**
- * Sorts node numbers by their names' bytes, in place. Runs already in order (the rule in tar files made from sorted
- * directories) cost one comparison an entry; otherwise a merge sort, since no hostile order may make it quadratic.
+ * Sorts node numbers in place by the bytes of their names. Sorted input, the usual case in tar files, costs one comparison per
+ * entry; otherwise a merge sort, which no hostile order makes quadratic.
  */
 export function sortByName(
   nodes: Uint32Array,
@@ -45,7 +45,7 @@ function sortByMerging(nodes: Uint32Array, compare: (left: number, right: number
   if (from !== nodes) nodes.set(from);
 }
 
-/** As memcmp over two stretches of one pool, the shorter first where one starts the other. */
+/** memcmp of two slices of the pool; a prefix sorts first. */
 function compareBytes(
   pool: Uint8Array,
   leftStart: number,

@@ -3,10 +3,10 @@ import { FormatError } from '../estargz/error.ts';
 import { freeColumns, growColumns } from './columns.ts';
 import type { MemoryAccount } from './memory.ts';
 
-/** NAME_MAX and PATH_MAX of Linux: longer ones could not be reached through any mount. */
+/** NAME_MAX and PATH_MAX of Linux; longer names are unreachable in a mount. */
 export const NAME_LIMIT_BYTES = 255;
 export const PATH_LIMIT_BYTES = 4095;
-/** Directories that are only implied by longer names count too. */
+/** Includes implied directories. */
 const nodeLimit = 1 << 22;
 
 export const rootNode = 1;
@@ -15,30 +15,30 @@ const slash = 0x2f;
 const dot = 0x2e;
 
 /**
- * The paths of a TOC as a tree of numbered nodes: 1 is the root, a child's number is higher than its parent's. Children
- * are found through one open-addressing hash table over (parent, name), so that a node costs some 25 bytes.
+ * The paths of a TOC as a tree of numbered nodes: 1 is the root, and children have higher numbers than their parents. One
+ * open-addressing hash table over (parent, name) finds children; a node takes some 25 bytes.
  */
 export class NameTree {
   nodeCount = rootNode;
   parent = new Uint32Array();
   nameOffset = new Uint32Array();
   nameLength = new Uint8Array();
-  /** Names, and whatever else `append` is given. */
+  /** Names, and other bytes passed to `append`. */
   pool: Uint8Array = new Uint8Array(64 << 10);
   poolEnd = 0;
   #slots: Uint32Array<ArrayBuffer>;
   readonly #seed = randomInt(2 ** 32);
-  /** Components of the path being resolved: [start, end) pairs. */
+  /** Components of the current path: [start, end) pairs. */
   readonly #starts = new Uint32Array(PATH_LIMIT_BYTES + 1);
   readonly #ends = new Uint32Array(PATH_LIMIT_BYTES + 1);
-  /** Whether that path had no components to normalise away. */
+  /** Whether that path needed no normalisation. */
   #isPlain = true;
-  /** The directory of the last path added, `a/b/`, and its nodes by level: the next path mostly starts the same. */
+  /** Directory of the last path, `a/b/`, with its nodes by level: the next path mostly shares a prefix. */
   readonly #lastDirectory = new Uint8Array(PATH_LIMIT_BYTES + 2);
   #lastLength = 0;
   readonly #lastNodes = new Uint32Array(PATH_LIMIT_BYTES + 1);
 
-  /** The last component of the path given to `addParent`, in those bytes; empty for the root. */
+  /** Last component of the path passed to `addParent`, within its bytes; empty for the root. */
   baseStart = 0;
   baseEnd = 0;
   readonly #memory: MemoryAccount;
@@ -53,8 +53,8 @@ export class NameTree {
   }
 
   /**
-   * The node of a path's directory, made with all its parents where missing; the last component is left in `baseStart`
-   * and `baseEnd` for `addChild`. Throws FormatError('name' | 'limit').
+   * Returns the node of a path's directory, adding missing nodes, and sets `baseStart` and `baseEnd` to the last component,
+   * for `addChild`. Throws FormatError('name' | 'limit').
    */
   addParent(bytes: Uint8Array, start: number, untrimmedEnd: number): number {
     let from = start;
@@ -93,7 +93,7 @@ export class NameTree {
     return nodes[level]!;
   }
 
-  /** The node of a path, 0 if there is none. */
+  /** The node of a path, 0 if absent. */
   find(bytes: Uint8Array, start: number, end: number): number {
     const depth = this.#split(bytes, start, end, 0);
     let node = rootNode;
@@ -107,7 +107,7 @@ export class NameTree {
     return this.#slots[this.#slotOf(parent, bytes, start, end)]!;
   }
 
-  /** Copies bytes to the pool and returns their offset. */
+  /** Appends bytes to the pool and returns their offset. */
   append(bytes: Uint8Array, start: number, end: number): number {
     const isOwn = bytes === this.pool;
     const offset = this.reserve(end - start);
@@ -117,7 +117,7 @@ export class NameTree {
     return offset;
   }
 
-  /** Room for `count` bytes in the pool; returns their offset. */
+  /** Reserves `count` bytes in the pool and returns their offset. */
   reserve(count: number): number {
     const offset = this.poolEnd;
     this.poolEnd += count;
@@ -127,7 +127,7 @@ export class NameTree {
     return offset;
   }
 
-  /** Frees its memory at once; it cannot be used afterwards. */
+  /** Frees the memory at once; unusable afterwards. */
   free(): void {
     freeColumns(this, [...nodeColumns, 'pool']);
     this.#slots.buffer.transfer(0);
@@ -138,7 +138,7 @@ export class NameTree {
     return Buffer.from(this.pool.buffer, start, this.nameLength[node]!).toString(encoding);
   }
 
-  /** For messages, unless the encoding is `latin1`, which keeps every byte. */
+  /** In UTF-8 for messages; in Latin-1 without loss. */
   pathOf(node: number, encoding: 'utf8' | 'latin1' = 'utf8'): string {
     const names: string[] = [];
     for (let at = node; at !== rootNode; at = this.parent[at]!) names.push(this.nameOf(at, encoding));
@@ -146,8 +146,8 @@ export class NameTree {
   }
 
   /**
-   * Splits what follows a prefix into components, lexically normalised as the reference does: empty ones and `.` vanish, `..` takes the one
-   * before it away and stops at the root. Nothing can lead out of the layer.
+   * Splits a path, or its rest after a prefix, into components. Normalises lexically: empty ones and `.` are dropped, `..` drops
+   * the one before it and stops at the root.
    */
   #split(bytes: Uint8Array, start: number, end: number, prefixBytes: number): number {
     let depth = 0;
@@ -160,7 +160,7 @@ export class NameTree {
       const length = at - from;
       at++;
       if (length === 0 || (length === 1 && bytes[from] === dot)) {
-        // The empty component after a directory's closing slash is harmless.
+        // An empty component behind a trailing slash is no deviation.
         if (at <= end) this.#isPlain = false;
         continue;
       }
@@ -180,7 +180,7 @@ export class NameTree {
     return depth;
   }
 
-  /** The node of a name in a directory, made where missing. */
+  /** Returns the node of a name in a directory, adding it if missing. */
   addChild(parent: number, bytes: Uint8Array, start: number, end: number): number {
     const slot = this.#slotOf(parent, bytes, start, end);
     const found = this.#slots[slot]!;
@@ -197,7 +197,7 @@ export class NameTree {
     return node;
   }
 
-  /** The slot that holds this child, or the empty one where it belongs. */
+  /** The slot of this child, or the empty slot for it. */
   #slotOf(parent: number, bytes: Uint8Array, start: number, end: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -215,7 +215,7 @@ export class NameTree {
     }
   }
 
-  /** FNV-1a from a random seed, so that nobody can prepare names that collide; then mixed, for the mask takes low bits. */
+  /** FNV-1a with a random seed against prepared collisions, then mixed, since the mask takes the low bits. */
   #hash(parent: number, bytes: Uint8Array, start: number, end: number): number {
     let hash = Math.imul(this.#seed ^ parent, 0x9e3779b1);
     hash ^= hash >>> 15;

@@ -9,7 +9,7 @@ import { XattrColumns, type XattrRules } from './xattr-columns.ts';
 
 export const rootObject = 1;
 
-/** time.Unix(0, 1<<63 - 1): containerd sets 1970 for what is later, or earlier than that. */
+/** time.Unix(0, 1<<63 - 1): containerd sets 1970 for later times, and for those before 1970. */
 const latestSec = 9_223_372_036;
 
 const columns = [
@@ -28,7 +28,7 @@ const columns = [
   'node',
 ] as const;
 
-/** What entries of a TOC made, in the order in which they made it; several names may show one (hard links), or none. */
+/** Files of all types that a TOC's entries have created, in order. An object may have several names (hard links), or none. */
 export class ObjectColumns {
   count = rootObject;
   kind = new Uint8Array();
@@ -45,7 +45,7 @@ export class ObjectColumns {
   valueLength = new Uint32Array();
   firstXattr = new Uint32Array();
   xattrLength = new Uint8Array();
-  /** The name it was made under. */
+  /** The node that it was created at. */
   node = new Uint32Array();
   readonly xattrs: XattrColumns;
   readonly #tree: NameTree;
@@ -57,7 +57,7 @@ export class ObjectColumns {
     this.#memory = memory;
     this.xattrs = new XattrColumns(tree, rules, memory);
     growColumns(this, columns, capacity, memory);
-    // Unpacking leaves the root as the snapshotter made it, whatever the archive says of it.
+    // Unpacking leaves the root as the snapshotter created it.
     this.mode[rootObject] = 0o755;
     this.node[rootObject] = rootObject;
     this.kind[rootObject] = kinds.dir;
@@ -75,7 +75,7 @@ export class ObjectColumns {
     return object;
   }
 
-  /** Attributes as `chown`, `setxattr` and `chmod` leave them, in containerd's order; of an object that was there, too. */
+  /** Sets attributes as containerd's chown, setxattr and chmod do; also for an existing object. */
   noteAttributes(object: number, entry: TocEntry): void {
     if (!isWhole(entry.mode, 0xffffffff)) throw refuse(entry, 'entry', `mode ${entry.mode}`);
     // The kernel keeps 2^32 - 1 for "no change".

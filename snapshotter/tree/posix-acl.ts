@@ -13,8 +13,8 @@ const order: readonly number[] = [tags.userObj, tags.user, tags.groupObj, tags.g
 const undefinedId = 0xffffffff;
 
 /**
- * The ACL as it can be read back once `chmod` has set `mode`, which rewrites the owner's, the mask's and the others'
- * entries. Empty where the ACL says no more than the mode, and so is not kept; undefined where the kernel refuses it.
+ * The ACL as it is after chmod(2) with `mode`, which rewrites the entries of owner, mask and others. Empty if it is
+ * equivalent to the mode, which the kernel does not store; undefined if the kernel refuses it.
  */
 export function settledAcl(value: Uint8Array, mode: number): Buffer | undefined {
   const acl = Buffer.from(value);

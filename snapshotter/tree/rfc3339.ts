@@ -6,8 +6,8 @@ export interface Timestamp {
 }
 
 /**
- * Reads `2006-01-02T15:04:05[.fraction](Z|±hh:mm)` into `result`; false if it is none. An empty slice is time 0, as the
- * reference leaves the field out for it. No Date object: one a file would be most of the garbage of a scan.
+ * Parses `2006-01-02T15:04:05[.fraction](Z|±hh:mm)` into `result`; returns false if malformed. An empty slice is time 0, for
+ * which the reference omits the field. Without a Date object per file, which would be most of a scan's garbage.
  */
 export function parseTimestamp(slice: ByteSlice, result: Timestamp): boolean {
   result.sec = 0;
@@ -52,7 +52,7 @@ function zoneOffset(bytes: Uint8Array, at: number, end: number): number {
   return sign * (hours * 3600 + minutes * 60);
 }
 
-/** Negative if one of them is no digit. */
+/** Negative if there is another character. */
 function digits(bytes: Uint8Array, at: number, count: number): number {
   let value = 0;
   for (let index = at; index < at + count; index++) {
@@ -71,7 +71,7 @@ function daysIn(year: number, month: number): number {
   return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
 }
 
-/** Days since 1970-01-01 in the proleptic Gregorian calendar, by counting years from March (leap days come last). */
+/** Days since 1970-01-01 in the proleptic Gregorian calendar, counting years from March, so that leap days come last. */
 function daysFromCivil(year: number, month: number, day: number): number {
   const shifted = month <= 2 ? year - 1 : year;
   const era = Math.floor(shifted / 400);

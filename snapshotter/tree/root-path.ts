@@ -1,24 +1,24 @@
 import { FormatError } from '../estargz/error.ts';
 import { PATH_LIMIT_BYTES } from './name-tree.ts';
 
-/** As containerd's continuity/fs, whose RootPath decides where an archive's entry lands. */
+/** Of containerd's continuity/fs: RootPath. */
 const linkLimit = 255;
 
-/** How much following of symbolic links a layer may cause in all, in characters of the paths walked. */
+/** Limit per layer on resolving symbolic links, in characters of walked paths. */
 const workLimit = 1 << 25;
 
-/** Counts the work of all resolutions of one layer. */
+/** Work of all resolutions of a layer. */
 export interface ResolutionWork {
   done: number;
 }
 
-/** A tree of numbered nodes that paths are looked up in; 0 is none. */
+/** A tree of numbered nodes; 0 is none. */
 export interface LinkedTree {
   readonly root: number;
   child(directory: number, name: Buffer): number;
   parent(directory: number): number;
   isDirectory(node: number): boolean;
-  /** Latin-1; undefined where the node is no symbolic link. */
+  /** In Latin-1; undefined if the node is not a symbolic link. */
   linkTarget(node: number): string | undefined;
 }
 
@@ -26,8 +26,8 @@ export interface LinkedTree {
 const kernelLinkLimit = 40;
 
 /**
- * lstat(2) of an absolute path below a root that the kernel does not know for one: relative links in the middle are
- * followed, an absolute one leads out of the tree, where nothing is found. Throws where that gives ELOOP or ENOTDIR.
+ * lstat(2) of a path below a directory that is not the kernel's root: relative links before the last component are followed;
+ * absolute ones lead out of the tree, where nothing is found. Throws FormatError 'name' for ELOOP and ENOTDIR.
  */
 export function lookUp(tree: LinkedTree, path: string, work: ResolutionWork): number {
   const names = path.split('/').reverse();
@@ -58,10 +58,9 @@ export function lookUp(tree: LinkedTree, path: string, work: ResolutionWork): nu
 }
 
 /**
- * The path that `path` leads to below a root, every symbolic link in it followed and none leading out. `readLink`
- * answers the target of the link at a clean absolute path, undefined where there is no link; it may throw. What does not
- * exist is taken as it is named. Strings are Latin-1: a byte a character.
- * Follows continuity's RootPath step by step, since the two must agree on `..` behind a link.
+ * Resolves all symbolic links of `path` within a root, as continuity's RootPath does step by step: the two must agree on `..`
+ * behind a link. `readLink` returns the target of the link at a clean absolute path, or undefined. Missing components are
+ * kept as they are. Strings are Latin-1, one byte per character.
  */
 export function rootPath(
   path: string,

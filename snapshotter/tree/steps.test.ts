@@ -11,7 +11,7 @@ function* busySteps(count: number): Generator<void, string, void> {
   return 'done';
 }
 
-test('work in steps leaves turns to others and returns its result', { timeout: 10_000 }, async () => {
+test('work in steps yields to the event loop and returns its result', { timeout: 10_000 }, async () => {
   let others = 0;
   let running = true;
   const run = (): void => {
@@ -26,7 +26,7 @@ test('work in steps leaves turns to others and returns its result', { timeout: 1
   assert.equal(takeAtOnce(busySteps(2)), 'done');
 });
 
-test('what a step throws is rejected', { timeout: 10_000 }, async () => {
+test('an error in a step rejects', { timeout: 10_000 }, async () => {
   function* failing(): Generator<void, void, void> {
     yield;
     throw new RangeError('step 2');

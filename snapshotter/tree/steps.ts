@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Work cut into steps of a millisecond or so each, where it may be interrupted; the result is what it returns. */
+/** Work in steps of about a millisecond, between which it may be suspended. */
 export type Steps<Result> = Generator<unknown, Result, void>;
 
-/** How long reads of running containers may wait for it. */
+/** Reads of running containers wait this long at most. */
 const sliceMs = 5;
 
-/** All steps, with a turn of the event loop left to others whenever a slice of time is used up. */
+/** Runs all steps; yields to the event loop after each time slice. */
 export async function takeTurns<Result>(steps: Steps<Result>): Promise<Result> {
   for (let sliceEndMs = performance.now() + sliceMs; ; ) {
     const step = steps.next();

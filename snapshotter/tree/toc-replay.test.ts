@@ -1,6 +1,6 @@
 /**
- * What containerd 1.6, 1.7 and 2.1 make of these layers with overlayfs, as far as a tree can say it without the layers
- * below; e2e/unpacking.root.test.ts unpacks such layers with the real one.
+ * Expectations are the results of containerd 1.6, 1.7 and 2.1 with overlayfs; e2e/unpacking.root.test.ts compares with the
+ * real one.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -61,7 +61,7 @@ function describeInode(table: InodeTable, inode: number): string {
 const timeOf = ({ table }: BuiltTree, path: string): number => table.mtimeSec[findPath(table, path)]!;
 
 describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
-  test('every type of entry replaces every other, with all that lies below it', () => {
+  test('every type of entry replaces every other, with everything below it', () => {
     const makers: Record<string, () => JsonEntry[]> = {
       dir: () => [dir('a'), file('a/b', 5, 100)],
       file: () => [file('a', 5, 200)],
@@ -90,20 +90,20 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     }
   });
 
-  test('a file in place of a directory takes away what lay below, also from a directory of that name after it', () => {
+  test('a file that replaces a directory removes its content, also from a later directory of that name', () => {
     const replaced = [dir('a'), file('a/b', 0, 0), file('a/c/d', 0, 0), file('a', 0, 0)];
     assert.deepEqual(show(buildTree(replaced)), { a: 'f 644' });
     assert.deepEqual(show(buildTree([...replaced, dir('a'), file('a/e', 0, 0)])), { a: 'd 755', 'a/e': 'f 644' });
   });
 
-  test('a replaced directory whose name leads nowhere in the end is refused, as unpacking refuses it', () => {
+  test('a replaced directory whose path is gone in the end is refused, as by unpacking', () => {
     const refused = { code: 'name' };
     assert.throws(() => buildTree([dir('a'), dir('a/c'), file('a', 0, 0)]), refused);
     assert.throws(() => buildTree([dir('a'), symlink('a', 'nowhere')]), refused);
     assert.throws(() => buildTree([dir('a'), file('.wh.a', 0, 0)], { isLowest: true }), refused);
   });
 
-  test('a directory that comes twice keeps its children and its extended attributes', () => {
+  test('a repeated directory keeps its children and extended attributes', () => {
     const tree = buildTree([
       dir('a', { xattrs: { 'user.one': 'MQ==', 'user.both': 'MQ==' } }),
       file('a/b', 0, 0),
@@ -117,7 +117,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     assert.equal(String.fromCharCode(table.pool[table.xattrValueOffset[row]!]!), '2');
   });
 
-  test('names below a symbolic link go where it leads, within the root', () => {
+  test('names below a symbolic link go to its target, within the root', () => {
     const cases: readonly (readonly [string, string])[] = [
       ['usr/lib', 'usr/lib/x'],
       ['/usr/lib', 'usr/lib/x'],
@@ -132,7 +132,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     }
   });
 
-  test('`..` behind a link is taken as containerd takes it', () => {
+  test('`..` behind a link is resolved as by containerd', () => {
     const shown = show(
       buildTree([
         dir('x'),
@@ -148,7 +148,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     assert.deepEqual(Object.keys(shown), ['a', 'a2', 'c', 'c/d', 'c/f', 'c/r', 'c/x', 'c/x/q', 's', 'x']);
   });
 
-  test('an entry for the link itself replaces the link, not what it leads to', () => {
+  test('an entry for a link replaces the link, not its target', () => {
     assert.deepEqual(show(buildTree([dir('b'), symlink('a', 'b'), dir('a'), file('a/x', 0, 0)])), {
       a: 'd 755',
       'a/x': 'f 644',
@@ -161,7 +161,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     });
   });
 
-  test('a whiteout before a name is replaced by it; a directory that is only implied hides all that lies below it', () => {
+  test('an entry replaces a whiteout before it; an implied directory becomes opaque', () => {
     assert.deepEqual(show(buildTree([file('.wh.x', 0, 0), file('x', 0, 0)])), { x: 'f 644' });
     assert.deepEqual(show(buildTree([file('.wh.d', 0, 0), dir('d'), file('d/new', 0, 0)])), {
       d: 'd 755',
@@ -170,18 +170,18 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     assert.deepEqual(show(buildTree([file('.wh.d', 0, 0), file('d/new', 0, 0)])), { d: 'd 755 *', 'd/new': 'f 644' });
   });
 
-  test('a whiteout that comes twice is one', () => {
+  test('a repeated whiteout is accepted', () => {
     assert.deepEqual(show(buildTree([file('.wh.x', 0, 0), file('.wh.x', 0, 0)])), { x: 'w' });
   });
 
-  test('an opaque marker is for its directory, with siblings before and after it', () => {
+  test('an opaque marker keeps its siblings before and after it', () => {
     const shown = show(buildTree([dir('d'), file('d/1', 0, 0), file('d/.wh..wh..opq', 0, 0), file('d/2', 0, 0)]));
     assert.deepEqual(shown, { d: 'd 755 *', 'd/1': 'f 644', 'd/2': 'f 644' });
     assert.deepEqual(show(buildTree([file('d/.wh..wh..opq', 0, 0)])), { d: 'd 755 *' });
     assert.deepEqual(show(buildTree([file('d/.wh..wh..opq', 0, 0), file('d', 0, 0), dir('d')])), { d: 'd 755' });
   });
 
-  test('in the lowest layer whiteouts take away what came before them, and leave nothing', () => {
+  test('in the lowest layer markers remove earlier entries and leave nothing', () => {
     const lowest = (entries: JsonEntry[]) => show(buildTree(entries, { isLowest: true }));
     const entries = [file('f', 5, 100), dir('d'), file('d/x', 5, 200), file('.wh.f', 0, 0), file('.wh.gone', 0, 0)];
     assert.deepEqual(lowest(entries), { d: 'd 755', 'd/x': 'f 644' });
@@ -196,7 +196,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     assert.deepEqual(lowest([file('i/1', 0, 0), file('.wh..wh..opq', 0, 0), file('k', 0, 0)]), { k: 'f 644' });
   });
 
-  test('a lowest layer has the same chunks as the layer has elsewhere', () => {
+  test('a layer has the same chunks as lowest layer and elsewhere', () => {
     const entries = [file('d/f', 5000, 100), file('g', 5, 200), file('d/.wh..wh..opq', 0, 0), file('.wh.h', 0, 0)];
     const [elsewhere, lowest] = [false, true].map((isLowest) => buildTree(entries, { isLowest }).table);
     for (const column of ['chunkDataOffset', 'chunkSizeBytes', 'chunkMember', 'memberOffset', 'memberEnd'] as const)
@@ -207,7 +207,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     assert.deepEqual([buildTree(entries).hasMarks, buildTree([dir('a')]).hasMarks], [true, false]);
   });
 
-  test('AUFS keeps its links below .wh..wh.plnk, which shows as unpacking shows it', () => {
+  test('AUFS metadata, with hard links into .wh..wh.plnk, is shown as when unpacked', () => {
     const tree = buildTree([
       dir('.wh..wh.plnk', { mode: 0o700 }),
       file('.wh..wh.plnk/1.2', 5, 100),
@@ -226,7 +226,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     assert.equal(findPath(tree.table, 'h'), findPath(tree.table, '.wh..wh.plnk/1.2'));
   });
 
-  test('a hard link keeps the file it was made to when the name is used again', () => {
+  test('a hard link keeps its file when the target’s name is used again', () => {
     const { table } = buildTree([file('f', 5, 100), link('h', 'f'), file('f', 7, 200)]);
     assert.deepEqual([table.sizeBytes[findPath(table, 'h')], table.sizeBytes[findPath(table, 'f')]], [5, 7]);
     assert.deepEqual([table.nlink[findPath(table, 'h')], table.nlink[findPath(table, 'f')]], [1, 1]);
@@ -235,7 +235,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     assert.equal(pathOf(below, findPath(below, 'h')), 'h');
   });
 
-  test('a hard link through a symbolic link is one to what lies there; one to a symbolic link is one to the link', () => {
+  test('hard links follow symbolic links in the path of their target, not in its last component', () => {
     const through = buildTree([
       dir('d'),
       file('d/f', 0, 0),
@@ -249,7 +249,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     assert.deepEqual([table.uid[findPath(table, 's')], table.nlink[findPath(table, 's')]], [9, 2]);
   });
 
-  test('a hard link’s entry gives its attributes to the file, and takes its capabilities', () => {
+  test('the entry of a hard link sets the file’s attributes and drops its capabilities', () => {
     const xattrs = { 'user.a': 'MQ==', 'security.capability': Buffer.alloc(20).toString('base64') };
     const { table } = buildTree([
       file('f', 0, 0, { mode: 0o4755, xattrs }),
@@ -263,7 +263,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     );
   });
 
-  test('a directory’s time goes to what its name leads to in the end', () => {
+  test('a directory’s time is set on what its path resolves to in the end', () => {
     const replaced = buildTree([dir('a', { modtime: at('05') }), file('a', 0, 0, { modtime: at('07') })]);
     assert.equal(timeOf(replaced, 'a'), 5);
     const moved = [
@@ -298,7 +298,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     ]);
   });
 
-  test('implied directories are listed, parents first, with whether an entry came for them after all', () => {
+  test('implied directories are listed, parents first, and marked if an entry came later', () => {
     const { table, implied } = buildTree([
       dir('named'),
       file('a/b/c', 0, 0),
@@ -318,7 +318,7 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     );
   });
 
-  test('a directory implied below a set-group-ID one has its group', () => {
+  test('a directory implied in a set-group-ID one has its group', () => {
     const { table } = buildTree([dir('s', { mode: 0o2775, gid: 50 }), file('s/i/q/f', 0, 0)]);
     const attributes = ['s/i', 's/i/q'].map((path) => [
       table.mode[findPath(table, path)],

@@ -14,23 +14,23 @@ const whiteoutPrefix = Buffer.from('.wh.');
 const opaqueMarker = Buffer.from('.wh..wh..opq');
 export const reservedNames = [PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK, TOC_NAME].map((name) => Buffer.from(name));
 
-/** What lists on V8's heap take. */
+/** Size of list elements on V8's heap. */
 const jsNumberBytes = 8;
 const timedEntryBytes = 100;
 
-/** Steps that opaque markers of a lowest layer may take in all. */
+/** Limit on the work of opaque markers in a lowest layer. */
 const opaqueWorkLimit = 1 << 24;
 
 export interface ReplayOptions extends XattrRules {
-  /** Of the blob's footer: where its last data member ends. */
+  /** Of the blob's footer: the end of the last data member. */
   readonly payloadEnd: number;
-  /** Nothing lies below: whiteouts take away what this layer has itself, and leave no mark. */
+  /** The lowest layer, where whiteouts remove what the layer itself has, and leave nothing. */
   readonly isLowest?: boolean;
 }
 
 /**
- * Unpacks a TOC into columns the way containerd's archive.Apply unpacks the layer's tar for overlayfs: entry by entry, each
- * onto what those before it made. Where that fails the layer is refused, unless plain directories could hold what is meant.
+ * Replays a TOC into columns as containerd's archive.Apply unpacks the layer's tar for overlayfs: entry by entry, each onto the
+ * result of those before. Throws FormatError where unpacking fails, except where containerd can unpack into plain directories.
  */
 export class TocReplay {
   readonly tree: NameTree;
@@ -41,13 +41,13 @@ export class TocReplay {
   readonly implied: number[] = [];
   prefetchLandmark = 0;
   hasNoPrefetchLandmark = false;
-  /** There are whiteouts or opaque markers, which mean something else in a lowest layer. */
+  /** Has whiteouts or opaque markers, which have another effect in a lowest layer. */
   hasMarks = false;
   readonly #isLowest: boolean;
   readonly #memory: MemoryAccount;
-  /** Directory entries whose times were not noted in the order of their objects, or whose names led through links. */
+  /** Entries of directories that already existed, or whose names led through symbolic links. */
   readonly #timed: TimedEntry[] = [];
-  /** Of the regular file that was listed last: where its name was looked for, and that name's node if it has one. */
+  /** Of the last regular file: the directory node of its name as written, and its own node, 0 if invisible. */
   #fileDirectory = 0;
   #fileNode = 0;
   #opaqueWork = 0;
@@ -79,7 +79,7 @@ export class TocReplay {
     this.#fileDirectory = lexical;
     this.#fileNode = 0;
     if (baseStart === baseEnd) {
-      // Unpacking leaves the root as it is, whatever the entry.
+      // Unpacking ignores entries for the root.
       this.#addUnseen(entry);
       return;
     }
@@ -104,7 +104,7 @@ export class TocReplay {
       settleDirectoryTimes(this.tree, this.objects, this.names, this.#timed);
   }
 
-  /** Frees its memory at once; it cannot be used afterwards. */
+  /** Frees the memory at once; unusable afterwards. */
   free(): void {
     for (const part of [this.tree, this.objects, this.chunks, this.names]) part.free();
   }
@@ -132,7 +132,7 @@ export class TocReplay {
     chunks.add(entry);
   }
 
-  /** What is checked and then shown nowhere: its content has no place in the data file either. */
+  /** Checks an entry that is never visible and has no content in the data file. */
   #addUnseen(entry: TocEntry): void {
     const object = this.objects.add(kinds.reg);
     this.objects.noteAttributes(object, entry);
@@ -174,7 +174,7 @@ export class TocReplay {
     if (entry.type === 'reg') this.chunks.begin(object, entry);
   }
 
-  /** os.RemoveAll of what is not to be merged. */
+  /** os.RemoveAll of a directory that is replaced. */
   #replace(node: number): void {
     if (this.names.objectAt[node] !== 0 && this.objects.isDirectory(this.names.objectAt[node]!))
       this.names.remove(node);
@@ -186,7 +186,7 @@ export class TocReplay {
     this.#replace(node);
     const { bytes, start, end } = entry.linkName;
     const target = names.find(bytes, start, end);
-    // The name itself is gone by the time that it is linked to.
+    // The name was removed before the link is created.
     const object = target === 0 || target === node ? 0 : names.at(target);
     if (object === 0) throw linkError(entry, 'links to a file that the layer does not have by then');
     if (objects.isDirectory(object)) throw linkError(entry, 'is a hard link to a directory');
@@ -195,7 +195,7 @@ export class TocReplay {
     names.put(node, object);
   }
 
-  /** `.wh.NAME`, or the opaque marker; whatever its type. */
+  /** A whiteout or an opaque marker, of any type of entry. */
   #mark(directory: number, entry: TocEntry, baseStart: number, baseEnd: number): void {
     const { bytes } = entry.name;
     const start = baseStart + whiteoutPrefix.length;
@@ -220,12 +220,12 @@ export class TocReplay {
       objects.noteAttributes(object, entry);
       names.put(node, object);
     } else if (objects.kind[found] !== kinds.whiteout) {
-      // The device cannot be made where something is; what the image specification means, other unpackers get wrong too.
+      // mknod(2) fails with EEXIST.
       throw refuse(entry, 'name', 'a whiteout of what its own layer has put there before');
     }
   }
 
-  /** containerd's opaque marker where nothing lies below: it removes whatever no entry has named so far. */
+  /** The opaque marker of a lowest layer: removes what no entry has named so far. */
   #removeUnnamed(directory: number): void {
     const { objects, names, tree } = this;
     for (const object of this.implied) {
@@ -243,7 +243,7 @@ export class TocReplay {
     }
   }
 
-  /** The format's own files at the root are no content. */
+  /** The format's own files at the root have no content in the data file. */
   #noteReserved(node: number): void {
     const { tree, objects, names } = this;
     const start = tree.nameOffset[node]!;

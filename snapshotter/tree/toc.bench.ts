@@ -4,7 +4,7 @@ import { scanToc } from '../estargz/testing/whole-toc.ts';
 import { buildInodeTable } from './build.ts';
 import { findChild, findPath } from './lookup.ts';
 
-/** TOC parsing and inode look-up, on a TOC indented as the reference writes it. */
+/** TOC parsing and inode look-up, on a TOC indented like the reference's. */
 export function register(bench: Bench): void {
   for (const entryCount of [10_000, 100_000]) {
     const json = generateToc(entryCount);

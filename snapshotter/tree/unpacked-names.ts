@@ -10,15 +10,15 @@ import { type LinkedTree, lookUp, type ResolutionWork, rootPath } from './root-p
 const columns = ['objectAt', 'parentObject'] as const;
 
 /**
- * Which object each name shows, as unpacking goes on. A name holds only as long as its directory is the one it was put
- * into: what replaces a directory replaces all below it, without a visit there.
+ * The object of each name during the replay. A name is valid only while its directory is still the object that it was put
+ * into, so replacing a directory invalidates everything below without visiting it.
  */
 export class UnpackedNames {
-  /** By node: the object put there last; 0 for none. */
+  /** By node: the last object put there, 0 for none. */
   objectAt = new Uint32Array();
-  /** By node: the directory's object at that time; 0 once the name was taken away. */
+  /** By node: the directory's object at that time, 0 once removed. */
   parentObject = new Uint32Array();
-  /** Something was taken away, so that the columns alone do not say what is there. */
+  /** A directory was replaced or a name removed, so that names above have to be checked too. */
   hasRemoved = false;
   symlinkCount = 0;
   readonly #tree: NameTree;
@@ -26,9 +26,9 @@ export class UnpackedNames {
   readonly #memory: MemoryAccount;
   readonly #onImplied: (object: number) => void;
   readonly #work: ResolutionWork = { done: 0 };
-  /** Goes up with whatever may change where a path leads. */
+  /** Incremented by whatever may change the resolution of a path. */
   #changes = 0;
-  /** The last directory that was reached through a symbolic link, and where that led. */
+  /** Cache of the last directory resolved through a symbolic link. */
   #resolved = { from: 0, to: 0, changes: -1 };
 
   constructor(tree: NameTree, objects: ObjectColumns, memory: MemoryAccount, onImplied: (object: number) => void) {
@@ -41,7 +41,7 @@ export class UnpackedNames {
     this.parentObject[rootNode] = rootObject;
   }
 
-  /** After nodes were added to the tree. */
+  /** Call after nodes were added to the tree. */
   grow(): void {
     if (this.#tree.nodeCount >= this.objectAt.length)
       growColumns(this, columns, this.#tree.parent.length, this.#memory);
@@ -51,7 +51,7 @@ export class UnpackedNames {
     freeColumns(this, columns);
   }
 
-  /** The object that the name shows now, 0 if there is none. */
+  /** The current object of a name, 0 for none. */
   at(node: number): number {
     const object = this.objectAt[node]!;
     if (object === 0 || !this.hasRemoved) return object;
@@ -59,12 +59,12 @@ export class UnpackedNames {
     return object;
   }
 
-  /** The same for a name in a directory that is there. */
+  /** The same for a name in an existing directory. */
   childAt(node: number): number {
     return this.#holds(node) ? this.objectAt[node]! : 0;
   }
 
-  /** By node, 1 where the name shows an object; made in one pass, since parents have lower numbers than their children. */
+  /** By node: 1 if the name has an object. One pass, since parents have lower numbers than their children. */
   shown(): Uint8Array {
     const count = this.#tree.nodeCount;
     this.#memory.take(count + 1);
@@ -75,7 +75,7 @@ export class UnpackedNames {
     return shown;
   }
 
-  /** Makes the name show the object; what it showed before goes, with all below it. */
+  /** Gives the name an object, in place of the previous one and all below it. */
   put(node: number, object: number): void {
     const before = this.objectAt[node]!;
     if (before !== 0) {
@@ -94,7 +94,7 @@ export class UnpackedNames {
     if (this.#objects.node[object] === 0) this.#objects.node[object] = node;
   }
 
-  /** Takes the name away, with all below it. */
+  /** Removes the name and all below it. */
   remove(node: number): void {
     this.parentObject[node] = 0;
     this.hasRemoved = true;
@@ -102,8 +102,8 @@ export class UnpackedNames {
   }
 
   /**
-   * The directory where containerd puts what an entry names below `node`: its symbolic links followed within the root,
-   * and directories made where there are none. Throws FormatError 'name' where unpacking fails.
+   * The directory in which containerd creates an entry whose name is in `node`: resolves symbolic links within the root and
+   * creates missing directories. Throws FormatError 'name' where unpacking fails.
    */
   directory(node: number, entry: TocEntry): number {
     const object = this.objectAt[node]!;
@@ -118,13 +118,13 @@ export class UnpackedNames {
     return target;
   }
 
-  /** The node that a path leads to by its directory's symbolic links, the last component as it is; 0 if none is there. */
+  /** The node of a path, 0 if absent; follows symbolic links except in the last component. */
   find(bytes: Uint8Array, start: number, end: number): number {
     const path =
       this.symlinkCount === 0
         ? ''
         : Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
-    // What `..` leaves is where a link leads, not where it lies.
+    // `..` is relative to the target of a link.
     if (!path.includes('..')) {
       const node = this.#tree.find(bytes, start, end);
       if (node !== 0 && this.at(node) !== 0) return node;
@@ -135,7 +135,7 @@ export class UnpackedNames {
     return this.#findPath(`${directory}/${path.slice(cut)}`);
   }
 
-  /** The node that a node's path leads to now, its last component's symbolic link followed too; 0 if none is there. */
+  /** The node that a node's path resolves to now, 0 if absent; follows all symbolic links. */
   follow(node: number): number {
     return this.#findPath(rootPath(this.#tree.pathOf(node, 'latin1'), this.#readLink, this.#work));
   }
@@ -144,7 +144,7 @@ export class UnpackedNames {
     return this.objectAt[node] !== 0 && this.parentObject[node] === this.objectAt[this.#tree.parent[node]!];
   }
 
-  /** Makes `node` a directory with all above it; the node of a symbolic link on the way, if one is there, else 0. */
+  /** Creates missing directories up to `node`. Returns the node of a symbolic link on the way, or 0. */
   #open(node: number, entry: TocEntry): number {
     const objects = this.#objects;
     const path: number[] = [];
@@ -153,7 +153,7 @@ export class UnpackedNames {
       const object = this.#holds(at) ? this.objectAt[at]! : 0;
       const kind = objects.kind[object]!;
       if (object !== 0 && kind === kinds.symlink) return at;
-      // Where unpacking fails, the image specification says what is meant: nothing of the layers below.
+      // overlayfs cannot unpack this; containerd's native snapshotter shows nothing of the layers below.
       if (object !== 0 && kind === kinds.whiteout) this.#imply(at, objectFlags.opaque);
       else if (object === 0) this.#imply(at, objectFlags.inherits);
       else if (!isDirectoryKind(kind)) throw this.#notDirectory(at, entry);
@@ -166,7 +166,7 @@ export class UnpackedNames {
     const object = objects.add(kinds.implicit);
     const above = this.objectAt[this.#tree.parent[node]!]!;
     objects.mode[object] = 0o755;
-    // mkdir(2) in a set-group-ID directory; chmod(2) then takes the bit itself away.
+    // mkdir(2) in a set-group-ID directory; chmod(2) then clears the bit.
     if ((objects.mode[above]! & 0o2000) !== 0) objects.gid[object] = objects.gid[above]!;
     objects.flags[object] = flag;
     this.put(node, object);

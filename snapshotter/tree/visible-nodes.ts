@@ -4,16 +4,16 @@ import { reservedNames, type TocReplay } from './toc-replay.ts';
 
 /** What a mount shows of a replayed TOC. */
 export interface VisibleNodes {
-  /** By node: the inode, 0 where the name is not shown. */
+  /** By node: the inode, 0 if invisible. */
   readonly inodeOf: Uint32Array;
-  /** By object: the inode, 0 where no name shows it. */
+  /** By object: the inode, 0 without a visible name. */
   readonly inodeOfObject: Uint32Array;
   readonly inodeCount: number;
-  /** Names shown, the root not counted. */
+  /** Visible names, without the root. */
   readonly direntCount: number;
 }
 
-/** Numbers the inodes in the order in which their names first came up in the TOC. */
+/** Numbers the inodes in the order of their first names in the TOC. */
 export function numberVisibleNodes(replay: TocReplay): VisibleNodes {
   const { tree, names, objects } = replay;
   const shown = names.shown();
@@ -33,7 +33,7 @@ export function numberVisibleNodes(replay: TocReplay): VisibleNodes {
   return { inodeOf, inodeOfObject, inodeCount, direntCount: nameCount - 1 };
 }
 
-/** Whether the object takes part in the data file, whether a name shows it or not. */
+/** Whether the object has a place in the data file, visible or not. */
 export function hasData({ objects }: TocReplay, object: number): boolean {
   return objects.kind[object] === kinds.reg && !objects.hasFlag(object, objectFlags.withoutData);
 }

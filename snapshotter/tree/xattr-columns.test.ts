@@ -14,7 +14,7 @@ describe('extended attributes are those that unpacking sets', { timeout: 20_000 
     });
   };
 
-  test('trusted.* never comes from an archive', () => {
+  test('trusted.* is never taken from an archive', () => {
     const xattrs = {
       'trusted.overlay.opaque': 'eQ==',
       'trusted.overlay.redirect': 'L3g=',
@@ -30,7 +30,7 @@ describe('extended attributes are those that unpacking sets', { timeout: 20_000 
     }
   });
 
-  test('user.* is for files and directories, security.* for all', () => {
+  test('user.* is set on files and directories only, security.* on all types', () => {
     const xattrs = { 'user.a': 'eQ==', 'security.a': 'eQ==' };
     for (const type of ['symlink', 'fifo', 'char', 'block'])
       assert.deepEqual(namesOf([{ name: 'n', type, linkName: 'x', devMajor: 1, xattrs }], 'n'), ['security.a']);
@@ -56,7 +56,7 @@ describe('extended attributes are those that unpacking sets', { timeout: 20_000 
     [32, 5, none],
   ] as const;
 
-  test('an ACL comes out as chmod leaves it, and not at all where it says no more than the mode', () => {
+  test('an ACL is as chmod leaves it, and absent if it is equivalent to the mode', () => {
     const withAcl = (acl: Buffer): JsonEntry[] => [
       file('f', 0, 0, { mode: 0o640, xattrs: { 'system.posix_acl_access': acl.toString('base64') } }),
     ];
@@ -77,7 +77,7 @@ describe('extended attributes are those that unpacking sets', { timeout: 20_000 
       assert.throws(() => buildTree(withAcl(bad)), /impossible system.posix_acl_access/);
   });
 
-  test('a layer with a default ACL is left to unpacking, where what lies below inherits it', () => {
+  test('a layer with a default ACL is refused as unsupported', () => {
     const xattrs = { 'system.posix_acl_default': entriesOf(...extended).toString('base64') };
     assert.throws(() => buildTree([dir('d', { xattrs })]), { code: 'unsupported' });
     assert.deepEqual(namesOf([file('f', 0, 0, { xattrs })], 'f'), []);

@@ -9,16 +9,16 @@ import { settledAcl } from './posix-acl.ts';
 /** XATTR_SIZE_MAX of Linux. */
 const valueLimitBytes = 65_536;
 const internedLimit = 1024;
-/** Of one file, from all its entries: what a column of bytes counts. */
+/** Per file, from all of its entries: the count is one byte. */
 const fileLimit = 255;
 const columns = ['nameOffset', 'nameLength', 'valueOffset', 'valueLength'] as const;
 
 export interface XattrRules {
-  /** Whose attributes the overlay above reads as its own; they come from no archive. */
+  /** Namespace of the overlay's own attributes, which are never taken from an archive. */
   readonly opaqueXattr: 'trusted' | 'user';
 }
 
-/** Extended attributes, a row each; names (once for the whole layer) and decoded values lie in the name tree's pool. */
+/** Extended attributes, one row each. Names (interned) and decoded values are in the name tree's pool. */
 export class XattrColumns {
   count = 0;
   nameOffset = new Uint32Array(64);
@@ -28,7 +28,7 @@ export class XattrColumns {
   readonly #tree: NameTree;
   readonly #rules: XattrRules;
   readonly #memory: MemoryAccount;
-  /** Offsets of the names that were seen, by name: there are few in any layer, and the limit bounds a hostile one. */
+  /** Offsets of interned names; layers have few, and a limit bounds hostile ones. */
   readonly #interned = new Map<string, number>();
 
   constructor(tree: NameTree, rules: XattrRules, memory: MemoryAccount) {
@@ -38,8 +38,8 @@ export class XattrColumns {
   }
 
   /**
-   * Rows for an object that has rows [first, first + length) and now an entry more: its attributes join those, and
-   * `chown` and `chmod` do to those what they do. Returns how many rows at the end are the object's.
+   * Appends the rows of an object that has rows [first, first + length) and gets another entry: merges both, after the effects
+   * of chown and chmod on the existing ones. Returns the number of appended rows.
    */
   merge(first: number, length: number, entry: TocEntry, kind: number): number {
     const start = this.count;
@@ -66,7 +66,7 @@ export class XattrColumns {
     freeColumns(this, columns);
   }
 
-  /** `chown` takes capabilities away from all but directories, and `chmod` rewrites an ACL. */
+  /** chown(2) removes capabilities, except from directories; chmod(2) rewrites an ACL. */
   #keepRow(row: number, entry: TocEntry, kind: number): void {
     const { pool } = this.#tree;
     const offset = this.nameOffset[row]!;
@@ -90,7 +90,7 @@ export class XattrColumns {
     if (acl.length > 0) this.#noteValue(this.#rowFor(name, start), acl);
   }
 
-  /** A name that comes twice in one entry keeps its first row and its last value, as in any JSON decoder. */
+  /** A name that is twice in an entry keeps its first row and last value, as in JSON decoders. */
   #rowFor(name: ByteSlice, first: number): number {
     const length = name.end - name.start;
     for (let row = first; row < this.count; row++) {
@@ -132,8 +132,8 @@ const accessAcl = 'system.posix_acl_access';
 const defaultAcl = 'system.posix_acl_default';
 
 /**
- * Whether unpacking sets the attribute. containerd never sets trusted.*, and goes on where the file system knows no such
- * name or the kind of file can have none: user.* are for regular files and directories (xattr(7)).
+ * Whether unpacking sets the attribute. containerd skips trusted.*, and ignores ENOTSUP for unknown namespaces and EPERM for
+ * user.* on anything but regular files and directories (xattr(7)).
  */
 function isSet(name: string, kind: number, { opaqueXattr }: XattrRules): boolean {
   if (name.startsWith('security.')) return name.length > 'security.'.length;
@@ -170,7 +170,7 @@ function checkName(name: ByteSlice, entry: TocEntry): void {
   );
 }
 
-/** Strict: Buffer's own decoder drops what it does not know, so what it gives back must make the same text again. */
+/** Strict: Buffer's decoder skips invalid characters, so the result must encode to the same text. */
 function decodeBase64(slice: ByteSlice): Buffer | undefined {
   const text = Buffer.from(slice.bytes.buffer, slice.bytes.byteOffset + slice.start, slice.end - slice.start).toString(
     'latin1',

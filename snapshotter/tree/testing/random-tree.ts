@@ -2,7 +2,7 @@ import { fc } from '../../../testkit/random.ts';
 import { digestOf } from '../../registry/digest.ts';
 import type { JsonEntry } from './toc-json.ts';
 
-/** A tree as a user would describe it; names are unique in each directory, and never those with a meaning of their own. */
+/** A tree without special names; names are unique in each directory. */
 export type Node =
   | { readonly kind: 'dir'; readonly attributes: Attributes | undefined; readonly children: ReadonlyMap<string, Node> }
   | { readonly kind: 'file'; readonly attributes: Attributes; readonly size: number; readonly chunkSize: number }
@@ -47,7 +47,7 @@ const attributesArbitrary: fc.Arbitrary<Attributes> = fc.record({
   ),
 });
 
-/** `fileSize` draws the sizes: real mounts want many block boundaries, in-memory walks any number. */
+/** `fileSize` draws sizes: for real mounts many block boundaries. */
 export function treeArbitrary(fileSize: fc.Arbitrary<number>): fc.Arbitrary<Node> {
   const { directory } = fc.letrec<{ directory: Node; node: Node }>((tie) => ({
     node: fc.oneof(
@@ -87,14 +87,14 @@ export interface EncodedTree {
   readonly entries: JsonEntry[];
   /** Paths and nodes, without the root. */
   readonly paths: ReadonlyMap<string, Node>;
-  /** More names, each for one of the files in `paths`. */
+  /** Hard links: name to path in `paths`. */
   readonly links: ReadonlyMap<string, string>;
   readonly payloadEnd: number;
 }
 
 /**
- * The TOC of a tree. Entries that nothing follows from (all but chunks behind their file) are shuffled by `order`; a
- * directory without attributes gets no entry, if it has children to imply it. `content` gives each chunk's digest.
+ * The TOC of a tree, shuffled by `order`; chunks follow their file, and hard links come last. A directory without attributes
+ * gets no entry if its children imply it. `content` determines the digests of chunks.
  */
 export function encodeTree(
   root: Node,
@@ -124,7 +124,7 @@ export function encodeTree(
     const other = order(index + 1);
     [groups[index], groups[other]] = [groups[other]!, groups[index]!];
   }
-  // Unpacking makes them of what is there by then.
+  // A hard link needs its target before it.
   for (const [name, target] of links) {
     const attributes = encodeAttributes(paths.get(target)!.attributes!);
     groups.push([{ name, type: 'hardlink', linkName: target, ...attributes }]);
