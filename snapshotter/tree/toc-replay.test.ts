@@ -245,6 +245,8 @@ describe('a TOC is unpacked entry by entry', { timeout: 20_000 }, () => {
     ]);
     for (const name of ['h', 'i']) assert.equal(findPath(through.table, name), findPath(through.table, 'd/f'));
     const { table } = buildTree([file('f', 0, 0), symlink('s', 'f'), link('h', 's', { uid: 9 })]);
+    const slashed = buildTree([file('f', 0, 0), symlink('s', 'f'), link('h', 's/'), link('i', 'f/')]).table;
+    for (const name of ['h', 'i']) assert.equal(findPath(slashed, name), findPath(slashed, 'f'));
     assert.equal(findPath(table, 'h'), findPath(table, 's'));
     assert.deepEqual([table.uid[findPath(table, 's')], table.nlink[findPath(table, 's')]], [9, 2]);
   });

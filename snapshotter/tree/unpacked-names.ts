@@ -124,8 +124,8 @@ export class UnpackedNames {
       this.symlinkCount === 0
         ? ''
         : Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
-    // `..` is relative to the target of a link.
-    if (!path.includes('..')) {
+    // `..` is relative to the target of a link, and a trailing slash follows one.
+    if (!path.includes('..') && !path.endsWith('/')) {
       const node = this.#tree.find(bytes, start, end);
       if (node !== 0 && this.at(node) !== 0) return node;
       if (this.symlinkCount === 0) return 0;
