@@ -20,8 +20,12 @@ const limit = { timeout: 30_000 };
 const files = testFiles(40, 20_000);
 
 /** The layer of these files, opened from a registry behind mirrors with these faults. */
-async function openBehind(t: TestContext, bent: readonly Fault[][], change: { readonly registry?: Fault[] } = {}) {
-  const blob = buildTestBlob(files);
+async function openBehind(
+  t: TestContext,
+  bent: readonly Fault[][],
+  change: { readonly registry?: Fault[]; readonly entries?: readonly object[] } = {},
+) {
+  const blob = buildTestBlob(files, { entries: change.entries ?? [] });
   const servers = [];
   for (const faults of [...bent, change.registry ?? []]) {
     const server = await startRegistrySimulator({ content: { blobs: [blob.bytes] }, faults });
@@ -99,6 +103,16 @@ test('a read fails after every server has sent wrong bytes once', limit, async (
   await assert.rejects(store.ensure(0, 100, 'demand'), { name: 'StoreError', code: 'corrupt' });
   const requests = servers.reduce((sum, { counts }) => sum + counts.requests, 0);
   assert.ok(requests <= 6, `${requests} requests`);
+});
+
+test('a layer that is refused for what its own TOC says is blamed on no server', limit, async (t) => {
+  const entries = [
+    { name: 'a', type: 'reg' },
+    { name: 'a/b', type: 'reg' },
+  ];
+  const { open, reports, servers } = await openBehind(t, [[]], { entries });
+  await assert.rejects(open(), { code: 'name' });
+  assert.deepEqual([reports.length, servers[1]!.counts.requests], [0, 0]);
 });
 
 /** The first answer is right. */
