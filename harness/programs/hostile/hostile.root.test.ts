@@ -22,6 +22,7 @@ import {
 } from './weather.ts';
 
 const timeout = 150_000;
+const maxRounds = 4;
 const suite = suiteLifetime();
 const scratch = openScratch(suite, 'hostile');
 let registry: TestRegistry;
@@ -63,16 +64,23 @@ test('content from a misbehaving registry equals what overlayfs unpacks, within 
   const calm = await compare();
   assert.ok(simulator.issuedTokens() > 0 && calm.unauthorized > 0, 'no token was asked for');
   // There are few requests, so a larger share of them is to fail.
-  simulator.behave({ weather: { ...roughWeather, tooManyRequests: 0.1, reset: 0.12, cut: 0.15 } });
-  const rough = await compare();
-  t.diagnostic(`calm ${JSON.stringify(calm)}`);
-  t.diagnostic(`rough ${JSON.stringify(rough)}`);
-  for (const kind of ['tooManyRequests', 'resets', 'cuts', 'cdn'] as const) {
-    assert.ok(rough[kind] > 0, `no ${kind} happened`);
+  simulator.behave({ weather: { ...roughWeather, tooManyRequests: 0.1, reset: 0.15, cut: 0.15 } });
+  const kinds = ['tooManyRequests', 'resets', 'cuts', 'cdn'] as const;
+  const start = { ...simulator.counts };
+  let rough = await compare();
+  let rounds = 1;
+  // Which requests there are depends on timing, and with them the faults that a seed brings.
+  while (rounds < maxRounds && kinds.some((kind) => rough[kind] === 0)) {
+    await compare();
+    rough = countsBetween(start, { ...simulator.counts });
+    rounds++;
   }
+  t.diagnostic(`calm ${JSON.stringify(calm)}`);
+  t.diagnostic(`rough, ${rounds} rounds: ${JSON.stringify(rough)}`);
+  for (const kind of kinds) assert.ok(rough[kind] > 0, `no ${kind} happened`);
   assert.equal(simulator.counts.leaks, 0, 'credentials went to the CDN');
   assert.ok(
-    rough.requests <= maxRequests(calm, rough),
+    rough.requests <= maxRequests(calm, rough, rounds),
     `${rough.requests} requests, ${calm.requests} in calm weather, ${troubleIn(rough)} went wrong`,
   );
 });

@@ -69,7 +69,10 @@ export function countsBetween(before: SimulatorCounts, after: SimulatorCounts): 
   return Object.fromEntries(entries) as unknown as SimulatorCounts;
 }
 
-/** Allowed in rough weather: twice a calm run's requests, and per failure its retry with a new token and a new signed URL. */
-export function maxRequests(calm: SimulatorCounts, rough: SimulatorCounts): number {
-  return 2 * calm.requests + 4 * troubleIn(rough);
+/**
+ * Allowed in rough weather: twice the requests of as many calm runs, and per failure its retry with a new token and a new
+ * signed URL.
+ */
+export function maxRequests(calm: SimulatorCounts, rough: SimulatorCounts, runs = 1): number {
+  return 2 * runs * calm.requests + 4 * troubleIn(rough);
 }
