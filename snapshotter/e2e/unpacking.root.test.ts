@@ -67,6 +67,12 @@ const acl = Buffer.from(
 const stacks: Readonly<Record<string, readonly (readonly TarEntry[])[]>> = {
   'empty and repeated layers': [base, [], top, []],
   'one layer twice': [base, base],
+  'one layer of whiteouts twice, above nothing of their directory': [
+    [file('x')],
+    [mark('usr/.wh.a')],
+    [mark('usr/.wh.a')],
+    [],
+  ],
   'one layer twice, whose directories have no entries': [top, top],
   'directories without entries': [base, top],
   'a layer of nothing but a whiteout': [base, [mark('usr/lib/.wh.a')]],

@@ -7,7 +7,7 @@ import type { Layer } from './layer.ts';
 import type { LayerPlace } from './layer-request.ts';
 import type { LayerSources } from './layer-sources.ts';
 import { lowerDirectory } from './lower-directory.ts';
-import { loadView, lowestView, plainView, saveView } from './views.ts';
+import { baseOf, loadView, lowestView, plainView, repeated, saveView } from './views.ts';
 
 export interface PlacementContext {
   readonly sources: Pick<LayerSources, 'buildLowest'>;
@@ -21,33 +21,42 @@ export async function placeLayer(
   place: LayerPlace | undefined,
   context: PlacementContext,
 ): Promise<{ readonly view: string; readonly path: string }> {
-  const { store, tree, memory } = layer;
-  const attach = async (view: string, makeTable: () => Promise<InodeTable>) => {
-    const { path } = await layer.attach(view, makeTable);
-    return { view, path };
-  };
-  const showPlain = () => attach(plainView, async () => tree.table);
-  const showLowest = () => attach(lowestView, () => context.sources.buildLowest(store, memory));
-  const showInherited = (view: string, inherited: readonly InheritedDirectory[]) =>
-    attach(view, async () => withInherited(tree.table, inherited, memory));
+  const view = place?.view ?? (await chooseView(layer, place, context));
+  const { path } = await layer.attach(view, () => makeTable(layer, baseOf(view), place, context));
+  return { view, path };
+}
 
-  if (place === undefined) return await showPlain();
-  const { view: recorded, isLowest } = place;
-  if (recorded === plainView) return await showPlain();
-  if (recorded === lowestView) return await showLowest();
-  if (recorded !== undefined) {
-    let inherited = loadView(store.directory, recorded);
-    if (inherited === undefined) {
-      inherited = await inherit(layer, place, context);
-      saveView(store.directory, inherited);
-    }
-    return await showInherited(recorded, inherited);
+async function chooseView(layer: Layer, place: LayerPlace | undefined, context: PlacementContext): Promise<string> {
+  const { store, tree } = layer;
+  if (place === undefined) return plainView;
+  if (place.isLowest) return tree.hasMarks ? lowestView : plainView;
+  const inherited = tree.implied.length === 0 ? [] : await inherit(layer, place, context);
+  const view = inherited.length === 0 ? plainView : saveView(store.directory, inherited);
+  if (!tree.hasMarks) return view;
+  // Whiteouts are filtered where the overlay merges directories, so a repeated layer with some must be repeated there.
+  const { digest } = store.meta;
+  const below = await place.below();
+  return repeated(
+    view,
+    below.filter((lower) => 'digest' in lower && lower.digest === digest && baseOf(lower.view) === view).length,
+  );
+}
+
+async function makeTable(
+  layer: Layer,
+  base: string,
+  place: LayerPlace | undefined,
+  context: PlacementContext,
+): Promise<InodeTable> {
+  const { store, tree, memory } = layer;
+  if (base === plainView || place === undefined) return tree.table;
+  if (base === lowestView) return await context.sources.buildLowest(store, memory);
+  let inherited = loadView(store.directory, base);
+  if (inherited === undefined) {
+    inherited = await inherit(layer, place, context);
+    saveView(store.directory, inherited);
   }
-  if (isLowest) return await (tree.hasMarks ? showLowest() : showPlain());
-  if (tree.implied.length === 0) return await showPlain();
-  const inherited = await inherit(layer, place, context);
-  if (inherited.length === 0) return await showPlain();
-  return await showInherited(saveView(store.directory, inherited), inherited);
+  return withInherited(tree.table, inherited, memory);
 }
 
 async function inherit(

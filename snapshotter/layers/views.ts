@@ -11,12 +11,23 @@ import type { InheritedDirectory } from '../tree/inheritance.ts';
  *     ''         the plain view: inherits nothing. The only one of a layer whose directories all have entries
  *     'lowest'   of a layer with whiteouts, as an image's lowest
  *     DIGEST     of inherited attributes, which are kept in the layer's store as view-DIGEST.json
+ *     NAME~2     the second mount of a view, for a layer with whiteouts that is twice in a chain
  */
 export const plainView = '';
 export const lowestView = 'lowest';
 
 const digestCharacters = 32;
 const version = 1;
+
+/** The name of a view that is `count` times in the chain already. */
+export function repeated(name: string, count: number): string {
+  return count === 0 ? name : `${name}~${count + 1}`;
+}
+
+/** The name of a view without its number. */
+export function baseOf(name: string): string {
+  return name.replace(/~\d+$/, '');
+}
 
 /** Stores the attributes and returns the view's name. */
 export function saveView(directory: string, inherited: readonly InheritedDirectory[]): string {
@@ -41,7 +52,8 @@ export function loadView(directory: string, name: string): readonly InheritedDir
 
 /** Deletes the file of a view that no snapshot holds any more. */
 export function removeView(directory: string, name: string): void {
-  if (name !== plainView && name !== lowestView) rmSync(viewPath(directory, name), { force: true });
+  if (baseOf(name) === name && name !== plainView && name !== lowestView)
+    rmSync(viewPath(directory, name), { force: true });
 }
 
 function digestOfText(text: string): string {

@@ -1,6 +1,6 @@
 import type { LayerPlace, LayerRequest, MountedLayer, RestoredLayer } from '../layers/layer-request.ts';
 import type { LayerManager } from '../layers/manager.ts';
-import { lowestView, plainView } from '../layers/views.ts';
+import { baseOf, lowestView, plainView } from '../layers/views.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import type { DaemonMetrics } from '../observability/metrics.ts';
 import type { Digest } from '../registry/digest.ts';
@@ -162,7 +162,7 @@ function uniqueLayers(layers: readonly StackedLayer[]): StackedLayer[] {
 
 /** Whether the layer's tree takes attributes from the layers below. */
 function isDependent({ view }: { readonly view?: string | undefined }): boolean {
-  return view !== undefined && view !== plainView && view !== lowestView;
+  return view !== undefined && baseOf(view) !== plainView && view !== lowestView;
 }
 
 /** LayerError's reason; a deadline is 'timeout', anything else 'internal'. */
