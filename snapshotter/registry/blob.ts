@@ -46,9 +46,9 @@ export class RegistryBlob implements BlobSource {
     if (this.#sizeBytes !== undefined) return await this.#collectTail(lengthBytes, this.#sizeBytes, signal);
     const asked = await this.#askForSuffix(lengthBytes, signal);
     const stream = asked?.stream;
-    if (stream?.kind === 'part') {
+    const blobSizeBytes = stream?.kind === 'part' ? sizeBehind(stream, lengthBytes) : undefined;
+    if (stream?.kind === 'part' && blobSizeBytes !== undefined) {
       const { server } = asked!;
-      const blobSizeBytes = stream.totalBytes ?? stream.end;
       this.#sizeBytes = blobSizeBytes;
       return await this.#collectSuffix(stream.start, blobSizeBytes, signal, { stream, server });
     }
@@ -56,7 +56,8 @@ export class RegistryBlob implements BlobSource {
       return await this.#suffixOfWhole(asked!.response, { stream, server: asked!.server }, lengthBytes, signal);
     }
     // Some servers refuse a suffix longer than the blob, some refuse every suffix (Azure). With the size, a plain range does.
-    await asked?.response.body.drain();
+    if (stream?.kind === 'part') asked!.response.body.destroy();
+    else await asked?.response.body.drain();
     const totalBytes = stream?.totalBytes ?? (await this.#findSize(signal));
     if (totalBytes === 0 && asked !== undefined) return emptySuffix(asked.server);
     if (totalBytes !== undefined) return await this.#collectTail(lengthBytes, totalBytes, signal);
@@ -367,6 +368,15 @@ export class RegistryBlob implements BlobSource {
       remedy: '',
     });
   }
+}
+
+/** The blob's size by a part that answers a suffix; undefined if that hides the size and may end before the blob does. */
+function sizeBehind(
+  { start, end, totalBytes }: { readonly start: number; readonly end: number; readonly totalBytes: number | undefined },
+  lengthBytes: number,
+): number | undefined {
+  if (totalBytes !== undefined) return totalBytes;
+  return start > 0 || end === lengthBytes ? start + lengthBytes : undefined;
 }
 
 /** The suffix of an empty blob. */
