@@ -2,12 +2,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { holdTo } from '../../../measurements/limit.ts';
-import { layerFormats } from '../../../snapshotter/convert/format.ts';
 import { number, optional, out, parseOptions, seed, selected, usageOf } from '../../cli/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
 import { conclude } from '../../run/conclude.ts';
 import { openResults } from '../../run/results.ts';
-import { type Failure, kindOf } from './judge.ts';
+import { conversions, type Failure, kindOf } from './judge.ts';
 import { faces } from './rig.ts';
 import { type Find, type RunOptions, runCases, runStack } from './run.ts';
 import { type CaseId, stackOf } from './shrink.ts';
@@ -21,7 +20,7 @@ const table = {
   cases: number('how many stacks', 200, 1, 1_000_000),
   seed: seed(1, 'of the stacks'),
   first: number('number of the first', 0, 0, 1_000_000),
-  formats: selected('format', named(layerFormats), 'of the conversions'),
+  formats: selected('format', named(conversions), 'of the conversions'),
   faces: selected('face', named(faces), 'of the lazy mounts'),
   jobs: number('stacks at a time', availableParallelism(), 1, 64),
   replay: optional(

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { layerFormats } from '../../../snapshotter/convert/format.ts';
 import { suiteLifetime, undoAfter } from '../../../testkit/lifetime.ts';
 import { openScratch } from '../../../testkit/scratch.ts';
-import { describeVerdict, judgeStack } from './judge.ts';
+import { conversions, describeVerdict, judgeStack } from './judge.ts';
 import { faces, openRig, type Rig } from './rig.ts';
 import { stackOf } from './shrink.ts';
 import { formatStack, parseStack, type Stack } from './stack.ts';
@@ -36,7 +35,7 @@ test(`${cases} drawn stacks of layers are mounted as containerd unpacks them`, {
   const work = async (): Promise<void> => {
     while (next < cases) {
       const id = { seed, index: next++ };
-      const verdict = await judgeStack(rig, stackOf(id), layerFormats, signal);
+      const verdict = await judgeStack(rig, stackOf(id), conversions, signal);
       entries += verdict.entries;
       const replay = `npm run differential -- --replay ${id.seed}:${id.index}`;
       assert.deepEqual(describeVerdict(verdict), [], `${replay} shows it and makes the stack smaller`);
@@ -49,7 +48,7 @@ test(`${cases} drawn stacks of layers are mounted as containerd unpacks them`, {
 const stacks = join(import.meta.dirname, 'stacks');
 for (const name of readdirSync(stacks).sort()) {
   test(`stacks/${name} is mounted as containerd unpacks it`, { timeout }, async () => {
-    const verdict = await judgeStack(rig, parseStack(readFileSync(join(stacks, name), 'utf8')), layerFormats, signal);
+    const verdict = await judgeStack(rig, parseStack(readFileSync(join(stacks, name), 'utf8')), conversions, signal);
     assert.deepEqual(describeVerdict(verdict), []);
   });
 }

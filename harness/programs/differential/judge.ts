@@ -1,14 +1,20 @@
-import type { LayerFormat } from '../../../snapshotter/convert/format.ts';
+import { type LayerFormat, layerFormats } from '../../../snapshotter/convert/format.ts';
 import { convertImage } from '../../../snapshotter/convert/image.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
 import type { ListedEntry } from '../equality/tree.ts';
 import { compareTrees, describeDifference, type ReferenceTree } from './comparison.ts';
 import { pushStack, type RegistryImage, readImage } from './image.ts';
 import { type LazyPull, pullLazily, type SnapshotterClient } from './lazy-pull.ts';
+import { convertByPeer } from './peer.ts';
 import { isRefused, type Unpacked, unpackByContainerd } from './reference.ts';
 import type { Face, Rig } from './rig.ts';
 import type { Stack } from './stack.ts';
+import { withoutWhatThePeerLoses } from './stack-arbitrary.ts';
 import { withoutWhiteoutConflicts } from './whiteout-conflicts.ts';
+
+/** Who converts: this project to each of its formats, or ctr-remote to eStargz. */
+export const conversions = [...layerFormats, 'ctr-remote'] as const;
+export type Conversion = (typeof conversions)[number];
 
 export interface Failure {
   /** `estargz on erofs`, `stargz unpacked`, `estargz converted`. */
@@ -55,7 +61,7 @@ function order(where: string): number {
 export async function judgeStack(
   rig: Rig,
   stack: Stack,
-  formats: readonly LayerFormat[],
+  formats: readonly Conversion[],
   signal: AbortSignal,
   /** What is converted: the same stack, except to see that a difference is found. */
   converted: Stack = stack,
@@ -63,7 +69,13 @@ export async function judgeStack(
   const repository = `stack-${++judged}`;
   const expectation = await unpackReference(rig, repository, stack, signal);
   const source = await pushStack(rig.registry, repository, 'source', converted);
-  const judgements = await Promise.all(formats.map((format) => judgeFormat(rig, source, expectation, format, signal)));
+  const judgements = await Promise.all(
+    formats.map((format) =>
+      format === 'ctr-remote'
+        ? judgePeer(rig, repository, converted, signal)
+        : judgeFormat(rig, source, expectation, format, signal),
+    ),
+  );
   const sum = (count: (judgement: Judgement) => number): number =>
     judgements.reduce((total, judgement) => total + count(judgement), 0);
   return {
@@ -95,11 +107,19 @@ async function unpackReference(rig: Rig, repository: string, stack: Stack, signa
   if (!isRefused(unpacked)) return { tree: unpacked, refusal: undefined, isUndecided: false };
   const { refusal } = unpacked;
   const settled = withoutWhiteoutConflicts(stack);
-  if (settled === undefined) return { tree: undefined, refusal, isUndecided: false };
+  const mayConflict = whiteoutConflict.test(refusal) && hasWhiteout(stack);
+  if (settled === undefined) return { tree: undefined, refusal, isUndecided: mayConflict };
   const again = await unpack('settled', settled);
   return isRefused(again)
     ? { tree: undefined, refusal, isUndecided: true }
     : { tree: again, refusal, isUndecided: false };
+}
+
+/** A whiteout, and an entry in its place or below it, perhaps through a link. */
+const whiteoutConflict = /: (file exists|not a directory): unknown$/;
+
+function hasWhiteout({ layers }: Stack): boolean {
+  return layers.some(({ entries }) => entries.some(({ name }) => /(^|\/)\.wh\./.test(name)));
 }
 
 type Judgement = Pick<Verdict, 'failures' | 'lazyLayers' | 'fallbackLayers' | 'comparisons'>;
@@ -129,6 +149,27 @@ async function judgeFormat(
     : judgeTree(where, expectation, unpacked.entries);
   const lazy = await judgeLazily(rig, image, format, expectation, signal);
   return { ...lazy, failures: [...failures, ...lazy.failures], comparisons: lazy.comparisons + 1 };
+}
+
+/**
+ * An image of the peer's is right as containerd unpacks that image. Without what the peer loses, which the lazy mount, for
+ * it is in no TOC, cannot show.
+ */
+async function judgePeer(rig: Rig, repository: string, stack: Stack, signal: AbortSignal): Promise<Judgement> {
+  const source = await pushStack(rig.registry, repository, 'peer', withoutWhatThePeerLoses(stack));
+  let image: RegistryImage;
+  try {
+    image = await convertByPeer(rig.containerd, rig.registry, source, signal);
+  } catch {
+    // It may refuse what it cannot convert; what containerd makes of the rest is compared.
+    signal.throwIfAborted();
+    return { failures: [], lazyLayers: 0, fallbackLayers: 0, comparisons: 0 };
+  }
+  const unpacked = await unpackByContainerd(rig.containerd, rig.listers.get('reference')!, image, added, signal);
+  const expectation = isRefused(unpacked)
+    ? { tree: undefined, refusal: unpacked.refusal, isUndecided: false }
+    : { tree: unpacked, refusal: undefined, isUndecided: false };
+  return judgeLazily(rig, image, 'ctr-remote', expectation, signal);
 }
 
 /** The image mounted on each face, against what it should show. */

@@ -58,8 +58,11 @@ export async function startMemoryRegistry(): Promise<MemoryRegistry> {
       return void response.writeHead(mounted ? 201 : 202, { location }).end();
     }
     if (request.method === 'PUT' && kind === 'blobs/uploads') {
-      const isRight = addBlob(body) === searchParams.get('digest');
-      return void response.writeHead(isRight ? 201 : 400, { location: pathname }).end();
+      const digest = addBlob(body);
+      const isRight = digest === searchParams.get('digest');
+      return void response
+        .writeHead(isRight ? 201 : 400, { location: pathname, 'docker-content-digest': digest })
+        .end();
     }
     response.writeHead(405).end();
   };

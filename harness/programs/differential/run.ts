@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LayerFormat } from '../../../snapshotter/convert/format.ts';
-import { type Failure, judgeStack, kindOf, type Verdict } from './judge.ts';
+import { type Conversion, type Failure, judgeStack, kindOf, type Verdict } from './judge.ts';
 import { openRig, type Rig, type RigOptions } from './rig.ts';
 import { type CaseId, reduceStack, shrinkCase, stackOf } from './shrink.ts';
 import { formatStack, type Stack } from './stack.ts';
@@ -10,7 +9,7 @@ export interface RunOptions extends RigOptions {
   /** Cases [first, first + count) of the seed. */
   readonly first: number;
   readonly count: number;
-  readonly formats: readonly LayerFormat[];
+  readonly formats: readonly Conversion[];
   /** Stacks judged at a time. */
   readonly jobs: number;
 }
@@ -109,7 +108,7 @@ async function failsAs(
   rig: Rig,
   stack: Stack,
   kind: string,
-  formats: readonly LayerFormat[],
+  formats: readonly Conversion[],
   signal: AbortSignal,
 ): Promise<boolean> {
   const concerned = formats.filter((format) => kind.startsWith(`${format} `));
@@ -121,7 +120,7 @@ async function failsAs(
 async function judgeWithin(
   rig: Rig,
   stack: Stack,
-  formats: readonly LayerFormat[],
+  formats: readonly Conversion[],
   signal: AbortSignal,
 ): Promise<Verdict> {
   const limit = new AbortController();

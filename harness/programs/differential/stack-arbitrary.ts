@@ -11,15 +11,18 @@ export function arbitraryStack(): fc.Arbitrary<Stack> {
   return fc.noBias(drafts.map((layers) => ({ layers: settleLayers(layers) })));
 }
 
-/** The same without what a TOC written by ctr-remote cannot say: fractions of a second and names that are not UTF-8. */
-export function withoutWhatTheReferenceLoses(stack: Stack): Stack {
+/**
+ * The same without what a TOC written by ctr-remote does not say, fractions of a second and names that are not UTF-8, and
+ * in gzip alone, since it leaves the media types of other compressions on gzip.
+ */
+export function withoutWhatThePeerLoses(stack: Stack): Stack {
   const settle = (entry: StackEntry): StackEntry => ({
     ...entry,
     name: toUtf8(entry.name),
     ...(entry.link === undefined ? {} : { link: toUtf8(entry.link) }),
     ...(entry.mtime === undefined ? {} : { mtime: String(Math.floor(Number(entry.mtime))) }),
   });
-  return { layers: stack.layers.map((layer) => ({ ...layer, entries: layer.entries.map(settle) })) };
+  return { layers: stack.layers.map(({ entries }) => ({ compression: 'gzip', entries: entries.map(settle) })) };
 }
 
 function toUtf8(name: string): string {
