@@ -107,8 +107,7 @@ async function unpackReference(rig: Rig, repository: string, stack: Stack, signa
   if (!isRefused(unpacked)) return { tree: unpacked, refusal: undefined, isUndecided: false };
   const { refusal } = unpacked;
   const settled = withoutWhiteoutConflicts(stack);
-  const mayConflict = whiteoutConflict.test(refusal) && hasWhiteout(stack);
-  if (settled === undefined) return { tree: undefined, refusal, isUndecided: mayConflict };
+  if (settled === undefined) return { tree: undefined, refusal, isUndecided: mayConflict(stack, refusal) };
   const again = await unpack('settled', settled);
   return isRefused(again)
     ? { tree: undefined, refusal, isUndecided: true }
@@ -118,8 +117,9 @@ async function unpackReference(rig: Rig, repository: string, stack: Stack, signa
 /** A whiteout, and an entry in its place or below it, perhaps through a link. */
 const whiteoutConflict = /: (file exists|not a directory): unknown$/;
 
-function hasWhiteout({ layers }: Stack): boolean {
-  return layers.some(({ entries }) => entries.some(({ name }) => /(^|\/)\.wh\./.test(name)));
+function mayConflict({ layers }: Stack, refusal: string): boolean {
+  const hasWhiteout = layers.some(({ entries }) => entries.some(({ name }) => /(^|\/)\.wh\./.test(name)));
+  return hasWhiteout && whiteoutConflict.test(refusal);
 }
 
 type Judgement = Pick<Verdict, 'failures' | 'lazyLayers' | 'fallbackLayers' | 'comparisons'>;
@@ -157,17 +157,11 @@ async function judgeFormat(
  */
 async function judgePeer(rig: Rig, repository: string, stack: Stack, signal: AbortSignal): Promise<Judgement> {
   const source = await pushStack(rig.registry, repository, 'peer', withoutWhatThePeerLoses(stack));
-  let image: RegistryImage;
-  try {
-    image = await convertByPeer(rig.containerd, rig.registry, source, signal);
-  } catch {
-    // It may refuse what it cannot convert; what containerd makes of the rest is compared.
-    signal.throwIfAborted();
-    return { failures: [], lazyLayers: 0, fallbackLayers: 0, comparisons: 0 };
-  }
+  const image = await convertByPeer(rig.containerd, rig.registry, source, signal);
+  if (image === undefined) return { failures: [], lazyLayers: 0, fallbackLayers: 0, comparisons: 0 };
   const unpacked = await unpackByContainerd(rig.containerd, rig.listers.get('reference')!, image, added, signal);
   const expectation = isRefused(unpacked)
-    ? { tree: undefined, refusal: unpacked.refusal, isUndecided: false }
+    ? { tree: undefined, refusal: unpacked.refusal, isUndecided: mayConflict(stack, unpacked.refusal) }
     : { tree: unpacked, refusal: undefined, isUndecided: false };
   return judgeLazily(rig, image, 'ctr-remote', expectation, signal);
 }
