@@ -1,3 +1,4 @@
+import { RpcError } from '../../../snapshotter/api/client.ts';
 import { type LayerFormat, layerFormats } from '../../../snapshotter/convert/format.ts';
 import { convertImage } from '../../../snapshotter/convert/image.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
@@ -95,27 +96,38 @@ interface Expectation {
   readonly refusal: string | undefined;
   /** Nothing can be said: it has a whiteout conflict, and containerd refuses it without that too. */
   readonly isUndecided: boolean;
+  /**
+   * A layer that stands in the stack twice is one lower directory of ours and two of containerd's. Of a directory with
+   * nothing below it overlayfs lists whiteouts, though it does not find them, and of a merged one it does not.
+   */
+  readonly mayListWhiteouts: boolean;
 }
 
 /** Where containerd refuses a stack for a whiteout conflict, what it makes of the same stack without one. */
 async function unpackReference(rig: Rig, repository: string, stack: Stack, signal: AbortSignal): Promise<Expectation> {
+  const mayListWhiteouts = hasRepeatedLayer(stack);
   const unpack = async (tag: string, pushed: Stack): Promise<Unpacked> => {
     const image = await pushStack(rig.registry, repository, tag, pushed);
     return unpackByContainerd(rig.containerd, rig.listers.get('reference')!, image, added, signal);
   };
   const unpacked = await unpack('expected', stack);
-  if (!isRefused(unpacked)) return { tree: unpacked, refusal: undefined, isUndecided: false };
+  if (!isRefused(unpacked)) return { tree: unpacked, refusal: undefined, isUndecided: false, mayListWhiteouts };
   const { refusal } = unpacked;
   const settled = withoutWhiteoutConflicts(stack);
-  if (settled === undefined) return { tree: undefined, refusal, isUndecided: mayConflict(stack, refusal) };
+  if (settled === undefined)
+    return { tree: undefined, refusal, isUndecided: mayConflict(stack, refusal), mayListWhiteouts };
   const again = await unpack('settled', settled);
   return isRefused(again)
-    ? { tree: undefined, refusal, isUndecided: true }
-    : { tree: again, refusal, isUndecided: false };
+    ? { tree: undefined, refusal, isUndecided: true, mayListWhiteouts }
+    : { tree: again, refusal, isUndecided: false, mayListWhiteouts };
 }
 
 /** A whiteout, and an entry in its place or below it, perhaps through a link. */
 const whiteoutConflict = /: (file exists|not a directory): unknown$/;
+
+function hasRepeatedLayer({ layers }: Stack): boolean {
+  return new Set(layers.map(({ entries }) => JSON.stringify(entries))).size < layers.length;
+}
 
 function mayConflict({ layers }: Stack, refusal: string): boolean {
   const hasWhiteout = layers.some(({ entries }) => entries.some(({ name }) => /(^|\/)\.wh\./.test(name)));
@@ -156,13 +168,19 @@ async function judgeFormat(
  * it is in no TOC, cannot show.
  */
 async function judgePeer(rig: Rig, repository: string, stack: Stack, signal: AbortSignal): Promise<Judgement> {
+  const mayListWhiteouts = hasRepeatedLayer(stack);
   const source = await pushStack(rig.registry, repository, 'peer', withoutWhatThePeerLoses(stack));
   const image = await convertByPeer(rig.containerd, rig.registry, source, signal);
   if (image === undefined) return { failures: [], lazyLayers: 0, fallbackLayers: 0, comparisons: 0 };
   const unpacked = await unpackByContainerd(rig.containerd, rig.listers.get('reference')!, image, added, signal);
   const expectation = isRefused(unpacked)
-    ? { tree: undefined, refusal: unpacked.refusal, isUndecided: mayConflict(stack, unpacked.refusal) }
-    : { tree: unpacked, refusal: undefined, isUndecided: false };
+    ? {
+        tree: undefined,
+        refusal: unpacked.refusal,
+        isUndecided: mayConflict(stack, unpacked.refusal),
+        mayListWhiteouts,
+      }
+    : { tree: unpacked, refusal: undefined, isUndecided: false, mayListWhiteouts };
   return judgeLazily(rig, image, 'ctr-remote', expectation, signal);
 }
 
@@ -190,7 +208,9 @@ async function judgeLazily(
       await pullLazily(daemon, rig.containerd, image, use, signal);
     } catch (error) {
       signal.throwIfAborted();
-      failures.push(...judgeRefusal(where, expectation, String(error)));
+      // What cannot be mounted or read is no refusal, whatever containerd makes of the stack.
+      if (error instanceof RpcError) failures.push(...judgeRefusal(where, expectation, String(error)));
+      else failures.push({ where, what: 'failed', details: [String(error)] });
     }
   };
   await Promise.all([...rig.daemons].map(judgeFace));
@@ -201,16 +221,15 @@ function judgeRefusal(where: string, expectation: Expectation, words: string): F
   return expectation.refusal === undefined ? [{ where, what: 'refused', details: [words] }] : [];
 }
 
-function judgeTree(
-  where: string,
-  { tree, refusal, isUndecided }: Expectation,
-  entries: readonly ListedEntry[],
-): Failure[] {
+function judgeTree(where: string, expectation: Expectation, entries: readonly ListedEntry[]): Failure[] {
+  const { tree, refusal, isUndecided, mayListWhiteouts } = expectation;
   if (isUndecided) return [];
   if (tree === undefined) {
     return [{ where, what: `served despite: ${lastWords(refusal!)}`, details: [`containerd refuses: ${refusal}`] }];
   }
-  const differences = compareTrees(tree, entries);
+  const differences = compareTrees(tree, entries).filter(
+    ({ field, got }) => !(mayListWhiteouts && field === 'extra' && got === 'ENOENT'),
+  );
   if (differences.length === 0) return [];
   const what = [...new Set(differences.map(({ field }) => field))].sort().join(' ');
   return [{ where, what, details: differences.slice(0, shownDifferences).map(describeDifference) }];
