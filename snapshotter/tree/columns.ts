@@ -4,7 +4,7 @@ type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array;
 
 /**
  * Grows the columns to `capacity` values. Frees the old buffers at once, not at garbage collection, so views of them become
- * empty.
+ * empty. A new buffer's pages cost nothing until they are written, other than those of ArrayBuffer.transfer(), which writes zeros.
  */
 export function growColumns<Name extends string>(
   owner: Record<Name, Column>,
@@ -13,11 +13,13 @@ export function growColumns<Name extends string>(
   memory: MemoryAccount,
 ): void {
   for (const name of names) {
-    const column = owner[name];
-    memory.take(capacity * column.BYTES_PER_ELEMENT);
-    const oldBytes = column.byteLength;
-    const buffer = (column.buffer as ArrayBuffer).transfer(capacity * column.BYTES_PER_ELEMENT);
-    owner[name] = new (column.constructor as new (buffer: ArrayBuffer) => Column)(buffer);
+    const old = owner[name];
+    const oldBytes = old.byteLength;
+    memory.take(capacity * old.BYTES_PER_ELEMENT);
+    const grown = new (old.constructor as new (length: number) => Column)(capacity);
+    grown.set(old);
+    owner[name] = grown;
+    (old.buffer as ArrayBuffer).transfer(0);
     memory.give(oldBytes);
   }
 }
