@@ -121,6 +121,12 @@ describe('footer', { timeout: 10_000 }, () => {
     assert.throws(() => parseFooter(encodeFooter('zstd-chunked', 4, sizes), 6000), isRefused('footer'));
   });
 
+  test('a TOC of more bytes than a number can count is refused', () => {
+    const frame = encodeFooter('zstd-chunked', 5000, { compressedSizeBytes: 300, rawSizeBytes: 9000 });
+    frame.writeBigUInt64LE(2n ** 53n, 8 + 16);
+    assert.throws(() => parseFooter(frame, 6000), isRefused('footer'));
+  });
+
   test('an unknown TOC type in a zstd:chunked footer is refused', () => {
     const frame = encodeFooter('zstd-chunked', 5000, { compressedSizeBytes: 300, rawSizeBytes: 9000 });
     frame.writeBigUInt64LE(2n, 8 + 24);

@@ -103,6 +103,8 @@ function parseZstdFooter(tail: Buffer, blobSizeBytes: number, footerSizeBytes: 4
   const tocOffset = field(0);
   const tocEnd = tocOffset + field(1);
   checkTocRange('zstd-chunked', tocOffset, tocEnd, blobSizeBytes - frame.length);
+  if (!Number.isSafeInteger(field(2)))
+    throw new FormatError('footer', `zstd:chunked footer says that the TOC inflates to ${field(2)} bytes`);
   if (tocOffset < SKIPPABLE_HEADER_BYTES)
     throw new FormatError('footer', 'zstd:chunked TOC has no room for its frame header');
   return {

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { seededRandom } from '../../../measurements/stats/random.ts';
+import { discoverTargets } from './discover.ts';
+import { fuzz } from './engine.ts';
+import { maxInputBytes, mutate } from './mutate.ts';
+import { runTarget } from './run-target.ts';
+
+const limit = { timeout: 60_000 };
+
+test('a defect behind three bytes of a format is found, once, with the input that shows it', limit, () => {
+  const finds: { input: Uint8Array; error: unknown }[] = [];
+  const counts = fuzz({
+    target: {
+      name: 'planted',
+      seeds: [Buffer.from('abc 100')],
+      run(input) {
+        if (input.includes('4294967296')) throw new Error('planted');
+      },
+    },
+    seed: 1,
+    durationMs: 5000,
+    nowMs: () => performance.now(),
+    begin: () => {},
+    find: (input, error) => finds.push({ input, error }),
+  });
+  assert.equal(finds.length, 1);
+  assert.ok(Buffer.from(finds[0]!.input).includes('4294967296'));
+  assert.deepEqual([counts.finds, counts.executions > 100], [1, true]);
+});
+
+test('the same seed makes the same mutations, and none is too large', limit, () => {
+  const inputs = (): string[] => {
+    const random = seededRandom(7);
+    return Array.from({ length: 500 }, () => {
+      const input = mutate(Buffer.from('seed 12'), Buffer.alloc(maxInputBytes, 'x'), ['word'], random);
+      assert.ok(input.length <= maxInputBytes);
+      return input.toString('hex');
+    });
+  };
+  assert.deepEqual(inputs(), inputs());
+  assert.ok(new Set(inputs()).size > 400);
+});
+
+test('every target takes its own seeds', limit, async () => {
+  const found = await discoverTargets();
+  const names = found.map(({ target }) => target.name);
+  assert.equal(new Set(names).size, names.length);
+  for (const wanted of ['footer', 'toc', 'tar', 'pax', 'presence-bitmap', 'slot-book', 'config', 'credential-file'])
+    assert.ok(names.includes(wanted), wanted);
+  assert.ok(names.includes('auth-challenge') && names.includes('fuse-request'));
+  for (const { target } of found) for (const seed of target.seeds) target.run(Buffer.from(seed));
+});
+
+test('a target runs in a worker and reports what it did', limit, async () => {
+  const { counts, finds } = await runTarget(
+    { name: 'content-range', seed: 1, durationMs: 300 },
+    new AbortController().signal,
+  );
+  assert.deepEqual(finds, []);
+  assert.ok(counts.executions > 32 && counts.features > 0 && counts.corpus >= 3, JSON.stringify(counts));
+});
