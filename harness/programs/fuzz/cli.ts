@@ -14,8 +14,8 @@ import { runTarget } from './run-target.ts';
 const program = 'fuzz';
 const table = {
   minutes: number('in all, shared by the targets', 10, 1, 24 * 60),
-  seed: seed(1, 'of the mutations; the same seed makes the same inputs as long as the code is the same'),
-  target: optional('NAME', 'only this target; all of them without it', (_, text) => text),
+  seed: seed(1, 'of the mutations'),
+  target: optional('NAME', 'only this target, or all (default all)', (_, text) => text),
   replay: optional('FILE', 'one execution of --target with this input, instead of a run', parsePath),
   out,
   list: flag('the targets and their files, without running them'),
@@ -57,7 +57,7 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   if (options.replay !== undefined) return await replay(found, options.replay);
 
   await using results = await openResults({ program, argv, outDir: options.out, seed: options.seed }, signal);
-  const summary = await results.openTable('targets', columns);
+  const summary = await results.openTable('samples', columns);
   const durationMs = (options.minutes * 60_000) / found.length;
   let findCount = 0;
   for (const { target, file } of found) {

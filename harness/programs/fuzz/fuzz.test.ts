@@ -52,11 +52,14 @@ test('every target takes its own seeds', limit, async () => {
   for (const { target } of found) for (const seed of target.seeds) target.run(Buffer.from(seed));
 });
 
-test('a target runs in a worker and reports what it did', limit, async () => {
-  const { counts, finds } = await runTarget(
-    { name: 'content-range', seed: 1, durationMs: 300 },
-    new AbortController().signal,
-  );
-  assert.deepEqual(finds, []);
-  assert.ok(counts.executions > 32 && counts.features > 0 && counts.corpus >= 3, JSON.stringify(counts));
+test('a short run of every target in its worker finds nothing', { timeout: 300_000 }, async (t) => {
+  const seed = 1;
+  t.diagnostic(`seed ${seed}`);
+  for (const { target } of await discoverTargets()) {
+    const request = { name: target.name, seed, durationMs: 300 };
+    const { counts, finds } = await runTarget(request, t.signal);
+    const described = finds.map(({ input, error }) => `${Buffer.from(input).toString('base64')}\n${error}`);
+    assert.deepEqual(described, [], target.name);
+    assert.ok(counts.executions > 0 && counts.features > 0 && counts.corpus > 1, JSON.stringify(counts));
+  }
 });
