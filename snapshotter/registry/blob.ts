@@ -7,6 +7,7 @@ import { type Digest, digester } from './digest.ts';
 import { RegistryError } from './error.ts';
 import type { Reference } from './reference.ts';
 import { isRetryableError } from './retry.ts';
+import { emptySuffix, readTail } from './tail.ts';
 import type { Sender } from './sender.ts';
 import { headerText } from './transport.ts';
 
@@ -270,7 +271,7 @@ export class RegistryBlob implements BlobSource {
     signal: AbortSignal,
   ): Promise<BlobSuffix> {
     const total = begun.stream.totalBytes;
-    if (total === undefined) return await this.#tailOfUnknown(begun, lengthBytes);
+    if (total === undefined) return await this.#tailOfUnknown(begun, lengthBytes, signal);
     if (total === 0) {
       response.body.destroy();
       return emptySuffix(begun.server);
@@ -303,19 +304,24 @@ export class RegistryBlob implements BlobSource {
   }
 
   /** The tail of a whole blob of unknown size: reads to the end and keeps the last bytes. */
-  async #tailOfUnknown({ stream, server }: ServedRange, lengthBytes: number): Promise<BlobSuffix> {
-    const kept: Buffer[] = [];
-    let keptBytes = 0;
-    let blobSizeBytes = 0;
-    for await (const chunk of stream.chunks(0, undefined)) {
-      kept.push(chunk);
-      keptBytes += chunk.length;
-      blobSizeBytes += chunk.length;
-      while (keptBytes - kept[0]!.length >= lengthBytes) keptBytes -= kept.shift()!.length;
+  /** Without a size there is nothing to resume from: an answer that breaks off is asked for again as a whole. */
+  async #tailOfUnknown(begun: ServedRange, lengthBytes: number, signal: AbortSignal): Promise<BlobSuffix> {
+    const { transport } = this.#sender;
+    let { stream, server } = begun;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { bytes, sizeBytes } = await readTail(stream.chunks(0, undefined), lengthBytes);
+        this.#sizeBytes = sizeBytes;
+        return { bytes, offset: sizeBytes - bytes.length, blobSizeBytes: sizeBytes, servers: new Set([server]) };
+      } catch (error) {
+        signal.throwIfAborted();
+        if (attempt > transport.retry.maxRetries || !isRetryableError(error)) throw error;
+      }
+      await transport.wait(attempt, signal);
+      const again = await this.#ask('whole', signal);
+      if (again.stream.kind === 'unsatisfied') throw this.#badRange('HTTP 416 to the whole', again.response.status);
+      ({ stream, server } = { stream: again.stream, server: again.server });
     }
-    const bytes = Buffer.concat(kept).subarray(-lengthBytes);
-    this.#sizeBytes = blobSizeBytes;
-    return { bytes, offset: blobSizeBytes - bytes.length, blobSizeBytes, servers: new Set([server]) };
   }
 
   /** The size from the Content-Range of the first byte, else from a HEAD; undefined if neither has it. */
@@ -380,10 +386,6 @@ function sizeBehind(
 }
 
 /** The suffix of an empty blob. */
-function emptySuffix(server: string): BlobSuffix {
-  return { bytes: Buffer.alloc(0), offset: 0, blobSizeBytes: 0, servers: new Set([server]) };
-}
-
 function rangeHeader(
   wanted: { readonly suffixBytes: number } | { readonly start: number; readonly end: number },
 ): string {

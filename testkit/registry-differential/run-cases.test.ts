@@ -30,6 +30,8 @@ const found = [
   'layer/mirrored/range-416+reset-twice',
   // The end of a shortened suffix without a total was taken for the end of the blob.
   'layer/alone/range-total-hidden+range-short',
+  // A whole blob of unknown size that broke off was not asked for again.
+  'layer/alone/range-whole-chunked+stall-once',
   // Many requests to the only server that responds, though its bytes had been wrong before.
   'layer/mirrored/500-always+damages-blobs',
   'layer/mirrored/500-always+range-total-wrong',
@@ -40,14 +42,15 @@ test('cases that failed once pass', limit, async () => {
 });
 
 test('random pairs of faults end in the right bytes or a clear error, bounded and without a leak', limit, async (t) => {
-  const seed = Number(process.env.SEED ?? Date.now() % 2 ** 32);
+  // Fixed by default: `npm run differential:registries` is the search, this the guard.
+  const seed = Number(process.env.SEED ?? 1);
   t.diagnostic(`SEED=${seed}; each case: npm run differential:registries -- --only NAME`);
   const forecast = new Forecast(seed);
   const drawn = subjects.flatMap((subject) =>
     // It waits for every retry to time out.
     sample(
       casesOf(subject).filter((one) => !nameOf(one).includes('hang-always')),
-      30,
+      12,
       () => forecast.share(),
     ),
   );

@@ -32,7 +32,7 @@ async function readFor(root: string) {
 
 test('right content is counted as read, and as nothing else', limit, async (t) => {
   const tally = await readFor(makeTree(t, () => {}));
-  assert.ok(tally.reads > 10 && tally.bytes > 0 && tally.longestMs > 0, JSON.stringify(tally));
+  assert.ok(tally.reads > 0 && tally.bytes > 0 && tally.longestMs > 0, JSON.stringify(tally));
   const { reads: _, bytes: __, longestMs: ___, ...trouble } = tally;
   assert.deepEqual(new Set(Object.values(trouble)), new Set([0]));
 });
