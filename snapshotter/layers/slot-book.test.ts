@@ -92,3 +92,16 @@ test('a book of version 2 is read and continued', (t) => {
     ],
   );
 });
+
+test('a book with a byte that is no UTF-8 is no book, and behind a torn one the next line is whole', (t) => {
+  const file = bookFile(t);
+  const head = '{"version":2,"facts":{},"next":5}\n';
+  writeFileSync(
+    file,
+    Buffer.concat([Buffer.from(`${head}{"digest":"`), Buffer.from([0xff]), Buffer.from('","slot":3}\n')]),
+  );
+  assert.equal(readSlotBook(file), undefined);
+  writeFileSync(file, Buffer.concat([Buffer.from(`${head}{"dig`), Buffer.from([0xc3])]));
+  readSlotBook(file)!.set('a', { slot: 7 });
+  assert.deepEqual([...readSlotBook(file)!.slots], [['a', { slot: 7 }]]);
+});

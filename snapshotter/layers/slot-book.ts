@@ -59,13 +59,14 @@ export function memorySlotBook(): SlotBook {
  */
 export function readSlotBook<Facts>(file: string): StoredSlotBook<Facts> | undefined {
   try {
-    const text = readFileSync(file, 'utf8');
-    const [first, ...rest] = text.split('\n');
+    const bytes = readFileSync(file);
+    // Behind the last newline is a line that was being written when the daemon died.
+    const endBytes = bytes.lastIndexOf('\n') + 1;
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, endBytes));
+    const [first, ...rest] = text.split('\n').slice(0, -1);
     const { version, facts, next: nextAtHead } = parseHead(first!);
     const slots = new Map<string, SlotRecord>();
     let next = nextAtHead;
-    // Behind the last newline is a line that was being written when the daemon died.
-    const torn = rest.pop()!;
     for (const line of rest) {
       const { digest, slot, superblocks } = parseChange(line, version);
       if (slot === undefined) slots.delete(digest);
@@ -75,7 +76,6 @@ export function readSlotBook<Facts>(file: string): StoredSlotBook<Facts> | undef
       }
     }
     if (new Set([...slots.values()].map(({ slot }) => slot)).size !== slots.size) return undefined;
-    const endBytes = Buffer.byteLength(text) - Buffer.byteLength(torn);
     return writeBook(file, facts as Facts, next, slots, {
       fd: openSync(file, 'r+'),
       endBytes,

@@ -89,8 +89,31 @@ function normalHost(host: string): string {
 /** `*` matches within one label, and ports must be equal (the kubelet's credential matching). */
 function matchesHost(pattern: string, host: string): boolean {
   if (!pattern.includes('*')) return pattern === host;
-  const escaped = pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '[^.:]*');
-  return new RegExp(`^${escaped}$`).test(host);
+  const labels = pattern.split(/([.:])/);
+  const wanted = host.split(/([.:])/);
+  return labels.length === wanted.length && labels.every((label, at) => matchesLabel(label, wanted[at]!));
+}
+
+/** A `*` stands for any text. Quadratic at most: as a regular expression, a key of many stars takes exponential time. */
+function matchesLabel(pattern: string, label: string): boolean {
+  let at = 0;
+  let inPattern = 0;
+  let star = -1;
+  let starAt = 0;
+  while (at < label.length) {
+    if (pattern[inPattern] === '*') {
+      star = inPattern++;
+      starAt = at;
+    } else if (pattern[inPattern] === label[at]) {
+      inPattern++;
+      at++;
+    } else if (star >= 0) {
+      inPattern = star + 1;
+      at = ++starAt;
+    } else return false;
+  }
+  while (pattern[inPattern] === '*') inPattern++;
+  return inPattern === pattern.length;
 }
 
 function isPrefix(path: string, repository: string): boolean {
