@@ -6,7 +6,7 @@ import { assignAccesses, parseAccesses } from './accesses.ts';
 const digest = digestOf;
 const source = [digest('s0'), digest('s1')];
 
-test('lines are records; empty lines are not', { timeout: 5_000 }, () => {
+test('each line is a record; empty lines are ignored', { timeout: 5_000 }, () => {
   const text = `{"layer":"${source[0]}","path":"usr/bin/ü"}\n\n{"layer":"${source[1]}","path":"etc/x","more":1}\n`;
   assert.deepEqual(parseAccesses(text, 'f'), [
     { layer: source[0], path: 'usr/bin/ü' },
@@ -14,7 +14,7 @@ test('lines are records; empty lines are not', { timeout: 5_000 }, () => {
   ]);
 });
 
-test('a wrong line is named with its file and number', { timeout: 5_000 }, () => {
+test('a malformed line is reported with its file and number', { timeout: 5_000 }, () => {
   const good = `{"layer":"${source[0]}","path":"a"}`;
   for (const bad of ['{', 'null', '[]', '{"layer":"sha256:12","path":"a"}', `{"layer":"${source[0]}","path":""}`]) {
     assert.throws(() => parseAccesses(`${good}\n${bad}\n`, 'rec.jsonl'), {
@@ -24,7 +24,7 @@ test('a wrong line is named with its file and number', { timeout: 5_000 }, () =>
   }
 });
 
-test('layers are matched by digest, by place in the recorded image, or by where they came from', {
+test('layers are matched by digest, by position in the recorded image, or by origin', {
   timeout: 5_000,
 }, () => {
   const converted = [digest('c0'), digest('c1')];

@@ -1,7 +1,7 @@
 /**
  * The access record: JSON lines `{"layer":"sha256:…","path":"usr/bin/python3.11"}` in order of first read, made by
- * running a workload on a lazily mounted image. Its layer digests are those of the image it was recorded on, usually a
- * converted one, whose layers stand in the same order as the source's.
+ * running a workload on a lazily mounted image. Layer digests are those of the image it was recorded on, usually a
+ * conversion, whose layers are in the same order as the source's.
  */
 import { readFile } from 'node:fs/promises';
 import { type Digest, isDigest } from '../registry/digest.ts';
@@ -9,11 +9,11 @@ import { ConvertError } from './error.ts';
 
 export interface AccessRecord {
   readonly layer: Digest;
-  /** Within the layer, `/`-separated; leading `/` and `./` are taken as written for the root. */
+  /** Within the layer, `/`-separated; a leading `/` or `./` means the layer's root. */
   readonly path: string;
 }
 
-/** Throws ConvertError `malformed-accesses` naming file and line; errors of reading pass through. */
+/** Throws ConvertError `malformed-accesses` naming file and line; read errors pass through. */
 export async function readAccesses(path: string): Promise<AccessRecord[]> {
   return parseAccesses(await readFile(path, 'utf8'), path);
 }
@@ -48,17 +48,17 @@ function parseLine(line: string): AccessRecord | undefined {
 }
 
 export interface RecordedLayers {
-  /** The layers of the image that is converted. */
+  /** Layers of the image being converted. */
   readonly source: readonly Digest[];
-  /** The layers of the image the record was made on, in the same order. */
+  /** Layers of the image the record was made on, in the same order. */
   readonly recordedOn?: readonly Digest[] | undefined;
-  /** The source layer that a converted layer was made of, where that is known. */
+  /** The source of a converted layer, where known. */
   readonly originOf?: (converted: Digest) => Digest | undefined;
 }
 
 /**
- * For each source layer the paths read from it, in order, each once. Throws ConvertError `unknown-layer` if the record
- * is of another image: quietly optimising for nothing would be found out only when a benchmark is slow.
+ * The paths read from each source layer, in order, without repeats. Throws ConvertError `unknown-layer` if the record is
+ * of another image: optimising for nothing would show only as a slow benchmark.
  */
 export function assignAccesses(records: readonly AccessRecord[], layers: RecordedLayers): string[][] {
   const { source, recordedOn, originOf } = layers;

@@ -39,7 +39,7 @@ Converts an image of a registry so that it can be run before it is pulled whole,
 Credentials are those of docker login. Exit status: 0 converted, 1 failed, 2 wrong arguments, 130 interrupted.
 `;
 
-/** Undefined asks for the help text. Throws ConvertError `invalid-option` or RegistryError `invalid-reference`. */
+/** Undefined if the help text was asked for. Throws ConvertError `invalid-option` or RegistryError `invalid-reference`. */
 export function parseConvertArguments(argv: readonly string[]): ConvertArguments | undefined {
   const { values, positionals } = parseStrictly(argv);
   if (values.help === true) return undefined;
@@ -74,7 +74,7 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
   return parsed;
 }
 
-/** The record without its undefined fields: exactOptionalPropertyTypes tells the two apart. */
+/** Drops undefined fields, which exactOptionalPropertyTypes distinguishes from absent ones. */
 export function withoutUndefined<T extends object>(record: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as never;
 }
@@ -103,7 +103,7 @@ function parseStrictly(argv: readonly string[]) {
       },
     });
   } catch (error) {
-    // Node's own first sentence names the option; what follows is about its parser.
+    // The first sentence of Node's message names the option; the rest is about its parser.
     throw invalid((error as Error).message.split('. ')[0]!);
   }
 }

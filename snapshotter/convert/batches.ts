@@ -1,7 +1,7 @@
-/** Members gathered into batches worth a message to a thread: many small ones, or one large one. */
+/** Groups members into batches worth a message to a thread: many small ones, or one large one. */
 import type { Member } from './members.ts';
 
-/** A batch takes no further member past this. */
+/** No member is added to a batch beyond this size. */
 const batchSizeBytes = 1 << 20;
 
 export const maxMembersPerBatch = 512;

@@ -1,7 +1,7 @@
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { type Digest, digester } from '../registry/digest.ts';
 
-/** A blob being written: knows its length and digest; small writes are gathered. */
+/** A blob being written, with its length and digest; small writes are buffered. */
 export class BlobFile {
   readonly path: string;
   #fd: number;
@@ -31,7 +31,7 @@ export class BlobFile {
     this.#buffered += bytes.length;
   }
 
-  /** Closes the file and tells its digest. */
+  /** Closes the file and returns its digest. */
   finish(): Digest {
     this.#flush();
     closeSync(this.#fd);
@@ -39,7 +39,7 @@ export class BlobFile {
     return this.#digester.digest();
   }
 
-  /** Removes the file unless it was finished; never throws. */
+  /** Removes the file unless `finish` was called. */
   discard(): void {
     if (this.#fd < 0) return;
     closeSync(this.#fd);

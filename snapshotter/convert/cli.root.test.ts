@@ -11,7 +11,7 @@ import { run } from './testing/command.ts';
 import { pushDockerImage } from './testing/image.ts';
 import { packTree } from './testing/source-tree.ts';
 
-test('the command converts, prints what it pushed, and says in one line why it cannot', {
+test('the command prints what it pushed, or in one line why it failed', {
   timeout: 120_000,
 }, async (t) => {
   const registry = await startRegistry(t);
@@ -56,7 +56,7 @@ test('the command converts, prints what it pushed, and says in one line why it c
   }
 });
 
-test('registries are reached by the proxy of the environment, whose credentials are not printed', {
+test('registries are reached through the proxy of the environment, whose credentials are not printed', {
   timeout: 60_000,
 }, async (t) => {
   const registry = await startRegistry(t);

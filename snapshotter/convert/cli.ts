@@ -58,7 +58,7 @@ function isUsage(error: unknown): boolean {
   return error instanceof RegistryError && error.code === 'invalid-reference';
 }
 
-/** One line; what the system says of files gets a remedy. */
+/** One line; file system errors get a remedy. */
 function describeFailure(error: unknown): string {
   if (error instanceof ConvertError || error instanceof RegistryError) return error.message;
   const { code, path, message } = error as NodeJS.ErrnoException;

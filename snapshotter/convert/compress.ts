@@ -2,7 +2,7 @@ import { createGzip, createZstdCompress, constants as zlibConstants } from 'node
 
 export type MemberCodec = 'gzip' | 'zstd';
 
-/** What a zlib stream of Node carries inside: the same calls its own *Sync functions make. */
+/** The native handle of a Node zlib stream, which node:zlib's own *Sync functions call. */
 interface NativeDeflate {
   onerror: (message: string, errno: number, code: string) => void;
   writeSync(
@@ -18,19 +18,19 @@ interface NativeDeflate {
 }
 
 /**
- * Compresses members one after another with one native state, into buffers of the caller's choice. node:zlib's own
- * functions set up a state, a stream object and an output buffer for each: for layers of small files that took as long
- * again as the compression. Node's version is pinned; compress.test.ts fails if this inner interface ever changes.
+ * Compresses members one after another with one native state, into the caller's buffers. node:zlib's functions create a
+ * state, a stream object and an output buffer per call, which doubled the time for layers of small files. Node's version is
+ * pinned; compress.test.ts fails if this internal interface changes.
  */
 export class MemberCompressor {
   readonly #native: NativeDeflate;
-  /** [room left in the output, input left], written by the native side. */
+  /** [space left in the output, input left], set by the native code. */
   readonly #left: Uint32Array;
   readonly #finish: number;
   #failure: string | undefined;
 
   constructor(codec: MemberCodec, level: number) {
-    // memLevel 9: 10 % faster than 8 for 0.5 % of size at most, measured on /usr.
+    // memLevel 9: 10 % faster than 8 for at most 0.5 % more bytes, measured on /usr.
     const stream = (codec === 'gzip'
       ? createGzip({ level, memLevel: 9 })
       : createZstdCompress({ params: { [zlibConstants.ZSTD_c_compressionLevel]: level } })) as unknown as {
@@ -45,7 +45,7 @@ export class MemberCompressor {
     };
   }
 
-  /** Writes one member to the start of `output`, which must hold `boundOf(input.length)`; answers its length. */
+  /** Writes one member to the start of `output`, which must hold `boundOf(input.length)` bytes; returns its length. */
   compress(input: Uint8Array, output: Uint8Array): number {
     this.#failure = undefined;
     this.#native.reset();
@@ -58,7 +58,7 @@ export class MemberCompressor {
   }
 }
 
-/** More than deflate (RFC 1951, stored blocks) or zstd can grow an input to, frame included. */
+/** Upper bound of the output of deflate (RFC 1951, stored blocks) and zstd, frame included. */
 export function boundOf(sizeBytes: number): number {
   return sizeBytes + (sizeBytes >>> 8) + 256;
 }

@@ -10,7 +10,7 @@ export interface PoolSetup {
 }
 
 export interface CompressedBatch {
-  /** The members end to end; valid until the slot is used again. */
+  /** The members back to back; valid until the slot is reused. */
   readonly bytes: Buffer;
   readonly sizes: readonly number[];
   readonly digests: readonly string[];
@@ -19,7 +19,7 @@ export interface CompressedBatch {
 export interface PoolOptions {
   readonly codec: MemberCodec;
   readonly level: number;
-  /** The most that a batch holds. */
+  /** Maximum size of a batch. */
   readonly slotSizeBytes: number;
   readonly maxMembersPerBatch: number;
   readonly threads?: number;
@@ -35,10 +35,10 @@ interface Thread {
   pending: number;
 }
 
-/** At level 6 gzip takes less time for that many bytes than a thread takes to start. */
+/** gzip -6 compresses this many bytes in less time than a thread takes to start. */
 const inlineLimitBytes = 256 << 10;
 
-/** Threads that compress, and the shared buffers through which bytes reach them and come back without a copy. */
+/** Compressor threads, and the shared buffers through which they receive and return bytes without a copy. */
 export class CompressorPool {
   readonly slotCount: number;
   readonly #threads: Thread[] = [];
@@ -50,8 +50,8 @@ export class CompressorPool {
   #failure: Error | undefined;
 
   constructor({ codec, level, slotSizeBytes, maxMembersPerBatch, threads = availableParallelism() }: PoolOptions) {
-    // Three batches a thread: one at work, one next, one that waits to be written in its turn. Pages are only taken
-    // when touched.
+    // Three batches per thread: one being compressed, one queued, one waiting to be written in order. Untouched pages
+    // cost nothing.
     this.slotCount = 3 * threads;
     const compressedBytes = boundOf(slotSizeBytes) + 256 * maxMembersPerBatch;
     this.#setup = {

@@ -25,7 +25,7 @@ export interface TocTrailer {
 export interface FormatTraits {
   readonly mediaType: string;
   readonly landmark: boolean;
-  /** Whether the two zero blocks stand before the TOC, which is then no part of the tar. */
+  /** Whether the end-of-archive blocks precede the TOC, which is then not part of the tar. */
   readonly endsTarBeforeToc: boolean;
   readonly toc: TocFields;
   readonly defaultLevel: number;
@@ -35,13 +35,13 @@ export interface FormatTraits {
   annotations(tocDigest: Digest, uncompressedSizeBytes: number): Record<string, string>;
 }
 
-/** The TOC is read whole before anything else: worth a harder look than file content. */
+/** Higher than for content: every mount reads the whole TOC first. */
 const tocLevel = { gzip: 9, zstd: 12 };
 
 export function traitsOf(format: LayerFormat): FormatTraits {
   switch (format) {
     case 'stargz':
-      // CRFS: no landmark, no chunk digests, and no annotation by which a reader could verify the TOC.
+      // CRFS has no landmark, no chunk digests, and no annotation to verify the TOC by.
       return { ...gzipTraits('stargz'), landmark: false, annotations: () => ({}) };
     case 'estargz':
       return gzipTraits('estargz');

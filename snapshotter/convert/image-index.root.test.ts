@@ -80,7 +80,7 @@ async function fetchIndex(at: Reference): Promise<ImageIndex> {
 
 const linux = (architecture: string) => ({ platform: { os: 'linux', architecture } });
 
-test('images of an index that name no platform are found by their config, or because there is no other', {
+test('images without a platform in the index are found by their config, or if there is only one', {
   timeout: 60_000,
 }, async () => {
   const amd = await pushImage('none', 'amd64', tar('amd'));
@@ -101,7 +101,7 @@ test('images of an index that name no platform are found by their config, or bec
   assert.equal((await convert('none')).image.digest, second.digest, 'the only image there is');
 });
 
-test('of an index with attestations, artifacts and another index all images are converted, the rest is named', {
+test('all images of an index and of nested indexes are converted; attestations and artifacts are left out and reported', {
   timeout: 60_000,
 }, async () => {
   const amd = { ...(await pushImage('all', 'amd64', tar('base'), tar('amd'))), ...linux('amd64') };
@@ -139,7 +139,9 @@ test('of an index with attestations, artifacts and another index all images are 
   );
 });
 
-test('an index that cannot be converted whole is refused before anything is pushed', { timeout: 60_000 }, async () => {
+test('an index that cannot be converted completely is refused before anything is pushed', {
+  timeout: 60_000,
+}, async () => {
   const good = { ...(await pushImage('bad', 'amd64', tar('amd'))), ...linux('amd64') };
   const gone = { ...good, digest: digestOf('gone'), ...linux('arm64') };
   const pushes = (): string[] => requests.filter((request) => /^(POST|PUT|PATCH)/.test(request));
@@ -156,7 +158,7 @@ test('an index that cannot be converted whole is refused before anything is push
   assert.deepEqual(pushes(), []);
 });
 
-test('a record of one platform puts its image’s files first, and leaves the others as they are', {
+test('an access record of one platform reorders only the image of that platform', {
   timeout: 60_000,
 }, async () => {
   const amd = { ...(await pushImage('record', 'amd64', tar('amd'))), ...linux('amd64') };
@@ -169,7 +171,7 @@ test('a record of one platform puts its image’s files first, and leaves the ot
   assert.notEqual(layers[1]!.digest, plain.layers[1]!.digest);
 });
 
-test('a layer that only its descriptor’s URLs have is fetched there without credentials, its digest checked', {
+test('a layer that exists only at its descriptor’s URLs is fetched there without credentials and verified', {
   timeout: 60_000,
 }, async () => {
   const foreign = tar('foreign');

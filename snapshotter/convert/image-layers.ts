@@ -1,4 +1,4 @@
-/** The layers of one image, fetched, converted (or found in the cache) and pushed, two at a time. */
+/** Fetches, converts (or finds in the cache) and pushes the layers of an image, two at a time. */
 import { createReadStream } from 'node:fs';
 import type { RegistryClient } from '../registry/client.ts';
 import type { Digest } from '../registry/digest.ts';
@@ -27,10 +27,10 @@ export interface PushedLayer extends Omit<ConvertedLayer, 'path'> {
   readonly outcome: PushOutcome;
 }
 
-/** Fetching and inflating one layer leaves cores free for compressing another; more would only cost memory. */
+/** One layer can be fetched and inflated while another is compressed; more would only cost memory. */
 const concurrentLayers = 2;
 
-/** One result a layer, in order. The first failure stops the others and is thrown. */
+/** One result per layer, in order. The first failure aborts the others and is thrown. */
 export async function convertLayers(
   run: LayerRun,
   layers: readonly Descriptor[],
@@ -46,7 +46,7 @@ export async function convertLayers(
     inheriting: new Map(),
     trees: new Map(),
   };
-  for (const { promise } of stack.converted) promise.catch(() => {}); // thrown where the layer is converted
+  for (const { promise } of stack.converted) promise.catch(() => {}); // rethrown by convertAt
   const results: PushedLayer[] = [];
   let next = 0;
   let failure: { readonly error: unknown } | undefined;
@@ -70,19 +70,18 @@ export async function convertLayers(
   return results;
 }
 
-/** What the layers of one image know of each other. */
+/** State shared by the layers of one image. */
 interface Stack {
   readonly run: LayerRun;
   readonly layers: readonly Descriptor[];
   readonly prioritized: readonly (readonly string[])[];
   /**
-   * By place in the image. A layer waits for those below it, all of which were started before it, only where it has
-   * directories that it does not describe.
+   * By index in the image. Only a layer with implied directories waits for those below it, which were started before it.
    */
   readonly converted: readonly PromiseWithResolvers<CachedLayer>[];
-  /** By the cache's key: the same layer may stand in an image several times (empty layers do). */
+  /** By cache key: the same layer may occur several times in an image (empty layers do). */
   readonly started: Map<string, Promise<FinishedLayer>>;
-  /** Of each source layer above the lowest, the directories that it does not describe. */
+  /** Implied directories of each source layer above the lowest. */
   readonly inheriting: Map<Digest, Promise<readonly string[]>>;
   /** By digest of the converted layer. */
   readonly trees: Map<Digest, LayerTree>;
@@ -205,7 +204,7 @@ async function pushLayer(
   return 'pushed';
 }
 
-/** Registries have no slash in their name, so the first one ends it. */
+/** Registry names contain no slash, so the first one ends the name. */
 function repositoryName({ registry, repository }: Reference): string {
   return `${registry}/${repository}`;
 }

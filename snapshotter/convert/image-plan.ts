@@ -1,6 +1,6 @@
 /**
- * What of a source is converted, decided before anything is written: the one image asked for, or every image of an index and of
- * the indexes in it. What is no image is left out, and named.
+ * Decides what to convert before anything is written: one image, or every image of an index and of nested indexes. Entries
+ * that are not images are left out and reported.
  */
 import type { RegistryClient } from '../registry/client.ts';
 import {
@@ -22,7 +22,7 @@ const maxConfigBytes = 8 * 1024 * 1024;
 
 export interface PlannedImage {
   readonly kind: 'image';
-  /** In its index. */
+  /** The descriptor in its index. */
   readonly descriptor: Descriptor | undefined;
   readonly manifest: ImageManifest;
   readonly config: ImageConfig;
@@ -67,7 +67,7 @@ export function imagesOf(planned: PlannedImage | PlannedIndex): PlannedImage[] {
 
 const defaultPlatform: Platform = { os: 'linux', architecture: 'amd64' };
 
-/** Registries hold indexes of indexes at most; more would be a trap. */
+/** Deeper nesting than an index of indexes is not seen in practice. */
 const maxIndexDepth = 4;
 
 async function planIndex(
@@ -104,7 +104,7 @@ async function chooseImage(from: SourceRegistry, index: ImageIndex, platform: Pl
   const picked = pickPlatform(index, platform);
   const parsed = picked && (await fetchParsed(from, picked));
   if (parsed?.kind === 'manifest') return readImage(from, picked, parsed.manifest);
-  // What names no platform, and indexes in the index, have to be looked into.
+  // Platforms of descriptors without one, and of nested indexes, have to be read.
   const images = imagesOf(await planIndex(from, undefined, parsed?.index ?? index, () => {}, 0));
   const manifests = images.flatMap(({ descriptor, config }) =>
     descriptor === undefined ? [] : [{ ...descriptor, platform: descriptor.platform ?? platformOf(config) }],
@@ -154,11 +154,11 @@ const imageManifestTypes: readonly string[] = [mediaTypes.ociManifest, mediaType
 const indexTypes: readonly string[] = [mediaTypes.ociIndex, mediaTypes.dockerManifestList];
 const configTypes: readonly string[] = [mediaTypes.ociConfig, mediaTypes.dockerConfig];
 
-/** Distributable or not, OCI's and Docker's, in any compression: which one, the bytes tell. */
+/** OCI or Docker, distributable or not; the compression is detected from the content. */
 const layerType =
   /^application\/vnd\.(oci\.image\.layer(\.nondistributable)?\.v1\.tar(\+\w+)?|docker\.image\.rootfs(\.foreign)?\.diff\.tar(\.\w+)?)$/;
 
-/** By its descriptor; undefined for what may be an image or an index. */
+/** Judged by the descriptor; undefined if it may be an image or an index. */
 function whyNoImage({ mediaType, platform, annotations }: Descriptor): string | undefined {
   if (annotations?.['vnd.docker.reference.type'] === attestationType || platform?.os === 'unknown') {
     return 'an attestation of an image that is converted';

@@ -100,7 +100,7 @@ test('a Docker image becomes an OCI image with annotated layers, new DiffIDs and
   assert.deepEqual(readdirSync(cacheDir).toSorted(), ['inheriting', 'layers', 'origins'], 'no work directory is left');
 });
 
-test('a layer that another image shares is neither fetched nor converted nor sent again', {
+test('a layer shared with another image is not fetched, converted or pushed again', {
   timeout: 60_000,
 }, async () => {
   const source = await pushDockerImage(client, reference('two/src:1'), [base, other]);
@@ -126,7 +126,7 @@ test('a layer that another image shares is neither fetched nor converted nor sen
   );
 });
 
-test('a kept layer that was damaged on disk is converted anew', { timeout: 60_000 }, async () => {
+test('a cached layer that was damaged on disk is converted again', { timeout: 60_000 }, async () => {
   await pushDockerImage(client, reference('three/src:1'), [app]);
   const good = await convert('three/src:1', 'three/out:1', { cacheDir });
   for (const key of readdirSync(join(cacheDir, 'layers'))) appendFileSync(join(cacheDir, 'layers', key, 'blob'), 'x');
@@ -135,7 +135,9 @@ test('a kept layer that was damaged on disk is converted anew', { timeout: 60_00
   assert.equal(anew.layers[0]?.cached, false);
 });
 
-test('accesses recorded on a conversion put files of the source’s layers first', { timeout: 60_000 }, async () => {
+test('accesses recorded on a conversion prioritise files in the layers of its source', {
+  timeout: 60_000,
+}, async () => {
   await pushDockerImage(client, reference('four/src:1'), [base, app]);
   const stargz = await convert('four/src:1', 'four/src:stargz', { format: 'stargz', cacheDir });
   const manifest = await fetchManifest('four/src:stargz');
@@ -172,7 +174,7 @@ test('zstd:chunked layers carry their media type and the annotations of both rea
   assert.equal(layer?.annotations?.['io.containers.zstd-chunked.manifest-checksum'], digestOf(toc));
 });
 
-test('of an index linux/amd64 is taken, or the platform asked for, or all of them', { timeout: 60_000 }, async () => {
+test('linux/amd64, the requested platform or all images of an index are converted', { timeout: 60_000 }, async () => {
   const entries = [];
   for (const [architecture, tar] of [
     ['arm64', other],
@@ -247,7 +249,7 @@ test('a failing layer stops the others, and nothing is tagged', { timeout: 60_00
   await assert.rejects(client.fetchManifest(reference('eight/out:1'), signal), { code: 'not-found' });
 });
 
-test('an artifact that is no image is refused', { timeout: 30_000 }, async () => {
+test('an artifact that is not an image is refused', { timeout: 30_000 }, async () => {
   const bytes = Buffer.from('{}');
   const config = {
     mediaType: 'application/vnd.oci.empty.v1+json',
@@ -266,13 +268,13 @@ test('an artifact that is no image is refused', { timeout: 30_000 }, async () =>
   });
 });
 
-test('what a conversion leaves in its cache names the layer it came from', { timeout: 30_000 }, async () => {
+test('the cache records the source of each converted layer', { timeout: 30_000 }, async () => {
   const source = await pushDockerImage(client, reference('ten/src:1'), [other]);
   const { layers } = await convert('ten/src:1', 'ten/out:1', { cacheDir });
   assert.equal(readFileSync(join(cacheDir, 'origins', layers[0]!.digest.slice(7)), 'utf8'), source.layers[0]);
 });
 
-test('directories without an entry take what the image’s own lower layers have, from the cache too', {
+test('implied directories take the attributes of the image’s own lower layers, cached ones included', {
   timeout: 60_000,
 }, async () => {
   const lower = (mode: number): Buffer => rawTar({ name: 'tmp/', mode }, { name: 'tmp/old' });

@@ -1,4 +1,4 @@
-/** A whole image: its layers converted, its config given their DiffIDs, pushed as an OCI image under the target's name. */
+/** Converts an image's layers, updates the DiffIDs in its config, and pushes the result as an OCI image. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,21 +26,20 @@ export interface ImageOptions {
   readonly level?: number;
   readonly chunkSizeBytes?: number;
   readonly minChunkSizeBytes?: number;
-  /** What a run of the image read: those files come first. Not used by the stargz format. */
+  /** Files to place first, as read by a run of the image. Ignored for the stargz format. */
   readonly accesses?: readonly AccessRecord[];
   /**
-   * The image the accesses were recorded on, where that is neither the source itself nor a conversion that this
-   * cacheDir remembers.
+   * The image the accesses were recorded on, if that is neither the source nor a conversion known to this cacheDir.
    */
   readonly recordedOn?: Reference;
-  /** Which image of an index; default linux/amd64. */
+  /** Selects an image of an index; default linux/amd64. */
   readonly platform?: Platform;
   /** Convert every image of an index and push an index. */
   readonly allPlatforms?: boolean;
-  /** Converted layers are kept and found here; default: a temporary directory that is removed. */
+  /** Cache of converted layers; default: a temporary directory that is removed. */
   readonly cacheDir?: string;
   readonly onProgress?: (progress: ConvertProgress) => void;
-  /** One line for what of an index is not converted, before anything is pushed. */
+  /** Called before the first push with one line for each entry of an index that is not converted. */
   readonly onNotice?: (line: string) => void;
   readonly signal: AbortSignal;
 }
@@ -50,13 +49,13 @@ export interface ConvertedImage {
   /** Of the manifest, or of the index with `allPlatforms`. */
   readonly digest: Digest;
   readonly mediaType: string;
-  /** Of all images that were converted, one after another. */
+  /** Layers of all converted images, in order. */
   readonly layers: readonly PushedLayer[];
 }
 
 const tocAnnotations = /^(containerd\.io\/snapshot\/stargz\/|io\.containers\.(estargz|zstd-chunked)\.)/;
 
-/** Throws ConvertError or RegistryError; errors of the disk pass through. Nothing is tagged unless all of it is there. */
+/** Throws ConvertError or RegistryError; disk errors pass through. The target is tagged last. */
 export async function convertImage(
   client: RegistryClient,
   source: Reference,
@@ -81,7 +80,7 @@ interface Conversion {
   readonly options: ImageOptions;
 }
 
-/** All that can be refused is refused before the first push. */
+/** Whatever can be refused is refused before the first push. */
 async function convertPlanned(conversion: Conversion): Promise<ConvertedImage> {
   const { client, source, options } = conversion;
   const from: SourceRegistry = { client, source, signal: options.signal };
@@ -119,7 +118,7 @@ interface BuiltManifest {
   readonly layers: readonly PushedLayer[];
 }
 
-/** Pushes all that the new index names; the index itself is the caller's to push. */
+/** Pushes the new index's images, not the index itself. */
 async function buildIndex(
   conversion: Conversion,
   { index, entries }: PlannedIndex,
@@ -145,7 +144,7 @@ async function buildIndex(
   return { bytes, mediaType, layers };
 }
 
-/** Converts and pushes all that the new manifest names; the manifest itself is the caller's to push. */
+/** Converts and pushes the layers and the config, not the manifest itself. */
 async function buildManifest(
   conversion: Conversion,
   { manifest, config }: PlannedImage,
@@ -178,7 +177,7 @@ async function buildManifest(
   return { bytes, mediaType, layers };
 }
 
-/** What an earlier conversion said of its TOC does not hold any more; other annotations stay. */
+/** Keeps annotations except those about the TOC of an earlier conversion. */
 function describeLayer(layer: PushedLayer, original: Descriptor): Descriptor {
   const kept = Object.entries(original.annotations ?? {}).filter(([name]) => !tocAnnotations.test(name));
   const annotations = { ...Object.fromEntries(kept), ...layer.annotations };
@@ -190,7 +189,7 @@ function describeLayer(layer: PushedLayer, original: Descriptor): Descriptor {
   };
 }
 
-/** Of several images the record is one's: the others have nothing first. */
+/** The record belongs to at least one of the images; in the others no file is prioritised. */
 async function prioritizeImages(conversion: Conversion, images: readonly PlannedImage[]): Promise<Prioritized> {
   const { client, cache, options } = conversion;
   const { accesses = [], recordedOn: recordedReference, platform, signal } = options;

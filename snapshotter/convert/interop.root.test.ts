@@ -132,7 +132,7 @@ for (const format of ['estargz', 'zstd-chunked'] as const) {
   });
 }
 
-test('containerd unpacks every format to the tree of the source', { timeout: 120_000 }, async () => {
+test('containerd unpacks each format to the same tree as the source', { timeout: 120_000 }, async () => {
   await pull(sourceName);
   const expected = await unpackedTree(sourceName);
   for (const format of ['stargz', 'estargz', 'zstd-chunked'] as const) {
@@ -141,7 +141,7 @@ test('containerd unpacks every format to the tree of the source', { timeout: 120
   }
 });
 
-test('the TOC of ctr-remote’s own conversion says the same of every file', { timeout: 120_000 }, async () => {
+test('our TOC and that of ctr-remote’s conversion describe every file alike', { timeout: 120_000 }, async () => {
   await pull(sourceName);
   const theirsName = `${registry.host}/interop/theirs:1`;
   const optimize = ['images', 'optimize', '--oci', '--no-optimize', sourceName, theirsName];

@@ -1,6 +1,6 @@
 /**
- * Converted layers kept on disk under what they were made of and how, so that images that share layers convert them
- * once. `<dir>/layers/<key>/{blob,layer.json,repositories}`; `<dir>/origins/<converted>` names the source layer, and
+ * Converted layers on disk, keyed by source and settings, so that layers shared between images are converted once.
+ * `<dir>/layers/<key>/{blob,layer.json,repositories}`; `<dir>/origins/<converted>` names the source layer, and
  * `<dir>/inheriting/<source>` the directories whose attributes come from layers below, which are part of the key.
  */
 import { createHash, hash, randomUUID } from 'node:crypto';
@@ -11,7 +11,7 @@ import { type Digest, digestHex, isDigest } from '../registry/digest.ts';
 import { type ConvertedLayer, checkOptions, type LayerOptions } from './layer.ts';
 import type { InheritedAttributes } from './lower-layers.ts';
 
-/** Part of every key: to be raised when the same input would give other bytes. */
+/** Part of every key. Increment when the same input would produce different bytes. */
 const converterVersion = 2;
 
 export type CacheKeyOptions = Pick<
@@ -19,7 +19,7 @@ export type CacheKeyOptions = Pick<
   'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes' | 'prioritized'
 >;
 
-/** What a layer takes from the ones below it; undefined for the lowest, in which whiteouts mean something else. */
+/** What a layer takes from those below it; undefined for the lowest layer, in which whiteouts act differently. */
 export type Inheritance = InheritedAttributes | undefined;
 
 export interface CachedLayer extends ConvertedLayer {
@@ -29,7 +29,7 @@ export interface CachedLayer extends ConvertedLayer {
 export class LayerCache {
   readonly #directory: string;
 
-  /** Creates the directory where it is missing. */
+  /** Creates the directory if necessary. */
   static async open(directory: string): Promise<LayerCache> {
     await mkdir(join(directory, 'layers'), { recursive: true });
     await mkdir(join(directory, 'origins'), { recursive: true });
@@ -49,7 +49,7 @@ export class LayerCache {
     return hash('sha256', JSON.stringify(parts), 'hex');
   }
 
-  /** The directories of a layer above others that take attributes from those, if the layer was read before. */
+  /** The directories that take attributes from layers below, if this source layer was read before. */
   async inheriting(source: Digest): Promise<readonly string[] | undefined> {
     try {
       const text = await readFile(this.#inheritingPath(source), 'utf8');
@@ -67,12 +67,12 @@ export class LayerCache {
     await rename(staged, this.#inheritingPath(source));
   }
 
-  /** A directory beside the kept layers, so that `keep` only renames; the caller's to remove. */
+  /** A directory on the cache's file system, so that `keep` only renames. The caller removes it. */
   workDir(): Promise<string> {
     return mkdtemp(join(this.#directory, 'work-'));
   }
 
-  /** The layer, its bytes checked; one that was damaged on disk is removed and not found. */
+  /** The layer, if its bytes still match its digest; a damaged one is removed. */
   async find(key: string): Promise<CachedLayer | undefined> {
     const directory = this.#layerDir(key);
     let record: CachedLayer;
@@ -90,7 +90,7 @@ export class LayerCache {
     return undefined;
   }
 
-  /** Takes the layer's file over. If another process was first, its layer, the same bytes, is the one kept. */
+  /** Takes over the layer's file. If another process was first, its identical copy is kept. */
   async keep(key: string, source: Digest, layer: ConvertedLayer): Promise<CachedLayer> {
     const staged = await mkdtemp(join(this.#directory, 'work-'));
     try {
@@ -108,7 +108,7 @@ export class LayerCache {
     return { ...layer, source, path: join(this.#layerDir(key), 'blob') };
   }
 
-  /** The source layer that a layer kept here was made of. */
+  /** The source of a layer in this cache. */
   originOf(converted: Digest): Digest | undefined {
     try {
       const text = readFileSync(join(this.#directory, 'origins', digestHex(converted)), 'utf8');
@@ -119,7 +119,7 @@ export class LayerCache {
     }
   }
 
-  /** `registry/repository` names the layer was pushed to: it may be mounted from there. */
+  /** `registry/repository` names that the layer was pushed to and may be mounted from. */
   async repositories(key: string): Promise<string[]> {
     try {
       const text = await readFile(join(this.#layerDir(key), 'repositories'), 'utf8');

@@ -48,7 +48,7 @@ const tree: SourceNode[] = [
 ];
 
 for (const format of layerFormats) {
-  test(`a ${format} blob is the source's tar to GNU tar, and every file to a lazy reader`, {
+  test(`GNU tar lists a ${format} blob like its source, and a lazy reader reads every file`, {
     timeout: 60_000,
   }, async () => {
     const tar = packTree(tree);
@@ -72,7 +72,7 @@ for (const format of layerFormats) {
   });
 }
 
-test('the TOC has every field that a reader looks for, and none that is empty', { timeout: 30_000 }, async () => {
+test('the TOC has every field that readers need, and no empty ones', { timeout: 30_000 }, async () => {
   const tar = packTree(tree, { extraArguments: ['--owner=jo:1000', '--group=users:100'] });
   const layer = await convert(tar, { format: 'estargz' });
   const { entries } = openLazyBlob(layer.path);
@@ -114,7 +114,7 @@ test('the TOC has every field that a reader looks for, and none that is empty', 
   );
 });
 
-test('prioritised files lie before the landmark, whose offset is where prefetching ends', {
+test('prioritised files precede the landmark, whose offset ends the prefetch range', {
   timeout: 30_000,
 }, async () => {
   const tar = packTree(tree);
@@ -130,7 +130,7 @@ test('prioritised files lie before the landmark, whose offset is where prefetchi
   assert.deepEqual(openLazyBlob(layer.path).read('.prefetch.landmark'), Buffer.of(0x0f));
 });
 
-test('the same input gives the same bytes, whatever its compression and however it was cut', {
+test('the same tar gives the same bytes, whatever its compression and the boundaries of its pieces', {
   timeout: 60_000,
 }, async () => {
   const tar = packTree(tree);
@@ -149,7 +149,7 @@ test('the same input gives the same bytes, whatever its compression and however 
   assert.equal(digests.size, 1);
 });
 
-test('converting a converted layer anew leaves nothing of the first conversion', { timeout: 60_000 }, async () => {
+test('converting a converted layer again leaves nothing of the first conversion', { timeout: 60_000 }, async () => {
   const tar = packTree(tree);
   const once = await convert(tar, { format: 'estargz', prioritized: ['etc/x'] });
   const optimised = readFileSync(once.path);
@@ -163,7 +163,7 @@ test('converting a converted layer anew leaves nothing of the first conversion',
   );
 });
 
-test('small files share members up to the least size, big ones and the landmark do not', {
+test('small files share members up to the minimum size; large ones and the landmark do not', {
   timeout: 30_000,
 }, async () => {
   const small = Array.from({ length: 200 }, (_, i): SourceNode => {
@@ -184,7 +184,7 @@ test('small files share members up to the least size, big ones and the landmark 
   assert.equal(blob.entries.filter(({ offset }) => offset === landmark.offset).length, 1);
 });
 
-test('any tree, in any tar format, comes back whole in every blob format', { timeout: 120_000 }, async () => {
+test('any tree, in any tar format, is preserved in every blob format', { timeout: 120_000 }, async () => {
   const segment = fc
     .string({
       unit: fc.constantFrom('a', 'B', '0', ' ', 'é', '"', '\\', '.x', '\u{1f600}'),
@@ -228,7 +228,7 @@ test('any tree, in any tar format, comes back whole in every blob format', { tim
   );
 });
 
-test('an empty layer converts to one that holds its TOC', { timeout: 20_000 }, async () => {
+test('an empty layer is converted to one with only a TOC', { timeout: 20_000 }, async () => {
   for (const format of layerFormats) {
     const layer = await convert(gzipSync(Buffer.alloc(1024)), { format });
     assert.equal(digestOf(tarOfBlob(layer)), layer.diffId);
@@ -236,7 +236,9 @@ test('an empty layer converts to one that holds its TOC', { timeout: 20_000 }, a
   }
 });
 
-test('what cannot be converted is refused in one line and leaves nothing behind', { timeout: 20_000 }, async () => {
+test('layers that cannot be converted are refused in one line and leave nothing behind', {
+  timeout: 20_000,
+}, async () => {
   const empty = mkdtempSync(join(workDir, 'refused-'));
   const whole = gzipSync(packTree(tree));
   const flipped = Buffer.from(whole);
@@ -281,7 +283,7 @@ test('an abort ends a conversion at any stage and leaves nothing behind', { time
   assert.deepEqual(readdirSync(empty), []);
 });
 
-test('xattrs, devices and names that are not UTF-8 reach the TOC byte for byte', { timeout: 20_000 }, async () => {
+test('xattrs, devices and names that are not UTF-8 are preserved in the TOC', { timeout: 20_000 }, async () => {
   const top = mkdtempSync(join(workDir, 'bytes-'));
   writeFileSync(Buffer.concat([Buffer.from(`${top}/`), Buffer.from([0xff, 0x41])]), 'raw');
   const xattr = '--pax-option=SCHILY.xattr.user.mime_type:=text/plain';

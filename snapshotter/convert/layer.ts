@@ -1,7 +1,7 @@
 /**
- * One layer: blob in (gzip, zstd or plain tar), lazily readable blob out. The tar is spooled, its entries replayed to what
- * unpacking leaves, ordered and cut into members; members are compressed in parallel and written in order, a few batches
- * of them in memory at a time. The same input and options give the same bytes.
+ * Converts one layer: blob in (gzip, zstd or plain tar), lazily readable blob out. The tar is spooled, its entries are
+ * replayed to what unpacking leaves, ordered and cut into members. Members are compressed in parallel and written in order,
+ * with a few batches in memory at a time. The same input and options give the same bytes.
  */
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
@@ -26,22 +26,22 @@ export type { LayerFormat } from './format.ts';
 
 export interface LayerOptions {
   readonly format: LayerFormat;
-  /** Largest piece of a file that is compressed as one; default 4 MiB. */
+  /** Maximum size of a chunk; default 4 MiB. */
   readonly chunkSizeBytes?: number;
-  /** Small files share a member up to this size (innerOffset; readers before v0.13 do not know it). Default 0: off. */
+  /** Small files share a member up to this size (innerOffset, unknown to readers before v0.13). Default 0: off. */
   readonly minChunkSizeBytes?: number;
   readonly level?: number;
-  /** Paths to put first, in the order they are read. */
+  /** Paths to place first, in order of access. */
   readonly prioritized?: readonly string[];
-  /** For the spooled tar (nameless, gone when the call ends) and the blob. */
+  /** For the blob and the spooled tar, which is unlinked at once. */
   readonly workDir: string;
   readonly signal?: AbortSignal;
-  /** Bytes of the tar written so far, of how many. */
+  /** Bytes of the tar written so far, and in all. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
 export interface ConvertedLayer {
-  /** The blob, in workDir, named by the hex of its digest: the caller's to move or remove. */
+  /** The blob in workDir, named by its digest in hex. The caller moves or removes it. */
   readonly path: string;
   readonly digest: Digest;
   readonly sizeBytes: number;
@@ -56,20 +56,20 @@ export interface ConvertedLayer {
 const defaultChunkSizeBytes = 4 << 20;
 const chunkSizeLimits = { min: 4 << 10, max: 64 << 20 };
 
-/** A layer that has been fetched and read, and not yet written. */
+/** A layer that has been fetched and read but not yet written. */
 export interface SourceLayer {
   /** Directories that take attributes from the layers below. */
   readonly inheriting: readonly string[];
-  /** Gives those directories what the layers below have there; the others of them stay 0755 of root. */
+  /** Applies the attributes found in the layers below; directories without any stay 0755 root:root. */
   inherit(attributes: InheritedAttributes): void;
-  /** May be called once, after `inherit`. */
+  /** At most once, after `inherit`. */
   write(options: LayerOptions): Promise<ConvertedLayer>;
   close(): void;
 }
 
 /**
- * A layer by itself, as one above layers without any of its directories. Throws ConvertError; errors of the source and of
- * the disk pass through. Leaves nothing in workDir when it throws.
+ * Converts a layer on its own, as if no layer below had any of its directories. Throws ConvertError; source and disk errors
+ * pass through. Leaves nothing in workDir when it throws.
  */
 export async function convertLayer(
   open: () => AsyncIterable<Uint8Array>,
@@ -85,8 +85,8 @@ export async function convertLayer(
 }
 
 /**
- * Spools the layer and replays its entries. In the `lowest` layer of an image whiteouts remove what came before them.
- * Throws ConvertError; errors of the source and of the disk pass through.
+ * Spools the layer and replays its entries. In the `lowest` layer of an image, whiteouts remove the entries before them.
+ * Throws ConvertError; source and disk errors pass through.
  */
 export async function readLayer(
   blob: AsyncIterable<Uint8Array>,
@@ -107,7 +107,7 @@ export async function readLayer(
   }
 }
 
-/** Files of an earlier conversion; this one writes its own. */
+/** Files that an earlier conversion added. */
 const ownNames: readonly string[] = [PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK, TOC_NAME];
 
 function replaySpool(spool: Spool, lowest: boolean): ReplayedLayer {
@@ -134,7 +134,7 @@ interface Settings {
   readonly minChunkSizeBytes: number;
 }
 
-/** The options with their defaults; throws ConvertError `invalid-option`. */
+/** Fills in defaults; throws ConvertError `invalid-option`. */
 export function checkOptions(
   options: Pick<LayerOptions, 'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes'>,
 ): Settings {
@@ -151,7 +151,7 @@ export function checkOptions(
   if (!Number.isInteger(minChunkSizeBytes) || minChunkSizeBytes < 0 || minChunkSizeBytes > max) {
     throw new ConvertError(
       'invalid-option',
-      `least member size ${minChunkSizeBytes} is out of range: give 0 to ${max} bytes`,
+      `minimum chunk size ${minChunkSizeBytes} is out of range: give 0 to ${max} bytes`,
     );
   }
   return { traits, level, chunkSizeBytes, minChunkSizeBytes };

@@ -1,6 +1,6 @@
 /**
- * Members read, hashed, compressed on all cores and appended to the blob in their order. What is in memory is bounded by
- * the pool's slots.
+ * Reads and hashes members, compresses them on all cores and appends them to the blob in order. Memory is bounded by the
+ * number of slots in the pool.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { digester, digestOf } from '../registry/digest.ts';
@@ -21,7 +21,7 @@ import type { TocChunk, TocRecord } from './toc-writer.ts';
 
 export interface MemberWriterOptions {
   readonly files: readonly PlannedFile[];
-  /** What ends the tar, where that is not the TOC's business. */
+  /** End of the tar, for formats in which the TOC does not write it. */
   readonly end: Buffer | undefined;
   readonly memberOptions: MemberOptions;
   readonly spoolFd: number;
@@ -35,7 +35,7 @@ export interface MemberWriterOptions {
 export interface WrittenTar {
   /** In the order of the tar, with offsets and digests. */
   readonly records: TocRecord[];
-  /** Of the tar so far: the TOC may follow. */
+  /** Over the tar so far; the TOC may follow. */
   readonly diffId: ReturnType<typeof digester>;
   readonly sizeBytes: number;
 }
@@ -65,9 +65,9 @@ export async function writeMembers(options: MemberWriterOptions): Promise<Writte
       const chunks = fillBatch(spoolFd, batch, raw, records, wholeFiles);
       const memberSizes = batch.map((member) => member.sizeBytes);
       const result = pool.compress({ slot, memberSizes, chunks });
-      result.catch(() => {}); // thrown where its turn comes
+      result.catch(() => {}); // rethrown by writeFirst
       queue.push({ batch, result });
-      // While the threads work: slots are taken in turn, so this one is not filled again before it was written.
+      // Hashed while the threads compress. Slots are used in turn, so this one is not refilled before it was written.
       diffId.update(raw.subarray(0, sum(memberSizes)));
       slot = (slot + 1) % pool.slotCount;
     }
@@ -92,7 +92,7 @@ function newRecord({ entry }: PlannedFile): TocRecord {
   return { entry, chunks: [], digest: entry.type === 'reg' && entry.sizeBytes === 0 ? emptyDigest : '' };
 }
 
-/** Puts the members' bytes end to end; answers where the chunks lie in them. */
+/** Copies the members back to back; returns the position and size of each chunk. */
 function fillBatch(
   spoolFd: number,
   batch: readonly Member[],
@@ -141,7 +141,7 @@ function appendBatch(
   blob.append(bytes);
 }
 
-/** Digests of files of several chunks, which come in order and before any other file's. */
+/** Digests of files with several chunks, which are consecutive and in order. */
 class WholeFileDigests {
   #hash: Hash | undefined;
 

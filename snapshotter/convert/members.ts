@@ -1,6 +1,6 @@
 /**
- * Where the tar is cut into members: at the top, at each non-empty regular file's payload and at each further chunk;
- * headers ride at the tail of the member before. With `minChunkSizeBytes` small files share a member (innerOffset).
+ * Cuts the tar into members: one starts at the top, at the payload of each non-empty regular file and at each further
+ * chunk. Headers end the preceding member. With `minChunkSizeBytes`, small files share a member (innerOffset).
  */
 import type { Extent } from './sparse.ts';
 import type { TarEntry } from './tar.ts';
@@ -21,7 +21,7 @@ function spooledBytes(offset: number, sizeBytes: number): Segment {
 
 export interface PlannedFile {
   readonly entry: TarEntry;
-  /** The payload, where it is not in the spooled tar. */
+  /** The payload, if not in the spooled tar. */
   readonly content?: Buffer;
   readonly header?: Buffer;
 }
@@ -44,13 +44,13 @@ export interface MemberOptions {
   readonly minChunkSizeBytes: number;
 }
 
-/** A run of headers longer than this gets a member of its own, so that no member is unbounded. */
+/** A longer run of headers is cut, so that the size of a member is bounded. */
 const maxHeaderRunBytes = 1 << 20;
 
-/** One entry's headers at most: pax, long name and long link as tar.ts bounds them, and their blocks. */
+/** Maximum size of one entry's headers: pax, long name and long link, each bounded by tar.ts. */
 const maxHeaderBytes = 4 << 20;
 
-/** No planned member is larger. */
+/** Upper bound of a planned member. */
 export function memberSizeLimit({ chunkSizeBytes, minChunkSizeBytes }: MemberOptions): number {
   return Math.max(chunkSizeBytes, minChunkSizeBytes) + maxHeaderRunBytes + maxHeaderBytes;
 }
@@ -98,7 +98,7 @@ export function* planMembers(files: Iterable<PlannedFile>, options: MemberOption
   if (sizeBytes > 0) yield cut();
 }
 
-/** A landmark's offset is where prefetching ends: nothing shares its member. */
+/** Prefetching ends at a landmark's offset, so nothing shares its member. */
 function canShare(file: PlannedFile, chunks: readonly MemberChunk[]): boolean {
   return file.content === undefined && chunks.length > 0 && chunks[0]!.file.content === undefined;
 }
@@ -129,7 +129,7 @@ function sparsePayload(extents: readonly Extent[], start: number, sizeBytes: num
   return segments;
 }
 
-/** Index of the first extent that ends behind `offset`. */
+/** Index of the first extent that ends after `offset`. */
 function firstExtentPast(extents: readonly Extent[], offset: number): number {
   let low = 0;
   let high = extents.length;
@@ -142,7 +142,7 @@ function firstExtentPast(extents: readonly Extent[], offset: number): number {
   return low;
 }
 
-/** The spooled padding where there is some: in original order header, payload and padding are then one read. */
+/** Spooled padding if possible: entries in original order are then one read. */
 function paddingOf({ entry, content }: PlannedFile): Segment {
   const sizeBytes = roundUpToBlock(entry.sizeBytes) - entry.sizeBytes;
   return content === undefined && entry.extents === undefined

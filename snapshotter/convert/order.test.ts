@@ -31,7 +31,7 @@ const tree = (): CanonicalEntry[] =>
     { name: 'link2', type: '1', linkName: 'link' },
   );
 
-test('prioritised files come first in the given order, parents and link targets before them, none twice', {
+test('prioritised files come first, in order, after their parents and link targets, without repeats', {
   timeout: 10_000,
 }, () => {
   const [first, rest] = names(orderEntries(tree(), ['/b/3', 'link2', './b/c/2', 'b/3', 'a']));
@@ -39,13 +39,13 @@ test('prioritised files come first in the given order, parents and link targets 
   assert.deepEqual(rest, ['a/1', 'link']);
 });
 
-test('paths that the layer does not have are passed over', { timeout: 10_000 }, () => {
+test('prioritised paths that the layer does not have are ignored', { timeout: 10_000 }, () => {
   const [first, rest] = names(orderEntries(tree(), ['nowhere', 'b/nowhere', '']));
   assert.deepEqual(first, []);
   assert.equal(rest.length, 9);
 });
 
-test('an opaque marker moves with its directory, before what the layer puts into it', { timeout: 10_000 }, () => {
+test('an opaque marker moves with its directory, ahead of the directory’s files', { timeout: 10_000 }, () => {
   const entries = entriesOf({ name: 'd/' }, { name: 'd/f' }, { name: 'd/g' }, { name: 'd/.wh..wh..opq' });
   assert.deepEqual(names(orderEntries(entries, ['d/g'])), [['d', 'd/.wh..wh..opq', 'd/g'], ['d/f']]);
 });

@@ -1,7 +1,7 @@
 /**
- * The order of entries in the converted tar (eStargz specification, "Prioritized Files and Landmark Files"): what is
- * read first comes first, each file behind its parent directories and its hard link's target, then a landmark, then the
- * rest as it was.
+ * Orders the entries of the converted tar (eStargz specification, "Prioritized Files and Landmark Files"): prioritised files
+ * in order of access, each after its parent directories and its hard link target, then a landmark, then the rest in their
+ * original order.
  */
 import type { CanonicalEntry } from './canonical-entries.ts';
 import { joinPath } from './path-resolution.ts';
@@ -12,7 +12,7 @@ export interface LayerOrder {
   readonly rest: readonly CanonicalEntry[];
 }
 
-/** Prioritised names that the layer has not are passed over. */
+/** Ignores prioritised names that the layer does not have. */
 export function orderEntries(entries: Iterable<CanonicalEntry>, prioritized: readonly string[]): LayerOrder {
   const byName = new Map<string, CanonicalEntry>();
   for (const canonical of entries) byName.set(canonical.entry.name, canonical);
@@ -26,7 +26,7 @@ export function orderEntries(entries: Iterable<CanonicalEntry>, prioritized: rea
     const { type, linkName } = canonical.entry;
     if (type === 'hardlink') moveAhead(linkName);
     first.add(canonical);
-    // Some unpackers empty the directory when they come to its marker.
+    // Some unpackers empty a directory when they reach its marker.
     if (type === 'dir') moveAhead(joinPath(name, '.wh..wh..opq'));
   };
   for (const path of prioritized) {

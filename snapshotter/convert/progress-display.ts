@@ -2,11 +2,11 @@ import type { ConvertProgress } from './progress.ts';
 
 export interface ProgressDisplay {
   show(progress: ConvertProgress): void;
-  /** Wipes what would be overwritten, so that other output starts on a clean line. */
+  /** Clears the status line, so that other output starts on a clean one. */
   end(): void;
 }
 
-/** A line per finished layer; on a terminal also one line, redrawn, of what is under way. */
+/** Prints a line per finished layer and, on a terminal, redraws one status line. */
 export function progressDisplay(stream: NodeJS.WriteStream): ProgressDisplay {
   const underWay = new Map<number, string>();
   let drawnAt = 0;

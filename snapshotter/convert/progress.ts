@@ -1,8 +1,8 @@
 import type { Digest } from '../registry/digest.ts';
 
-/** What a conversion is at. A layer goes through fetch, convert and push, or straight from `cached` to push. */
+/** State of one layer: fetch, convert and push, or `cached` and push. */
 export type ConvertProgress = {
-  /** From 0, of `layerCount`. */
+  /** Index of the layer, below `layerCount`. */
   readonly layer: number;
   readonly layerCount: number;
   readonly source: Digest;

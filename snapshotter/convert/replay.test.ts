@@ -63,24 +63,24 @@ test('a directory that is whited out after it came, or only implied behind its w
   );
 });
 
-test('a directory’s own entry replaces a whiteout before it, as containerd has it with overlayfs', {
+test('a directory entry replaces an earlier whiteout, as in containerd with overlayfs', {
   timeout: 10_000,
 }, () => {
   assert.deepEqual(results([{ name: '.wh.d' }, { name: 'd/' }, { name: 'd/new' }]), ['dir d', 'reg d/new']);
 });
 
-test('a whiteout beside a file of its name, or given twice, leaves one entry', { timeout: 10_000 }, () => {
+test('a whiteout next to a file of that name, or a repeated one, leaves one entry', { timeout: 10_000 }, () => {
   assert.deepEqual(results([{ name: '.wh.f' }, { name: 'f' }]), ['reg f']);
   assert.deepEqual(results([{ name: 'f' }, { name: '.wh.f' }]), ['reg f']);
   assert.deepEqual(results([{ name: '.wh.f' }, { name: '.wh.f' }]), ['reg .wh.f']);
 });
 
-test('in the lowest layer whiteouts remove what came before and leave nothing', { timeout: 10_000 }, () => {
+test('in the lowest layer whiteouts remove earlier entries and leave nothing', { timeout: 10_000 }, () => {
   const entries = [{ name: 'a/b' }, { name: '.wh.a' }, { name: 'c' }, { name: '.wh.d' }];
   assert.deepEqual(results(entries, true), ['reg c']);
 });
 
-test('the first name left of a file that hard links share becomes the file', { timeout: 10_000 }, () => {
+test('when a hard link’s target is replaced, the first remaining link becomes the file', { timeout: 10_000 }, () => {
   const entries: RawEntry[] = [
     { name: 'a', content: 'first' },
     hardlink('b', 'a'),
@@ -90,7 +90,7 @@ test('the first name left of a file that hard links share becomes the file', { t
   assert.deepEqual(results(entries), ['reg b*', 'hardlink c*', 'reg a']);
 });
 
-test('a hard link’s target may end in a slash, which follows links to the end', { timeout: 10_000 }, () => {
+test('a trailing slash in a hard link’s target follows symbolic links', { timeout: 10_000 }, () => {
   assert.deepEqual(results([{ name: 'a' }, link('l', 'a'), hardlink('b', 'a/'), hardlink('c', 'l/')]), [
     'reg a',
     'symlink l',
@@ -99,7 +99,7 @@ test('a hard link’s target may end in a slash, which follows links to the end'
   ]);
 });
 
-test('directories without an entry are named for the layers below, and take what those have', {
+test('implied directories are reported and take the attributes of the layers below', {
   timeout: 10_000,
 }, () => {
   const replayed = replay([{ name: 'a/b/c' }, { name: 'a/', mode: 0o700 }]);
@@ -119,7 +119,7 @@ test('directories without an entry are named for the layers below, and take what
   assert.deepEqual([b!.mode, b!.uid, b!.gid, b!.mtime, b!.xattrs], [0o1777, 5, 6, inherited.mtime, inherited.xattrs]);
 });
 
-test('what containerd does not unpack is refused in a line that names it', { timeout: 10_000 }, () => {
+test('layers that containerd does not unpack are refused in one line that names the entry', { timeout: 10_000 }, () => {
   const long = 'n'.repeat(90);
   const cases: [string, RegExp, RawEntry[]][] = [
     ['a path through a file', /"a".*through a file/, [{ name: 'a' }, { name: 'a/b' }]],
@@ -141,7 +141,7 @@ test('what containerd does not unpack is refused in a line that names it', { tim
   }
 });
 
-test('a layer of many entries that replace each other is replayed in time that grows with their number', {
+test('replaying entries that replace each other takes linear time', {
   timeout: 20_000,
 }, () => {
   const entries: RawEntry[] = [];

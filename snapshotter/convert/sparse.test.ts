@@ -21,7 +21,9 @@ function scan(tar: Buffer): TarEntry[] {
 }
 
 for (const version of ['0.0', '0.1', '1.0']) {
-  test(`a file that GNU tar wrote in sparse format ${version} is converted whole`, { timeout: 60_000 }, async () => {
+  test(`a file in GNU tar’s sparse format ${version} is converted with its holes as zeros`, {
+    timeout: 60_000,
+  }, async () => {
     const parts = [
       { offset: 0, content: Buffer.alloc(1 << 16, 'start') },
       { offset: 6_000_000, content: Buffer.alloc(1 << 16, 'middle') },
@@ -44,7 +46,7 @@ for (const version of ['0.0', '0.1', '1.0']) {
 
 const data: RawEntry = { name: 'f', content: 'abcde' };
 
-test('maps that do not fit the file or its data are refused', { timeout: 10_000 }, () => {
+test('sparse maps that do not match the file or its data are refused', { timeout: 10_000 }, () => {
   const old = (map: string, numblocks: string, size = '100'): RawEntry => ({
     ...data,
     pax: [
@@ -86,7 +88,7 @@ test('maps that do not fit the file or its data are refused', { timeout: 10_000 
   assert.equal(scan(rawTar(old('0,5', '1')))[0]!.sizeBytes, 100);
 });
 
-test('a version that nobody knows is an ordinary file, as it is to Go', { timeout: 10_000 }, () => {
+test('an unknown sparse version is an ordinary file, as in Go', { timeout: 10_000 }, () => {
   const [entry] = scan(
     rawTar({
       ...data,

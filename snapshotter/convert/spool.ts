@@ -1,6 +1,6 @@
 /**
- * A layer's tar on disk: the blob as it comes, decompressed (gzip, zstd or none, told by its first bytes) into a
- * temporary file, so that a layer of any size is reordered within bounded memory.
+ * Decompresses a layer (gzip, zstd or none, by its magic number) into a temporary file, so that layers of any size can be
+ * reordered within bounded memory.
  */
 import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ export interface Spool {
   close(): void;
 }
 
-/** Throws ConvertError `malformed-layer` if the stream does not decompress; errors of the source pass through. */
+/** Throws ConvertError `malformed-layer` if the stream does not decompress; source errors pass through. */
 export async function spoolLayer(
   source: AsyncIterable<Uint8Array>,
   workDir: string,
@@ -30,7 +30,7 @@ export async function spoolLayer(
 ): Promise<Spool> {
   const path = join(workDir, 'layer.tar');
   const fd = openSync(path, 'wx+', 0o600);
-  rmSync(path); // nameless from here on: a crash leaves nothing behind
+  rmSync(path); // unlinked, so that a crash leaves nothing behind
   try {
     const [compression, blob] = await detectCompression(source);
     let sizeBytes = 0;
@@ -41,7 +41,7 @@ export async function spoolLayer(
       }
     };
     await decompress(compression, blob, write, signal);
-    // Writers may leave out the padding of the last file.
+    // The padding of the last file may be missing.
     ftruncateSync(fd, roundUpToBlock(sizeBytes));
     return { fd, sizeBytes, compression, close: () => closeSync(fd) };
   } catch (error) {
@@ -50,7 +50,7 @@ export async function spoolLayer(
   }
 }
 
-/** Reads through a window, since most headers lie close to each other. */
+/** Reads through a window: most headers are close to each other. */
 export function windowedReader(fd: number, sizeBytes: number): ReadAt {
   const window = Buffer.allocUnsafe(64 * 1024);
   let windowOffset = 0;
@@ -102,7 +102,7 @@ async function decompress(
   }
 }
 
-/** The compression by magic, and the stream with the bytes looked at put back. */
+/** The compression by magic number, and the whole stream. */
 async function detectCompression(
   source: AsyncIterable<Uint8Array>,
 ): Promise<[LayerCompression, AsyncIterable<Uint8Array>]> {

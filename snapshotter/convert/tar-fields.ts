@@ -1,7 +1,7 @@
 /**
  * Fields of a tar header block and of a pax extended header (POSIX.1-2018 pax, "ustar Interchange Format" and "pax
- * Header Block"; GNU tar manual, "Extensions to the Tar Format"). Text stays as Latin-1 strings, one character a byte,
- * so that names that are not UTF-8 survive.
+ * Header Block"; GNU tar manual, "Extensions to the Tar Format"). Text is kept as Latin-1, one character per byte, so
+ * that names that are not UTF-8 survive.
  */
 import { ConvertError } from './error.ts';
 
@@ -29,7 +29,7 @@ export function readInteger(block: Buffer, offset: number, length: number): bigi
   return BigInt(`0o${text}`);
 }
 
-/** The same where a value beyond 2^53 has no use. */
+/** As readInteger; throws beyond 2^53. */
 export function readNumber(block: Buffer, offset: number, length: number): number {
   return toSafeNumber(readInteger(block, offset, length));
 }
@@ -50,7 +50,7 @@ function readBase256(block: Buffer, offset: number, length: number): bigint {
   return value;
 }
 
-/** The checksum counts its own field as spaces; some old writers summed signed bytes, so either sum will do. */
+/** The checksum field counts as spaces. Some old writers summed signed bytes, so either sum is accepted. */
 export function isChecksumRight(block: Buffer): boolean {
   let unsigned = 8 * 0x20;
   let signed = unsigned;

@@ -56,7 +56,7 @@ test('a pax header overrides what the ustar header says, and its bytes count as 
   assert.equal(after?.xattrs, undefined);
 });
 
-test('times before 1970 keep their fraction on the right side', { timeout: 10_000 }, () => {
+test('the fraction of a time before 1970 is read as negative', { timeout: 10_000 }, () => {
   const times = ['-1.5', '-2', '0.25', '-0.000000001'].map((mtime) => {
     const tar = rawTar({ name: 'p', type: 'x', content: pax({ mtime }) }, { name: 'f' });
     return scan(tar)[0]!.mtime;
@@ -145,7 +145,7 @@ test('pax global headers and volume labels apply to nothing and are no part of a
   assert.deepEqual([entry?.name, entry?.uid, entry?.headerOffset, others.length], ['f', 0, 1536, 0]);
 });
 
-test('old GNU sparse files and unknown types are refused by name, with a remedy', { timeout: 10_000 }, () => {
+test('old GNU sparse files and unknown entry types are refused, with name and remedy', { timeout: 10_000 }, () => {
   const refused = { name: 'ConvertError', code: 'unsupported-layer', message: /"holes".*tar --format=posix/ };
   assert.throws(() => scan(rawTar({ name: 'holes', type: 'S' })), refused);
   assert.throws(() => scan(rawTar({ name: 'holes', type: 'M' })), refused);
@@ -156,7 +156,9 @@ test('old GNU sparse files and unknown types are refused by name, with a remedy'
   assert.throws(() => scan(packed), { code: 'unsupported-layer', message: /old format, which containerd refuses too/ });
 });
 
-test('damage is refused: checksum, lengths, cuts, lone zero blocks, monstrous headers', { timeout: 10_000 }, () => {
+test('damaged tars are refused: checksums, lengths, truncation, lone zero blocks, oversized headers', {
+  timeout: 10_000,
+}, () => {
   const good = rawTar({ name: 'p', type: 'x', content: pax({ path: 'n' }) }, { name: 'f', content: Buffer.alloc(600) });
   const flipped = Buffer.from(good);
   flipped[1024]! ^= 1;
@@ -175,7 +177,7 @@ test('damage is refused: checksum, lengths, cuts, lone zero blocks, monstrous he
   }
 });
 
-test('what Go’s archive/tar reads is read: no end, no last padding, extension headers that lead nowhere', {
+test('as in Go’s archive/tar, the end blocks, the last padding and the entry after an extension header may be missing', {
   timeout: 10_000,
 }, () => {
   const header = { name: 'p', type: 'x', content: pax({ path: 'n' }) };
@@ -187,7 +189,7 @@ test('what Go’s archive/tar reads is read: no end, no last padding, extension 
   assert.equal(entry!.name, 'f', 'a global header ends what the header before it began');
 });
 
-test('names cannot climb out of the layer', { timeout: 10_000 }, () => {
+test('names cannot leave the root of the layer', { timeout: 10_000 }, () => {
   const cases: [string, string][] = [
     ['./', ''],
     ['/etc//passwd/', 'etc/passwd'],

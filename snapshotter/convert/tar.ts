@@ -1,9 +1,9 @@
 /**
- * Scanner of tar headers: yields one record an entry and says where its raw header blocks (extension headers included)
- * and its payload lie, so that a writer passes the bytes through untouched. Never holds more than one header.
+ * Scans tar headers. Yields one record per entry with the position of its raw header blocks (extension headers included) and
+ * of its payload, so that a writer can pass the bytes through. Holds one header at a time.
  *
- * Reads as container runtimes read (Go's archive/tar): links, devices and directories have no payload whatever their
- * size field says, pax global headers apply to nothing, and the padding of the last file may be missing.
+ * Reads as Go's archive/tar does: links, devices and directories have no payload whatever their size field says, pax global
+ * headers apply to nothing, and the padding of the last file may be missing.
  */
 import { type Extent, readSparseFile } from './sparse.ts';
 import {
@@ -25,10 +25,10 @@ import {
 export type TarEntryType = 'dir' | 'reg' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo';
 
 export interface TarEntry {
-  /** Normalised: no leading `./` or `/`, no `..`, no trailing slash; empty for the root. Latin-1, a character a byte. */
+  /** Normalised: no leading `./` or `/`, no `..`, no trailing slash; empty for the root. Latin-1, one character per byte. */
   readonly name: string;
   readonly type: TarEntryType;
-  /** Symbolic and hard links: the target as it stands. */
+  /** Target of a symbolic or hard link, verbatim. */
   readonly linkName: string;
   /** Raw header blocks: bytes [headerOffset, headerOffset + headerSizeBytes) of the tar. */
   readonly headerOffset: number;
@@ -36,10 +36,10 @@ export interface TarEntry {
   readonly payloadOffset: number;
   /** Content of a regular file; 0 for everything else. */
   readonly sizeBytes: number;
-  /** Where the content lies, for a sparse file; else it is at `payloadOffset` whole. */
+  /** Only for sparse files; other content is contiguous at `payloadOffset`. */
   readonly extents: readonly Extent[] | undefined;
   readonly mode: number;
-  /** Of 32 bits, as the kernel takes it; 0xffffffff leaves the owner as it is (chown(2)). */
+  /** 32 bits, as in the kernel; 0xffffffff leaves the owner unchanged (chown(2)). */
   readonly uid: number;
   readonly gid: number;
   readonly userName: string;
@@ -51,10 +51,10 @@ export interface TarEntry {
   readonly xattrs: ReadonlyMap<string, string> | undefined;
 }
 
-/** Exactly `length` bytes from `offset`, valid until the next call. The scanner stays within the tar's size. */
+/** Exactly `length` bytes from `offset`, valid until the next call; never called beyond the end of the tar. */
 export type ReadAt = (offset: number, length: number) => Buffer;
 
-/** Go's archive/tar and GNU tar bound extension headers too: without one a header could ask for all memory. */
+/** Limit of Go's archive/tar for extension headers, which are read into memory. */
 export const maxExtensionSizeBytes = 1 << 20;
 
 const xattrPrefix = 'SCHILY.xattr.';
@@ -68,8 +68,8 @@ interface Extensions {
 const none: Extensions = {};
 
 /**
- * Throws ConvertError `malformed-layer` or `unsupported-layer`. Global headers are named to `onGlobalHeader` in their turn:
- * they make no file, but containerd makes the directories that their names lie in.
+ * Throws ConvertError `malformed-layer` or `unsupported-layer`. Calls `onGlobalHeader` with the names of global headers, in
+ * order: containerd creates their parent directories, though no file.
  */
 export function* scanTar(
   readAt: ReadAt,
@@ -121,12 +121,12 @@ export function* scanTar(
   if (offset < tarSizeBytes) throw malformed('it is cut short');
 }
 
-/** A Latin-1 name as a person wrote it, for messages. */
+/** Decodes and quotes a Latin-1 name for messages. */
 export function printable(name: string): string {
   return JSON.stringify(Buffer.from(name, 'latin1').toString('utf8'));
 }
 
-/** As path.Clean("/" + name) without the slash: the archive cannot name anything above its root. */
+/** path.Clean("/" + name) without the leading slash: `..` cannot leave the root. */
 export function normaliseName(name: string): string {
   const parts: string[] = [];
   for (const part of name.split('/')) {
@@ -168,7 +168,7 @@ function readEntry(
     const text = record(key);
     return text === undefined ? readInteger(block, offset, length) : parsePaxInteger(text);
   };
-  // GNU's long names come before pax ones (Go's archive/tar).
+  // GNU long names take precedence over pax paths (Go's archive/tar).
   const rawName = (longName || record('path')) ?? headerName(block);
   const type = entryType(typeFlag, rawName);
   const storedSizeBytes = type === 'reg' ? toSafeNumber(integer('size', 124, 12)) : 0;
@@ -202,7 +202,7 @@ function readEntry(
   return { entry, storedSizeBytes };
 }
 
-/** The kernel's uid_t is 32 bits wide: Go hands over the lowest ones. */
+/** uid_t has 32 bits; Go truncates. */
 function toId(value: bigint): number {
   return Number(BigInt.asUintN(32, value));
 }
@@ -212,7 +212,7 @@ function entryType(flag: number, name: string): TarEntryType {
     case 0x00:
       return name.endsWith('/') ? 'dir' : 'reg'; // v7 had no flag for directories
     case 0x30: // 0
-    case 0x37: // 7, contiguous: an ordinary file to everyone
+    case 0x37: // 7, contiguous: treated as an ordinary file
       return 'reg';
     case 0x31:
       return 'hardlink';
@@ -244,7 +244,7 @@ function readXattrs(pax: ReadonlyMap<string, string> | undefined): Map<string, s
   return xattrs;
 }
 
-/** POSIX magic joins `prefix` and `name`; in GNU's old format those bytes hold times, and v7 has neither. */
+/** Only POSIX ustar has a prefix: GNU's old format has times there, v7 nothing. */
 function headerName(block: Buffer): string {
   const name = readText(block, 0, 100);
   if (block.toString('latin1', 257, 263) !== 'ustar\0') return name;

@@ -1,17 +1,17 @@
 /**
- * The TOC as JSON (eStargz specification, "TOC"; FORMATS: fields and their omission). Names go out as the bytes they
- * are: valid UTF-8 stays so, and other bytes reach readers that look at bytes.
+ * The TOC as JSON (eStargz specification, "TOC"; FORMATS: fields and their omission). Names are
+ * written byte for byte, even if that is not valid UTF-8.
  */
 import type { TarEntry } from './tar.ts';
 
-/** One chunk of a regular file and, once its member is written, where that is. */
+/** One chunk of a regular file, and the position of its member. */
 export interface TocChunk {
   readonly fileOffset: number;
   readonly sizeBytes: number;
   readonly innerOffset: number;
   readonly digest: string;
   readonly offset: number;
-  /** End of the member; containers/storage wants it for zstd:chunked. */
+  /** End of the member; containers/storage requires it for zstd:chunked. */
   readonly endOffset: number;
 }
 
@@ -24,7 +24,7 @@ export interface TocRecord {
 }
 
 export interface TocFields {
-  /** CRFS knows no chunk digests. */
+  /** Not in CRFS. */
   readonly chunkDigests: boolean;
   readonly endOffsets: boolean;
 }
@@ -77,7 +77,7 @@ function* encodeRecord(
   }
 }
 
-/** chunkSize is left out of the last chunk: it runs to the end of the file. */
+/** The last chunk has no chunkSize: it extends to the end of the file. */
 function encodeChunk(chunk: TocChunk, isLast: boolean, fields: TocFields): string {
   let text = `,"offset":${chunk.offset}`;
   if (fields.endOffsets) text += `,"endOffset":${chunk.endOffset}`;
@@ -93,14 +93,14 @@ function encodeXattrs(xattrs: ReadonlyMap<string, string>): string {
   return `{${names.map((name) => `${quote(name)}:"${Buffer.from(xattrs.get(name)!, 'latin1').toString('base64')}"`).join(',')}}`;
 }
 
-/** Owner names stand only where an id first appears with one or its name changes; readers carry them forward. */
+/** Owner names are written where they first appear or change; readers carry them forward. */
 function isNew(names: Map<number, string>, id: number, name: string): boolean {
   if (name === '' || names.get(id) === name) return false;
   names.set(id, name);
   return true;
 }
 
-/** RFC 3339 in UTC with as much of the fraction as there is; undefined beyond the years that it can write. */
+/** RFC 3339 in UTC, without trailing zeros in the fraction; undefined outside the years 1 to 9999. */
 function encodeTime(sec: number, nsec: number): string | undefined {
   if (sec < -62_135_596_800 || sec > 253_402_300_799) return undefined;
   const whole = new Date(sec * 1000).toISOString().slice(0, 19);
@@ -108,7 +108,7 @@ function encodeTime(sec: number, nsec: number): string | undefined {
   return `${whole}${fraction}Z`;
 }
 
-/** JSON string of a Latin-1 string: only quote, backslash and control characters have to be escaped. */
+/** JSON string of a Latin-1 string: only quotes, backslashes and control characters need escapes. */
 function quote(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON escapes exactly these
   if (!/["\\\u0000-\u001f]/.test(text)) return `"${text}"`;

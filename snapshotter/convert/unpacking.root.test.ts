@@ -111,7 +111,7 @@ for (const [index, { title, undated = [] }] of awkwardStacks.entries()) {
   });
 }
 
-test('nothing lies beside the stacks but what their links lead to', { timeout: 10_000 }, () => {
+test('outside the stacks there is only what their links lead to', { timeout: 10_000 }, () => {
   const beside = (tree: readonly Line[]): string[] =>
     tree.map(({ name }) => name).filter((name) => name !== '' && !name.startsWith('stack-'));
   const expected = [

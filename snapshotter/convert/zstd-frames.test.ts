@@ -20,7 +20,7 @@ async function split(stream: Buffer, pieceBytes: number): Promise<Buffer[]> {
   return out;
 }
 
-test('frames are cut apart wherever the input is cut, and skippable ones left out', { timeout: 30_000 }, async () => {
+test('frames are split at any input boundary, and skippable ones omitted', { timeout: 30_000 }, async () => {
   const content = fc.oneof(
     fc.uint8Array({ maxLength: 300 }),
     fc.constant(Buffer.alloc(400_000, 'a')), // RLE blocks
@@ -55,7 +55,7 @@ test('frames are cut apart wherever the input is cut, and skippable ones left ou
   );
 });
 
-test('a stream that is cut short or has other bytes between frames is refused', { timeout: 10_000 }, async () => {
+test('a truncated stream and one with other bytes between frames are refused', { timeout: 10_000 }, async () => {
   const frame = zstdCompressSync(Buffer.from('some content'), checksum);
   for (const cut of [3, 7, frame.length - 1]) {
     await assert.rejects(split(frame.subarray(0, cut), 5), { code: 'malformed-layer' });

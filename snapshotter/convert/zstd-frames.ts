@@ -1,7 +1,7 @@
 /**
- * Cuts a zstd stream at its frame boundaries (RFC 8878, section 3.1). Node's decompressor (24.x) drops what follows the
- * end of a frame within one write, so every frame has to start a write of its own; skippable frames, which hold
- * zstd:chunked's TOC and footer, are left out.
+ * Splits a zstd stream at frame boundaries (RFC 8878, section 3.1). Node's decompressor (24.x) drops what follows the end of
+ * a frame within one write, so each frame must start a new write. Skippable frames, which hold the TOC and footer of
+ * zstd:chunked, are omitted.
  */
 import { isSkippableMagic, SKIPPABLE_HEADER_BYTES, ZSTD_FRAME_MAGIC } from '../estargz/zstd-frame.ts';
 import { malformed } from './tar-fields.ts';
@@ -10,7 +10,7 @@ const longestHeaderBytes = 18;
 
 type State = { kind: 'start' } | { kind: 'block' } | { kind: 'copy' | 'skip'; left: number; next: 'start' | 'block' };
 
-/** Pieces of the frames' own bytes, in order; none holds bytes of two frames. */
+/** The frames in order; no piece spans two of them. */
 export async function* splitZstdFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
   let state: State = { kind: 'start' };
   let checksum = false;

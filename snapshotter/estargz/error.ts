@@ -1,5 +1,5 @@
 export type FormatErrorCode =
-  /** The end of the blob is recognised as a footer but says something impossible. */
+  /** A recognised footer with impossible values. */
   | 'footer'
   /** The TOC's container (gzip member, tar header, zstd frame) is damaged. */
   | 'toc'
@@ -9,13 +9,13 @@ export type FormatErrorCode =
   | 'entry'
   /** A name or path in the TOC cannot exist on a file system. */
   | 'name'
-  /** A hard link leads nowhere, to a directory, or around in a circle. */
+  /** A hard link to nothing, to a directory, or in a cycle. */
   | 'link'
   /** The chunks of a file overlap, leave gaps, or lie outside the blob. */
   | 'chunk'
   /** A compressed member does not inflate to what the TOC promises. */
   | 'member'
-  /** Larger than this reader takes: see the limits in toc.ts, member.ts and tree/build.ts. */
+  /** Beyond a limit of this reader; see toc.ts, member.ts and tree/build.ts. */
   | 'limit'
   /** Well formed, but of a kind this reader does not know. */
   | 'unsupported';
@@ -34,7 +34,7 @@ export class FormatError extends Error {
   }
 }
 
-/** Names come from strangers: control characters are escaped and length is bounded before they reach a terminal. */
+/** Names are untrusted: control characters are escaped and the length is bounded for terminals. */
 function quoteName(name: string): string {
   return JSON.stringify(name.length > 160 ? `${name.slice(0, 120)}…${name.slice(-39)}` : name);
 }

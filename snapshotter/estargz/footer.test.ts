@@ -81,7 +81,7 @@ describe('footer', { timeout: 10_000 }, () => {
     assert.deepEqual([parsed?.tocOffset, parsed?.tocEnd], [5000, 5300]);
   });
 
-  test('a footer is found at the end of a longer tail', () => {
+  test('a footer is found at the end of a longer suffix', () => {
     assert.equal(parseFooter(Buffer.concat([Buffer.alloc(21, 0xff), estargz]), blobSize)?.kind, 'estargz');
   });
 
@@ -91,7 +91,7 @@ describe('footer', { timeout: 10_000 }, () => {
     assert.equal(parseFooter(estargz.subarray(10), blobSize), undefined);
   });
 
-  test('every byte of a footer matters: with one changed it is refused or says something else', () => {
+  test('a footer with any byte changed is refused or reads differently', () => {
     for (const good of [estargz, stargz, encodeFooter('external')]) {
       const original = parseFooter(good, blobSize);
       for (let at = 0; at < good.length; at++) {
@@ -121,7 +121,7 @@ describe('footer', { timeout: 10_000 }, () => {
     assert.throws(() => parseFooter(encodeFooter('zstd-chunked', 4, sizes), 6000), isRefused('footer'));
   });
 
-  test('a TOC of more bytes than a number can count is refused', () => {
+  test('a TOC size beyond 2^53 is refused', () => {
     const frame = encodeFooter('zstd-chunked', 5000, { compressedSizeBytes: 300, rawSizeBytes: 9000 });
     frame.writeBigUInt64LE(2n ** 53n, 8 + 16);
     assert.throws(() => parseFooter(frame, 6000), isRefused('footer'));

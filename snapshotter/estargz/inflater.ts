@@ -3,18 +3,18 @@ import { FormatError } from './error.ts';
 
 export type Compression = 'gzip' | 'zstd';
 
-/** Deflate cannot do better: 258 bytes from 2 bits. */
+/** Maximum of deflate: 258 bytes from 2 bits. */
 export const DEFLATE_RATIO_LIMIT = 1032;
-/** RFC 8878: a block becomes 128 KiB at most, and has a header of 3 bytes and a byte of content at least. */
+/** RFC 8878: a block inflates to at most 128 KiB and takes at least 4 bytes, 3 of them its header. */
 export const ZSTD_RATIO_LIMIT = 32_768;
 
 /**
- * zstd keeps as much of what it inflated as a frame's header asks for, 128 MiB where nobody objects, for each stream: a few
- * bytes of blob would fill the memory. 32 MiB is what containers/storage asks for at its best level.
+ * A zstd frame's header sets the window that a decoder allocates, up to 128 MiB by default, so a few bytes of blob could exhaust
+ * memory. containers/storage uses 32 MiB at its highest level.
  */
 const zstdParams = { [constants.ZSTD_d_windowLogMax]: 25 };
 
-/** What a zlib stream of Node carries inside: the same calls its own *Sync functions make. */
+/** The native handle of a Node zlib stream, which node:zlib's own *Sync functions call. */
 interface NativeInflate {
   onerror: (message: string, errno: number, code: string) => void;
   writeSync(
@@ -30,11 +30,11 @@ interface NativeInflate {
   close(): void;
 }
 
-/** Of gzip: used again, they save a tenth of the time of a small member. */
+/** Idle gzip inflaters: reuse saves a tenth of the time of a small member. */
 const idle: Inflater[] = [];
 const mostIdle = 8;
 
-/** An inflater for one member, to be closed after it. */
+/** An inflater for one member; close it afterwards. */
 export function openInflater(compression: Compression): Inflater {
   const used = compression === 'gzip' ? idle.pop() : undefined;
   used?.reset();
@@ -42,18 +42,18 @@ export function openInflater(compression: Compression): Inflater {
 }
 
 /**
- * Incremental, synchronous inflation of one member into buffers of the caller's choice. One of zstd
- * is not used again: reset() of Node's zstd streams forgets the window's limit, and mends nothing after damaged bytes.
+ * Incremental, synchronous inflation of one member into the caller's buffers. zstd inflaters are not reused: reset() of Node's
+ * zstd streams drops the window limit and does not recover from damaged input.
  *
- * The *Sync functions of node:zlib inflate all there is or nothing. A member's length is not known beforehand (tar headers
- * ride at its end), so they would either inflate bombs up to a guessed limit or refuse honest members; and they
- * allocate the output twice. Hence the native stream underneath, which stops when the output is full. Node's version is
- * pinned in package.json, and member.test.ts fails if this inner interface ever changes.
+ * node:zlib's *Sync functions inflate everything or nothing. The length of a member is not known beforehand (tar headers end
+ * it), so they would inflate bombs up to a guessed limit or refuse valid members, and they allocate the output twice. The native
+ * stream stops when the output is full. Node's version is pinned in package.json; member.test.ts fails if this internal
+ * interface changes.
  */
 class Inflater {
   readonly #compression: Compression;
   readonly #native: NativeInflate;
-  /** [room left in the output, input left], written by the native side. */
+  /** [space left in the output, input left], set by the native code. */
   readonly #left: Uint32Array;
   #failure: { message: string; code: string } | undefined;
 
@@ -73,8 +73,8 @@ class Inflater {
   }
 
   /**
-   * Inflates from input[inputStart, inputEnd) into output[outputStart, outputEnd) until one of the two is used up.
-   * Afterwards `inputLeft` and `outputLeft` say how much of each remains. Throws FormatError('member') on damaged bytes.
+   * Inflates from input[inputStart, inputEnd) into output[outputStart, outputEnd) until either is
+   * exhausted; `inputLeft` and `outputLeft` hold the rest. Throws FormatError('member') on damaged bytes.
    */
   inflate(
     input: Uint8Array,
@@ -106,13 +106,13 @@ class Inflater {
     return this.#left[1]!;
   }
 
-  /** The next bytes are the start of a member. */
+  /** Prepares for the start of a member. */
   reset(): void {
     this.#failure = undefined;
     this.#native.reset();
   }
 
-  /** Gives its memory back at once, not when it is collected, or keeps it for another member. Once, and last. */
+  /** Frees the native memory at once, or keeps the inflater for another member. No call may follow. */
   close(): void {
     if (this.#compression === 'gzip' && idle.length < mostIdle) idle.push(this);
     else this.#native.close();

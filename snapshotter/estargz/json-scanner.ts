@@ -1,6 +1,6 @@
 import { FormatError } from './error.ts';
 
-/** Where JSON comes from piece by piece: fills into[at, into.length) and returns the count, 0 at the end. */
+/** A source of JSON in pieces: fills into[at, into.length) and returns the count, 0 at the end. */
 export interface ByteSource {
   read(into: Uint8Array, at: number): number;
 }
@@ -18,22 +18,22 @@ const depthLimit = 64;
 const quote = 0x22;
 const backslash = 0x5c;
 
-/** Thrown when the window ends inside a value: `whole` reads more and starts that value again. */
+/** Thrown when the window ends inside a value; `whole` reads more and retries that value. */
 const starved = new Error('the window is used up');
 
 /**
- * A forward-only JSON reader over a window of bytes. It makes no objects: strings are slices of the window (or of a side
- * buffer, where they have escapes), numbers are numbers, and what is not wanted is skipped.
+ * A forward-only JSON reader over a window of bytes that allocates no objects: strings are slices of the window (or of a side
+ * buffer, if they contain escapes), and unwanted values are skipped.
  */
 export class JsonScanner {
   #bytes: Uint8Array;
   #at = 0;
   #end: number;
-  /** Bytes that left the window, for error messages. */
+  /** Bytes before the window, for error messages. */
   #passed = 0;
   readonly #source: ByteSource | undefined;
   #sourceEnded: boolean;
-  /** Decoded strings. Slices keep the buffer they were made in when it is replaced by a larger one. */
+  /** Decoded strings. Slices keep their buffer when a larger one replaces it. */
   #decoded = new Uint8Array(4096);
   #decodedEnd = 0;
 
@@ -50,7 +50,7 @@ export class JsonScanner {
     }
   }
 
-  /** Runs `parse`, again from the same place if the window had to be moved on. Slices made inside stay valid until the next call. */
+  /** Runs `parse`, and again from the same place if the window had to move. Its slices are valid until the next call. */
   whole<T>(parse: () => T): T {
     this.#decodedEnd = 0;
     for (;;) {
@@ -91,7 +91,7 @@ export class JsonScanner {
     if (count === 0) this.#sourceEnded = true;
   }
 
-  /** Bytes of the JSON that were read. */
+  /** Bytes of JSON consumed. */
   get position(): number {
     return this.#passed + this.#at;
   }
@@ -100,7 +100,7 @@ export class JsonScanner {
     return new FormatError('json', `TOC JSON: byte ${this.position}: ${problem}`);
   }
 
-  /** The next byte that is not white space, left unread. */
+  /** The next byte that is not white space, not consumed. */
   peek(): number {
     const bytes = this.#bytes;
     let at = this.#at;
@@ -120,7 +120,7 @@ export class JsonScanner {
     throw starved;
   }
 
-  /** Whether nothing but white space is left. */
+  /** Whether only white space is left. */
   isAtEnd(): boolean {
     return this.whole(() => {
       try {
@@ -138,7 +138,7 @@ export class JsonScanner {
     this.#at++;
   }
 
-  /** Takes `byte` if it comes next. */
+  /** Consumes `byte` if it comes next. */
   accept(byte: number): boolean {
     if (this.peek() !== byte) return false;
     this.#at++;
@@ -177,7 +177,7 @@ export class JsonScanner {
     throw starved;
   }
 
-  /** A number without fraction or exponent, as far as doubles are exact. */
+  /** A number without fraction or exponent, within the safe integers. */
   integer(): number {
     const negative = this.accept(0x2d);
     const bytes = this.#bytes;
@@ -202,7 +202,7 @@ export class JsonScanner {
   /** Any value, nested ones included. */
   skip(): void {
     const slice: ByteSlice = { bytes: this.#bytes, start: 0, end: 0 };
-    // One bit of structure a level is enough: true = object.
+    // One bit per level: true = object.
     const open: boolean[] = [];
     for (;;) {
       const byte = this.peek();
@@ -242,7 +242,7 @@ export class JsonScanner {
     else this.#number();
   }
 
-  /** Checked, not converted. */
+  /** Validated but not converted. */
   #number(): void {
     let at = this.#at;
     if (this.#bytes[at] === 0x2d) at++;
@@ -252,7 +252,7 @@ export class JsonScanner {
       const sign = this.#bytes[at + 1];
       at = this.#digits(sign === 0x2b || sign === 0x2d ? at + 2 : at + 1);
     }
-    // At the end of the window more of it may follow; a TOC always has a brace after its last number.
+    // More digits may follow the window; in a TOC a brace follows the last number.
     if (at >= this.#end) throw starved;
     this.#at = at;
   }
@@ -330,7 +330,7 @@ export class JsonScanner {
     return unit;
   }
 
-  /** Decoding never lengthens: the shortest escape of a three-byte character has six. */
+  /** Decoding never lengthens: the shortest escape of a three-byte character takes six bytes. */
   #reserve(count: number): void {
     if (this.#decodedEnd + count <= this.#decoded.length) return;
     this.#decoded = new Uint8Array(Math.max(2 * this.#decoded.length, count));

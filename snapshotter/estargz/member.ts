@@ -4,26 +4,25 @@ import { type Compression, type Inflater, openInflater } from './inflater.ts';
 
 export type { Compression } from './inflater.ts';
 
-/** No member is inflated past this. Chunks are 4 MiB by default; a file written as one chunk may be larger. */
+/** Limit of what is inflated of a member. Chunks are 4 MiB by default; a file written as one chunk may be larger. */
 export const MEMBER_SIZE_LIMIT_BYTES = 1 << 30;
 
 export interface InflateOptions {
   /**
-   * Inflate to the member's end and so check its CRC, where there is no digest to check against. Given up, without an
-   * error, after TAIL_LIMIT_BYTES of what is not asked for.
+   * Inflate to the end of the member to check its CRC, if there is no digest. Stops without an error TAIL_LIMIT_BYTES
+   * after the requested bytes.
    */
   readonly toEnd?: boolean;
 }
 
-/** More than the tar headers of any honest archive. */
+/** More than the tar headers of any valid archive. */
 export const TAIL_LIMIT_BYTES = 16 << 20;
 
 let scratch: Buffer | undefined;
 
 /**
- * The first `sizeBytes` of what the member inflates to; tar headers that follow in the same member are not inflated, so
- * a member that inflates to more than it should costs nothing. Throws FormatError('member') if it holds less.
- * On the calling thread, about 3 ms a MiB.
+ * Inflates the first `sizeBytes` of a member, and nothing beyond, so that a bomb costs nothing. Throws FormatError('member') if
+ * it holds less. Runs on the calling thread, about 3 ms per MiB.
  */
 export function inflateMember(
   bytes: Uint8Array,

@@ -6,15 +6,15 @@ import { DEFLATE_RATIO_LIMIT, type Inflater, openInflater } from './inflater.ts'
 import type { ByteSource } from './json-scanner.ts';
 import { TOC_NAME } from './names.ts';
 
-/** The largest TOC taken, inflated: about 1.7 million entries as the reference writes them. */
-const mostJsonBytes = 512 << 20;
+/** Maximum size of the JSON: about 1.7 million entries as the reference writes them. */
+const maxJsonBytes = 512 << 20;
 
 const tarBlockBytes = 512;
 const paxHeaderLimitBytes = 1 << 20;
 
 /**
- * The JSON of a TOC piece by piece, so that a large one is never in memory whole. Hand it to `buildInodeTable`, then
- * compare `digest()` with the promised digest before the table is used.
+ * The JSON of a TOC piece by piece, so that a large one is never in memory as a whole. Pass it to `buildInodeTable`,
+ * then compare `digest()` with the expected digest before using the table.
  */
 export class TocReader implements ByteSource {
   /** Bytes of JSON. */
@@ -31,8 +31,8 @@ export class TocReader implements ByteSource {
     this.#bytes = bytes;
     this.#inflater = openInflater(footer.compression);
     const sizeBytes = footer.compression === 'gzip' ? this.#readTarHeader() : footer.tocRawSizeBytes!;
-    if (sizeBytes > mostJsonBytes) {
-      throw new FormatError('limit', `a TOC of ${sizeBytes} bytes; at most ${mostJsonBytes} are taken`);
+    if (sizeBytes > maxJsonBytes) {
+      throw new FormatError('limit', `a TOC of ${sizeBytes} bytes; at most ${maxJsonBytes} are taken`);
     }
     if (footer.compression === 'gzip' && sizeBytes > bytes.length * DEFLATE_RATIO_LIMIT) {
       throw new FormatError(
@@ -44,7 +44,7 @@ export class TocReader implements ByteSource {
     this.#left = sizeBytes;
   }
 
-  /** Fills into[at, into.length), as far as there is JSON left; the count of bytes written, 0 at the end. */
+  /** Fills into[at, into.length) as far as JSON is left; returns the count of bytes, 0 at the end. */
   read(into: Uint8Array, at: number): number {
     const wanted = Math.min(this.#left, into.length - at);
     if (wanted === 0) return 0;
@@ -54,7 +54,7 @@ export class TocReader implements ByteSource {
     return wanted;
   }
 
-  /** sha256 of the whole JSON; reads what nobody has read yet. */
+  /** sha256 of the whole JSON; reads the rest of it first. */
   digest(): Digest {
     if (this.#digest !== undefined) return this.#digest;
     const rest = this.#left > 0 ? Buffer.allocUnsafe(Math.min(this.#left, 64 << 10)) : undefined;
@@ -83,7 +83,7 @@ export class TocReader implements ByteSource {
     }
   }
 
-  /** Tar header of stargz.index.json, pax headers before it skipped; returns the file's size. */
+  /** Reads the tar header of stargz.index.json, skipping pax headers; returns the size of the file. */
   #readTarHeader(): number {
     const block = Buffer.alloc(tarBlockBytes);
     for (;;) {
@@ -107,7 +107,7 @@ export class TocReader implements ByteSource {
   }
 }
 
-/** The raw JSON whole, for a TOC that is known to be small or one's own. `bytes`: [footer.tocOffset, footer.tocEnd). */
+/** The whole raw JSON, for trusted TOCs. `bytes`: [footer.tocOffset, footer.tocEnd). */
 export function readWholeToc(bytes: Uint8Array, footer: Footer): Buffer {
   const reader = new TocReader(bytes, footer);
   const json = Buffer.allocUnsafeSlow(reader.sizeBytes);

@@ -89,7 +89,7 @@ function escapeMore(json: string): string {
 }
 
 describe('TOC scanner', { timeout: 60_000 }, () => {
-  test('every field of every entry comes out as JSON.parse would give it, whatever the order, indent and escapes', () => {
+  test('every field of every entry is read as by JSON.parse, whatever the order, indentation and escapes', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(entryArbitrary, fc.dictionary(fc.string(), fc.jsonValue()), fc.infiniteStream(fc.nat())), {
@@ -132,7 +132,7 @@ describe('TOC scanner', { timeout: 60_000 }, () => {
     assert.equal(collect(json)[0]!.name, '😀 \ufffdx \ufffd \ufffd😀');
   });
 
-  test('bytes that are not UTF-8 are handed on as they are', () => {
+  test('bytes that are not UTF-8 are passed through', () => {
     const json = Buffer.concat([
       Buffer.from('{"entries":[{"type":"dir","name":"a'),
       Buffer.from([0xff, 0xfe]),
@@ -141,7 +141,7 @@ describe('TOC scanner', { timeout: 60_000 }, () => {
     scanToc(json, ({ name }) => assert.deepEqual([...name.bytes.subarray(name.start, name.end)], [0x61, 0xff, 0xfe]));
   });
 
-  test('null fields keep their default and a null list is an empty one', () => {
+  test('null fields keep their defaults, and a null list is empty', () => {
     const [entry] = collect(
       Buffer.from('{"entries":[{"name":null,"type":"reg","size":null,"xattrs":null}],"version":null}'),
     );
@@ -150,7 +150,7 @@ describe('TOC scanner', { timeout: 60_000 }, () => {
     assert.equal(collect(Buffer.from(' { "entries" : [ ] } \n')).length, 0);
   });
 
-  test('what is no JSON, or not this JSON, is refused with the place', () => {
+  test('other JSON and malformed JSON are refused with the position', () => {
     const bad = [
       ['', 'ends in the middle'],
       ['[]', 'expected {'],
@@ -187,7 +187,7 @@ describe('TOC scanner', { timeout: 60_000 }, () => {
     }
   });
 
-  test('damaged JSON never gives anything but a FormatError', () => {
+  test('damaged JSON throws nothing but FormatError', () => {
     const json = Buffer.from(
       JSON.stringify({ version: 1, entries: [{ name: 'a\u00e9\n', type: 'reg', size: 12, xattrs: { a: 'eA==' } }] }),
     );
@@ -228,7 +228,7 @@ describe('TOC scanner', { timeout: 60_000 }, () => {
     assert.equal(collect(Buffer.from(`{"x":${shallow},"entries":[]}`)).length, 0);
   });
 
-  test('ten million entries are refused at the limit, without being read to the end', () => {
+  test('entries beyond the limit are refused without reading the rest', () => {
     const entry = Buffer.from('{"type":"dir"},');
     const head = Buffer.from('{"entries":[');
     let given = 0;
@@ -245,7 +245,7 @@ describe('TOC scanner', { timeout: 60_000 }, () => {
     assert.equal(count, 2_097_152);
   });
 
-  test('others have turns in the middle of JSON that is long without having many entries', () => {
+  test('the scan yields within long JSON that has few entries', () => {
     const values = `"x":[${'[],'.repeat(10_000)}1]`;
     for (const json of [
       `{${'"x":1,'.repeat(500_000)}"entries":[]}`,
@@ -318,7 +318,7 @@ const json = Buffer.from('{"version":1,"entries":[{"name":"x","type":"dir"}]}');
 const padding = Buffer.alloc(1024 + 512 - json.length);
 
 describe('TOC member', { timeout: 60_000 }, () => {
-  test('the JSON comes out of a gzip member with a tar header, whole or in pieces, with its digest', () => {
+  test('the JSON of a gzip TOC is read, whole or in pieces, with its digest', () => {
     const member = gzipSync(Buffer.concat([tarHeader('stargz.index.json', json.length), json, padding]));
     assert.deepEqual(readWholeToc(member, gzipFooter), json);
     const reader = new TocReader(member, gzipFooter);
@@ -350,7 +350,7 @@ describe('TOC member', { timeout: 60_000 }, () => {
     );
   });
 
-  test('another tar entry, a wrong checksum, a malformed size, a short member and noise are refused', () => {
+  test('another tar entry, a wrong checksum, a malformed size, a short member and random bytes are refused', () => {
     const wrongSum = tarHeader('stargz.index.json', json.length);
     wrongSum[100]! ^= 1;
     const wrongSize = tarHeader('stargz.index.json', json.length);
@@ -370,7 +370,7 @@ describe('TOC member', { timeout: 60_000 }, () => {
     assert.throws(() => readWholeToc(short, gzipFooter), isRefused('toc', /ends too early/));
   });
 
-  test('a TOC that claims more than the limit, or more than its bytes can hold, is refused before memory is taken', () => {
+  test('a TOC that claims more than the limit, or more than its bytes can hold, is refused before memory is allocated', () => {
     const huge = gzipSync(tarHeader('stargz.index.json', 600 << 20));
     assert.throws(() => readWholeToc(huge, gzipFooter), isRefused('limit'));
     const claim = gzipSync(tarHeader('stargz.index.json', 400 << 20));

@@ -10,7 +10,7 @@ export { readWholeToc, TocReader } from './toc-member.ts';
  */
 export type TocEntryType = 'dir' | 'reg' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo' | 'chunk';
 
-/** One record, overwritten for every entry: copy what is to be kept. Slices are empty where the field is absent. */
+/** One record, reused for every entry: copy what is to be kept. Slices of absent fields are empty. */
 export interface TocEntry {
   type: TocEntryType;
   readonly name: ByteSlice;
@@ -32,25 +32,25 @@ export interface TocEntry {
   chunkSize: number;
   /** containers/storage writes `"chunkType": "zeros"` for holes that have no bytes in the blob. */
   hasZerosChunk: boolean;
-  /** Rows of the two lists below that are in use. Values are base64 text. */
+  /** Length of the two lists below, whose arrays may be longer. Values are base64. */
   xattrCount: number;
   readonly xattrNames: ByteSlice[];
   readonly xattrValues: ByteSlice[];
 }
 
-/** No more are taken, whatever the size of the JSON. */
-const mostEntries = 1 << 21;
+/** Limit of entries, whatever the size of the JSON. */
+const maxEntries = 1 << 21;
 
-/** A millisecond of work or so. Bytes, not entries: whoever means harm writes few of these and long ones. */
+/** About a millisecond of work. Counted in bytes because a hostile TOC may have few but long entries. */
 const stepBytes = 64 << 10;
 
-/** More than any file system of Linux lists for one inode within XATTR_LIST_MAX. */
+/** More than fit into XATTR_LIST_MAX on any Linux file system. */
 const xattrLimit = 128;
 const noBytes = new Uint8Array(0);
 
 /**
  * Calls `visit` for each entry in the order of the TOC, in one pass and without an object per entry. Unknown fields are
- * skipped, known ones may come in any order; others have turns between the steps. Throws FormatError('json' | 'entry' | 'limit' | 'unsupported').
+ * skipped, known ones may come in any order. Yields between steps. Throws FormatError('json' | 'entry' | 'limit' | 'unsupported').
  */
 export function* scanTocInSteps(
   json: Uint8Array | ByteSource,
@@ -87,13 +87,13 @@ export function* scanTocInSteps(
     if (scanner.whole(readMember) === 'other') continue;
     if (hasEntries) throw scanner.error('two lists of entries');
     hasEntries = true;
-    // Go writes null for a list without entries: an empty root.
+    // Go writes null for an empty list: an empty root.
     if (scanner.whole(() => scanner.acceptNull())) continue;
     scanner.whole(() => scanner.expect(0x5b));
     if (scanner.whole(() => scanner.accept(0x5d))) continue;
     let count = 0;
     do {
-      if (count++ === mostEntries) throw new FormatError('limit', `TOC: more than ${mostEntries} entries`);
+      if (count++ === maxEntries) throw new FormatError('limit', `TOC: more than ${maxEntries} entries`);
       scanner.whole(readEntry);
       visit(entry);
       if (isStepDone()) yield;
@@ -131,7 +131,7 @@ function readField(scanner: JsonScanner, entry: TocEntry, key: ByteSlice): boole
     scanner.skip();
     return false;
   }
-  // Go's decoder leaves a field as it was when it meets null.
+  // Go's decoder leaves a field unchanged on null.
   if (scanner.acceptNull()) return false;
   switch (field) {
     case 'name':

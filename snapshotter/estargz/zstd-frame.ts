@@ -1,4 +1,4 @@
-/** Frames of zstd (RFC 8878, section 3.1). Decompressors pass over the skippable ones: LE32 magic, LE32 length, content. */
+/** Frames of zstd (RFC 8878, section 3.1). Decompressors skip the skippable ones: LE32 magic, LE32 length, content. */
 
 export const ZSTD_FRAME_MAGIC = 0xfd2fb528;
 /** The first of sixteen, and the one that zstd:chunked uses. */

@@ -1,6 +1,6 @@
 /**
- * Stacks of layers that containerd unpacks and that a converter can easily make something else of, each below a directory of
- * its own so that one image holds them all. Found with containerd 1.6.20 and 2.3 (archive.Apply), overlayfs.
+ * Stacks of layers that containerd unpacks and that a converter can easily get wrong, each below a directory of its own so that
+ * one image holds them all.
  */
 import type { RawEntry } from './raw-tar.ts';
 
@@ -8,7 +8,7 @@ export interface AwkwardStack {
   readonly title: string;
   /** From the lowest layer of the image; names are below the stack's directory. */
   readonly layers: readonly (readonly RawEntry[])[];
-  /** Directories that containerd dates when it unpacks. */
+  /** Directories whose mtime is the time of unpacking. */
   readonly undated?: readonly string[];
 }
 
@@ -28,7 +28,7 @@ const xattr = (name: string, value: string): readonly [string, string] => [`SCHI
 /** `cap_net_raw=ep` as the kernel stores it (vfs_cap_data, revision 2). */
 const capability = `\x01\0\0\x02\0\x20\0\0${'\0'.repeat(12)}`;
 
-/** Tags and permissions; the named user is 5 (posix_acl_xattr.h). */
+/** Entries are tag and permissions; the named user is 5 (posix_acl_xattr.h). */
 function acl(...entries: readonly (readonly [number, number])[]): string {
   const bytes = Buffer.alloc(4 + 8 * entries.length);
   bytes.writeUInt32LE(2);
@@ -45,7 +45,7 @@ const minimalAcl = acl([1, 7], [4, 5], [32, 5]);
 
 export const awkwardStacks: readonly AwkwardStack[] = [
   {
-    title: 'directories without an entry take the attributes of the layers below',
+    title: 'implied directories take the attributes of the layers below',
     layers: [
       [
         directory('tmp', { mode: 0o1777 }),
@@ -80,7 +80,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     undated: ['lib'],
   },
   {
-    title: 'an entry replaces whatever has its name, and all below it',
+    title: 'an entry replaces whatever has its name, with everything below it',
     layers: [
       [],
       [
@@ -106,11 +106,11 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'a file put in the place of a directory has the time of the directory',
+    title: 'a file that replaces a directory has the mtime of the directory',
     layers: [[], [directory('a', { mtime: 5 }), file('a', { mtime: 9 })]],
   },
   {
-    title: 'names go through the links of their own layer, and not above the root of it',
+    title: 'names are resolved through links of their own layer, within its root',
     layers: [
       [],
       [
@@ -131,12 +131,12 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'a whiteout hides through a link what it names',
+    title: 'a whiteout whose path contains a link applies to the target',
     layers: [[directory('usr'), file('usr/a'), file('usr/b')], [], [symlink('lib', 'usr'), whiteout('lib/.wh.a')]],
     undated: ['usr'],
   },
   {
-    title: 'hard links keep the file that their target was, whatever takes its name later',
+    title: 'hard links keep the file they were made to when its name is reused',
     layers: [
       [],
       [
@@ -146,7 +146,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'attributes of a hard link are those of the file',
+    title: 'a hard link’s attributes apply to the file',
     layers: [
       [],
       [
@@ -161,7 +161,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'trusted xattrs never take effect, others where the kernel takes them',
+    title: 'trusted xattrs never take effect, others if the kernel accepts them',
     layers: [
       [directory('d'), file('d/old'), file('f')],
       [],
@@ -183,7 +183,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'an ACL follows the mode, and one that says no more than the mode is none',
+    title: 'an ACL follows the mode, and one equivalent to the mode is dropped',
     layers: [
       [],
       [
@@ -193,7 +193,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'whiteouts and what has their name, in the lowest layer too',
+    title: 'whiteouts and entries of the same name, in the lowest layer too',
     layers: [
       [
         ...[directory('a'), file('a/b'), whiteout('a/.wh.b'), whiteout('.wh.nothing')],
@@ -210,7 +210,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'what AUFS keeps for itself hides nothing',
+    title: 'AUFS metadata hides nothing',
     layers: [
       [file('old')],
       [],
@@ -218,7 +218,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'sparse files of pax formats are whole',
+    title: 'sparse files in pax formats are complete',
     layers: [
       [],
       [
@@ -257,7 +257,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'ids of 32 bits, times that have no place, names of any bytes',
+    title: 'ids of 32 bits, times out of range, names of arbitrary bytes',
     layers: [
       [],
       [
@@ -286,7 +286,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     undated: ['\xc3\xa4', ...Array.from({ length: 60 }, (_, depth) => 'long/'.repeat(depth + 1).slice(0, -1))],
   },
   {
-    title: 'the directories of a global header’s name are made',
+    title: 'the parent directories of a global header’s name are created',
     layers: [
       [directory('tmp', { mode: 0o1777 })],
       [],

@@ -32,7 +32,7 @@ export interface LazyBlob {
   readonly footer: Footer;
   readonly tocDigest: Digest;
   readonly entries: readonly JsonEntry[];
-  /** The content, every digest checked; throws if one is wrong. Hard links are followed. */
+  /** The content, verified against every digest. Follows hard links. */
   read(name: string): Buffer;
 }
 
@@ -69,7 +69,7 @@ export function openLazyBlob(path: string): LazyBlob {
   return { footer, tocDigest: digestOf(json), entries, read };
 }
 
-/** The reference leaves `./` before names where the tar has it. */
+/** The reference keeps a `./` that the tar has. */
 function isNamed(entry: JsonEntry, name: string): boolean {
   return entry.name === name || entry.name === `./${name}`;
 }

@@ -1,4 +1,4 @@
-/** Tars written field by field, for what no well-behaved tar program writes. Names and values are Latin-1, a byte a character. */
+/** Tars written field by field, for what well-behaved programs do not write. Text is Latin-1, one byte per character. */
 
 export interface RawEntry {
   readonly name: string;
@@ -16,7 +16,7 @@ export interface RawEntry {
   readonly devMinor?: number;
   /** Records of a pax header before the entry, in order. */
   readonly pax?: readonly (readonly [string, string])[];
-  /** Bytes put over the finished header, before the checksum is taken. */
+  /** Bytes that replace parts of the header before the checksum is computed. */
   readonly fields?: readonly (readonly [number, string | Buffer])[];
 }
 

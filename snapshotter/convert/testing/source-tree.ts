@@ -1,4 +1,4 @@
-/** Trees made on disk and packed by GNU tar: input that this project did not write itself. */
+/** Trees on disk packed by GNU tar: input that this project did not write itself. */
 import { execFileSync } from 'node:child_process';
 import {
   closeSync,
@@ -92,7 +92,7 @@ export function listTar(path: string): string[] {
     .map(collapseColumns);
 }
 
-/** GNU tar widens its columns as it goes, so the same entry is padded otherwise in another order of entries. */
+/** GNU tar widens columns as it lists, so the padding of a line depends on the lines before. */
 function collapseColumns(line: string): string {
   const nameStart = line.indexOf(' ./');
   return nameStart < 0 ? line : line.slice(0, nameStart).trimEnd().replace(/ +/g, ' ') + line.slice(nameStart);
