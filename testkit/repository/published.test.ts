@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -52,6 +52,17 @@ test('what cannot be traced is named', limit, async (t) => {
   assert.equal(faults.length, 11);
 });
 
+test('a shallow clone, which has no history, does not hold the lack of it against a run', limit, async (t) => {
+  const { root, publish } = await repository(t);
+  const clone = await mkdtemp(join(tmpdir(), 'stargz-bench-shallow-'));
+  t.after(() => rm(clone, { recursive: true, force: true }));
+  await execa('git', ['clone', '-q', '--depth', '1', `file://${root}`, clone]);
+  const place = await publish('bench/one', { runId: 'one' });
+  await mkdir(join(clone, place), { recursive: true });
+  await copyFile(join(root, place, 'environment.json'), join(clone, place, 'environment.json'));
+  assert.deepEqual(await findPublishedFaults(clone), []);
+});
+
 async function repository(t: TestContext) {
   const root = await mkdtemp(join(tmpdir(), 'stargz-bench-published-'));
   t.after(() => rm(root, { recursive: true, force: true }));
@@ -71,6 +82,7 @@ async function repository(t: TestContext) {
       ...differences,
     };
     await write(`results/published/${path}/environment.json`, JSON.stringify(environment));
+    return `results/published/${path}`;
   };
   return { root, publish, write };
 }

@@ -68,13 +68,15 @@ async function faultsOfRun(root: string, program: string, runId: string): Promis
   return faults;
 }
 
+/** A shallow clone has no history to look in: there the commit counts as found. */
 async function isAncestor(root: string, commit: string): Promise<boolean> {
-  const { exitCode } = await execa(
-    'git',
-    ['-c', `safe.directory=${root.replace(/\/$/, '')}`, '-C', root, 'merge-base', '--is-ancestor', commit, 'HEAD'],
-    { reject: false, timeout: 30_000 },
-  );
-  return exitCode === 0;
+  const git = (...args: string[]) =>
+    execa('git', ['-c', `safe.directory=${root.replace(/\/$/, '')}`, '-C', root, ...args], {
+      reject: false,
+      timeout: 30_000,
+    });
+  if ((await git('merge-base', '--is-ancestor', commit, 'HEAD')).exitCode === 0) return true;
+  return (await git('rev-parse', '--is-shallow-repository')).stdout === 'true';
 }
 
 async function entries(directory: string): Promise<string[]> {
