@@ -254,7 +254,8 @@ test('two hundred layers at once are mounted, read and unmounted', {
       () => true,
       () => false,
     );
-  for (const slot of slots) await until(`layer ${slot} is no longer in use`, () => isRemoved(slot), { limitMs: 10_000 });
+  for (const slot of slots)
+    await until(`layer ${slot} is no longer in use`, () => isRemoved(slot), { limitMs: 10_000 });
   assert.deepEqual(await server.close(), []);
   assert.deepEqual(
     listErofsMounts().filter((point) => point.startsWith(directory)),
