@@ -9,7 +9,7 @@ export type StatusName = keyof typeof status;
 export class RpcError extends Error {
   readonly code: StatusName;
   readonly method: string;
-  /** The peer's own words. */
+  /** The peer's message. */
   readonly details: string;
 
   constructor(method: string, address: string, cause: ServiceError) {
@@ -82,7 +82,7 @@ export function openClient<Name extends keyof Services>(
           const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata, {
             deadline,
           });
-          // A caller that stops early has nobody left to hear of it.
+          // A caller that stopped early no longer handles errors.
           call.on('error', () => {});
           const cancel = () => call.cancel();
           options.signal?.addEventListener('abort', cancel, { once: true });

@@ -1,6 +1,6 @@
 /** The google.protobuf messages in use, in the shape the loader gives them, and the kinds of method. */
 
-/** protobufjs brings this message itself and keeps its field's name as it is on paper, whatever keepCase says. */
+/** protobufjs defines this message itself and keeps snake case, whatever keepCase says. */
 export interface Any {
   type_url: string;
   value: Buffer;
@@ -29,7 +29,7 @@ export interface ServerStream<Request, Response> {
   readonly response: Response;
 }
 
-/** A request as a client may write it: what is left out takes protobuf's default. */
+/** A request with optional fields: absent ones take protobuf's defaults. */
 export type Partially<T> = T extends Buffer | string | number | boolean | null
   ? T
   : T extends readonly (infer Item)[]

@@ -4,7 +4,7 @@ import type { Options } from '@grpc/proto-loader';
 export const protoDir = join(import.meta.dirname, 'proto');
 
 /**
- * How messages look in JavaScript, decided once for every service:
+ * The JavaScript form of messages, for every service:
  * - field names in camelCase (keepCase false);
  * - 64-bit integers as numbers: sizes and counts stay far below 2^53; CRI's nanosecond stamps lose their last 8 bits;
  * - enum values by name; absent scalars, lists and maps as their defaults, absent messages as null.

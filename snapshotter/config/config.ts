@@ -11,7 +11,7 @@ export type { Config } from './options.ts';
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly file: string;
-  /** Dotted, as in `blob.chunk_size`; '' where the file as a whole is at fault. */
+  /** Dotted, as in `blob.chunk_size`; '' for the file as a whole. */
   readonly key: string;
 
   constructor(file: string, key: string, complaint: string, cause?: unknown) {
@@ -23,13 +23,12 @@ export class ConfigError extends Error {
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** Keys that this daemon does not know, or that have no effect in it: to be logged. */
+  /** One line per unknown key and per key without effect here, to be logged. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Reads config.toml. A file that the user did not name (`isOptional`) may be absent; any other trouble throws
- * ConfigError.
+ * Reads config.toml. A file that the user did not name (`isOptional`) may be absent. Throws ConfigError.
  */
 export function loadConfig(file: string, isOptional: boolean): LoadedConfig {
   let text: string;

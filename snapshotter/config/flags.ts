@@ -2,11 +2,11 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type LogLevel, logLevels } from '../platform/log.ts';
 
-/** The command line, as containerd-stargz-grpc takes it. */
+/** The command line of containerd-stargz-grpc. */
 export interface Flags {
   readonly address: string;
   readonly config: string;
-  /** It is the default one, which may be absent. */
+  /** It is the default path, which may be absent. */
   readonly isDefaultConfig: boolean;
   readonly root: string;
   readonly logLevel: LogLevel;
@@ -19,7 +19,7 @@ const defaults = {
   'log-level': 'info',
 };
 
-/** Names that logrus knows beside ours. */
+/** Additional names, as accepted by logrus. */
 const logrusLevels: Readonly<Record<string, LogLevel>> = { panic: 'fatal', warning: 'warn' };
 
 export const usage = `usage: containerd-stargz-grpc [options]
@@ -34,7 +34,7 @@ export const usage = `usage: containerd-stargz-grpc [options]
 
 /** Throws Error with one line for the user. */
 export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' {
-  // Go's flag package takes one dash or two, and a value for what is either on or off.
+  // Go's flag package accepts one dash or two, and values for boolean flags.
   const normalized = args.map((arg) =>
     arg.replace(/^-(?=[a-z][a-z-])/, '--').replace(/^(--(?:version|help))=(?:true|1)$/, '$1'),
   );
@@ -54,7 +54,7 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
   for (const name of ['address', 'config', 'root'] as const) {
     if (read[name] === '') throw new Error(`--${name}: expected a path, found nothing`);
   }
-  // containerd, which mounts what lies below the root, has another working directory.
+  // containerd mounts paths below the root, and has another working directory.
   const [address, root] = [resolve(read.address), resolve(read.root)];
   if (Buffer.byteLength(address) > 107) throw new Error(`--address: a socket path has at most 107 bytes: ${address}`);
   return {

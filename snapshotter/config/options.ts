@@ -29,13 +29,13 @@ const count = (value: number, min = 0, max?: number) =>
   ({ kind: 'count', default: value, min, ...(max === undefined ? {} : { max }) }) as const;
 const choice = <const Choices extends readonly string[]>(...choices: Choices) =>
   ({ kind: 'choice', default: choices[0] as Choices[number], choices }) as const;
-/** As the Go daemon reads its numbers: 0 is the default. */
+/** As in the Go daemon, 0 means the default. */
 const setting = (value: number, max = 2 ** 31, min = 0) =>
   ({ kind: 'count', default: value, min, max, zeroIsDefault: true }) as const;
 const noEffect = (type: 'flag' | 'integer' | 'text' | 'table', why: string) =>
   ({ kind: 'no-effect', type, why }) as const;
 
-/** A timer of Node's that is to wait for 2^31 ms or longer fires at once. */
+/** Node's timers fire at once from 2^31 ms on. */
 const longestSec = 2_000_000;
 const longestMsec = 2_000_000_000;
 
@@ -53,12 +53,12 @@ export const sections = {
   no_background_fetch: flag(false),
   allow_no_verification: flag(false),
   disable_verification: flag(false),
-  /** Background fetches at a time. */
+  /** Concurrent background fetches. */
   max_concurrency: setting(2),
   debug: flag(false),
   /** How long a resolved layer that nobody mounted is kept. */
   resolve_result_entry_ttl_sec: setting(120, longestSec),
-  /** A file to which the first read of every file is appended, as convert's --accesses wants it; '' for none. */
+  /** File to append the first read of every file to, for convert's --accesses; '' for none. */
   record_accesses: text(''),
   http_cache_type: noEffect('text', oneStore),
   http_cache_chunk_ttl_sec: noEffect('integer', oneStore),
@@ -94,7 +94,7 @@ export const sections = {
 
   /** Ours: the store of fetched layers. */
   cache: {
-    /** Layers that no snapshot uses are deleted, the longest unused first, to stay below it. 0 keeps none of them. */
+    /** Unused layers are deleted to stay below it, least recently used first. 0 keeps none. */
     limit_bytes: count(20 * 1024 ** 3),
     /** false fetches one chunk at a time: for measuring what the adaptive window is worth. */
     adaptive_fetch: flag(true),
@@ -103,7 +103,7 @@ export const sections = {
   },
 
   fuse: {
-    /** Seconds for which the kernel keeps what it learnt, through FUSE; 0: for good, since a layer never changes. */
+    /** Seconds that the kernel caches FUSE entries and attributes; 0: forever, since a layer never changes. */
     attr_timeout: count(0, 0, 2 ** 30),
     entry_timeout: count(0, 0, 2 ** 30),
     passthrough: noEffect('flag', 'reads of complete files go through the daemon'),
@@ -111,13 +111,13 @@ export const sections = {
     merge_worker_count: noEffect('integer', 'files are stored whole, nothing is merged'),
   },
 
-  /** Ours: which face of the layer store mounts go through. */
+  /** Ours: the face that layers are mounted with. */
   mount: {
     backend: choice('auto', 'erofs', 'fuse'),
   },
 
   resolver: {
-    /** Longest wait for an answer, and between two pieces of one, of any registry; 0: 30; negative: no limit. */
+    /** Maximum wait for a response of any registry, and between parts of its body; 0: 30; negative: no limit. */
     request_timeout_sec: count(30, -1, longestSec),
     /** containerd's directory of hosts.toml files, as `config_path` of its CRI plugin; '' for none. */
     config_path: text(''),
@@ -127,7 +127,7 @@ export const sections = {
         mirrors: {
           kind: 'list',
           section: {
-            /** host:port, with a scheme before it or a path behind it as the case may be. */
+            /** host:port, optionally with a scheme and a path. */
             host: { kind: 'server-address' },
             insecure: flag(false),
             /** 0: that of [resolver]; negative: no limit. */
@@ -153,9 +153,9 @@ export const sections = {
   },
 
   snapshotter: {
-    /** Start although a layer cannot be mounted again; its images answer UNAVAILABLE. */
+    /** Start even if a layer cannot be mounted again; its snapshots answer UNAVAILABLE. */
     allow_invalid_mounts_on_restart: flag(false),
-    /** The same here: what cannot be mounted at the start is mounted when it is used. */
+    /** Equivalent here: what cannot be mounted at start is mounted on use. */
     lazy_restore_on_restart: flag(false),
   },
 

@@ -11,7 +11,7 @@ import type { RequestReport } from '../registry/transport.ts';
 
 export interface OpenedRegistry {
   readonly client: RegistryClient;
-  /** Where credentials from the kubelet are to be put, if they are wanted. */
+  /** Receives the kubelet's credentials, if enabled. */
   readonly criKeychain: CriKeychain | undefined;
 }
 
@@ -27,7 +27,7 @@ export async function openRegistry(
     // Loaded on demand: the Kubernetes client is large.
     const { kubernetesKeychain } = await import('../registry/kubernetes-keychain.ts');
     const path = kubeconfigPath === '' ? {} : { kubeconfigPath };
-    // Its lookups fail only while nothing was ever listed: that it has gone out of date is said here.
+    // Lookups fail only before the first list; stale data is reported here.
     const onFailure = (error: Error): void => log.warn({ error: describeError(error) }, 'image pull secrets not read');
     keychains.push(kubernetesKeychain({ ...path, onFailure }));
   }
@@ -65,7 +65,7 @@ function traceRequests(trace: NonNullable<Log['trace']>): (report: RequestReport
   };
 }
 
-/** A registry's own table in config.toml counts before containerd's file of it. */
+/** A registry's table in config.toml takes precedence over containerd's hosts.toml. */
 function hostLookup(config: Config, log: Log): HostLookup {
   const { host, config_path: configPath } = config.resolver;
   const own = new Map(
@@ -86,7 +86,7 @@ function mirrorOptions(mirror: Config['resolver']['host'][string]['mirrors'][num
   return { host, insecure, headers, ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }) };
 }
 
-/** The reference's reading of `request_timeout_sec`: 0 is the default of what stands above, negative is no limit. */
+/** `request_timeout_sec` as the Go daemon reads it: 0 inherits, negative is no limit. */
 function timeoutMs(seconds: number): number | undefined {
   if (seconds === 0) return undefined;
   return seconds < 0 ? 0 : seconds * 1000;

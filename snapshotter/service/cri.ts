@@ -17,8 +17,8 @@ const packages = ['runtime.v1', 'runtime.v1alpha2'] as const;
 const methods = ['ListImages', 'ImageStatus', 'PullImage', 'RemoveImage', 'ImageFsInfo'] as const;
 
 /**
- * The CRI image service as a proxy: every call goes on to containerd byte for byte, so that fields of later versions
- * survive, and what PullImage brings of credentials is remembered for the layers that will be fetched lazily.
+ * A proxy of the CRI image service. Calls are forwarded to containerd byte for byte, so that fields of later versions survive;
+ * credentials of PullImage are remembered for the layers that will be fetched lazily.
  */
 export class CriProxy {
   readonly #client: Client;
@@ -75,14 +75,14 @@ export class CriProxy {
       metadata,
       options,
       (error, response) => {
-        // The status of containerd, or of the way to it, as it is.
+        // containerd's status, or that of the connection, unchanged.
         done(error, response);
       },
     );
     call.on('cancelled', () => forwarded.cancel());
   }
 
-  /** Never stands in the way of the call: an image that cannot be read as a reference is containerd's to refuse. */
+  /** Never fails the call: an invalid image reference is left for containerd to refuse. */
   #observe(method: string, request: Buffer): void {
     if (method !== 'PullImage' && method !== 'RemoveImage') return;
     try {

@@ -14,8 +14,8 @@ export const remoteLabelValue = 'remote snapshot';
 const urlsLabel = 'containerd.io/snapshot/remote/urls';
 
 /**
- * The layer that a pull's labels name: those of CRI first, then those of ctr-remote, nerdctl and the like.
- * Undefined where there are none; a sentence where they contradict their format.
+ * The layer named by a pull's labels: CRI's first, then those of ctr-remote, nerdctl and the like. Undefined without labels; a
+ * message if they are malformed.
  */
 export function readLayerLabels(labels: Labels): LayerRequest | string | undefined {
   const source =
@@ -24,7 +24,7 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
   if (source === undefined || typeof source === 'string') return source;
   const tocDigest = labels[TOC_DIGEST_LABEL];
   if (tocDigest !== undefined && !isDigest(tocDigest)) return `label ${TOC_DIGEST_LABEL} is not a sha256 digest`;
-  // As in the reference: what is no size is as if it were not there.
+  // As in the Go daemon, an invalid size is ignored.
   const prefetch = /^\d{1,15}$/.exec(labels[`${stargzPrefix}prefetch`] ?? '')?.[0];
   const urls = labels[urlsLabel]?.split(',').filter((url) => url !== '') ?? [];
   return {
@@ -32,7 +32,7 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
     ...(tocDigest === undefined ? {} : { tocDigest }),
     ...(urls.length === 0 ? {} : { urls }),
     ...(prefetch === undefined ? {} : { prefetchSizeBytes: Number(prefetch) }),
-    // Its presence counts, whatever its value.
+    // Presence is enough; the value is ignored.
     skipVerify: Object.hasOwn(labels, `${stargzPrefix}skipverify`),
   };
 }
@@ -46,7 +46,7 @@ function readSource(labels: Labels, referenceLabel: string, digestLabel: string,
   } catch (error) {
     return `label ${referenceLabel}: ${(error as Error).message}`;
   }
-  // The list is cut to fit a label, so its last entry may be half a digest.
+  // The list is truncated to fit a label, so its last entry may be incomplete.
   const siblings = (labels[layersLabel] ?? '').split(',').filter(isDigest);
   return { reference, digest, siblings };
 }

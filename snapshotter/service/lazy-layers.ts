@@ -9,7 +9,7 @@ import type { Labels, RemoteLayer, StackedLayer } from '../snapshots/record.ts';
 import type { SnapshotStore } from '../snapshots/store.ts';
 import { readLayerLabels, remoteLabel, remoteLabelValue } from './labels.ts';
 
-/** What the service needs of the layers; tests of its rules stand in for it. */
+/** What the service needs of the layers; tests replace it. */
 export type LayerSource = Pick<LayerManager, 'mount' | 'restore' | 'acquire' | 'release' | 'health'>;
 
 export interface LazyLayersOptions {
@@ -17,14 +17,14 @@ export interface LazyLayersOptions {
   readonly layers: LayerSource;
   readonly log: Log;
   readonly metrics: DaemonMetrics;
-  /** How long a layer may take to be mounted before its pull falls back. */
+  /** Limit on mounting a layer before its pull falls back. */
   readonly mountTimeoutMs: number;
 }
 
-/** A container's start waits for it, and is told sooner than a pull would be. */
+/** Shorter than for a pull: a container's start waits for it. */
 const mostRemountMs = 10_000;
 
-/** The rules by which a Prepare becomes a lazily mounted, committed snapshot, or an ordinary pull. */
+/** Decides whether a Prepare becomes a lazily mounted, committed snapshot or an ordinary pull. */
 export class LazyLayers {
   readonly #options: LazyLayersOptions;
 
@@ -33,8 +33,8 @@ export class LazyLayers {
   }
 
   /**
-   * True: the snapshot `ref` on `parent` stands, lazily mounted, and the caller answers ALREADY_EXISTS. False: it is to
-   * be pulled and unpacked; the reason was counted and logged.
+   * True: the snapshot `ref` on `parent` is committed and lazily mounted; answer ALREADY_EXISTS. False: containerd is to pull
+   * and unpack the layer; the reason was counted and logged.
    */
   async tryPrepare(ref: string, parent: string, labels: Labels, signal: AbortSignal): Promise<boolean> {
     const { store, layers, log, metrics, mountTimeoutMs } = this.#options;
@@ -68,7 +68,7 @@ export class LazyLayers {
     } finally {
       if (!isNew) layers.release(digest, view);
     }
-    // Whoever was second joined a mount that is counted already.
+    // A concurrent Prepare has counted this mount already.
     if (!isNew) return true;
     const durationMs = Math.round(performance.now() - startedMs);
     metrics.lazyMount(durationMs);
@@ -76,7 +76,7 @@ export class LazyLayers {
     return true;
   }
 
-  /** Throws UNAVAILABLE unless every lazy layer under `key` can serve; one that fell off is mounted again first. */
+  /** Throws UNAVAILABLE unless every lazy layer under `key` can serve; mounts lost ones again first. */
   async requireChain(key: string, signal: AbortSignal): Promise<void> {
     const { store, layers } = this.#options;
     const lost = uniqueLayers(store.remoteChain(key)).filter(
@@ -107,13 +107,13 @@ export class LazyLayers {
     return { view, isLowest: parent === '', below: async () => store.layersBelow(parent) };
   }
 
-  /** Drops a removed snapshot's hold on its layer. */
+  /** Releases a removed snapshot's hold on its layer. */
   release({ digest, view }: RemoteLayer): void {
     this.#options.layers.release(digest, view);
   }
 
   /**
-   * Mounts again, after a restart, what committed snapshots stand on. Returns the digests that could not be.
+   * After a restart, mounts the layers of committed snapshots again. Returns the digests of those that failed.
    */
   async restore(signal: AbortSignal): Promise<readonly Digest[]> {
     const { store, layers, log } = this.#options;

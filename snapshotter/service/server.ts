@@ -27,7 +27,7 @@ export type Handlers<Methods> = {
       : never;
 };
 
-/** Sees every call begin and end. */
+/** Notified of the start and end of every call. */
 export interface CallObserver {
   started(method: string): void;
   finished(method: string, durationMs: number, error: unknown): void;
@@ -44,7 +44,7 @@ export function createServer(): Server {
   });
 }
 
-/** Registers a service: what handlers throw becomes a status, what does not parse becomes INVALID_ARGUMENT. */
+/** Registers a service. Errors of handlers become statuses; a request that does not parse, INVALID_ARGUMENT. */
 export function addService<Name extends keyof Services>(
   server: Server,
   name: Name,
@@ -59,7 +59,7 @@ export function addService<Name extends keyof Services>(
       : serveUnary(method, handler as UnaryHandler, observe);
     const requestDeserialize = (bytes: Buffer): unknown => {
       try {
-        // protobufjs takes a text that ends beyond the message as far as it goes, but only of a Buffer.
+        // From a Buffer, protobufjs accepts a string that ends beyond the message, truncated.
         definition.requestDeserialize(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length) as Buffer);
         const request = definition.requestDeserialize(bytes);
         if (hasBrokenText(request, bytes)) throw new Error('a text in it is not UTF-8');
@@ -68,7 +68,7 @@ export function addService<Name extends keyof Services>(
         return new RequestError(`${method}: the request is not a valid message: ${(error as Error).message}`);
       }
     };
-    // Encoders are compiled on their first use: now, rather than in the first pull.
+    // Encoders are compiled on first use: here rather than in the first pull.
     definition.responseSerialize({});
     return [method, { ...definition, requestDeserialize }];
   });
@@ -76,8 +76,8 @@ export function addService<Name extends keyof Services>(
 }
 
 /**
- * Whether a text was not UTF-8: its bad bytes have become U+FFFD, and two keys may have become one. A text that had that
- * character from the start stands in the request as it is.
+ * Whether a string was not UTF-8: invalid bytes became U+FFFD, and two keys may have become one. A string that really contains
+ * U+FFFD occurs in the request's bytes.
  */
 function hasBrokenText(value: unknown, bytes: Buffer): boolean {
   if (typeof value === 'string') return value.includes('\ufffd') && !bytes.includes(value);
@@ -126,7 +126,7 @@ function serveStream(method: string, handler: StreamHandler, observe: CallObserv
   };
 }
 
-/** Aborted when the caller gives up; not after `release`, when it has its answer and only the stream closes. */
+/** Aborted when the caller cancels; not after `release`, once the response is sent and only the stream closes. */
 function watchCall(call: {
   on(event: 'cancelled', listener: () => void): unknown;
   off(event: 'cancelled', listener: () => void): unknown;
@@ -140,8 +140,8 @@ function watchCall(call: {
 }
 
 /**
- * Binds the server to a unix socket that only root may use. A socket left by a daemon that died is replaced; one that
- * answers is another daemon's, and is left alone.
+ * Binds the server to a unix socket with mode 0600. A stale socket is replaced; one that accepts connections belongs to a
+ * running daemon and is an error.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -179,7 +179,7 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-/** Lets calls under way end for a while, then ends them. */
+/** Waits for running calls up to `graceMs`, then ends them. */
 export async function stopServer(server: Server, graceMs: number): Promise<void> {
   await new Promise<void>((resolve) => {
     const timer = setTimeout(() => {

@@ -8,7 +8,7 @@ export interface Status {
   readonly metadata?: Metadata;
 }
 
-/** A request that is not what its method takes; always INVALID_ARGUMENT. */
+/** An invalid request: INVALID_ARGUMENT. */
 export class RequestError extends Error {
   override readonly name = 'RequestError';
 }

@@ -1,12 +1,12 @@
 import { FormatError } from '../estargz/error.ts';
 import { DEFLATE_RATIO_LIMIT } from '../estargz/inflater.ts';
 
-/** A layer of little but holes in sparse files is an honest one, up to here. */
+/** Allowance for honest layers that are mostly holes of sparse files. */
 const freeBytes = 64 * 1024 * 1024;
 
 /**
- * A layer's content may take as much of the disk as gzip could make of its blob, whatever it was compressed with: zstd makes
- * 128 KiB of 4 bytes, and background fetching would fill the disk with it. Throws FormatError 'limit'.
+ * Bounds a layer's content by gzip's maximum ratio, whatever compression it uses: zstd expands 4 bytes to 128 KiB, and
+ * background fetching would fill the disk with that. Throws FormatError 'limit'.
  */
 export function assertContentInProportion(dataSizeBytes: number, payloadBytes: number): void {
   const limitBytes = freeBytes + payloadBytes * DEFLATE_RATIO_LIMIT;

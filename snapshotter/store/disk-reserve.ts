@@ -2,17 +2,17 @@ import { statfsSync } from 'node:fs';
 
 const mostReservedBytes = 64 * 1024 * 1024;
 const reservedShare = 0.02;
-/** Between two looks at the disk. */
+/** Interval between two checks of the free space. */
 const mostUnseenBytes = 1024 * 1024;
 
 export interface DiskReserve {
-  /** Before so many bytes are written. Throws ENOSPC where only the reserve is left. */
+  /** Call before writing this many bytes. Throws ENOSPC if that would use the reserve. */
   use(sizeBytes: number): void;
 }
 
 /**
- * Keeps content from taking the last of the disk that `path` lies on: whatever removes it, the snapshots' database and the
- * book of slots, needs some room itself.
+ * Reserves space on the disk of `path` against content: the snapshot database and the slot book need some to remove
+ * anything.
  */
 export function createDiskReserve(path: string): DiskReserve {
   const { blocks, bsize } = statfsSync(path);

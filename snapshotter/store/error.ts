@@ -3,9 +3,9 @@ export type StoreErrorCode =
   | 'corrupt'
   /** A range of the blob could not be fetched; `cause` says why. A later ensure tries again. */
   | 'fetch'
-  /** The local disk refused; `cause` is the system error. */
+  /** A local disk operation failed; `cause` is the system error. */
   | 'disk'
-  /** The store's directory is not one this version wrote, or is damaged. It is to be created again. */
+  /** The store's directory was written by another version or is damaged. Create it again. */
   | 'damaged'
   /** The store was closed while, or before, the call was made. */
   | 'closed';
@@ -32,7 +32,7 @@ export function diskError(subject: string, message: string, cause: unknown): Sto
   );
 }
 
-/** The disk has no room left, or the quota. */
+/** The disk or the quota is full. */
 export function isDiskFull(error: unknown): boolean {
   return error instanceof StoreError && error.code === 'disk' && isFull(error.cause);
 }

@@ -11,17 +11,17 @@ export interface Refusal {
 }
 
 export interface RunProgress {
-  /** Whether this run is (still) the one to store the member; asked whenever bytes of it arrive. */
+  /** Whether this run still owns the member; asked whenever bytes of it arrive. */
   wants(member: number): boolean;
-  /** The member was stored, or was refused: then with the error and with the servers that its bytes came from. */
+  /** The member was stored, or refused with `error`; `servers` sent its bytes. */
   settled(member: number, refusal?: Refusal): void;
-  /** Compressed bytes arrived. May wait, to hold the transfer back. */
+  /** Compressed bytes arrived. May delay its answer, as backpressure. */
   received(sizeBytes: number): Promise<void> | undefined;
-  /** True when nothing that is still to come is wanted. */
+  /** True if no remaining byte is wanted. */
   finished(): boolean;
 }
 
-/** How long members are inflated and stored before others have a turn: small blobs may hold very much. */
+/** Time slice for inflating and storing before it yields to the event loop: small blobs may expand a lot. */
 const turnMs = 5;
 
 /** Ending a response early costs its connection; below this, reading the rest is cheaper than a new one. */
@@ -45,7 +45,7 @@ export async function streamMembers(
   let member = first;
   let sink = openSink(target, member, progress);
   let turnEndMs = performance.now() + turnMs;
-  /** Who gives the bytes now, and who gave those of the current member. */
+  /** The server of the current response, and the servers of the current member's bytes. */
   let server: string | undefined;
   let servers = new Set<string>();
   const onServer = (name: string): void => {
@@ -57,7 +57,7 @@ export async function streamMembers(
     signal.throwIfAborted();
     turnEndMs = performance.now() + turnMs;
   };
-  /** Taken over by another run: two that write one chunk could each verify what the other has overwritten. */
+  /** Another run owns the member now. Two writers of one chunk could each verify what the other has overwritten. */
   const dropIfTaken = (): void => {
     if (sink === undefined || progress.wants(member)) return;
     sink.close();
@@ -103,7 +103,7 @@ export async function streamMembers(
 }
 
 interface MemberSink {
-  /** True: the bytes are still in use, call `more`. */
+  /** True while the bytes are in use: call `more`. */
   write(bytes: Buffer): boolean;
   more(): boolean;
   finish(): void;
@@ -115,7 +115,7 @@ function openSink(target: ChunkTarget, member: number, progress: RunProgress): M
   return isCollected(target, member) ? collectingSink(target, member) : new MemberStream(target, member);
 }
 
-/** The network's buffers are only lent until the next is asked for; a member that lies in one of them is not copied. */
+/** A network buffer is valid until the next one is requested. A member within one buffer is not copied. */
 function collectingSink(target: ChunkTarget, member: number): MemberSink {
   const sizeBytes = target.table.memberEnd[member]! - target.table.memberOffset[member]!;
   let collected: Buffer | undefined;

@@ -5,11 +5,11 @@ import { isUsed } from './presence.ts';
 import { contiguousSpans, mergeGapBytes, type Span } from './spans.ts';
 
 export interface FetchPlan {
-  /** What was missed, and what follows it closely enough to come by the same request. */
+  /** The missed members, and those close enough behind them for the same request. */
   readonly demand: Span;
-  /** Worth fetching at the same time, behind what readers wait for. */
+  /** Fetched concurrently, at a lower priority than demand. */
   readonly ahead: readonly Span[];
-  /** Bytes beyond the missed ones, by why they come: see WindowPolicy. */
+  /** Bytes beyond the missed ones, by reason: see WindowPolicy. */
   readonly because: Readonly<Record<'file' | 'directory' | 'stream' | 'sweep', number>>;
 }
 
@@ -48,7 +48,7 @@ export const adaptivePolicy: WindowPolicy = {
   sweepShare: 0.2,
 };
 
-/** One member at a time, as a reader without any foresight would fetch: what the adaptive policy is measured against. */
+/** One member at a time, without speculation: the baseline for the adaptive policy. */
 export const singlePolicy: WindowPolicy = {
   unusedShare: 0,
   floorWindows: 0,
@@ -61,18 +61,18 @@ export const singlePolicy: WindowPolicy = {
 };
 
 export interface FetchWindow {
-  /** Widens a miss of members [first, last] by others that `isFree` (neither here nor on their way). */
+  /** Widens a miss of members [first, last] by members that are neither present nor in flight (`isFree`). */
   plan(first: number, last: number, isFree: (member: number) => boolean): FetchPlan;
   /** Compressed bytes: missed or used later; fetched unasked and not used so far. */
   accounts(): { readonly usedBytes: number; readonly unusedBytes: number };
 }
 
 const keptStreams = 64;
-/** Neighbours that lie before the missed member delay it if they come by the same request: only so many do. */
+/** Neighbours before the missed member in the same request delay it: limit on their bytes. */
 const mostDelayWindows = 0.05;
-/** Before this much was used beyond what is unused, a program that starts looks like one that reads everything. */
+/** Used minus unused bytes required for a sweep: a starting program looks like one that reads everything. */
 const sweepOnsetWindows = 1;
-/** A sweep looks for members that are missing no further away than this many times what it may fetch. */
+/** Maximum distance at which a sweep looks for missing members, in multiples of what it may fetch. */
 const sweepReach = 4;
 
 /**
@@ -108,7 +108,7 @@ export function createFetchWindow(
     });
   }
 
-  /** What precedes the missed member in its span by more than `mostDelayBytes` comes by a request of its own. */
+  /** Members of the span more than `mostDelayBytes` before the missed one get a request of their own. */
   function planOf(members: number[], first: number, mostDelayBytes: number): Omit<FetchPlan, 'because'> {
     const spans = contiguousSpans(
       table,
@@ -155,7 +155,7 @@ export function createFetchWindow(
         }
         return end;
       };
-      /** Takes missing members from `from` on, over what is here between them; returns the bytes that are left of the limit. */
+      /** Takes missing members from `from` on, skipping present ones; returns what is left of the limit, in bytes. */
       const sweep = (from: number, step: 1 | -1, limitBytes: number): number => {
         let leftBytes = limitBytes;
         let pathBytes = sweepReach * limitBytes;

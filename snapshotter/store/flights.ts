@@ -39,20 +39,20 @@ interface Run {
 
 type Waiter = (error: StoreError | undefined) => void;
 
-/** Work nobody waits for goes in requests of about this many link windows: long enough to fill the link, short to overtake. */
+/** Size of prefetch and background requests, in link windows: fills the link, and demand does not wait long for it. */
 const segmentWindows = 4;
 const leastSegmentBytes = 1024 * 1024;
 
 /**
- * The fetches of one layer: each missing member belongs to at most one run, a run is one ranged GET, and whoever needs a
- * member waits for it by number, whichever run brings it. So a member can be taken out of a run that has not reached it
- * and given to a more urgent one, and nobody who waits notices.
+ * The fetches of one layer. A run is one ranged GET; each missing member belongs to at most one run. Readers wait for a
+ * member by its number, whichever run fetches it, so a member can move from a run that has not reached it to a more
+ * urgent one unnoticed.
  */
 export class Flights {
   readonly #context: FlightContext;
   readonly #owner = new Map<number, Run>();
   readonly #waiters = new Map<number, Waiter[]>();
-  /** Members asked for again because they came damaged: from whom. The same servers are not asked for one twice. */
+  /** Damaged members that were requested again, with the servers that sent them: none is asked twice for one member. */
   readonly #blamed = new Map<number, Set<string>>();
   readonly #aborter = new AbortController();
   #active = 0;
@@ -67,8 +67,8 @@ export class Flights {
   }
 
   /**
-   * Brings missing members (ascending) here and waits for them. An abort ends the wait, not the fetch: what is on its
-   * way is worth keeping, and others may wait for it. Returns whether anything had to be fetched that was not in flight.
+   * Fetches missing members (ascending) and waits for them. An abort ends the wait, not the fetch: others may wait for it.
+   * Returns whether anything was fetched that was not in flight already.
    */
   fetch(
     members: readonly number[],
@@ -90,7 +90,7 @@ export class Flights {
     return { joined: needed.length === 0, done: this.waitFor(members, signal) };
   }
 
-  /** Queues members [first, last] that are neither here nor in flight, cut into segments; returns those to wait for. */
+  /** Queues the members of [first, last] that are neither present nor in flight, in segments; returns those to wait for. */
   queue(first: number, last: number, priority: FetchPriority, mostBytes = Number.POSITIVE_INFINITY): number[] {
     const segmentBytes = Math.max(segmentWindows * this.#context.link.windowBytes(), leastSegmentBytes);
     const queued: number[] = [];
@@ -111,7 +111,7 @@ export class Flights {
     return queued;
   }
 
-  /** Waits for those of the members that are in flight; rejects at the first that cannot be had, or with the signal's reason. */
+  /** Waits for members in flight; rejects at the first failure, or with the signal's reason. */
   waitFor(members: readonly number[], signal?: AbortSignal): Promise<void> {
     const done = new Promise<void>((resolve, reject) => {
       let left = 0;
@@ -131,7 +131,7 @@ export class Flights {
     return signal === undefined ? done : untilAborted(done, signal);
   }
 
-  /** Ends all transfers and rejects all who wait. Resolves when no run touches the data file any more. */
+  /** Ends all transfers and rejects all waits. Resolves once no run uses the data file. */
   async close(): Promise<void> {
     this.#aborter.abort();
     for (const run of new Set(this.#owner.values())) {
@@ -142,7 +142,7 @@ export class Flights {
     if (this.#active > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
   }
 
-  /** True if the member is on its way soon enough; may raise that run's priority. */
+  /** True if a run in flight brings the member soon enough; may raise that run's priority. */
   #join(member: number, priority: FetchPriority): boolean {
     const run = this.#owner.get(member);
     if (run === undefined) return this.#context.isStored(member);
@@ -153,14 +153,14 @@ export class Flights {
     return true;
   }
 
-  /** Neither stored nor on its way in a run that is as urgent or will bring it soon. */
+  /** Neither stored nor in a run of the same priority or one that reaches it soon. */
   #isFree(member: number, priority: FetchPriority): boolean {
     const run = this.#owner.get(member);
     if (run === undefined) return !this.#context.isStored(member);
     return moreUrgent(priority, run.priority) && this.#isOvertakable(run, member);
   }
 
-  /** A request of its own brings the member sooner: the run has not started, or is two windows of bytes away from it. */
+  /** A new request is faster: the run has not started, or is two link windows away from the member. */
   #isOvertakable(run: Run, member: number): boolean {
     return run.state === 'queued' || this.#endOf(member) - run.position > 2 * this.#context.link.windowBytes();
   }
@@ -247,7 +247,7 @@ export class Flights {
     }
   }
 
-  /** What is left of a queued run when its turn comes; what lies behind a wide gap becomes a run of its own. */
+  /** The remaining members of a queued run when it starts; those behind a wide gap become a new run. */
   #ownedSpan(run: Run): Span | undefined {
     const owned: number[] = [];
     for (let member = run.first; member <= run.last; member++) if (this.#owner.get(member) === run) owned.push(member);
@@ -274,7 +274,7 @@ export class Flights {
     this.#notify(member, refusal?.error);
   }
 
-  /** Another server may have the right bytes. Those who wait for the member do not notice. */
+  /** Retries at another server, which may have the right bytes; waits for the member continue. */
   #fetchElsewhere(member: number, run: Run, { servers }: Refusal): boolean {
     const blamed = this.#blamed.get(member) ?? new Set<string>();
     if (!distrustOnce(this.#context.source, servers, blamed) || this.#aborter.signal.aborted) {
@@ -286,7 +286,7 @@ export class Flights {
     return true;
   }
 
-  /** Whatever the run still owns will not come through it. */
+  /** Fails what the run still owns. */
   #abandon(run: Run, error: StoreError): void {
     for (let member = run.first; run.owned > 0 && member <= run.last; member++) {
       if (this.#owner.get(member) !== run) continue;
@@ -338,7 +338,7 @@ export class Flights {
     return { layer: subject, path, range: this.#rangeOf(span) };
   }
 
-  /** As a Range header has it: the last byte included. */
+  /** In Range header form: the last byte is included. */
   #rangeOf({ first, last }: Span): string {
     return `${this.#offsetOf(first)}-${this.#endOf(last) - 1}`;
   }

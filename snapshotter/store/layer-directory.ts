@@ -21,16 +21,16 @@ import { diskError, StoreError } from './error.ts';
 export interface LayerMeta {
   readonly version: 2;
   readonly digest: Digest;
-  /** An image it was pulled for; where to fetch from after a restart. */
+  /** An image with this layer: where to fetch from after a restart. */
   readonly reference: string;
   readonly blobSizeBytes: number;
   readonly footer: Footer;
-  /** Of the TOC's raw JSON, as the label has it. */
+  /** Of the TOC's raw JSON, as in the label. */
   readonly tocDigest: Digest;
   readonly dataSizeBytes: number;
 }
 
-/** Of directories under construction; found at start, they are a crash's. */
+/** Prefix of directories under construction. One found at start was left by a crash. */
 export const temporaryPrefix = '.new-';
 
 const newFile = { flag: 'wx', mode: 0o600 } as const;
@@ -38,15 +38,15 @@ const mostMetaBytes = 64 * 1024;
 const mostTocBytes = 1024 * 1024 * 1024;
 const dataFlags = constants.O_RDWR | constants.O_NOFOLLOW;
 
-/** Where a layer's store lies under `root`. */
+/** The directory of a layer's store. */
 export function layerDirectory(root: string, digest: Digest): string {
   return join(root, digestHex(digest));
 }
 
 /**
  * Writes meta.json, toc (compressed, as it came) and an empty data file beside the final place and renames them there, so
- * it is whole or absent. Synchronous: a dozen calls that only touch the page cache, on the path of a pull; a turn through
- * the thread pool for each would cost several times as much.
+ * it is whole or absent. Synchronous, on the path of a pull: a dozen calls that only touch the page cache would cost several
+ * times as much through the thread pool.
  */
 export function createLayerDirectory(root: string, meta: LayerMeta, toc: Uint8Array): string {
   const directory = layerDirectory(root, meta.digest);
@@ -93,7 +93,7 @@ export function damagedDirectory(directory: string, cause: unknown): StoreError 
   return new StoreError('damaged', directory, 'not a usable layer store; it will be created again', cause);
 }
 
-/** The data file, of exactly this length. */
+/** Opens the data file; checks its length. */
 export function openDataFile(directory: string, sizeBytes: number): number {
   let fd: number | undefined;
   try {

@@ -6,16 +6,16 @@ export interface LayerReader {
   onFirstRead?(inode: number): void;
 }
 
-/** A reader that the kernel holds while its bytes are fetched. */
+/** A read that the kernel blocks while its bytes are fetched. */
 export interface Demand {
-  /** Rejects when the bytes cannot be had, when the limit is over, and on `cancel` with its reason. */
+  /** Rejects if the bytes cannot be fetched, at the limit, and on `cancel` with its reason. */
   readonly done: Promise<void>;
   cancel(reason: Error): void;
 }
 
 export const defaultMissLimitMs = 300_000;
 
-/** `ensure` with a limit. AbortSignal.timeout would stay in memory until the limit is over, for each read. */
+/** `ensure` with a limit. AbortSignal.timeout would stay in memory until its time, for each read. */
 export function demandRange(reader: LayerReader, dataOffset: number, sizeBytes: number, limitMs: number): Demand {
   const ending = new AbortController();
   const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -29,7 +29,7 @@ import { PresenceFile, readPresence } from './presence-file.ts';
 import type { FetchScheduler } from './scheduler.ts';
 import { createUnverifiedChunks, type UnverifiedChunks } from './unverified-chunks.ts';
 
-/** What a store fetches with; the same for all layers but for the source. */
+/** What a store needs to fetch; only `source` differs between layers. */
 export interface StoreContext {
   readonly source: BlobSource;
   readonly scheduler: FetchScheduler;
@@ -37,9 +37,9 @@ export interface StoreContext {
   readonly metrics: FetchMetrics;
   readonly trace?: Log['trace'];
   readonly policy?: WindowPolicy;
-  /** Called some seconds after chunks were stored: there is more on disk than before. */
+  /** Debounced notification that chunks were stored. */
   readonly onGrowth?: () => void;
-  /** Called for each chunk on disk that is no longer what was stored. It is fetched again when it is needed. */
+  /** Called for each damaged chunk on disk. It is fetched again on demand. */
   readonly onDamage?: (chunk: number) => void;
 }
 
@@ -55,12 +55,12 @@ export interface NewLayer {
 }
 
 const growthDelayMs = 5000;
-/** Between two of these a layer's verification lets readers and other layers go first. */
+/** A layer's verification yields to readers and other layers after each of these. */
 const verifiedAtOnceBytes = 8 * 1024 * 1024;
 
 /**
- * One layer's content on local disk, as far as it was fetched: a sparse data file, which chunks of it are there, the TOC.
- * Owns the data file's descriptor. Every byte a set bit stands for was verified by this process before the bit was set.
+ * One layer's fetched content on local disk: a sparse data file, its presence bitmap, the TOC. Owns the data file's
+ * descriptor. This process verified a chunk's bytes before it set the chunk's bit.
  */
 export class LayerStore {
   readonly meta: LayerMeta;
@@ -88,8 +88,8 @@ export class LayerStore {
   #closing: Promise<void> | undefined;
 
   /**
-   * A store for a layer seen for the first time; one already in `root` for this digest is replaced. Throws FormatError 'limit'
-   * for one whose content is out of proportion to its blob.
+   * Creates the store of a layer, in place of one already in `root`. Throws FormatError 'limit' if the content is out of
+   * proportion to the blob.
    */
   static async create(root: string, layer: NewLayer, context: StoreContext): Promise<LayerStore> {
     const { toc, tree, ...facts } = layer;
@@ -101,9 +101,8 @@ export class LayerStore {
   }
 
   /**
-   * The store left by an earlier process, without asking the registry anything. `build` turns its TOC into a tree, and
-   * rejects if it does not have the digest that meta names.
-   * Throws StoreError 'damaged' if it is absent or not what this version would have written.
+   * Opens the store of an earlier process, without a request to the registry. `build` turns its TOC into a tree, and rejects if
+   * the digest is not that of `meta`. Throws StoreError 'damaged' if the store is absent or invalid.
    */
   static async open(
     root: string,
@@ -191,8 +190,8 @@ export class LayerStore {
   }
 
   /**
-   * Resolves when bytes [dataOffset, dataOffset + sizeBytes) of the data file are there and verified; fetches what is
-   * missing. Rejects with StoreError, or with the signal's reason (the fetch itself goes on for others).
+   * Resolves when bytes [dataOffset, dataOffset + sizeBytes) of the data file are present and verified; fetches what is
+   * missing. Rejects with StoreError, or with the signal's reason; the fetch itself continues.
    */
   async ensure(dataOffset: number, sizeBytes: number, priority: FetchPriority, signal?: AbortSignal): Promise<void> {
     const startedMs = performance.now();
@@ -212,7 +211,7 @@ export class LayerStore {
       try {
         await done;
       } catch (error) {
-        // A transfer begun for someone else may end for reasons that are not this reader's: try once on its own account.
+        // A transfer that this reader joined may have been ended by others: retry once with a request of its own.
         if (!joined || attempt > 0 || !(error instanceof StoreError) || error.code !== 'fetch') throw error;
       }
     }
@@ -223,8 +222,8 @@ export class LayerStore {
   }
 
   /**
-   * Verifies what an earlier daemon stored, unless readers have done so by then, in the turns of background work. Nothing
-   * is fetched: what is damaged is missing from then on.
+   * Verifies what an earlier daemon stored, as background work, unless a read did so before. Fetches nothing: damaged
+   * chunks become missing.
    */
   async verify(signal: AbortSignal): Promise<void> {
     if (this.#unverified.count === 0) return;
@@ -239,7 +238,7 @@ export class LayerStore {
     }
   }
 
-  /** Queues everything before this blob offset (the landmark, or prefetch_size). Reads join it. Resolves when it is here. */
+  /** Prefetches everything before this blob offset (the landmark, or prefetch_size). Reads join the flights. */
   async prefetch(blobEnd: number, signal?: AbortSignal): Promise<void> {
     const last = firstMemberFrom(this.table, blobEnd) - 1;
     const { chunkMember, chunkCount } = this.table;
@@ -252,7 +251,7 @@ export class LayerStore {
     await this.#flights.waitFor(this.#flights.queue(0, last, 'prefetch'), signal);
   }
 
-  /** Fetches the rest of the layer piece by piece, never more than one request ahead, whenever nothing else is going on. */
+  /** Background fill: fetches the rest of the layer, one request at a time, when nothing more urgent runs. */
   async fill(signal: AbortSignal): Promise<void> {
     for (let member = 0; member < this.table.memberCount; ) {
       signal.throwIfAborted();
@@ -267,7 +266,7 @@ export class LayerStore {
     return this.#presentChunks;
   }
 
-  /** Found on disk, and not verified since. */
+  /** Chunks found on disk and not verified yet. */
   unverifiedChunks(): number {
     return this.#unverified.count;
   }
@@ -276,13 +275,13 @@ export class LayerStore {
     return this.#presentChunks === this.table.chunkCount;
   }
 
-  /** Calls back once, as soon as every chunk is there; at once if they are. */
+  /** Calls back once when the layer is complete; at once if it is. */
   onComplete(callback: () => void): void {
     if (this.complete) callback();
     else this.#onComplete.push(callback);
   }
 
-  /** Where it stands, for /debug/layers. */
+  /** Current state, for /debug/layers. */
   snapshot(): Readonly<Record<string, number | string | boolean>> {
     let presentBytes = 0;
     let contentBytes = 0;
@@ -327,7 +326,7 @@ export class LayerStore {
     closeSync(this.dataFd);
   }
 
-  /** Does the work when it is background work's turn. */
+  /** Runs `work` at background priority. */
   #inBackground(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const ticket = this.#scheduler.submit(this.meta.digest, 'background', () => work().then(resolve, reject));
@@ -365,7 +364,7 @@ export class LayerStore {
     return members.length > 1 ? [...new Set(members)].sort((a, b) => a - b) : members;
   }
 
-  /** Not to be fetched: it is present, or will show whether it is when it is verified. */
+  /** Not to be fetched: present, or on disk and to be verified first. */
   #isOnDisk(member: number): boolean {
     return chunksOf(this.#index, member).every((chunk) => isPresent(this.#bits, chunk) || this.#unverified.has(chunk));
   }

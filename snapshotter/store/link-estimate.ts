@@ -1,4 +1,4 @@
-/** What one ranged GET showed of the link. */
+/** What one ranged GET measured. */
 export interface LinkSample {
   /** From sending the request to its first body byte. */
   readonly firstByteMs: number;
@@ -6,14 +6,14 @@ export interface LinkSample {
   readonly totalMs: number;
   /** Body bytes of this request. */
   readonly sizeBytes: number;
-  /** Body bytes of other requests that arrived over the same link meanwhile. */
+  /** Body bytes of concurrent requests over the same link. */
   readonly otherBytes?: number;
 }
 
 export interface LinkEstimate {
   readonly rttMs: number;
   readonly bandwidthBytesPerMs: number;
-  /** Of all layers together, for whoever fetches to add to: with several streams at once, one stream's rate is not the link's. */
+  /** Bytes of all layers, added to by every fetch: one stream's rate is not the link's. */
   arrivedBytes: number;
   observe(sample: LinkSample): void;
   /** Bandwidth x RTT, the amount below which a request costs its latency anyway; between 64 KiB and 4 MiB. */
@@ -28,8 +28,8 @@ const leastWindowBytes = 64 * 1024;
 const mostWindowBytes = 4 * 1024 * 1024;
 
 /**
- * Smallest round trip and largest bandwidth of the last samples, as BBR does (Cardwell et al. 2016): queues and our own
- * CPU only ever make the first look longer and the second lower. Starts from a guess of 20 ms and 100 Mbit/s.
+ * Minimum round trip and maximum bandwidth of the last samples, as in BBR (Cardwell et al. 2016): queues and CPU load only
+ * make the first longer and the second lower. Starts at 20 ms and 100 Mbit/s.
  */
 export function createLinkEstimate(): LinkEstimate {
   const rtts: number[] = [];

@@ -18,7 +18,7 @@ export interface ChunkTarget {
   readonly dataFd: number;
   readonly reserve: DiskReserve;
   readonly compression: Compression;
-  /** Bytes of the chunk are about to be written that are not verified yet. */
+  /** Called before unverified bytes of the chunk are written. */
   chunkOverwritten(chunk: number): void;
   /** Called once per chunk, after its verified bytes were written. `digest` where the TOC has none: of these bytes. */
   chunkStored(chunk: number, digest?: Uint8Array): void;
@@ -86,7 +86,7 @@ export function badMember({ table, subject }: ChunkTarget, member: number, cause
   );
 }
 
-/** Whole, at that offset; a short write goes on where it stopped. */
+/** Writes all bytes at that offset; continues after a short write. */
 export function writeData(target: ChunkTarget, bytes: Uint8Array, dataOffset: number): void {
   try {
     target.reserve.use(bytes.length);

@@ -14,16 +14,16 @@ const sliceBytes = 4 * 1024 * 1024;
 let piece: Buffer | undefined;
 
 /**
- * A large member on its way from the network to the data file: inflated, hashed and written as its bytes arrive, so that
- * its size matters neither to memory nor to how soon it is there after the last byte. Content reaches the data file
- * before its digest is known, but the chunk's bit, without which nobody reads it, is set only once that matched.
+ * Streams a large member into the data file: inflated, hashed and written as its bytes arrive, in constant memory and
+ * without delay after the last byte. Content is written before its digest is known; the chunk's bit, without which
+ * nobody reads it, is set only after the digest matched.
  */
 export class MemberStream {
   readonly #target: ChunkTarget;
   readonly #member: number;
   readonly #chunks: readonly number[];
   readonly #neededBytes: number;
-  /** How far to inflate: without a digest on to the member's CRC, as far as that is within reason. */
+  /** How far to inflate: without a digest up to the member's CRC, within a limit. */
   readonly #endBytes: number;
   #inflater: Inflater | undefined;
   #input: Buffer = Buffer.alloc(0);
@@ -47,8 +47,8 @@ export class MemberStream {
   }
 
   /**
-   * The member's next compressed bytes, which are in use as long as this and then `more` returns true. Damage is reported
-   * by `finish`; throws StoreError 'disk'.
+   * Takes the next compressed bytes; they are in use while this, and then `more`, returns true. `finish` reports damage.
+   * Throws StoreError 'disk'.
    */
   write(compressed: Buffer): boolean {
     this.#input = compressed;
@@ -57,7 +57,7 @@ export class MemberStream {
     return this.more();
   }
 
-  /** Takes a few milliseconds at most: a bomb's few bytes would hold up all others. True if there is more to come out. */
+  /** Inflates for a few milliseconds at most, since a few bytes may expand a lot. True if output is left. */
   more(): boolean {
     const inflater = this.#inflater;
     if (inflater === undefined || this.#rejected !== undefined) return false;
@@ -84,7 +84,7 @@ export class MemberStream {
     return false;
   }
 
-  /** After the last write. Throws StoreError 'corrupt' for whatever was wrong with this member. */
+  /** Call after the last write. Throws StoreError 'corrupt' if the member was damaged. */
   finish(): void {
     this.close();
     if (this.#rejected !== undefined) throw this.#rejected;

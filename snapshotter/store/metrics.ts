@@ -4,11 +4,11 @@ export type FetchPriority = 'demand' | 'prefetch' | 'background';
 export interface FetchMetrics {
   /** A ranged GET was sent. */
   requestStarted(priority: FetchPriority): void;
-  /** It ended, well or not. `durationMs` runs from sending to the last byte used. */
+  /** It ended. `durationMs` runs from sending to the last byte used. */
   requestFinished(priority: FetchPriority, outcome: 'ok' | 'error', durationMs: number): void;
   /** Compressed bytes as they arrive. */
   bytesFetched(priority: FetchPriority, sizeBytes: number): void;
-  /** An ensure on the main thread: 'hit' all there, 'joined' all in flight already, 'miss' had to fetch. */
+  /** An ensure on the main thread: 'hit' all present, 'joined' all in flight, 'miss' needed a fetch. */
   ensured(priority: FetchPriority, result: 'hit' | 'joined' | 'miss'): void;
   /** How long a demand that was not a hit waited. */
   demandWaited(durationMs: number): void;

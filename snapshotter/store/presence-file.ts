@@ -14,7 +14,7 @@ import type { UnverifiedChunks } from './unverified-chunks.ts';
 const magic = 'sgzbits1';
 const headerBytes = 32;
 
-/** The bits that an earlier daemon left in `directory`; none where they are not for a layer of so many chunks. */
+/** The bits left by an earlier daemon in `directory`; none if they are for another number of chunks. */
 export function readPresence(directory: string, chunkCount: number): Int32Array {
   const words = presenceWords(chunkCount);
   const bytes = Buffer.alloc(headerBytes + words * 4);
@@ -45,7 +45,7 @@ export class PresenceFile {
   #dirtyLast = -1;
   #isFlushQueued = false;
 
-  /** Throws where the file cannot be opened, a full disk excepted only once it exists. */
+  /** Throws if the file cannot be opened; a full disk is tolerated once it exists. */
   constructor(directory: string, chunkCount: number, bits: Int32Array, unverified: UnverifiedChunks) {
     this.#bits = bits;
     this.#unverified = unverified;
@@ -60,7 +60,7 @@ export class PresenceFile {
     this.#write(bytes, 0);
   }
 
-  /** The chunk's state changed in memory. Reaches the file at the end of this turn of the event loop. */
+  /** Schedules a write of the chunk's state for the end of this event-loop turn. */
   note(chunk: number): void {
     const word = chunk >>> 5;
     this.#dirtyFirst = Math.min(this.#dirtyFirst, word);

@@ -15,7 +15,7 @@ export function presenceWords(chunkCount: number): number {
 }
 
 /**
- * Whether bytes [dataOffset, dataOffset + sizeBytes) of the data file are all there; a yes notes the chunks as used.
+ * Whether bytes [dataOffset, dataOffset + sizeBytes) of the data file are all present; if so, marks the chunks as used.
  * `bits` is an Int32Array over the layer's whole presence buffer. Bytes that belong to no chunk (padding up to the next
  * 4096 boundary, the end of the file) count as there.
  */

@@ -3,19 +3,19 @@ import { createLinkEstimate, type LinkEstimate } from './link-estimate.ts';
 import type { FetchPriority } from './metrics.ts';
 
 export interface SchedulerOptions {
-  /** Concurrent requests that a reader waits for. High: at 30 ms of RTT, requests in turn cost more than requests at once. */
+  /** Concurrent demand requests. High: at 30 ms of RTT, sequential requests cost more than concurrent ones. */
   readonly maxDemand?: number;
   readonly maxPrefetch?: number;
   /** `max_concurrency` of the configuration, which in containerd-stargz-grpc bounds background work only. */
   readonly maxBackground?: number;
-  /** How long nothing more urgent may have run before background work starts. */
+  /** Quiet period before background work starts. */
   readonly quietMs?: number;
   readonly now?: () => number;
 }
 
-/** A piece of fetching handed to the scheduler. */
+/** A fetch in the scheduler. */
 export interface Ticket {
-  /** Never lowers. A queued ticket moves queues, a running one frees its old slot. */
+  /** Only raises. A queued ticket changes queues; a running one frees its old slot. */
   promote(priority: FetchPriority): void;
   /** Takes a ticket that has not started out of the queue. */
   cancel(): void;
@@ -32,15 +32,15 @@ const order = ['demand', 'prefetch', 'background'] as const;
 export const moreUrgent = (a: FetchPriority, b: FetchPriority): boolean => order.indexOf(a) < order.indexOf(b);
 
 /**
- * One per daemon: decides which fetch runs next. Demand before prefetch before background; within a priority the layers
- * take turns, so that one layer's long queue does not hold up another's first read. Background work neither starts nor
- * goes on reading its response while something more urgent runs.
+ * One per daemon: decides which fetch runs next. Demand before prefetch before background; round-robin over the layers within
+ * a priority, so that one layer's queue does not delay another's first read. Background work neither starts nor reads its
+ * response while something more urgent runs.
  */
 export class FetchScheduler {
   readonly #limits: Readonly<Record<FetchPriority, number>>;
   readonly #quietMs: number;
   readonly #now: () => number;
-  /** Per priority: layers in turn order, each with its queue. */
+  /** Per priority: layers in round-robin order, each with its queue. */
   readonly #queues: Record<FetchPriority, Map<string, Job[]>> = {
     demand: new Map(),
     prefetch: new Map(),
@@ -84,7 +84,7 @@ export class FetchScheduler {
     };
   }
 
-  /** Resolves when a running fetch of this priority may read on: at once unless it is background and others run. */
+  /** Resolves when a running fetch may continue to read: at once, except background while others run. */
   async turn(run: { readonly priority: FetchPriority }, signal: AbortSignal): Promise<void> {
     while (run.priority === 'background' && this.#urgent() && !this.#closed) {
       signal.throwIfAborted();
@@ -99,7 +99,7 @@ export class FetchScheduler {
     }
   }
 
-  /** Something is about to be read: background work begins a quiet period from now at the earliest. */
+  /** Notes activity: restarts the quiet period before background work. */
   noteActivity(): void {
     this.#lastUrgentMs = this.#now();
   }
@@ -109,7 +109,7 @@ export class FetchScheduler {
     return { ...this.#running };
   }
 
-  /** Starts nothing from here on; what runs is ended by the stores that own it. */
+  /** Starts nothing any more. Running fetches are ended by their stores. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#quietTimer);

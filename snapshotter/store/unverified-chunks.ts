@@ -4,19 +4,19 @@ import { promisify } from 'node:util';
 import type { InodeTable } from '../tree/inode-table.ts';
 
 /**
- * What an earlier daemon stored, as its bitmap says. Nobody vouches for the disk between two daemons, so none of it counts
- * as present before its digest was checked again: for a reader at its first use, for the rest when nothing else goes on.
+ * Chunks that an earlier daemon stored, by its bitmap. The disk may have changed since, so each counts as present only after
+ * its digest was checked again: at its first read, or in the background.
  */
 export interface UnverifiedChunks {
   /** One bit a chunk, as in presence.ts. */
   readonly words: Int32Array;
   readonly count: number;
   has(chunk: number): boolean;
-  /** The chunk is about to be overwritten: what is found there says nothing any more. */
+  /** The chunk is about to be overwritten: it needs no verification any more. */
   drop(chunk: number): void;
   /** Settles those of chunks [first, end) that are unverified, each by `verified` or `damaged`. Rejects as `signal` does. */
   verify(first: number, end: number, signal?: AbortSignal): Promise<void>;
-  /** Resolves when nothing reads the data file any more. Nothing is verified from then on. */
+  /** Ends verification. Resolves when the data file is not in use. */
   close(): Promise<void>;
 }
 
@@ -25,17 +25,17 @@ export interface UnverifiedChunksOptions {
   /** The bits found on disk; taken over. */
   readonly words: Int32Array;
   readonly dataFd: number;
-  /** SHA-256 of the chunk's content; undefined where nobody noted it, which makes the chunk as good as missing. */
+  /** SHA-256 of the chunk's content; undefined if unknown, which makes the chunk missing. */
   digestOf(chunk: number): Uint8Array | undefined;
   verified(chunk: number): void;
-  /** Its content on disk is not, or cannot be shown to be, what was stored. */
+  /** Its content on disk is damaged or cannot be verified. */
   damaged(chunk: number): void;
 }
 
 /** Hashing this much takes the main thread 0.3 ms with SHA instructions and 1.3 ms without. */
 const pieceBytes = 512 * 1024;
 const readAsync = promisify(read);
-/** One buffer for all layers: hashing is what takes the time, and that goes on one at a time anyway. */
+/** One buffer for all layers: hashing dominates, and runs one at a time anyway. */
 let piece: Buffer | undefined;
 let pieceFree: Promise<unknown> = Promise.resolve();
 
@@ -57,7 +57,7 @@ export function createUnverifiedChunks(options: UnverifiedChunksOptions): Unveri
     count--;
   }
 
-  /** Whoever stored or overwrote the chunk while it was read has dropped it: then its state is theirs to say. */
+  /** A chunk that was stored or overwritten meanwhile is no longer ours to settle. */
   function settle(chunk: number, isIntact: boolean): void {
     if (!has(chunk) || isClosed) return;
     drop(chunk);
@@ -65,7 +65,7 @@ export function createUnverifiedChunks(options: UnverifiedChunksOptions): Unveri
     else damaged(chunk);
   }
 
-  /** The unverified chunks from `first` on that one piece holds; at least that one. */
+  /** The run of unverified chunks from `first` on that fits one piece; at least that one. */
   function pieceEnd(first: number, end: number): number {
     const limit = chunkDataOffset[first]! + pieceBytes;
     let chunk = first + 1;
@@ -112,7 +112,7 @@ export function createUnverifiedChunks(options: UnverifiedChunksOptions): Unveri
     return whole.digest().equals(digest);
   }
 
-  /** False where the disk cannot give the bytes: they are fetched again. */
+  /** False if the bytes cannot be read: they are fetched again. */
   async function fill(buffer: Buffer, length: number, position: number): Promise<boolean> {
     for (let done = 0; done < length; ) {
       if (isClosed) return false;
@@ -157,7 +157,7 @@ export function createUnverifiedChunks(options: UnverifiedChunksOptions): Unveri
   };
 }
 
-/** Lends the buffer to one after the other, in the order in which they ask. */
+/** Lends the buffer to one caller at a time, in order of request. */
 function withPiece<Result>(use: (buffer: Buffer) => Promise<Result>): Promise<Result> {
   piece ??= Buffer.allocUnsafeSlow(pieceBytes);
   const buffer = piece;
