@@ -1,26 +1,26 @@
 export type FormatErrorCode =
-  /** A recognised footer with impossible values. */
+  /** The blob ends with a footer that has an impossible value. */
   | 'footer'
   /** The TOC's container (gzip member, tar header, zstd frame) is damaged. */
   | 'toc'
-  /** The TOC is not the JSON it should be. */
+  /** The TOC is malformed JSON, or JSON of another shape. */
   | 'json'
   /** A field of a TOC entry has an impossible value. */
   | 'entry'
   /** A name or path in the TOC cannot exist on a file system. */
   | 'name'
-  /** A hard link to nothing, to a directory, or in a cycle. */
+  /** The target of a hard link is missing, a directory, or part of a cycle. */
   | 'link'
   /** The chunks of a file overlap, leave gaps, or lie outside the blob. */
   | 'chunk'
   /** A compressed member does not inflate to what the TOC promises. */
   | 'member'
-  /** Beyond a limit of this reader; see toc.ts, member.ts and tree/build.ts. */
+  /** Over a limit of this reader: see toc.ts, toc-member.ts, json-scanner.ts, member.ts and tree/build.ts. */
   | 'limit'
-  /** Well formed, but of a kind this reader does not know. */
+  /** Well formed, but of a kind that this reader does not support. */
   | 'unsupported';
 
-/** A blob, TOC or chunk that cannot be trusted. `entry` names the TOC entry at fault, where there is one. */
+/** A malformed or unsupported blob, TOC or chunk. `entry` is the name of the TOC entry at fault, if there is one. */
 export class FormatError extends Error {
   override readonly name = 'FormatError';
   readonly code: FormatErrorCode;
@@ -34,7 +34,7 @@ export class FormatError extends Error {
   }
 }
 
-/** Names are untrusted: control characters are escaped and the length is bounded for terminals. */
+/** Names are untrusted and may reach a terminal: escapes control characters and bounds the length. */
 function quoteName(name: string): string {
   return JSON.stringify(name.length > 160 ? `${name.slice(0, 120)}…${name.slice(-39)}` : name);
 }

@@ -20,7 +20,7 @@ function isRefused(code: string): (error: unknown) => boolean {
 }
 
 describe('footer', { timeout: 10_000 }, () => {
-  test('an eStargz footer of 51 literal bytes is parsed and written back', () => {
+  test('parses and encodes an eStargz footer of 51 literal bytes', () => {
     assert.equal(estargz.length, 51);
     assert.deepEqual(parseFooter(estargz, blobSize), {
       kind: 'estargz',
@@ -32,7 +32,7 @@ describe('footer', { timeout: 10_000 }, () => {
     assert.deepEqual(encodeFooter('estargz', tocOffset), estargz);
   });
 
-  test('a CRFS footer of 47 literal bytes is parsed and written back', () => {
+  test('parses and encodes a CRFS footer of 47 literal bytes', () => {
     assert.equal(stargz.length, 47);
     assert.equal(parseFooter(stargz, blobSize)?.kind, 'stargz');
     assert.equal(parseFooter(stargz, blobSize)?.tocEnd, blobSize - 47);
@@ -54,7 +54,7 @@ describe('footer', { timeout: 10_000 }, () => {
     assert.equal(parsed?.tocOffset, parsed?.tocEnd);
   });
 
-  test('a zstd:chunked footer gives offset and both sizes of the TOC', () => {
+  test('a zstd:chunked footer has the offset and both sizes of the TOC', () => {
     const frame = encodeFooter('zstd-chunked', 5000, { compressedSizeBytes: 300, rawSizeBytes: 9000 });
     assert.equal(frame.length, 48);
     assert.equal(frame.toString('hex', 0, 8), '502a4d1828000000');
@@ -69,7 +69,7 @@ describe('footer', { timeout: 10_000 }, () => {
     });
   });
 
-  test('the 64-byte zstd:chunked footer of containers/storage is known too', () => {
+  test('the 64-byte zstd:chunked footer of containers/storage is parsed too', () => {
     const frame = Buffer.alloc(72);
     frame.write('502a4d1840000000', 'hex');
     [5000, 300, 9000, 1, 5400, 20, 40].forEach(
@@ -85,13 +85,13 @@ describe('footer', { timeout: 10_000 }, () => {
     assert.equal(parseFooter(Buffer.concat([Buffer.alloc(21, 0xff), estargz]), blobSize)?.kind, 'estargz');
   });
 
-  test('an ordinary gzip layer, an empty blob and a short one have no footer', () => {
+  test('other bytes, an empty blob and a truncated footer are not taken for a footer', () => {
     assert.equal(parseFooter(Buffer.alloc(72, 0x55), blobSize), undefined);
     assert.equal(parseFooter(Buffer.alloc(0), 0), undefined);
     assert.equal(parseFooter(estargz.subarray(10), blobSize), undefined);
   });
 
-  test('a footer with any byte changed is refused or reads differently', () => {
+  test('a change to any byte of a footer is rejected or parsed as something else', () => {
     for (const good of [estargz, stargz, encodeFooter('external')]) {
       const original = parseFooter(good, blobSize);
       for (let at = 0; at < good.length; at++) {
@@ -109,7 +109,7 @@ describe('footer', { timeout: 10_000 }, () => {
     }
   });
 
-  test('a TOC offset outside the blob is refused', () => {
+  test('a TOC outside the blob is rejected', () => {
     assert.throws(() => parseFooter(estargz, tocOffset), isRefused('footer'));
     assert.throws(() => parseFooter(encodeFooter('estargz', 949), 1000), isRefused('footer'));
     assert.equal(parseFooter(encodeFooter('estargz', 948), 1000)?.tocEnd, 949);
@@ -121,13 +121,13 @@ describe('footer', { timeout: 10_000 }, () => {
     assert.throws(() => parseFooter(encodeFooter('zstd-chunked', 4, sizes), 6000), isRefused('footer'));
   });
 
-  test('a TOC size beyond 2^53 is refused', () => {
+  test('an inflated TOC size beyond 2^53 - 1 is rejected', () => {
     const frame = encodeFooter('zstd-chunked', 5000, { compressedSizeBytes: 300, rawSizeBytes: 9000 });
     frame.writeBigUInt64LE(2n ** 53n, 8 + 16);
     assert.throws(() => parseFooter(frame, 6000), isRefused('footer'));
   });
 
-  test('an unknown TOC type in a zstd:chunked footer is refused', () => {
+  test('an unknown TOC type in a zstd:chunked footer is rejected', () => {
     const frame = encodeFooter('zstd-chunked', 5000, { compressedSizeBytes: 300, rawSizeBytes: 9000 });
     frame.writeBigUInt64LE(2n, 8 + 24);
     assert.throws(() => parseFooter(frame, 6000), isRefused('unsupported'));

@@ -2,16 +2,16 @@ import { FormatError } from './error.ts';
 import { encodeSkippableFrame, SKIPPABLE_HEADER_BYTES, SKIPPABLE_MAGIC } from './zstd-frame.ts';
 
 /**
- * Footers: the last bytes of a blob say where its TOC is.
+ * Footers: the last bytes of a blob, which locate its TOC.
  *
  *     gzip kinds: an empty gzip member whose extra field carries the offset, in hex
  *       1f 8b 08 04 00000000 00 ff | XLEN LE16 | extra | 01 0000 ffff | 8 zero bytes
  *       estargz   51 bytes  extra = 'SG' LE16(22) %016x 'STARGZ'
  *       stargz    47 bytes  extra = %016x 'STARGZ'                  (CRFS)
  *       external  46 bytes  extra = 'SG' LE16(17) 'STARGZEXTERNALTOC'
- *     zstd-chunked: a zstd skippable frame (50 2a 4d 18, LE32 length) of
+ *     zstd-chunked: a zstd skippable frame (50 2a 4d 18, LE32 length) with
  *       40 bytes  LE64 TOC offset, compressed size, raw size, type 1 | 'GnUlInUx'
- *       64 bytes  the same four, three more of the tar-split       | 'GnUlInUx' or 'GNUlInUx' (containers/storage)
+ *       64 bytes  those four, three more for the tar-split         | 'GnUlInUx' or 'GNUlInUx' (containers/storage)
  */
 export type FooterKind = 'estargz' | 'stargz' | 'external' | 'zstd-chunked';
 
@@ -27,7 +27,7 @@ export interface Footer {
   readonly tocRawSizeBytes?: number;
 }
 
-/** As many bytes from the end of a blob as any footer needs. */
+/** Size of the longest footer. */
 export const FOOTER_MAX = 72;
 
 const gzipHead = Buffer.from('1f8b08040000000000ff', 'hex');
@@ -39,8 +39,8 @@ const zstdMagics = [Buffer.from('GnUlInUx', 'latin1'), Buffer.from('GNUlInUx', '
 const manifestTypeCrfs = 1;
 
 /**
- * The footer in `tail`, the last bytes of a blob (FOOTER_MAX of them, or the whole blob if it is shorter). Undefined if
- * the blob is an ordinary layer; throws FormatError if it is a footer that points outside the blob.
+ * Parses the footer in `tail`, the last FOOTER_MAX bytes of a blob or the whole blob if it is shorter. Returns undefined
+ * for an ordinary layer; throws FormatError('footer' | 'unsupported') for an impossible footer.
  */
 export function parseFooter(tail: Uint8Array, blobSizeBytes: number): Footer | undefined {
   if (tail.length > blobSizeBytes) throw new RangeError('parseFooter: the tail is longer than the blob');
@@ -78,7 +78,7 @@ function parseExternalFooter(tail: Buffer, blobSizeBytes: number): Footer | unde
   return { kind: 'external', compression: 'gzip', payloadEnd: end, tocOffset: end, tocEnd: end };
 }
 
-/** The extra field of a gzip footer whose extra field has this length, if every other byte is as it must be. */
+/** The extra field of a gzip footer, if it has this length and all other bytes match. */
 function gzipExtra(tail: Buffer, extraBytes: number): Buffer | undefined {
   const footer = lastBytes(tail, gzipFooterBytes(extraBytes));
   if (footer === undefined || !footer.subarray(0, gzipHead.length).equals(gzipHead)) return undefined;
@@ -98,15 +98,15 @@ function parseZstdFooter(tail: Buffer, blobSizeBytes: number, footerSizeBytes: 4
   if (!zstdMagics.some((magic) => magic.equals(frame.subarray(-magic.length)))) return undefined;
   const field = (index: number): number => Number(frame.readBigUInt64LE(SKIPPABLE_HEADER_BYTES + 8 * index));
   if (field(3) !== manifestTypeCrfs) {
-    throw new FormatError('unsupported', `zstd:chunked footer has TOC type ${field(3)}; only type 1 is known`);
+    throw new FormatError('unsupported', `zstd:chunked footer has TOC type ${field(3)}; only type 1 is supported`);
   }
   const tocOffset = field(0);
   const tocEnd = tocOffset + field(1);
   checkTocRange('zstd-chunked', tocOffset, tocEnd, blobSizeBytes - frame.length);
   if (!Number.isSafeInteger(field(2)))
-    throw new FormatError('footer', `zstd:chunked footer says that the TOC inflates to ${field(2)} bytes`);
+    throw new FormatError('footer', `zstd:chunked footer gives an impossible inflated TOC size, ${field(2)} bytes`);
   if (tocOffset < SKIPPABLE_HEADER_BYTES)
-    throw new FormatError('footer', 'zstd:chunked TOC has no room for its frame header');
+    throw new FormatError('footer', "zstd:chunked footer leaves no room for the TOC's frame header");
   return {
     kind: 'zstd-chunked',
     compression: 'zstd',
@@ -134,7 +134,7 @@ export interface ZstdTocSizes {
   readonly rawSizeBytes: number;
 }
 
-/** The bytes that end a blob whose TOC starts at `tocOffset`. For zstd-chunked: the whole skippable frame, 48 bytes. */
+/** The footer of a blob whose TOC starts at `tocOffset`. For zstd-chunked: the whole skippable frame, 48 bytes. */
 export function encodeFooter(kind: 'estargz' | 'stargz', tocOffset: number): Buffer;
 export function encodeFooter(kind: 'external'): Buffer;
 export function encodeFooter(kind: 'zstd-chunked', tocOffset: number, sizes: ZstdTocSizes): Buffer;

@@ -3,18 +3,18 @@ import { FormatError } from './error.ts';
 
 export type Compression = 'gzip' | 'zstd';
 
-/** Maximum of deflate: 258 bytes from 2 bits. */
+/** Deflate's maximum: a match of 258 bytes takes at least 2 bits. */
 export const DEFLATE_RATIO_LIMIT = 1032;
 /** RFC 8878: a block inflates to at most 128 KiB and takes at least 4 bytes, 3 of them its header. */
 export const ZSTD_RATIO_LIMIT = 32_768;
 
 /**
- * A zstd frame's header sets the window that a decoder allocates, up to 128 MiB by default, so a few bytes of blob could exhaust
- * memory. containers/storage uses 32 MiB at its highest level.
+ * zstd allocates the window that a frame's header asks for, by default up to 128 MiB per stream, so a few bytes of blob
+ * could exhaust memory. containers/storage asks for 32 MiB at its best level.
  */
 const zstdParams = { [constants.ZSTD_d_windowLogMax]: 25 };
 
-/** The native handle of a Node zlib stream, which node:zlib's own *Sync functions call. */
+/** The internal handle of Node's zlib streams, which its own *Sync functions use too. */
 interface NativeInflate {
   onerror: (message: string, errno: number, code: string) => void;
   writeSync(
@@ -30,11 +30,11 @@ interface NativeInflate {
   close(): void;
 }
 
-/** Idle gzip inflaters: reuse saves a tenth of the time of a small member. */
+/** Gzip inflaters for reuse, which saves a tenth of the time for a small member. */
 const idle: Inflater[] = [];
-const mostIdle = 8;
+const maxIdle = 8;
 
-/** An inflater for one member; close it afterwards. */
+/** Opens an inflater for one member; close it afterwards. */
 export function openInflater(compression: Compression): Inflater {
   const used = compression === 'gzip' ? idle.pop() : undefined;
   used?.reset();
@@ -42,18 +42,18 @@ export function openInflater(compression: Compression): Inflater {
 }
 
 /**
- * Incremental, synchronous inflation of one member into the caller's buffers. zstd inflaters are not reused: reset() of Node's
- * zstd streams drops the window limit and does not recover from damaged input.
+ * Incremental, synchronous inflation of one member into the caller's buffers. zstd inflaters are not reused: reset() of
+ * Node's zstd streams loses the window limit and does not clear an error.
  *
- * node:zlib's *Sync functions inflate everything or nothing. The length of a member is not known beforehand (tar headers end
- * it), so they would inflate bombs up to a guessed limit or refuse valid members, and they allocate the output twice. The native
- * stream stops when the output is full. Node's version is pinned in package.json; member.test.ts fails if this internal
- * interface changes.
+ * The *Sync functions of node:zlib inflate a whole member or fail. A member's inflated size is not known in advance (tar
+ * headers follow the content), so they would either inflate bombs up to a guessed limit or refuse valid members; they
+ * also allocate the output twice. The native handle stops when the output is full. It is not a public interface: Node's
+ * version is pinned in package.json, and member.test.ts fails if the handle changes.
  */
 class Inflater {
   readonly #compression: Compression;
   readonly #native: NativeInflate;
-  /** [space left in the output, input left], set by the native code. */
+  /** [bytes left in the output, bytes left in the input], written by the native code. */
   readonly #left: Uint32Array;
   #failure: { message: string; code: string } | undefined;
 
@@ -73,8 +73,8 @@ class Inflater {
   }
 
   /**
-   * Inflates from input[inputStart, inputEnd) into output[outputStart, outputEnd) until either is
-   * exhausted; `inputLeft` and `outputLeft` hold the rest. Throws FormatError('member') on damaged bytes.
+   * Inflates from input[inputStart, inputEnd) into output[outputStart, outputEnd) until either is used up or the stream
+   * ends; `inputLeft` and `outputLeft` are then the bytes left of each. Throws FormatError('member') on corrupt data.
    */
   inflate(
     input: Uint8Array,
@@ -95,7 +95,7 @@ class Inflater {
     );
     if (this.#failure === undefined) return;
     const { message, code } = this.#failure;
-    throw new FormatError('member', `compressed bytes are damaged: ${message} (${code})`);
+    throw new FormatError('member', `corrupt compressed data: ${message} (${code})`);
   }
 
   get outputLeft(): number {
@@ -106,15 +106,15 @@ class Inflater {
     return this.#left[1]!;
   }
 
-  /** Prepares for the start of a member. */
+  /** Prepares for the start of another member. */
   reset(): void {
     this.#failure = undefined;
     this.#native.reset();
   }
 
-  /** Frees the native memory at once, or keeps the inflater for another member. No call may follow. */
+  /** Keeps the inflater for reuse, or frees its memory without waiting for garbage collection. Call once, last. */
   close(): void {
-    if (this.#compression === 'gzip' && idle.length < mostIdle) idle.push(this);
+    if (this.#compression === 'gzip' && idle.length < maxIdle) idle.push(this);
     else this.#native.close();
   }
 }

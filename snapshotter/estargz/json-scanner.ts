@@ -1,11 +1,11 @@
 import { FormatError } from './error.ts';
 
-/** A source of JSON in pieces: fills into[at, into.length) and returns the count, 0 at the end. */
+/** A stream of JSON. `read` writes to into[at, into.length) and returns the count of bytes written, 0 at the end. */
 export interface ByteSource {
   read(into: Uint8Array, at: number): number;
 }
 
-/** A run of bytes; valid until the visitor returns. */
+/** bytes[start, end); valid until the visitor returns. */
 export interface ByteSlice {
   bytes: Uint8Array;
   start: number;
@@ -18,22 +18,22 @@ const depthLimit = 64;
 const quote = 0x22;
 const backslash = 0x5c;
 
-/** Thrown when the window ends inside a value; `whole` reads more and retries that value. */
+/** Thrown when the window ends inside a value: `whole` reads more and parses the value again. */
 const starved = new Error('the window is used up');
 
 /**
- * A forward-only JSON reader over a window of bytes that allocates no objects: strings are slices of the window (or of a side
- * buffer, if they contain escapes), and unwanted values are skipped.
+ * A forward-only JSON reader over a window of bytes. It builds no objects: strings are slices of the window, or
+ * of a side buffer if they have escapes, and unwanted values are skipped.
  */
 export class JsonScanner {
   #bytes: Uint8Array;
   #at = 0;
   #end: number;
-  /** Bytes before the window, for error messages. */
+  /** Offset of the window in the JSON. */
   #passed = 0;
   readonly #source: ByteSource | undefined;
   #sourceEnded: boolean;
-  /** Decoded strings. Slices keep their buffer when a larger one replaces it. */
+  /** Decoded strings. Existing slices keep referring to the old buffer when a larger one replaces it. */
   #decoded = new Uint8Array(4096);
   #decodedEnd = 0;
 
@@ -50,7 +50,7 @@ export class JsonScanner {
     }
   }
 
-  /** Runs `parse`, and again from the same place if the window had to move. Its slices are valid until the next call. */
+  /** Runs `parse`, and again from its start after each refill of the window. Slices stay valid until the next call. */
   whole<T>(parse: () => T): T {
     this.#decodedEnd = 0;
     for (;;) {
@@ -91,7 +91,7 @@ export class JsonScanner {
     if (count === 0) this.#sourceEnded = true;
   }
 
-  /** Bytes of JSON consumed. */
+  /** Offset of the next byte in the JSON. */
   get position(): number {
     return this.#passed + this.#at;
   }
@@ -100,7 +100,7 @@ export class JsonScanner {
     return new FormatError('json', `TOC JSON: byte ${this.position}: ${problem}`);
   }
 
-  /** The next byte that is not white space, not consumed. */
+  /** The next byte that is not white space, without consuming it. */
   peek(): number {
     const bytes = this.#bytes;
     let at = this.#at;
@@ -177,7 +177,7 @@ export class JsonScanner {
     throw starved;
   }
 
-  /** A number without fraction or exponent, within the safe integers. */
+  /** Reads a number without fraction or exponent, up to 2^53 - 1 in magnitude. */
   integer(): number {
     const negative = this.accept(0x2d);
     const bytes = this.#bytes;
@@ -199,10 +199,10 @@ export class JsonScanner {
     return negative ? -value : value;
   }
 
-  /** Any value, nested ones included. */
+  /** Skips a value of any type, checking its syntax. */
   skip(): void {
     const slice: ByteSlice = { bytes: this.#bytes, start: 0, end: 0 };
-    // One bit per level: true = object.
+    // Per level of nesting: true for an object, false for an array.
     const open: boolean[] = [];
     for (;;) {
       const byte = this.peek();
@@ -242,7 +242,7 @@ export class JsonScanner {
     else this.#number();
   }
 
-  /** Validated but not converted. */
+  /** Checks the syntax of a number without converting it. */
   #number(): void {
     let at = this.#at;
     if (this.#bytes[at] === 0x2d) at++;
@@ -252,12 +252,12 @@ export class JsonScanner {
       const sign = this.#bytes[at + 1];
       at = this.#digits(sign === 0x2b || sign === 0x2d ? at + 2 : at + 1);
     }
-    // More digits may follow the window; in a TOC a brace follows the last number.
+    // The number may continue past the window. At the end of the JSON it cannot be complete: a brace has to follow.
     if (at >= this.#end) throw starved;
     this.#at = at;
   }
 
-  /** The end of a run of at least one digit. */
+  /** Returns the end of a run of at least one digit. */
   #digits(start: number): number {
     let at = start;
     while (at < this.#end && this.#bytes[at]! >= 0x30 && this.#bytes[at]! <= 0x39) at++;
@@ -274,7 +274,7 @@ export class JsonScanner {
     this.#at += text.length;
   }
 
-  /** A string with escapes, from its first byte after the quote, decoded to UTF-8 in the side buffer. */
+  /** Decodes a string with escapes to UTF-8 in the side buffer. `start` is the first byte after the quote. */
   #decodeString(slice: ByteSlice, start: number): void {
     const bytes = this.#bytes;
     let end = start;
@@ -330,7 +330,7 @@ export class JsonScanner {
     return unit;
   }
 
-  /** Decoding never lengthens: the shortest escape of a three-byte character takes six bytes. */
+  /** Decoding never lengthens a string: a \u escape has six bytes and becomes at most three. */
   #reserve(count: number): void {
     if (this.#decodedEnd + count <= this.#decoded.length) return;
     this.#decoded = new Uint8Array(Math.max(2 * this.#decoded.length, count));

@@ -3,7 +3,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type { Bench } from 'tinybench';
 import { inflateMember, isChunkIntact } from './member.ts';
 
-/** Chunk inflate and verify, on text that compresses about as well as program files do. */
+/** Inflating and verifying a chunk of text that compresses about as well as program files do. */
 export function register(bench: Bench): void {
   for (const sizeBytes of [4 << 10, 64 << 10, 4 << 20]) {
     const content = generateContent(sizeBytes);
@@ -19,7 +19,7 @@ export function register(bench: Bench): void {
   }
 }
 
-/** Words drawn with a fixed generator, a tenth of them noise: about 3:1 in gzip. */
+/** Words from a generator with a fixed seed, a tenth of them noise: about 3:1 with gzip. */
 function generateContent(sizeBytes: number): Buffer {
   const content = Buffer.alloc(sizeBytes);
   let state = 42;

@@ -4,25 +4,26 @@ import { type Compression, type Inflater, openInflater } from './inflater.ts';
 
 export type { Compression } from './inflater.ts';
 
-/** Limit of what is inflated of a member. Chunks are 4 MiB by default; a file written as one chunk may be larger. */
+/** Limit of an inflated member. Chunks are 4 MiB by default, but a converter may write a large file as one chunk. */
 export const MEMBER_SIZE_LIMIT_BYTES = 1 << 30;
 
 export interface InflateOptions {
   /**
-   * Inflate to the end of the member to check its CRC, if there is no digest. Stops without an error TAIL_LIMIT_BYTES
-   * after the requested bytes.
+   * Inflate to the member's end to check its CRC, for chunks without a digest. Stops without an error after
+   * TAIL_LIMIT_BYTES beyond the requested bytes.
    */
   readonly toEnd?: boolean;
 }
 
-/** More than the tar headers of any valid archive. */
+/** More than the tar headers that follow a file's content in any real archive. */
 export const TAIL_LIMIT_BYTES = 16 << 20;
 
 let scratch: Buffer | undefined;
 
 /**
- * Inflates the first `sizeBytes` of a member, and nothing beyond, so that a bomb costs nothing. Throws FormatError('member') if
- * it holds less. Runs on the calling thread, about 3 ms per MiB.
+ * Returns the first `sizeBytes` of the inflated member. The rest, normally tar headers, is not inflated, so a
+ * decompression bomb costs nothing. Throws FormatError('member') if the member is shorter or corrupt. Runs on the calling
+ * thread, at about 3 ms per MiB.
  */
 export function inflateMember(
   bytes: Uint8Array,
@@ -51,7 +52,7 @@ export function inflateMember(
   }
 }
 
-/** A wrong CRC at the end of a gzip member surfaces here as FormatError('member'). */
+/** Throws FormatError('member') on a wrong CRC. */
 function inflateTail(inflater: Inflater, bytes: Uint8Array, start: number): void {
   scratch ??= Buffer.allocUnsafeSlow(64 << 10);
   let consumed = start;
@@ -77,11 +78,11 @@ function checkSize(sizeBytes: number): void {
   if (Number.isSafeInteger(sizeBytes) && sizeBytes >= 0 && sizeBytes <= MEMBER_SIZE_LIMIT_BYTES) return;
   throw new FormatError(
     'limit',
-    `a member of ${sizeBytes} inflated bytes; at most ${MEMBER_SIZE_LIMIT_BYTES} are taken`,
+    `a member of ${sizeBytes} inflated bytes; the limit is ${MEMBER_SIZE_LIMIT_BYTES}`,
   );
 }
 
-/** Whether `chunk` has this sha256. */
+/** `digest`: the raw sha256. */
 export function isChunkIntact(chunk: Uint8Array, digest: Uint8Array): boolean {
   return hash('sha256', chunk, 'buffer').equals(digest);
 }

@@ -7,7 +7,7 @@ import { scanToc } from './testing/whole-toc.ts';
 import { readWholeToc } from './toc.ts';
 import { sliceText, TocReader } from './toc.ts';
 
-/** toc.digest annotations of the manifests that `ctr-remote images convert` wrote with these layers. */
+/** `digest`: the toc.digest annotation in the manifest that `ctr-remote images convert` wrote for the layer. */
 const peers = [
   {
     file: 'estargz.bin',
@@ -27,12 +27,12 @@ describe('layers written by ctr-remote', { timeout: 10_000 }, () => {
     const footer = parseFooter(blob.subarray(-FOOTER_MAX), blob.length)!;
     const member = blob.subarray(footer.tocOffset, footer.tocEnd);
 
-    test(`${peer.kind}: the footer is found and the TOC has the digest of the manifest`, () => {
+    test(`${peer.kind}: the footer is found and the TOC has the digest in the manifest`, () => {
       assert.equal(footer.kind, peer.kind);
       assert.equal(new TocReader(member, footer).digest(), peer.digest);
     });
 
-    test(`${peer.kind}: content is where the TOC says`, () => {
+    test(`${peer.kind}: file content is at the offsets in the TOC`, () => {
       const contents = new Map<string, string>();
       scanToc(readWholeToc(member, footer), (entry) => {
         if (entry.type !== 'reg' || entry.size === 0 || entry.chunkSize !== 0) return;

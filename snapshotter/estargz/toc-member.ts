@@ -6,15 +6,15 @@ import { DEFLATE_RATIO_LIMIT, type Inflater, openInflater } from './inflater.ts'
 import type { ByteSource } from './json-scanner.ts';
 import { TOC_NAME } from './names.ts';
 
-/** Maximum size of the JSON: about 1.7 million entries as the reference writes them. */
+/** Limit of a TOC's inflated size: about 1.7 million entries as the reference implementation writes them. */
 const maxJsonBytes = 512 << 20;
 
 const tarBlockBytes = 512;
 const paxHeaderLimitBytes = 1 << 20;
 
 /**
- * The JSON of a TOC piece by piece, so that a large one is never in memory as a whole. Pass it to `buildInodeTable`,
- * then compare `digest()` with the expected digest before using the table.
+ * Streams the JSON of a TOC, so that a large one is never in memory as a whole. Pass it to `buildInodeTable`, then
+ * compare `digest()` with the expected digest before using the table.
  */
 export class TocReader implements ByteSource {
   /** Bytes of JSON. */
@@ -32,7 +32,7 @@ export class TocReader implements ByteSource {
     this.#inflater = openInflater(footer.compression);
     const sizeBytes = footer.compression === 'gzip' ? this.#readTarHeader() : footer.tocRawSizeBytes!;
     if (sizeBytes > maxJsonBytes) {
-      throw new FormatError('limit', `a TOC of ${sizeBytes} bytes; at most ${maxJsonBytes} are taken`);
+      throw new FormatError('limit', `a TOC of ${sizeBytes} bytes; the limit is ${maxJsonBytes}`);
     }
     if (footer.compression === 'gzip' && sizeBytes > bytes.length * DEFLATE_RATIO_LIMIT) {
       throw new FormatError(
@@ -44,7 +44,7 @@ export class TocReader implements ByteSource {
     this.#left = sizeBytes;
   }
 
-  /** Fills into[at, into.length) as far as JSON is left; returns the count of bytes, 0 at the end. */
+  /** Fills into[at, into.length) unless the JSON ends first. Returns the count of bytes written, 0 at the end. */
   read(into: Uint8Array, at: number): number {
     const wanted = Math.min(this.#left, into.length - at);
     if (wanted === 0) return 0;
@@ -54,7 +54,7 @@ export class TocReader implements ByteSource {
     return wanted;
   }
 
-  /** sha256 of the whole JSON; reads the rest of it first. */
+  /** sha256 of the whole JSON, including what has not been read yet. Closes the inflater. */
   digest(): Digest {
     if (this.#digest !== undefined) return this.#digest;
     const rest = this.#left > 0 ? Buffer.allocUnsafe(Math.min(this.#left, 64 << 10)) : undefined;
@@ -83,7 +83,7 @@ export class TocReader implements ByteSource {
     }
   }
 
-  /** Reads the tar header of stargz.index.json, skipping pax headers; returns the size of the file. */
+  /** Reads the tar header of stargz.index.json, skipping pax headers before it, and returns the file's size. */
   #readTarHeader(): number {
     const block = Buffer.alloc(tarBlockBytes);
     for (;;) {
@@ -107,7 +107,7 @@ export class TocReader implements ByteSource {
   }
 }
 
-/** The whole raw JSON, for trusted TOCs. `bytes`: [footer.tocOffset, footer.tocEnd). */
+/** Reads the whole raw JSON, for a TOC known to be small. `bytes`: [footer.tocOffset, footer.tocEnd) of the blob. */
 export function readWholeToc(bytes: Uint8Array, footer: Footer): Buffer {
   const reader = new TocReader(bytes, footer);
   const json = Buffer.allocUnsafeSlow(reader.sizeBytes);
@@ -116,7 +116,7 @@ export function readWholeToc(bytes: Uint8Array, footer: Footer): Buffer {
   return json;
 }
 
-/** Sum of the header's bytes with the checksum field itself as spaces (POSIX ustar). */
+/** The checksum is the sum of the header's bytes, with the checksum field itself counted as spaces (POSIX ustar). */
 function checkTarSum(block: Buffer): void {
   let sum = 0;
   for (let at = 0; at < tarBlockBytes; at++) sum += at >= 148 && at < 156 ? 0x20 : block[at]!;

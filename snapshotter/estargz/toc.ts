@@ -5,12 +5,12 @@ export type { ByteSlice, ByteSource } from './json-scanner.ts';
 export { readWholeToc, TocReader } from './toc-member.ts';
 
 /**
- * The TOC: `{ "version": 1, "entries": [ ... ] }`, the form of CRFS with the fields that eStargz added. Those of
- * containers/storage's zstd:chunked (accesstime, endOffset, tarSplitDigest, ...) are skipped.
+ * The TOC: `{ "version": 1, "entries": [ ... ] }`, as defined by CRFS and extended by eStargz. Fields that only
+ * containers/storage's zstd:chunked has (accesstime, endOffset, tarSplitDigest, ...) are skipped.
  */
 export type TocEntryType = 'dir' | 'reg' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo' | 'chunk';
 
-/** One record, reused for every entry: copy what is to be kept. Slices of absent fields are empty. */
+/** One record, overwritten for every entry: copy what you keep. Slices are empty if the field is absent. */
 export interface TocEntry {
   type: TocEntryType;
   readonly name: ByteSlice;
@@ -30,27 +30,28 @@ export interface TocEntry {
   innerOffset: number;
   chunkOffset: number;
   chunkSize: number;
-  /** containers/storage writes `"chunkType": "zeros"` for holes that have no bytes in the blob. */
+  /** containers/storage writes `"chunkType": "zeros"` for holes, which have no bytes in the blob. */
   hasZerosChunk: boolean;
-  /** Length of the two lists below, whose arrays may be longer. Values are base64. */
+  /** Length in use of the two arrays below. Values are base64 text. */
   xattrCount: number;
   readonly xattrNames: ByteSlice[];
   readonly xattrValues: ByteSlice[];
 }
 
-/** Limit of entries, whatever the size of the JSON. */
+/** Applies whatever the size of the JSON. */
 const maxEntries = 1 << 21;
 
-/** About a millisecond of work. Counted in bytes because a hostile TOC may have few but long entries. */
+/** About a millisecond of work. Bytes rather than entries, since a hostile TOC may have few but very long entries. */
 const stepBytes = 64 << 10;
 
-/** More than fit into XATTR_LIST_MAX on any Linux file system. */
+/** More than an inode has in practice, although Linux bounds only the size of the list (XATTR_LIST_MAX, 64 KiB). */
 const xattrLimit = 128;
 const noBytes = new Uint8Array(0);
 
 /**
  * Calls `visit` for each entry in the order of the TOC, in one pass and without an object per entry. Unknown fields are
- * skipped, known ones may come in any order. Yields between steps. Throws FormatError('json' | 'entry' | 'limit' | 'unsupported').
+ * skipped; fields may come in any order. Yields every `stepBytes`, so that the caller can return to the event loop.
+ * Throws FormatError('json' | 'entry' | 'limit' | 'unsupported').
  */
 export function* scanTocInSteps(
   json: Uint8Array | ByteSource,
@@ -87,7 +88,7 @@ export function* scanTocInSteps(
     if (scanner.whole(readMember) === 'other') continue;
     if (hasEntries) throw scanner.error('two lists of entries');
     hasEntries = true;
-    // Go writes null for an empty list: an empty root.
+    // Go writes null for an empty list: the layer has only its root.
     if (scanner.whole(() => scanner.acceptNull())) continue;
     scanner.whole(() => scanner.expect(0x5b));
     if (scanner.whole(() => scanner.accept(0x5d))) continue;
@@ -106,7 +107,7 @@ export function* scanTocInSteps(
 }
 
 function checkVersion(version: number): void {
-  if (version !== 1) throw new FormatError('unsupported', `TOC version ${version}; only version 1 is known`);
+  if (version !== 1) throw new FormatError('unsupported', `TOC version ${version}; only version 1 is supported`);
 }
 
 function readTocEntry(scanner: JsonScanner, entry: TocEntry, key: ByteSlice): void {
@@ -124,7 +125,7 @@ function readTocEntry(scanner: JsonScanner, entry: TocEntry, key: ByteSlice): vo
   if (!hasType) throw new FormatError('entry', 'no type', { entry: sliceText(entry.name) });
 }
 
-/** Reads the value of one field; true if it was the type. */
+/** Reads the value of one field; returns true if it was the type. */
 function readField(scanner: JsonScanner, entry: TocEntry, key: ByteSlice): boolean {
   const field = fieldNamed(key);
   if (field === undefined) {
@@ -196,7 +197,7 @@ const sliceFields = ['name', 'linkName', 'digest', 'chunkDigest'] as const;
 const fields = [...numberFields, ...sliceFields, 'modtime', 'type', 'xattrs', 'chunkType'] as const;
 type Field = (typeof fields)[number];
 
-/** Fields by length, then compared byte by byte: a Map would need a string per key. */
+/** Looked up by length, then compared byte by byte: a Map would need a string per key. */
 const fieldsByLength: Field[][] = [];
 for (const field of fields) {
   fieldsByLength[field.length] ??= [];
@@ -214,7 +215,7 @@ const types = ['reg', 'dir', 'chunk', 'symlink', 'hardlink', 'char', 'block', 'f
 
 function typeNamed(slice: ByteSlice, entry: TocEntry): TocEntryType {
   for (let index = 0; index < types.length; index++) if (equals(slice, types[index]!)) return types[index]!;
-  throw new FormatError('unsupported', `type ${JSON.stringify(sliceText(slice).slice(0, 40))}`, {
+  throw new FormatError('unsupported', `unknown type ${JSON.stringify(sliceText(slice).slice(0, 40))}`, {
     entry: sliceText(entry.name),
   });
 }
@@ -227,7 +228,7 @@ function equals(slice: ByteSlice, text: string): boolean {
   return true;
 }
 
-/** For messages: bytes that are not UTF-8 come out as U+FFFD. */
+/** For error messages: invalid UTF-8 becomes U+FFFD. */
 export function sliceText(slice: ByteSlice): string {
   return Buffer.from(slice.bytes.buffer, slice.bytes.byteOffset + slice.start, slice.end - slice.start).toString(
     'utf8',

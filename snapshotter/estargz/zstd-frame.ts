@@ -1,7 +1,7 @@
-/** Frames of zstd (RFC 8878, section 3.1). Decompressors skip the skippable ones: LE32 magic, LE32 length, content. */
+/** zstd frames (RFC 8878, section 3.1). Decompressors ignore skippable ones: LE32 magic, LE32 length, content. */
 
 export const ZSTD_FRAME_MAGIC = 0xfd2fb528;
-/** The first of sixteen, and the one that zstd:chunked uses. */
+/** The first of the sixteen skippable magics, and the one that zstd:chunked uses. */
 export const SKIPPABLE_MAGIC = 0x184d2a50;
 export const SKIPPABLE_HEADER_BYTES = 8;
 
