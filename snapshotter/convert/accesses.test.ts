@@ -6,7 +6,7 @@ import { assignAccesses, parseAccesses } from './accesses.ts';
 const digest = digestOf;
 const source = [digest('s0'), digest('s1')];
 
-test('each line is a record; empty lines are ignored', { timeout: 5_000 }, () => {
+test('parses one record per line and ignores empty lines', { timeout: 5_000 }, () => {
   const text = `{"layer":"${source[0]}","path":"usr/bin/ü"}\n\n{"layer":"${source[1]}","path":"etc/x","more":1}\n`;
   assert.deepEqual(parseAccesses(text, 'f'), [
     { layer: source[0], path: 'usr/bin/ü' },
@@ -14,7 +14,7 @@ test('each line is a record; empty lines are ignored', { timeout: 5_000 }, () =>
   ]);
 });
 
-test('a malformed line is reported with its file and number', { timeout: 5_000 }, () => {
+test('a malformed line is reported with its file and line number', { timeout: 5_000 }, () => {
   const good = `{"layer":"${source[0]}","path":"a"}`;
   for (const bad of ['{', 'null', '[]', '{"layer":"sha256:12","path":"a"}', `{"layer":"${source[0]}","path":""}`]) {
     assert.throws(() => parseAccesses(`${good}\n${bad}\n`, 'rec.jsonl'), {
@@ -24,7 +24,7 @@ test('a malformed line is reported with its file and number', { timeout: 5_000 }
   }
 });
 
-test('layers are matched by digest, by position in the recorded image, or by origin', {
+test('layers are matched by digest, by position in the recorded image, or by their origin', {
   timeout: 5_000,
 }, () => {
   const converted = [digest('c0'), digest('c1')];
@@ -41,7 +41,7 @@ test('layers are matched by digest, by position in the recorded image, or by ori
   assert.deepEqual(assignAccesses([{ layer: source[1]!, path: 'x' }], { source }), [[], ['x']]);
 });
 
-test('a record of another image is refused, not ignored', { timeout: 5_000 }, () => {
+test('a record of another image is rejected, not ignored', { timeout: 5_000 }, () => {
   const records = [{ layer: digest('other'), path: 'a' }];
   assert.throws(() => assignAccesses(records, { source }), { code: 'unknown-layer', message: /--recorded-on/ });
   assert.throws(() => assignAccesses(records, { source, recordedOn: [digest('other')] }), {

@@ -11,7 +11,7 @@ import { run } from './testing/command.ts';
 import { pushDockerImage } from './testing/image.ts';
 import { packTree } from './testing/source-tree.ts';
 
-test('the command prints what it pushed, or in one line why it failed', {
+test('the command converts an image and prints its reference, or reports an error in one line', {
   timeout: 120_000,
 }, async (t) => {
   const registry = await startRegistry(t);
@@ -56,7 +56,7 @@ test('the command prints what it pushed, or in one line why it failed', {
   }
 });
 
-test('registries are reached through the proxy of the environment, whose credentials are not printed', {
+test('registries are reached through the proxy in the environment, whose credentials are not printed', {
   timeout: 60_000,
 }, async (t) => {
   const registry = await startRegistry(t);

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { parseConvertArguments } from './arguments.ts';
 import { run } from './testing/command.ts';
 
-test('arguments are parsed into options, sizes with units', { timeout: 5_000 }, () => {
+test('parses arguments, including sizes with units', { timeout: 5_000 }, () => {
   const parsed = parseConvertArguments([
     'debian',
     'localhost:5000/d:esgz',
@@ -42,7 +42,7 @@ test('each invalid argument is reported in one line', { timeout: 5_000 }, () => 
   }
 });
 
-test('an interrupt ends the command with status 130 and one line', { timeout: 30_000 }, async () => {
+test('SIGINT ends the command with status 130 and one line', { timeout: 30_000 }, async () => {
   const silent = createServer();
   silent.listen(0, '127.0.0.1');
   await once(silent, 'listening');

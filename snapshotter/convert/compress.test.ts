@@ -15,7 +15,7 @@ const inputs = [
 const inflate = { gzip: gunzipSync, zstd: zstdDecompressSync };
 
 for (const codec of ['gzip', 'zstd'] satisfies MemberCodec[]) {
-  test(`a reused ${codec} state compresses like a fresh one`, { timeout: 20_000 }, () => {
+  test(`a reused ${codec} compressor writes the same bytes as a new one`, { timeout: 20_000 }, () => {
     const kept = new MemberCompressor(codec, 6);
     const output = Buffer.alloc(boundOf(4 << 20));
     for (const input of [...inputs, ...inputs.toReversed()]) {
@@ -28,7 +28,7 @@ for (const codec of ['gzip', 'zstd'] satisfies MemberCodec[]) {
   });
 }
 
-test('an output buffer that is too small is an error and does not affect the next member', { timeout: 10_000 }, () => {
+test('an output buffer that is too small is an error, and the next member is intact', { timeout: 10_000 }, () => {
   const compressor = new MemberCompressor('gzip', 6);
   assert.throws(() => compressor.compress(pseudoRandomBytes(1000, 3), Buffer.alloc(100)), /the output is full/);
   const output = Buffer.alloc(boundOf(3));

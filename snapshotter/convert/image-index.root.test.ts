@@ -1,4 +1,4 @@
-/** Sources that are more, or less, than one image of layers in its registry. */
+/** Sources other than a single image whose layers its registry has: indexes, artifacts, foreign layers. */
 import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -36,7 +36,7 @@ async function convert(name: string, options: Partial<ImageOptions> = {}) {
     signal,
     onNotice: (line) => {
       const pushed = requests.filter((request) => /^(POST|PUT|PATCH) .*\/out\//.test(request));
-      assert.deepEqual(pushed, [], 'said before anything is pushed');
+      assert.deepEqual(pushed, [], 'notices come before the first push');
       notices.push(line);
     },
     ...options,
@@ -58,7 +58,7 @@ async function pushJson(name: string, mediaType: string, value: object, tag?: st
   return { mediaType, digest, size: bytes.length };
 }
 
-/** An OCI manifest whose config or layer is not an image's. */
+/** Pushes an OCI manifest that is not a container image's: its config or its layer has another media type. */
 async function pushArtifact(name: string, configType: string, layerType: string): Promise<Descriptor> {
   const at = reference(`${name}/src:1`);
   const config = { mediaType: configType, ...(await pushBytes(client, at, Buffer.from('{}'))) };
@@ -80,7 +80,7 @@ async function fetchIndex(at: Reference): Promise<ImageIndex> {
 
 const linux = (architecture: string) => ({ platform: { os: 'linux', architecture } });
 
-test('images without a platform in the index are found by their config, or if there is only one', {
+test('images that have no platform in their index are selected by their config, or as the only image', {
   timeout: 60_000,
 }, async () => {
   const amd = await pushImage('none', 'amd64', tar('amd'));
@@ -98,10 +98,10 @@ test('images without a platform in the index are found by their config, or if th
     message: /no linux\/s390x image, only linux\/arm64, linux\/amd64/,
   });
   await pushIndex('none', [marked, arm]);
-  assert.equal((await convert('none')).image.digest, second.digest, 'the only image there is');
+  assert.equal((await convert('none')).image.digest, second.digest, 'the only image is selected');
 });
 
-test('all images of an index and of nested indexes are converted; attestations and artifacts are left out and reported', {
+test('converts all images of an index and of its nested index, and reports the attestations and artifacts left out', {
   timeout: 60_000,
 }, async () => {
   const amd = { ...(await pushImage('all', 'amd64', tar('base'), tar('amd'))), ...linux('amd64') };
@@ -139,13 +139,11 @@ test('all images of an index and of nested indexes are converted; attestations a
   );
 });
 
-test('an index that cannot be converted completely is refused before anything is pushed', {
-  timeout: 60_000,
-}, async () => {
+test('an index that cannot be converted as a whole is rejected before the first push', { timeout: 60_000 }, async () => {
   const good = { ...(await pushImage('bad', 'amd64', tar('amd'))), ...linux('amd64') };
   const gone = { ...good, digest: digestOf('gone'), ...linux('arm64') };
   const pushes = (): string[] => requests.filter((request) => /^(POST|PUT|PATCH)/.test(request));
-  // A registry checks what an index names: this one comes in two halves.
+  // The registry rejects an index with missing manifests. This manifest exists, but has more layers than DiffIDs.
   const manifest = await client.fetchManifest({ ...reference('bad/src:1'), digest: good.digest }, signal);
   const { config, layers } = JSON.parse(manifest.bytes.toString()) as { config: Descriptor; layers: Descriptor[] };
   const broken = await pushJson('bad', mediaTypes.dockerManifest, { config, layers: [...layers, ...layers] });
@@ -158,7 +156,7 @@ test('an index that cannot be converted completely is refused before anything is
   assert.deepEqual(pushes(), []);
 });
 
-test('an access record of one platform reorders only the image of that platform', {
+test('an access record of one platform reorders the files of its image and leaves other platforms unchanged', {
   timeout: 60_000,
 }, async () => {
   const amd = { ...(await pushImage('record', 'amd64', tar('amd'))), ...linux('amd64') };
@@ -171,7 +169,7 @@ test('an access record of one platform reorders only the image of that platform'
   assert.notEqual(layers[1]!.digest, plain.layers[1]!.digest);
 });
 
-test('a layer that exists only at its descriptor’s URLs is fetched there without credentials and verified', {
+test('a foreign layer is fetched from its descriptor’s URLs without credentials, and its digest is verified', {
   timeout: 60_000,
 }, async () => {
   const foreign = tar('foreign');
@@ -197,7 +195,7 @@ test('a layer that exists only at its descriptor’s URLs is fetched there witho
     config: { mediaType: mediaTypes.dockerConfig, digest: digestOf(config), size: config.length },
     layers: [layer],
   });
-  // Docker's registry takes no manifest with URLs; this one has all but the layer, and asks for a password.
+  // Docker's registry rejects manifests with URLs. This server has everything but the layer, and requires a password.
   const source = await serve(({ headers, url }, response) => {
     const body = url?.endsWith('/manifests/1') ? manifest : url?.endsWith(digestOf(config)) ? config : undefined;
     response.setHeader('content-type', mediaTypes.dockerManifest).setHeader('www-authenticate', 'Basic realm="test"');

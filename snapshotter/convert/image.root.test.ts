@@ -69,7 +69,7 @@ async function fetchJson(name: string, digest: ImageManifest['config']['digest']
   return JSON.parse(Buffer.concat(pieces).toString()) as Record<string, unknown>;
 }
 
-test('a Docker image becomes an OCI image with annotated layers, new DiffIDs and its config kept', {
+test('a Docker image becomes an OCI image with annotated layers, new DiffIDs and the rest of its config', {
   timeout: 60_000,
 }, async () => {
   const source = await pushDockerImage(client, reference('one/src:1'), [base, app]);
@@ -97,10 +97,10 @@ test('a Docker image becomes an OCI image with annotated layers, new DiffIDs and
   assert.deepEqual(config.rootfs, { type: 'layers', diff_ids: image.layers.map((layer) => layer.diffId) });
   assert.deepEqual(config.history, [{ created_by: 'step 0' }, { created_by: 'step 1' }]);
   assert.equal(config['org.example.unknown'], 'kept');
-  assert.deepEqual(readdirSync(cacheDir).toSorted(), ['inheriting', 'layers', 'origins'], 'no work directory is left');
+  assert.deepEqual(readdirSync(cacheDir).toSorted(), ['inheriting', 'layers', 'origins'], 'the work directory is removed');
 });
 
-test('a layer shared with another image is not fetched, converted or pushed again', {
+test('a layer shared with a converted image is not fetched, converted or uploaded again', {
   timeout: 60_000,
 }, async () => {
   const source = await pushDockerImage(client, reference('two/src:1'), [base, other]);
@@ -135,9 +135,7 @@ test('a cached layer that was damaged on disk is converted again', { timeout: 60
   assert.equal(anew.layers[0]?.cached, false);
 });
 
-test('accesses recorded on a conversion prioritise files in the layers of its source', {
-  timeout: 60_000,
-}, async () => {
+test('accesses recorded on a converted image apply to the layers of its source', { timeout: 60_000 }, async () => {
   await pushDockerImage(client, reference('four/src:1'), [base, app]);
   const stargz = await convert('four/src:1', 'four/src:stargz', { format: 'stargz', cacheDir });
   const manifest = await fetchManifest('four/src:stargz');
@@ -153,12 +151,12 @@ test('accesses recorded on a conversion prioritise files in the layers of its so
   const plain = await convert('four/src:1', 'four/out:3', { cacheDir });
   assert.equal(named.digest, remembered.digest);
   assert.notEqual(plain.layers[0]!.digest, remembered.layers[0]!.digest);
-  assert.equal(plain.layers[1]!.digest, remembered.layers[1]!.digest, 'a layer nothing was read of stays as it was');
+  assert.equal(plain.layers[1]!.digest, remembered.layers[1]!.digest, 'a layer without accesses is unchanged');
   await assert.rejects(convert('four/src:1', 'four/out:4', { accesses }), { code: 'unknown-layer' });
   await assert.rejects(client.fetchManifest(reference('four/out:4'), signal), { code: 'not-found' });
 });
 
-test('zstd:chunked layers carry their media type and the annotations of both readers', {
+test('zstd:chunked layers have their media type, and annotations for stargz-snapshotter and containers/storage', {
   timeout: 60_000,
 }, async () => {
   await pushDockerImage(client, reference('five/src:1'), [app]);
@@ -174,7 +172,7 @@ test('zstd:chunked layers carry their media type and the annotations of both rea
   assert.equal(layer?.annotations?.['io.containers.zstd-chunked.manifest-checksum'], digestOf(toc));
 });
 
-test('linux/amd64, the requested platform or all images of an index are converted', { timeout: 60_000 }, async () => {
+test('converts linux/amd64 of an index by default, or the given platform, or all', { timeout: 60_000 }, async () => {
   const entries = [];
   for (const [architecture, tar] of [
     ['arm64', other],
@@ -225,7 +223,7 @@ test('linux/amd64, the requested platform or all images of an index are converte
   );
 });
 
-test('the same layer twice in an image is converted once', { timeout: 60_000 }, async () => {
+test('a layer that occurs twice in an image is converted once', { timeout: 60_000 }, async () => {
   await pushDockerImage(client, reference('seven/src:1'), [base, app, app]);
   const phases: ConvertProgress[] = [];
   const { layers } = await convert('seven/src:1', 'seven/out:1', {
@@ -236,7 +234,7 @@ test('the same layer twice in an image is converted once', { timeout: 60_000 }, 
   assert.equal(phases.filter(({ phase }) => phase === 'done').length, 2);
 });
 
-test('a failing layer stops the others, and nothing is tagged', { timeout: 60_000 }, async () => {
+test('a layer that fails aborts the others, and nothing is tagged', { timeout: 60_000 }, async () => {
   const notTar = Buffer.alloc(4096, 'no tar ');
   await pushDockerImage(client, reference('eight/src:1'), [base, notTar, app]);
   const scratch = mkdtempSync(join(tmpdir(), 'convert-failing-'));
@@ -249,7 +247,7 @@ test('a failing layer stops the others, and nothing is tagged', { timeout: 60_00
   await assert.rejects(client.fetchManifest(reference('eight/out:1'), signal), { code: 'not-found' });
 });
 
-test('an artifact that is not an image is refused', { timeout: 30_000 }, async () => {
+test('an artifact that is not a container image is rejected', { timeout: 30_000 }, async () => {
   const bytes = Buffer.from('{}');
   const config = {
     mediaType: 'application/vnd.oci.empty.v1+json',
@@ -268,13 +266,13 @@ test('an artifact that is not an image is refused', { timeout: 30_000 }, async (
   });
 });
 
-test('the cache records the source of each converted layer', { timeout: 30_000 }, async () => {
+test('the cache records the source layer of each converted layer', { timeout: 30_000 }, async () => {
   const source = await pushDockerImage(client, reference('ten/src:1'), [other]);
   const { layers } = await convert('ten/src:1', 'ten/out:1', { cacheDir });
   assert.equal(readFileSync(join(cacheDir, 'origins', layers[0]!.digest.slice(7)), 'utf8'), source.layers[0]);
 });
 
-test('implied directories take the attributes of the image’s own lower layers, cached ones included', {
+test('directories without an entry inherit attributes from the image’s own lower layers, cached or not', {
   timeout: 60_000,
 }, async () => {
   const lower = (mode: number): Buffer => rawTar({ name: 'tmp/', mode }, { name: 'tmp/old' });
@@ -289,13 +287,13 @@ test('implied directories take the attributes of the image’s own lower layers,
   await pushDockerImage(client, reference('twelve/src:1'), [lower(0o700), upper]);
   const [mode, cached, digest] = await tmpOf('eleven');
   assert.deepEqual([mode, cached], [0o1777, false]);
-  assert.deepEqual((await tmpOf('twelve')).slice(0, 2), [0o700, false], 'another base makes another layer');
+  assert.deepEqual((await tmpOf('twelve')).slice(0, 2), [0o700, false], 'other lower layers give another layer');
   assert.deepEqual(await tmpOf('eleven'), [0o1777, true, digest]);
   requests.length = 0;
   assert.deepEqual(await tmpOf('eleven', { format: 'zstd-chunked' }).then(([mode]) => mode), 0o1777);
   const blob = await fetchLayer('eleven/out:1', 1);
   assert.ok(
     blob.entries.some(({ name }) => name === 'var/'),
-    'what no layer has is a directory of root',
+    'a directory that no layer below has gets an entry',
   );
 });

@@ -1,6 +1,6 @@
 /**
- * The reference's own tools on what this converter writes, and this reader on what they write: Debian's
- * stargz-snapshotter (ctr-remote) and containerd, which need root.
+ * Interoperability in both directions with Debian's stargz-snapshotter (ctr-remote) and containerd, which need root: they
+ * read this converter's layers, and this project's reader reads theirs.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -95,7 +95,7 @@ async function fetchLayers(name: string): Promise<FetchedLayer[]> {
 
 const ownNames = /^\.\/(\.prefetch\.landmark|\.no\.prefetch\.landmark|stargz\.index\.json)$/;
 
-/** What a container of the image would see below the root, whose own time is that of the unpacking. */
+/** Everything that a container of the image sees below its root, whose mtime is the time of unpacking. */
 async function unpackedTree(name: string): Promise<string[]> {
   const target = mkdtempSync(join(scratch, 'rootfs-'));
   await containerd.command('ctr', ['images', 'mount', '--snapshotter', 'native', name, target]);
@@ -132,7 +132,7 @@ for (const format of ['estargz', 'zstd-chunked'] as const) {
   });
 }
 
-test('containerd unpacks each format to the same tree as the source', { timeout: 120_000 }, async () => {
+test('containerd unpacks every format to the same tree as the source', { timeout: 120_000 }, async () => {
   await pull(sourceName);
   const expected = await unpackedTree(sourceName);
   for (const format of ['stargz', 'estargz', 'zstd-chunked'] as const) {
@@ -141,7 +141,7 @@ test('containerd unpacks each format to the same tree as the source', { timeout:
   }
 });
 
-test('our TOC and that of ctr-remote’s conversion describe every file alike', { timeout: 120_000 }, async () => {
+test('the TOC of ctr-remote’s own conversion has the same metadata for every file', { timeout: 120_000 }, async () => {
   await pull(sourceName);
   const theirsName = `${registry.host}/interop/theirs:1`;
   const optimize = ['images', 'optimize', '--oci', '--no-optimize', sourceName, theirsName];
@@ -167,8 +167,8 @@ test('our TOC and that of ctr-remote’s conversion describe every file alike', 
 });
 
 /**
- * Without what depends on the compressor, the landmark's own header, `./` before names, the fraction of times that the
- * reference rounds off, and the places where it repeats owner names.
+ * Removes what may differ: offsets, which depend on the compressor, landmarks, and `./` before names. The reference rounds
+ * times to seconds and repeats owner names, so times are rounded and names carried forward.
  */
 function comparable(entries: readonly JsonEntry[]): unknown[] {
   const userNames = new Map<number, string>();

@@ -20,7 +20,7 @@ function convert(blob: Buffer, options: Omit<LayerOptions, 'workDir'>): Promise<
   return convertLayer(() => pieces(blob), { ...options, workDir });
 }
 
-/** GNU tar's listing of the source, for comparison. */
+/** GNU tar's listing of the source. */
 function listSource(tar: Buffer): string[] {
   const path = join(workDir, 'source.tar');
   writeFileSync(path, tar);
@@ -66,13 +66,13 @@ for (const format of layerFormats) {
     for (const node of tree) {
       if (node.kind === 'file') assert.deepEqual(blob.read(Buffer.from(node.path).toString()), node.content, node.path);
     }
-    assert.equal(blob.entries.filter(({ name }) => name === 'bin/big').length, 3, 'three chunks of at most 4 MiB');
+    assert.equal(blob.entries.filter(({ name }) => name === 'bin/big').length, 3, 'chunks of at most 4 MiB');
     const landmarks = blob.entries.filter(({ name }) => name.endsWith('.landmark')).map(({ name }) => name);
     assert.deepEqual(landmarks, format === 'stargz' ? [] : ['.no.prefetch.landmark']);
   });
 }
 
-test('the TOC has every field that readers need, and no empty ones', { timeout: 30_000 }, async () => {
+test('the TOC has every field that a reader needs, and omits empty ones', { timeout: 30_000 }, async () => {
   const tar = packTree(tree, { extraArguments: ['--owner=jo:1000', '--group=users:100'] });
   const layer = await convert(tar, { format: 'estargz' });
   const { entries } = openLazyBlob(layer.path);
@@ -110,11 +110,11 @@ test('the TOC has every field that readers need, and no empty ones', { timeout: 
   assert.deepEqual(
     named.map(({ userName, groupName }) => [userName, groupName]),
     [['jo', 'users']],
-    'only where new',
+    'owner names are written once',
   );
 });
 
-test('prioritised files precede the landmark, whose offset ends the prefetch range', {
+test('prioritised files precede the landmark, whose offset is the end of the prefetch range', {
   timeout: 30_000,
 }, async () => {
   const tar = packTree(tree);
@@ -130,7 +130,7 @@ test('prioritised files precede the landmark, whose offset ends the prefetch ran
   assert.deepEqual(openLazyBlob(layer.path).read('.prefetch.landmark'), Buffer.of(0x0f));
 });
 
-test('the same tar gives the same bytes, whatever its compression and the boundaries of its pieces', {
+test('the same tar gives the same bytes, whatever its compression, members or frames', {
   timeout: 60_000,
 }, async () => {
   const tar = packTree(tree);
@@ -149,7 +149,7 @@ test('the same tar gives the same bytes, whatever its compression and the bounda
   assert.equal(digests.size, 1);
 });
 
-test('converting a converted layer again leaves nothing of the first conversion', { timeout: 60_000 }, async () => {
+test('converting a converted layer again leaves no trace of the first conversion', { timeout: 60_000 }, async () => {
   const tar = packTree(tree);
   const once = await convert(tar, { format: 'estargz', prioritized: ['etc/x'] });
   const optimised = readFileSync(once.path);
@@ -163,7 +163,7 @@ test('converting a converted layer again leaves nothing of the first conversion'
   );
 });
 
-test('small files share members up to the minimum size; large ones and the landmark do not', {
+test('small files share a member up to minChunkSizeBytes; large files and the landmark do not', {
   timeout: 30_000,
 }, async () => {
   const small = Array.from({ length: 200 }, (_, i): SourceNode => {
@@ -184,7 +184,7 @@ test('small files share members up to the minimum size; large ones and the landm
   assert.equal(blob.entries.filter(({ offset }) => offset === landmark.offset).length, 1);
 });
 
-test('any tree, in any tar format, is preserved in every blob format', { timeout: 120_000 }, async () => {
+test('any tree in GNU or pax format is preserved in every blob format', { timeout: 120_000 }, async () => {
   const segment = fc
     .string({
       unit: fc.constantFrom('a', 'B', '0', ' ', 'é', '"', '\\', '.x', '\u{1f600}'),
@@ -206,7 +206,7 @@ test('any tree, in any tar format, is preserved in every blob format', { timeout
       fc.constantFrom(0, 3000),
       fc.array(fc.nat(20), { maxLength: 5 }),
       async (wanted, tarFormat, format, minChunkSizeBytes, picks) => {
-        // A path cannot be a file and another's directory.
+        // A path cannot be both a file and the parent of another.
         const kept = wanted.filter((file) => !wanted.some((other) => other.path.startsWith(`${file.path}/`)));
         const nodes = kept.map((file): SourceNode => ({ kind: 'file', ...file }));
         const tar = packTree([...nodes, { kind: 'symlink', path: 'l'.repeat(150), target: 't'.repeat(150) }], {
@@ -228,7 +228,7 @@ test('any tree, in any tar format, is preserved in every blob format', { timeout
   );
 });
 
-test('an empty layer is converted to one with only a TOC', { timeout: 20_000 }, async () => {
+test('an empty layer converts to a layer with at most a landmark in its TOC', { timeout: 20_000 }, async () => {
   for (const format of layerFormats) {
     const layer = await convert(gzipSync(Buffer.alloc(1024)), { format });
     assert.equal(digestOf(tarOfBlob(layer)), layer.diffId);
@@ -236,9 +236,7 @@ test('an empty layer is converted to one with only a TOC', { timeout: 20_000 }, 
   }
 });
 
-test('layers that cannot be converted are refused in one line and leave nothing behind', {
-  timeout: 20_000,
-}, async () => {
+test('a layer that cannot be converted is rejected in one line and leaves no files', { timeout: 20_000 }, async () => {
   const empty = mkdtempSync(join(workDir, 'refused-'));
   const whole = gzipSync(packTree(tree));
   const flipped = Buffer.from(whole);
@@ -259,7 +257,7 @@ test('layers that cannot be converted are refused in one line and leave nothing 
   assert.deepEqual(readdirSync(empty), []);
 });
 
-test('an abort ends a conversion at any stage and leaves nothing behind', { timeout: 30_000 }, async () => {
+test('an abort ends a conversion while it fetches or writes, and leaves no files', { timeout: 30_000 }, async () => {
   const empty = mkdtempSync(join(workDir, 'aborted-'));
   const tar = packTree(tree);
   const whileWriting = new AbortController();
@@ -283,7 +281,7 @@ test('an abort ends a conversion at any stage and leaves nothing behind', { time
   assert.deepEqual(readdirSync(empty), []);
 });
 
-test('xattrs, devices and names that are not UTF-8 are preserved in the TOC', { timeout: 20_000 }, async () => {
+test('xattrs, devices and names that are not UTF-8 are kept byte for byte in the TOC', { timeout: 20_000 }, async () => {
   const top = mkdtempSync(join(workDir, 'bytes-'));
   writeFileSync(Buffer.concat([Buffer.from(`${top}/`), Buffer.from([0xff, 0x41])]), 'raw');
   const xattr = '--pax-option=SCHILY.xattr.user.mime_type:=text/plain';

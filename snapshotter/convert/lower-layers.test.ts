@@ -5,7 +5,7 @@ import { inheritAttributes, type LayerTree } from './lower-layers.ts';
 
 const directory = { kind: 'dir', attributes: { ...defaultDirectory, uid: 7 } } as const;
 
-test('the nearest layer that has anything at a path decides its attributes', { timeout: 10_000 }, () => {
+test('attributes come from the nearest layer that has the path, if it is a directory there', { timeout: 10_000 }, () => {
   const upper: LayerTree = new Map([['file', { kind: 'other' }]]);
   const lower: LayerTree = new Map([
     ['file', directory],
@@ -16,7 +16,7 @@ test('the nearest layer that has anything at a path decides its attributes', { t
   assert.equal(inherited.get('dir')?.uid, 7);
 });
 
-test('a path that a layer below makes unreachable is refused, as containerd refuses it', { timeout: 10_000 }, () => {
+test('a path through a file or a symlink cycle below is rejected, as by containerd', { timeout: 10_000 }, () => {
   const file: LayerTree = new Map([['lib', { kind: 'other' }]]);
   assert.throws(() => inheritAttributes(['lib/d'], [file]), { code: 'malformed-layer', message: /"lib\/d"/ });
   const circle: LayerTree = new Map([['lib', { kind: 'symlink', target: 'lib' }]]);

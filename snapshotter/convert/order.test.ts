@@ -31,7 +31,7 @@ const tree = (): CanonicalEntry[] =>
     { name: 'link2', type: '1', linkName: 'link' },
   );
 
-test('prioritised files come first, in order, after their parents and link targets, without repeats', {
+test('prioritised files come first in the given order, once each, after their parents and link targets', {
   timeout: 10_000,
 }, () => {
   const [first, rest] = names(orderEntries(tree(), ['/b/3', 'link2', './b/c/2', 'b/3', 'a']));
@@ -39,18 +39,18 @@ test('prioritised files come first, in order, after their parents and link targe
   assert.deepEqual(rest, ['a/1', 'link']);
 });
 
-test('prioritised paths that the layer does not have are ignored', { timeout: 10_000 }, () => {
+test('paths that the layer does not have are ignored', { timeout: 10_000 }, () => {
   const [first, rest] = names(orderEntries(tree(), ['nowhere', 'b/nowhere', '']));
   assert.deepEqual(first, []);
   assert.equal(rest.length, 9);
 });
 
-test('an opaque marker moves with its directory, ahead of the directory’s files', { timeout: 10_000 }, () => {
+test('an opaque whiteout moves with its directory, before the directory’s content', { timeout: 10_000 }, () => {
   const entries = entriesOf({ name: 'd/' }, { name: 'd/f' }, { name: 'd/g' }, { name: 'd/.wh..wh..opq' });
   assert.deepEqual(names(orderEntries(entries, ['d/g'])), [['d', 'd/.wh..wh..opq', 'd/g'], ['d/f']]);
 });
 
-test('names that are not ASCII are found by their ordinary spelling', { timeout: 10_000 }, () => {
+test('names that are not ASCII are matched in UTF-8', { timeout: 10_000 }, () => {
   const name = Buffer.from('日本', 'utf8').toString('latin1');
   assert.deepEqual(names(orderEntries(entriesOf({ name }), ['日本']))[0], [name]);
 });

@@ -35,7 +35,7 @@ function resolve(path: string): string {
   }
 }
 
-test('links are resolved as by containerd’s fs.RootPath', { timeout: 10_000 }, () => {
+test('symlinks resolve as in containerd’s fs.RootPath', { timeout: 10_000 }, () => {
   const cases: readonly (readonly [string, string])[] = [
     ['', 'dir '],
     ['c/d/', 'dir c/d'],

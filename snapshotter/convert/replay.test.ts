@@ -13,7 +13,7 @@ function replay(entries: readonly RawEntry[], lowest = false) {
   return replaying.finish();
 }
 
-/** Name, type and, with an asterisk, whether a header is written for it. */
+/** Type and name of each entry, with an asterisk if its header is written anew. */
 function results(entries: readonly RawEntry[], lowest = false): string[] {
   return [...canonicalEntries(replay(entries, lowest))].map(
     ({ entry, rewritten }) => `${entry.type} ${entry.name}${rewritten ? '*' : ''}`,
@@ -23,7 +23,7 @@ function results(entries: readonly RawEntry[], lowest = false): string[] {
 const link = (name: string, linkName: string): RawEntry => ({ name, type: '2', linkName });
 const hardlink = (name: string, linkName: string): RawEntry => ({ name, type: '1', linkName });
 
-test('an ordinary layer keeps its entries, their order and their headers', { timeout: 10_000 }, () => {
+test('an ordinary layer keeps its entries with their order and headers', { timeout: 10_000 }, () => {
   const entries: RawEntry[] = [
     { name: './' },
     { name: './usr/' },
@@ -48,7 +48,7 @@ test('an ordinary layer keeps its entries, their order and their headers', { tim
   ]);
 });
 
-test('a directory that is whited out after it came, or only implied behind its whiteout, is opaque', {
+test('a directory is opaque if its whiteout follows its content, or if it is implied after its whiteout', {
   timeout: 10_000,
 }, () => {
   const opaque = ['dir d*', 'reg d/.wh..wh..opq*', 'reg d/new'];
@@ -59,28 +59,28 @@ test('a directory that is whited out after it came, or only implied behind its w
   assert.deepEqual(
     replay([{ name: '.wh.d' }, { name: 'd/new' }]).inheriting,
     [],
-    'it takes nothing from what it hides',
+    'it inherits nothing from the directory that it hides',
   );
 });
 
-test('a directory entry replaces an earlier whiteout, as in containerd with overlayfs', {
+test('a directory’s own entry replaces an earlier whiteout, as when containerd unpacks to overlayfs', {
   timeout: 10_000,
 }, () => {
   assert.deepEqual(results([{ name: '.wh.d' }, { name: 'd/' }, { name: 'd/new' }]), ['dir d', 'reg d/new']);
 });
 
-test('a whiteout next to a file of that name, or a repeated one, leaves one entry', { timeout: 10_000 }, () => {
+test('a whiteout and a file of the same name, or two whiteouts, leave one entry', { timeout: 10_000 }, () => {
   assert.deepEqual(results([{ name: '.wh.f' }, { name: 'f' }]), ['reg f']);
   assert.deepEqual(results([{ name: 'f' }, { name: '.wh.f' }]), ['reg f']);
   assert.deepEqual(results([{ name: '.wh.f' }, { name: '.wh.f' }]), ['reg .wh.f']);
 });
 
-test('in the lowest layer whiteouts remove earlier entries and leave nothing', { timeout: 10_000 }, () => {
+test('whiteouts in the lowest layer remove earlier entries and are dropped', { timeout: 10_000 }, () => {
   const entries = [{ name: 'a/b' }, { name: '.wh.a' }, { name: 'c' }, { name: '.wh.d' }];
   assert.deepEqual(results(entries, true), ['reg c']);
 });
 
-test('when a hard link’s target is replaced, the first remaining link becomes the file', { timeout: 10_000 }, () => {
+test('when a file with hard links is replaced, its first remaining name becomes the file', { timeout: 10_000 }, () => {
   const entries: RawEntry[] = [
     { name: 'a', content: 'first' },
     hardlink('b', 'a'),
@@ -90,7 +90,7 @@ test('when a hard link’s target is replaced, the first remaining link becomes 
   assert.deepEqual(results(entries), ['reg b*', 'hardlink c*', 'reg a']);
 });
 
-test('a trailing slash in a hard link’s target follows symbolic links', { timeout: 10_000 }, () => {
+test('a hard link target may end in a slash, which also follows a final symlink', { timeout: 10_000 }, () => {
   assert.deepEqual(results([{ name: 'a' }, link('l', 'a'), hardlink('b', 'a/'), hardlink('c', 'l/')]), [
     'reg a',
     'symlink l',
@@ -99,7 +99,7 @@ test('a trailing slash in a hard link’s target follows symbolic links', { time
   ]);
 });
 
-test('implied directories are reported and take the attributes of the layers below', {
+test('directories without an entry are listed as inheriting, and take attributes from lower layers', {
   timeout: 10_000,
 }, () => {
   const replayed = replay([{ name: 'a/b/c' }, { name: 'a/', mode: 0o700 }]);
@@ -115,22 +115,22 @@ test('implied directories are reported and take the attributes of the layers bel
   };
   inheritInto(replayed, new Map(['a', 'a/b'].map((path) => [path, inherited])));
   const [a, b] = [...canonicalEntries(replayed)].map(({ entry }) => entry);
-  assert.deepEqual([a!.mode, a!.uid, a!.xattrs], [0o700, 0, inherited.xattrs], 'its own entry, over copied xattrs');
+  assert.deepEqual([a!.mode, a!.uid, a!.xattrs], [0o700, 0, inherited.xattrs], 'its own entry, plus inherited xattrs');
   assert.deepEqual([b!.mode, b!.uid, b!.gid, b!.mtime, b!.xattrs], [0o1777, 5, 6, inherited.mtime, inherited.xattrs]);
 });
 
-test('layers that containerd does not unpack are refused in one line that names the entry', { timeout: 10_000 }, () => {
+test('entries that containerd refuses to unpack are rejected by name', { timeout: 10_000 }, () => {
   const long = 'n'.repeat(90);
   const cases: [string, RegExp, RawEntry[]][] = [
     ['a path through a file', /"a".*through a file/, [{ name: 'a' }, { name: 'a/b' }]],
     ['a deep path through a file', /"a\/b".*through a file/, [{ name: 'a' }, { name: 'a/b/c' }]],
-    ['a circle of links', /"p".*circle/, [link('p', 'q'), link('q', 'p'), { name: 'p/b' }]],
+    ['a cycle of symlinks', /"p".*circle/, [link('p', 'q'), link('q', 'p'), { name: 'p/b' }]],
     ['a link to a lower layer’s file', /"y" is a hard link to "x".*does not have/, [hardlink('y', 'x')]],
     ['a link before its target', /"y" is a hard link/, [hardlink('y', 'x'), { name: 'x' }]],
     ['a link to itself', /"x" is a hard link/, [{ name: 'x' }, hardlink('x', 'x')]],
     ['a link to a directory', /a directory/, [{ name: 'd/' }, hardlink('e', 'd')]],
     ['a directory replaced by a link', /"d" is replaced/, [{ name: 'd/' }, link('d', 'c/d')]],
-    ['a directory gone with its parent', /"d\/e" is replaced/, [{ name: 'd/' }, { name: 'd/e/' }, { name: 'd' }]],
+    ['a directory replaced with its parent', /"d\/e" is replaced/, [{ name: 'd/' }, { name: 'd/e/' }, { name: 'd' }]],
     ['a whiteout without a name', /".wh." is a whiteout without a name/, [{ name: '.wh.' }]],
     ['a whiteout of the parent', /whiteout without a name/, [{ name: 'd/.wh...' }]],
     ['a name past NAME_MAX', /longer than Linux takes/, [{ name: 'x', pax: [['path', long.repeat(3)]] }]],
@@ -141,7 +141,7 @@ test('layers that containerd does not unpack are refused in one line that names 
   }
 });
 
-test('replaying entries that replace each other takes linear time', {
+test('replaying many entries that replace each other takes linear time', {
   timeout: 20_000,
 }, () => {
   const entries: RawEntry[] = [];

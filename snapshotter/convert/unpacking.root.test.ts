@@ -1,6 +1,6 @@
 /**
- * What containerd unpacks of an image with overlayfs, against what it unpacks of our conversion and what our daemon mounts of
- * it: the same tree.
+ * The tree that containerd unpacks from an image with overlayfs equals the one it unpacks from our conversion, and the one
+ * that our daemon mounts.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -37,7 +37,7 @@ let directory: string;
 let registry: TestRegistry;
 let daemon: TestDaemon;
 let containerd: TestContainerd;
-/** Of the source and of each conversion, unpacked and mounted. */
+/** The source unpacked, and each conversion unpacked and mounted. */
 const trees = new Map<string, readonly Line[]>();
 
 before(
@@ -76,7 +76,7 @@ async function unpackedTree(name: 'source' | LayerFormat): Promise<readonly Line
 async function mountedTree(name: LayerFormat): Promise<readonly Line[]> {
   const image = `${registry.host}/unpacking/${name}:1`;
   await containerd.command('ctr-remote', ['images', 'rpull', '--plain-http', image]);
-  assert.deepEqual(daemon.status().fallbacks, [], 'every layer is mounted lazily');
+  assert.deepEqual(daemon.status().fallbacks, [], 'no layer falls back to unpacking');
   return listTree(image, 'stargz');
 }
 
@@ -111,7 +111,7 @@ for (const [index, { title, undated = [] }] of awkwardStacks.entries()) {
   });
 }
 
-test('outside the stacks there is only what their links lead to', { timeout: 10_000 }, () => {
+test('nothing but symlink targets exists outside the directories of the stacks', { timeout: 10_000 }, () => {
   const beside = (tree: readonly Line[]): string[] =>
     tree.map(({ name }) => name).filter((name) => name !== '' && !name.startsWith('stack-'));
   const expected = [

@@ -20,11 +20,11 @@ async function split(stream: Buffer, pieceBytes: number): Promise<Buffer[]> {
   return out;
 }
 
-test('frames are split at any input boundary, and skippable ones omitted', { timeout: 30_000 }, async () => {
+test('splits frames however the input is chunked, and drops skippable frames', { timeout: 30_000 }, async () => {
   const content = fc.oneof(
     fc.uint8Array({ maxLength: 300 }),
     fc.constant(Buffer.alloc(400_000, 'a')), // RLE blocks
-    fc.constant(pseudoRandomBytes(200_000, 1)), // raw blocks, several
+    fc.constant(pseudoRandomBytes(200_000, 1)), // several raw blocks
   );
   const frame = fc.record({ content, sum: fc.boolean(), skip: fc.option(fc.uint8Array({ maxLength: 40 })) });
   await fc.assert(
@@ -42,7 +42,7 @@ test('frames are split at any input boundary, and skippable ones omitted', { tim
         if (stream.length / pieceBytes > 20_000) return;
         const out = await split(stream, pieceBytes);
         assert.deepEqual(Buffer.concat(out), Buffer.concat(compressed));
-        // A piece never spans two frames: each frame's bytes, regrouped, decompress by themselves.
+        // No piece spans two frames, so the pieces of each frame decompress on their own.
         let at = 0;
         for (const [i, whole] of compressed.entries()) {
           const group: Buffer[] = [];
@@ -55,7 +55,7 @@ test('frames are split at any input boundary, and skippable ones omitted', { tim
   );
 });
 
-test('a truncated stream and one with other bytes between frames are refused', { timeout: 10_000 }, async () => {
+test('a truncated stream and bytes that are not a frame are rejected', { timeout: 10_000 }, async () => {
   const frame = zstdCompressSync(Buffer.from('some content'), checksum);
   for (const cut of [3, 7, frame.length - 1]) {
     await assert.rejects(split(frame.subarray(0, cut), 5), { code: 'malformed-layer' });

@@ -1,12 +1,12 @@
 /**
- * Stacks of layers that containerd unpacks and that a converter can easily get wrong, each below a directory of its own so that
- * one image holds them all.
+ * Stacks of layers that containerd unpacks and that a converter easily gets wrong. Each is below a directory of its own,
+ * so that one image holds them all. Titles describe archive.Apply of containerd 1.6.20 and 2.3 on overlayfs.
  */
 import type { RawEntry } from './raw-tar.ts';
 
 export interface AwkwardStack {
   readonly title: string;
-  /** From the lowest layer of the image; names are below the stack's directory. */
+  /** Lowest layer first; names are relative to the stack's directory. */
   readonly layers: readonly (readonly RawEntry[])[];
   /** Directories whose mtime is the time of unpacking. */
   readonly undated?: readonly string[];
@@ -28,7 +28,7 @@ const xattr = (name: string, value: string): readonly [string, string] => [`SCHI
 /** `cap_net_raw=ep` as the kernel stores it (vfs_cap_data, revision 2). */
 const capability = `\x01\0\0\x02\0\x20\0\0${'\0'.repeat(12)}`;
 
-/** Entries are tag and permissions; the named user is 5 (posix_acl_xattr.h). */
+/** Encodes [tag, permissions] entries; ACL_USER entries are for UID 5 (posix_acl_xattr.h). */
 function acl(...entries: readonly (readonly [number, number])[]): string {
   const bytes = Buffer.alloc(4 + 8 * entries.length);
   bytes.writeUInt32LE(2);
@@ -45,7 +45,7 @@ const minimalAcl = acl([1, 7], [4, 5], [32, 5]);
 
 export const awkwardStacks: readonly AwkwardStack[] = [
   {
-    title: 'implied directories take the attributes of the layers below',
+    title: 'directories without an entry inherit their attributes from the layers below',
     layers: [
       [
         directory('tmp', { mode: 0o1777 }),
@@ -62,7 +62,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     undated: ['tmp', 'home', 'home/app', 'root', 'var', 'var/db', 'new', 'new/deep'],
   },
   {
-    title: 'a directory below an opaque one still lends its attributes',
+    title: 'attributes are inherited even from a directory hidden by an opaque one',
     layers: [
       [directory('a'), directory('a/b', { mode: 0o1777 }), file('a/b/x')],
       [directory('a', { mode: 0o700 }), whiteout('a/.wh..wh..opq')],
@@ -71,7 +71,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     undated: ['a', 'a/b'],
   },
   {
-    title: 'an implied directory where a layer below has a link takes the attributes of the target, and hides the link',
+    title: 'an implied directory where a lower layer has a symlink inherits from the target and hides the symlink',
     layers: [
       [directory('usr'), directory('usr/lib', { mode: 0o700, uid: 7 }), symlink('lib', 'usr/lib')],
       [],
@@ -80,7 +80,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     undated: ['lib'],
   },
   {
-    title: 'an entry replaces whatever has its name, with everything below it',
+    title: 'an entry replaces an earlier one of its name, and everything below it',
     layers: [
       [],
       [
@@ -94,7 +94,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'a directory listed again has the last attributes, and xattrs of both',
+    title: 'a directory listed twice has the last attributes, and the xattrs of both entries',
     layers: [
       [],
       [
@@ -110,7 +110,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     layers: [[], [directory('a', { mtime: 5 }), file('a', { mtime: 9 })]],
   },
   {
-    title: 'names are resolved through links of their own layer, within its root',
+    title: 'names resolve through symlinks of their own layer, but not above its root',
     layers: [
       [],
       [
@@ -131,12 +131,12 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'a whiteout whose path contains a link applies to the target',
+    title: 'the path of a whiteout resolves through symlinks',
     layers: [[directory('usr'), file('usr/a'), file('usr/b')], [], [symlink('lib', 'usr'), whiteout('lib/.wh.a')]],
     undated: ['usr'],
   },
   {
-    title: 'hard links keep the file they were made to when its name is reused',
+    title: 'hard links keep their file when its name is replaced later',
     layers: [
       [],
       [
@@ -146,7 +146,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'a hard link’s attributes apply to the file',
+    title: 'the entry of a hard link changes the attributes of its file',
     layers: [
       [],
       [
@@ -161,7 +161,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'trusted xattrs never take effect, others if the kernel accepts them',
+    title: 'trusted xattrs never take effect, others do where the kernel accepts them',
     layers: [
       [directory('d'), file('d/old'), file('f')],
       [],
@@ -183,7 +183,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'an ACL follows the mode, and one equivalent to the mode is dropped',
+    title: 'an ACL is adapted to the mode, and one that is equivalent to the mode is dropped',
     layers: [
       [],
       [
@@ -193,7 +193,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'whiteouts and entries of the same name, in the lowest layer too',
+    title: 'whiteouts beside entries of the same name, also in the lowest layer',
     layers: [
       [
         ...[directory('a'), file('a/b'), whiteout('a/.wh.b'), whiteout('.wh.nothing')],
@@ -218,7 +218,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'sparse files in pax formats are complete',
+    title: 'sparse files in pax formats are expanded',
     layers: [
       [],
       [
@@ -257,7 +257,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
     ],
   },
   {
-    title: 'ids of 32 bits, times out of range, names of arbitrary bytes',
+    title: '32-bit IDs, times out of range, names of any bytes',
     layers: [
       [],
       [
@@ -296,7 +296,7 @@ export const awkwardStacks: readonly AwkwardStack[] = [
   },
 ];
 
-/** The layers of one image that holds all stacks, each below the directory that `nameOf` gives it. */
+/** Joins all stacks into the layers of one image, each below the directory `nameOf(index)`. */
 export function joinStacks(stacks: readonly AwkwardStack[], nameOf: (index: number) => string): RawEntry[][] {
   const joined: RawEntry[][] = [[], [], []];
   for (const [index, { layers }] of stacks.entries()) {

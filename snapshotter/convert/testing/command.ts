@@ -16,7 +16,7 @@ export interface Circumstances {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Runs the converter's command to its end. */
+/** Runs the convert command until it exits; sends SIGINT once `interruptOn` resolves. */
 export async function run(args: readonly string[], { interruptOn, env }: Circumstances = {}): Promise<Outcome> {
   const child = spawn(process.execPath, [cli, ...args], {
     env: { ...process.env, ...env },

@@ -3,7 +3,7 @@ import type { RegistryClient } from '../../registry/client.ts';
 import { type Digest, digestOf } from '../../registry/digest.ts';
 import { formatReference, type Reference } from '../../registry/reference.ts';
 
-/** Pushes a Docker image of these tars, gzipped, as `docker push` would. */
+/** Pushes a Docker image with these tars as gzipped layers, as `docker push` would. */
 export async function pushDockerImage(
   client: RegistryClient,
   reference: Reference,

@@ -1,4 +1,4 @@
-/** A converted blob as a lazy reader sees it: footer, TOC, and each file chunk by chunk, verified. */
+/** Reads a converted blob as a lazy reader does: footer, TOC, and each file chunk by chunk, verified. */
 import { readFileSync } from 'node:fs';
 import { FOOTER_MAX, type Footer, parseFooter } from '../../estargz/footer.ts';
 import { inflateMember } from '../../estargz/member.ts';
@@ -32,7 +32,7 @@ export interface LazyBlob {
   readonly footer: Footer;
   readonly tocDigest: Digest;
   readonly entries: readonly JsonEntry[];
-  /** The content, verified against every digest. Follows hard links. */
+  /** The content of a file, through hard links. Throws if a digest does not match. */
   read(name: string): Buffer;
 }
 
@@ -69,7 +69,7 @@ export function openLazyBlob(path: string): LazyBlob {
   return { footer, tocDigest: digestOf(json), entries, read };
 }
 
-/** The reference keeps a `./` that the tar has. */
+/** The reference implementation keeps the tar's `./` before names. */
 function isNamed(entry: JsonEntry, name: string): boolean {
   return entry.name === name || entry.name === `./${name}`;
 }

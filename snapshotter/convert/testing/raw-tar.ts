@@ -1,4 +1,4 @@
-/** Tars written field by field, for what well-behaved programs do not write. Text is Latin-1, one byte per character. */
+/** Tars written field by field, for input that no tar program writes. Strings are Latin-1, one byte per character. */
 
 export interface RawEntry {
   readonly name: string;
@@ -10,17 +10,17 @@ export interface RawEntry {
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;
-  /** Whole seconds; a fraction goes into `pax`. */
+  /** Whole seconds; use `pax` for fractions. */
   readonly mtime?: number;
   readonly devMajor?: number;
   readonly devMinor?: number;
   /** Records of a pax header before the entry, in order. */
   readonly pax?: readonly (readonly [string, string])[];
-  /** Bytes that replace parts of the header before the checksum is computed. */
+  /** [offset, bytes] written over the finished header before its checksum is computed. */
   readonly fields?: readonly (readonly [number, string | Buffer])[];
 }
 
-/** The entries and the two zero blocks that end an archive. */
+/** The entries, followed by the two zero blocks that end an archive. */
 export function rawTar(...entries: readonly RawEntry[]): Buffer {
   return Buffer.concat([...entries.map(encodeRawEntry), Buffer.alloc(1024)]);
 }

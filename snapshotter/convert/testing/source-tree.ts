@@ -1,4 +1,4 @@
-/** Trees on disk packed by GNU tar: input that this project did not write itself. */
+/** Trees created on disk and packed by GNU tar: input that does not depend on this project's own writer. */
 import { execFileSync } from 'node:child_process';
 import {
   closeSync,
@@ -34,7 +34,7 @@ export interface TarOptions {
   readonly extraArguments?: readonly string[];
 }
 
-/** The tree as a tar, its top as `./`. */
+/** Packs the tree as a tar with its root as `./`. */
 export function packTree(nodes: readonly SourceNode[], options: TarOptions = {}): Buffer {
   const top = mkdtempSync(join(tmpdir(), 'convert-tree-'));
   try {
@@ -83,7 +83,7 @@ function writeAt(path: string, offset: number, content: Buffer): void {
   }
 }
 
-/** GNU tar's verbose listing of a tar, gzip or zstd file: type, mode, owner, size, time, name, link. */
+/** GNU tar's verbose listing of a plain, gzip or zstd tar: type, mode, owner, size, time, name, link. */
 export function listTar(path: string): string[] {
   const args = ['--list', '--verbose', '--verbose', '--full-time', '--numeric-owner', '--utc', `--file=${path}`];
   return execFileSync('tar', args, { encoding: 'utf8', maxBuffer: 1 << 28 })
@@ -92,7 +92,7 @@ export function listTar(path: string): string[] {
     .map(collapseColumns);
 }
 
-/** GNU tar widens columns as it lists, so the padding of a line depends on the lines before. */
+/** GNU tar widens its columns as it goes, so the padding of an entry depends on the order of entries. */
 function collapseColumns(line: string): string {
   const nameStart = line.indexOf(' ./');
   return nameStart < 0 ? line : line.slice(0, nameStart).trimEnd().replace(/ +/g, ' ') + line.slice(nameStart);
