@@ -139,7 +139,9 @@ test('converts all images of an index and of its nested index, and reports the a
   );
 });
 
-test('an index that cannot be converted as a whole is rejected before the first push', { timeout: 60_000 }, async () => {
+test('an index that cannot be converted as a whole is rejected before the first push', {
+  timeout: 60_000,
+}, async () => {
   const good = { ...(await pushImage('bad', 'amd64', tar('amd'))), ...linux('amd64') };
   const gone = { ...good, digest: digestOf('gone'), ...linux('arm64') };
   const pushes = (): string[] => requests.filter((request) => /^(POST|PUT|PATCH)/.test(request));

@@ -97,7 +97,11 @@ test('a Docker image becomes an OCI image with annotated layers, new DiffIDs and
   assert.deepEqual(config.rootfs, { type: 'layers', diff_ids: image.layers.map((layer) => layer.diffId) });
   assert.deepEqual(config.history, [{ created_by: 'step 0' }, { created_by: 'step 1' }]);
   assert.equal(config['org.example.unknown'], 'kept');
-  assert.deepEqual(readdirSync(cacheDir).toSorted(), ['inheriting', 'layers', 'origins'], 'the work directory is removed');
+  assert.deepEqual(
+    readdirSync(cacheDir).toSorted(),
+    ['inheriting', 'layers', 'origins'],
+    'the work directory is removed',
+  );
 });
 
 test('a layer shared with a converted image is not fetched, converted or uploaded again', {

@@ -281,7 +281,9 @@ test('an abort ends a conversion while it fetches or writes, and leaves no files
   assert.deepEqual(readdirSync(empty), []);
 });
 
-test('xattrs, devices and names that are not UTF-8 are kept byte for byte in the TOC', { timeout: 20_000 }, async () => {
+test('xattrs, devices and names that are not UTF-8 are kept byte for byte in the TOC', {
+  timeout: 20_000,
+}, async () => {
   const top = mkdtempSync(join(workDir, 'bytes-'));
   writeFileSync(Buffer.concat([Buffer.from(`${top}/`), Buffer.from([0xff, 0x41])]), 'raw');
   const xattr = '--pax-option=SCHILY.xattr.user.mime_type:=text/plain';

@@ -5,7 +5,9 @@ import { inheritAttributes, type LayerTree } from './lower-layers.ts';
 
 const directory = { kind: 'dir', attributes: { ...defaultDirectory, uid: 7 } } as const;
 
-test('attributes come from the nearest layer that has the path, if it is a directory there', { timeout: 10_000 }, () => {
+test('attributes come from the nearest layer that has the path, if it is a directory there', {
+  timeout: 10_000,
+}, () => {
   const upper: LayerTree = new Map([['file', { kind: 'other' }]]);
   const lower: LayerTree = new Map([
     ['file', directory],

@@ -1,4 +1,4 @@
-/** Registries that refuse what only saves work: a look before a push, a mount across repositories, a token to pull alone. */
+/** Registries that reject optional requests: HEAD before a push, mounts across repositories, tokens for pull only. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ const refusals: Readonly<Record<string, readonly Fault[]>> = {
   'HEAD with 401 and no challenge': [fault('look-401-bare')],
   'mounts with 405': [fault('mount-405')],
   'HEAD and mounts': [fault('look-403'), fault('mount-403')],
-  'a token to pull alone': [fault('token-not-for-pull-alone')],
+  'a token for pull only': [fault('token-not-for-pull-alone')],
 };
 
 for (const [what, faults] of Object.entries(refusals)) {

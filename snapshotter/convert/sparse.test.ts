@@ -37,7 +37,8 @@ for (const version of ['0.0', '0.1', '1.0']) {
       const layer = await convertLayer(() => pieces(tar), { format, workDir });
       assert.ok(layer.sizeBytes < 100_000, 'holes compress well');
       assert.deepEqual(openLazyBlob(layer.path).read('holes'), whole);
-      if (format === 'estargz') assert.ok(gunzipSync(await readFile(layer.path)).includes(whole), 'the tar in the blob has the whole file');
+      if (format === 'estargz')
+        assert.ok(gunzipSync(await readFile(layer.path)).includes(whole), 'the tar in the blob has the whole file');
     }
   });
 }

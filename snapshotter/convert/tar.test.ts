@@ -156,7 +156,9 @@ test('old GNU sparse files and unknown types are rejected by name, with a remedy
   assert.throws(() => scan(packed), { code: 'unsupported-layer', message: /old format, which containerd refuses too/ });
 });
 
-test('wrong checksums and lengths, truncation, lone zero blocks and huge headers are rejected', { timeout: 10_000 }, () => {
+test('wrong checksums and lengths, truncation, lone zero blocks and huge headers are rejected', {
+  timeout: 10_000,
+}, () => {
   const good = rawTar({ name: 'p', type: 'x', content: pax({ path: 'n' }) }, { name: 'f', content: Buffer.alloc(600) });
   const flipped = Buffer.from(good);
   flipped[1024]! ^= 1;

@@ -22,7 +22,11 @@ export const targets: readonly FuzzTarget[] = [
         if (footer === undefined) return;
         const { payloadEnd, tocOffset, tocEnd, tocRawSizeBytes = 0 } = footer;
         assert.ok([payloadEnd, tocOffset, tocEnd, tocRawSizeBytes].every((n) => Number.isSafeInteger(n) && n >= 0));
-        assert.deepEqual(parseFooter(encodeAgain(footer), blobSizeBytes), footer, 'encoding the parsed footer gives another footer');
+        assert.deepEqual(
+          parseFooter(encodeAgain(footer), blobSizeBytes),
+          footer,
+          'encoding the parsed footer gives another footer',
+        );
         if (footer.kind === 'external') return;
         assert.ok(payloadEnd <= tocOffset && tocOffset < tocEnd && tocEnd <= blobSizeBytes, JSON.stringify(footer));
       });

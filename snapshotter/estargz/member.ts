@@ -76,10 +76,7 @@ function shortMember(memberBytes: number, produced: number, sizeBytes: number): 
 
 function checkSize(sizeBytes: number): void {
   if (Number.isSafeInteger(sizeBytes) && sizeBytes >= 0 && sizeBytes <= MEMBER_SIZE_LIMIT_BYTES) return;
-  throw new FormatError(
-    'limit',
-    `a member of ${sizeBytes} inflated bytes; the limit is ${MEMBER_SIZE_LIMIT_BYTES}`,
-  );
+  throw new FormatError('limit', `a member of ${sizeBytes} inflated bytes; the limit is ${MEMBER_SIZE_LIMIT_BYTES}`);
 }
 
 /** `digest`: the raw sha256. */
