@@ -15,7 +15,7 @@ import { createServer, listenOnSocket, stopServer } from './server.ts';
 const limit = { timeout: 20_000 };
 const asItIs = (bytes: Buffer) => bytes;
 
-/** A containerd that keeps the bytes it gets, and the proxy in front of it. */
+/** A stand-in for containerd that records the bytes it receives, behind the proxy. */
 async function serve(t: TestContext, isUp = true) {
   const directory = mkdtempSync(join(tmpdir(), 'cri-'));
   const received: { path: string; bytes: Buffer }[] = [];
@@ -63,9 +63,9 @@ async function serve(t: TestContext, isUp = true) {
   return { client, raw, received, lookup };
 }
 
-test('calls reach containerd byte for byte, unknown fields included, on both versions', limit, async (t) => {
+test('calls of both versions reach containerd byte for byte, including unknown fields', limit, async (t) => {
   const { raw, received } = await serve(t);
-  // Field 1 an image, field 99 something of a later version.
+  // Field 1: an image; field 99: unknown to this version.
   const bytes = Buffer.from('0a050a03666f6f' + '9a0603616263', 'hex');
   for (const path of [
     '/runtime.v1.ImageService/PullImage',
@@ -83,33 +83,29 @@ test('calls reach containerd byte for byte, unknown fields included, on both ver
   }
 });
 
-test(
-  'credentials of a pull are kept for its image and registry alone, until the image is removed',
-  limit,
-  async (t) => {
-    const { client, lookup } = await serve(t);
-    const image = 'private.test:5000/team/app:1';
-    const { imageRef } = await client.pullImage({ image: { image }, auth: { username: 'me', password: 'secret' } });
-    assert.equal(imageRef, 'ref');
-    assert.deepEqual(await lookup(image, 'private.test:5000'), [{ kind: 'basic', username: 'me', password: 'secret' }]);
-    assert.deepEqual(await lookup(image, 'mirror.test'), []);
-    assert.deepEqual(await lookup('private.test:5000/team/other:1', 'private.test:5000'), []);
-    await assert.rejects(
-      client.removeImage({ image: { image } }),
-      (error) => error instanceof RpcError && error.code === 'NOT_FOUND' && error.details === 'no such image',
-    );
-    assert.deepEqual(await lookup(image, 'private.test:5000'), []);
-  },
-);
+test('credentials of a pull are kept for its image and registry only, until the image is removed', limit, async (t) => {
+  const { client, lookup } = await serve(t);
+  const image = 'private.test:5000/team/app:1';
+  const { imageRef } = await client.pullImage({ image: { image }, auth: { username: 'me', password: 'secret' } });
+  assert.equal(imageRef, 'ref');
+  assert.deepEqual(await lookup(image, 'private.test:5000'), [{ kind: 'basic', username: 'me', password: 'secret' }]);
+  assert.deepEqual(await lookup(image, 'mirror.test'), []);
+  assert.deepEqual(await lookup('private.test:5000/team/other:1', 'private.test:5000'), []);
+  await assert.rejects(
+    client.removeImage({ image: { image } }),
+    (error) => error instanceof RpcError && error.code === 'NOT_FOUND' && error.details === 'no such image',
+  );
+  assert.deepEqual(await lookup(image, 'private.test:5000'), []);
+});
 
-test('an image that is no reference is still passed on', limit, async (t) => {
+test('a call whose image is not a valid reference is still forwarded', limit, async (t) => {
   const { client, received } = await serve(t);
   await client.pullImage({ image: { image: 'NOT A REFERENCE' }, auth: { username: 'x', password: 'y' } });
   await client.pullImage({});
   assert.equal(received.length, 2);
 });
 
-test('without containerd behind it the proxy says UNAVAILABLE at once', limit, async (t) => {
+test('the proxy returns UNAVAILABLE at once while containerd is down', limit, async (t) => {
   const { client } = await serve(t, false);
   await assert.rejects(client.listImages({}), (error) => error instanceof RpcError && error.code === 'UNAVAILABLE');
 });

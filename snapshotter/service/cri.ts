@@ -12,7 +12,7 @@ import { describeError, type Log } from '../platform/log.ts';
 import type { CriKeychain } from '../registry/cri-keychain.ts';
 import { toStatus } from './status.ts';
 
-/** The kubelets in use speak v1; containerd 1.6 and older kubelets also v1alpha2, with the same messages. */
+/** Current kubelets use v1; containerd 1.6 also serves v1alpha2, with the same messages, to older ones. */
 const packages = ['runtime.v1', 'runtime.v1alpha2'] as const;
 const methods = ['ListImages', 'ImageStatus', 'PullImage', 'RemoveImage', 'ImageFsInfo'] as const;
 
@@ -25,7 +25,7 @@ export class CriProxy {
   readonly #keychain: CriKeychain;
   readonly #log: Log;
 
-  /** `socketPath`: where containerd serves its own image service. Connected to at the first call. */
+  /** `socketPath`: of containerd's image service. Connects at the first call. */
   constructor(socketPath: string, keychain: CriKeychain, log: Log) {
     this.#client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
       'grpc.max_receive_message_length': 16 << 20,

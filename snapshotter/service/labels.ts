@@ -7,7 +7,7 @@ import type { Labels } from '../snapshots/record.ts';
 const stargzPrefix = 'containerd.io/snapshot/remote/stargz.';
 const criPrefix = 'containerd.io/snapshot/cri.';
 
-/** The label that a lazily mounted snapshot carries, with the value that other snapshotters give it. */
+/** Marks a lazily mounted snapshot; the value is the one other remote snapshotters use. */
 export const remoteLabel = 'containerd.io/snapshot/remote';
 export const remoteLabelValue = 'remote snapshot';
 

@@ -22,7 +22,7 @@ export interface LazyLayersOptions {
 }
 
 /** Shorter than for a pull: a container's start waits for it. */
-const mostRemountMs = 10_000;
+const maxRemountMs = 10_000;
 
 /** Decides whether a Prepare becomes a lazily mounted, committed snapshot or an ordinary pull. */
 export class LazyLayers {
@@ -84,14 +84,14 @@ export class LazyLayers {
     );
     const [plain, dependent] = [lost.filter((layer) => !isDependent(layer)), lost.filter(isDependent)];
     await Promise.all(plain.map((layer) => this.#remount(key, layer, signal)));
-    // Each takes attributes from those below it, the farthest of which comes last.
+    // Bottom up, because each inherits attributes from the layers below it; the chain lists the lowest last.
     for (const layer of dependent.reverse()) await this.#remount(key, layer, signal);
   }
 
   async #remount(key: string, layer: StackedLayer, signal: AbortSignal): Promise<void> {
     const { layers, log, mountTimeoutMs } = this.#options;
     const { digest, request } = layer;
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.min(mountTimeoutMs, mostRemountMs))]);
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.min(mountTimeoutMs, maxRemountMs))]);
     try {
       await layers.mount(request, limit, this.#placeOf(layer));
       log.info({ digest }, 'layer mounted again');
@@ -101,7 +101,7 @@ export class LazyLayers {
     }
   }
 
-  /** Where a snapshot on record shows its layer; those below are mounted before. */
+  /** The place of a recorded snapshot's layer; the layers below it are mounted already. */
   #placeOf({ view = '', parent }: StackedLayer): LayerPlace {
     const { store } = this.#options;
     return { view, isLowest: parent === '', below: async () => store.layersBelow(parent) };
@@ -127,7 +127,7 @@ export class LazyLayers {
     const lost: Digest[] = [];
     for (const { layer, error } of failures) {
       const { digest } = layer.request;
-      // What it inherits is to be found out anew, now that the layers below it are there.
+      // Recomputes the inherited attributes, now that the layers below are mounted.
       const retried = isDependent({ view: layer.place?.view }) && (await this.#isRemounted(layer, signal));
       if (retried) continue;
       log.error({ digest, error: describeError(error) }, 'layer not restored');
@@ -153,19 +153,19 @@ export class LazyLayers {
   }
 }
 
-/** Each view of each layer once, in the order in which they come first. */
+/** Each view of each layer once, in order of first occurrence. */
 function uniqueLayers(layers: readonly StackedLayer[]): StackedLayer[] {
   return [
     ...new Map(layers.toReversed().map((layer) => [`${layer.digest} ${layer.view ?? ''}`, layer])).values(),
   ].reverse();
 }
 
-/** Whether the layer's tree takes attributes from the layers below. */
+/** Whether the layer's tree inherits attributes from the layers below. */
 function isDependent({ view }: { readonly view?: string | undefined }): boolean {
   return view !== undefined && baseOf(view) !== plainView && view !== lowestView;
 }
 
-/** LayerError's reason; a deadline is 'timeout', anything else 'internal'. */
+/** LayerError's reason, 'timeout' for a deadline, 'internal' for anything else. */
 function reasonOf(error: unknown): string {
   if (error instanceof Error && error.name === 'TimeoutError') return 'timeout';
   const reason = (error as { reason?: unknown } | undefined)?.reason;

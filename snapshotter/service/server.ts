@@ -33,7 +33,7 @@ export interface CallObserver {
   finished(method: string, durationMs: number, error: unknown): void;
 }
 
-/** As containerd's own limit. */
+/** containerd's own limit. */
 const maxMessageBytes = 16 << 20;
 
 export function createServer(): Server {
@@ -159,9 +159,9 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
 async function removeStaleSocket(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return;
-  if (!found.isSocket()) throw new Error(`listen on ${path}: it exists and is no socket; choose another --address`);
+  if (!found.isSocket()) throw new Error(`listen on ${path}: it exists and is not a socket; choose another --address`);
   if (await answers(path)) {
-    throw new Error(`listen on ${path}: a daemon serves there already; stop it, or choose another --address`);
+    throw new Error(`listen on ${path}: another daemon is already listening; stop it, or choose another --address`);
   }
   await unlink(path);
 }

@@ -19,7 +19,7 @@ import { snapshotsService } from './snapshots.ts';
 const limit = { timeout: 20_000 };
 const digest = (letter: string) => `sha256:${letter.repeat(64)}` as Digest;
 
-/** Layers that mount when they are told to: the service's rules are what is tested here. */
+/** A fake whose mounts succeed or fail on demand: only the service's rules are under test. */
 class ScriptedLayers implements LayerSource {
   readonly holders = new Map<string, number>();
   readonly requests: LayerRequest[] = [];
@@ -106,7 +106,7 @@ const codeOf = (call: Promise<unknown>) =>
     (error: unknown) => (error instanceof RpcError ? error.code : String(error)),
   );
 
-test('a Prepare for a layer that mounts is committed at once, as containerd will look for it', limit, async (t) => {
+test('a Prepare for a layer that mounts is committed at once, under the name in its ref label', limit, async (t) => {
   const { client, layers } = await serve(t);
   const labels = criLabels('chain-a', digest('a'), {
     'containerd.io/snapshot/stargz/toc.digest': digest('c'),
@@ -138,7 +138,7 @@ test('a Prepare for a layer that mounts is committed at once, as containerd will
   assert.equal(layers.holders.get(digest('a')), 0);
 });
 
-test('the labels of other pullers are understood, and those of CRI come first', limit, async (t) => {
+test('labels of other clients are understood, and CRI labels take precedence', limit, async (t) => {
   const { client, layers } = await serve(t);
   const stargz = 'containerd.io/snapshot/remote/stargz.';
   const own = {
@@ -157,7 +157,7 @@ test('the labels of other pullers are understood, and those of CRI come first', 
   );
 });
 
-test('two namespaces that race to one layer share one snapshot', limit, async (t) => {
+test('two namespaces that race for one layer share one snapshot', limit, async (t) => {
   const { client, layers, store, lines, lazyMounts } = await serve(t);
   const { promise, resolve } = Promise.withResolvers<void>();
   layers.gate = promise;
@@ -181,7 +181,7 @@ test('two namespaces that race to one layer share one snapshot', limit, async (t
   assert.equal(lazyMounts.length, 1);
 });
 
-test('what cannot be mounted is left to an ordinary pull, counted and logged with its reason', limit, async (t) => {
+test('a layer that cannot be mounted is left to an ordinary pull, counted and logged', limit, async (t) => {
   const { client, layers, lines, fallbacks } = await serve(t, 100);
   const prepare = async (key: string, labels: Record<string, string>) => {
     const { mounts } = await client.prepare({ key, labels });
@@ -209,7 +209,7 @@ test('what cannot be mounted is left to an ordinary pull, counted and logged wit
   assert.equal(layers.holders.get(digest('a')) ?? 0, 0);
 });
 
-test('a chain with a layer that cannot serve answers UNAVAILABLE, and serves again when it can', limit, async (t) => {
+test('a chain with a layer that cannot serve returns UNAVAILABLE until it can again', limit, async (t) => {
   const { client, layers } = await serve(t);
   await codeOf(client.prepare({ key: 'k1', labels: criLabels('bottom', digest('a')) }));
   await codeOf(client.prepare({ key: 'k2', parent: 'bottom', labels: criLabels('top', digest('b')) }));
@@ -234,7 +234,7 @@ test('a chain with a layer that cannot serve answers UNAVAILABLE, and serves aga
   assert.deepEqual((await client.mounts({ key: 'active' })).mounts, mounts);
 });
 
-test('a caller that gives up while its layer is mounted leaves nothing behind', limit, async (t) => {
+test('a call cancelled during the mount leaves nothing behind', limit, async (t) => {
   const { client, layers, store, fallbacks } = await serve(t);
   layers.gate = new Promise(() => {});
   const call = client.prepare({ key: 'k', labels: criLabels('c', digest('a')) }, { timeoutMs: 100 });
@@ -243,7 +243,7 @@ test('a caller that gives up while its layer is mounted leaves nothing behind', 
   assert.deepEqual([store.walk([]), fallbacks], [[], []]);
 });
 
-test('malformed requests get INVALID_ARGUMENT and one line', limit, async (t) => {
+test('malformed requests get INVALID_ARGUMENT and a message of one line', limit, async (t) => {
   const { client, address } = await serve(t);
   const long = { l: 'x'.repeat(5000) };
   await client.prepare({ key: 'there' });
@@ -286,13 +286,13 @@ test('malformed requests get INVALID_ARGUMENT and one line', limit, async (t) =>
       raw.makeUnaryRequest(path, bytes, bytes, Buffer.from(hex, 'hex'), (error) => resolve(error?.code ?? 0));
     });
   for (const [method, hex] of [
-    // A length that never ends; a key and a label that end beyond the message; a number for a key; a group.
+    // A length varint without end; a key and a label that extend past the message; a number as a key; a group.
     ...['Prepare', 'Stat', 'Cleanup'].map((method) => [method, '12ff'] as const),
     ['Prepare', '120561'],
     ['Prepare', '120161' + '22050a016c1205'],
     ['Stat', '1005'],
     ['Stat', '13'],
-    // A key, a label's name and its value that are not UTF-8.
+    // A key, a label's name and its value with invalid UTF-8.
     ['Prepare', '1201ff'],
     ['Prepare', '120161' + '22060a01ff120176'],
     ['Prepare', '120161' + '22060a016c1201ff'],
@@ -300,12 +300,12 @@ test('malformed requests get INVALID_ARGUMENT and one line', limit, async (t) =>
   ] as const) {
     assert.equal(await send(method, hex), 3, `${method} ${hex}`);
   }
-  // U+FFFD itself is a character like others.
+  // U+FFFD itself is an ordinary character.
   assert.equal(await send('Prepare', '1203efbfbd'), 0);
   assert.deepEqual((await client.stat({ key: '\ufffd' })).info?.name, '\ufffd');
 });
 
-test('labels named like what every object has are labels, where a mask names them too', limit, async (t) => {
+test('labels named like properties of Object.prototype are ordinary, also in a mask', limit, async (t) => {
   const { client } = await serve(t);
   const names = ['constructor', 'toString', '__proto__'];
   await client.prepare({ key: 'a', labels: { kept: '1', constructor: 'x' } as never });
@@ -328,7 +328,7 @@ test(
     assert.equal(await codeOf(client.prepare({ key: 'c', parent: 'b' })), 'INVALID_ARGUMENT');
     assert.equal(await codeOf(client.prepare({ key: 'c', parent: 'nobody' })), 'NOT_FOUND');
     assert.equal(await codeOf(client.remove({ key: 'A' })), 'FAILED_PRECONDITION');
-    // A lazy Prepare is held to the same rules before anything is mounted.
+    // A lazy Prepare is checked by the same rules before anything is mounted.
     assert.equal(
       await codeOf(client.prepare({ key: 'd', parent: 'nobody', labels: criLabels('c', digest('a')) })),
       'NOT_FOUND',
@@ -354,14 +354,14 @@ test(
   },
 );
 
-test('the socket is for root alone; a stale one is replaced, one in use or a file is not', limit, async (t) => {
+test('only root may use the socket; a stale one is replaced, one in use or a file is not', limit, async (t) => {
   const { address } = await serve(t);
   assert.equal(statSync(address).mode & 0o777, 0o600);
   const second = createServer();
-  await assert.rejects(listenOnSocket(second, address), /a daemon serves there already/);
-  await assert.rejects(listenOnSocket(second, import.meta.filename), /it exists and is no socket/);
+  await assert.rejects(listenOnSocket(second, address), /another daemon is already listening/);
+  await assert.rejects(listenOnSocket(second, import.meta.filename), /it exists and is not a socket/);
   const stale = join(address, '../stale.sock');
-  // A listener whose file outlives it, as after a crash.
+  // A listener whose socket file outlives it, as after a crash.
   const dead = createNetServer().listen(stale);
   await new Promise((resolve) => dead.once('listening', resolve));
   const { linkSync, renameSync } = await import('node:fs');

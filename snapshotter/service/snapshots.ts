@@ -21,7 +21,7 @@ export function snapshotsService(store: SnapshotStore, lazy: LazyLayers, log: Lo
           (await isServed(store, lazy, ref, parent, signal)) ||
           (await lazy.tryPrepare(ref, parent, labels, signal))
         ) {
-          throw new SnapshotError('already-exists', ref, `target snapshot ${ref} exists already, mounted lazily`);
+          throw new SnapshotError('already-exists', ref, `target snapshot ${ref} already exists, mounted lazily`);
         }
       }
       await lazy.requireChain(parent, signal);
@@ -61,7 +61,7 @@ export function snapshotsService(store: SnapshotStore, lazy: LazyLayers, log: Lo
 
     *list({ filters }) {
       const found = store.walk(filters);
-      // As containerd: blocks that stay far below the message limit.
+      // Batches as in containerd, far below the message limit.
       for (let start = 0; start < found.length; start += 100) {
         yield { info: found.slice(start, start + 100).map(toWireInfo) };
       }
@@ -81,15 +81,15 @@ export function snapshotsService(store: SnapshotStore, lazy: LazyLayers, log: Lo
 }
 
 /**
- * containerd 2.3, where its configuration gives this snapshotter the capability "rebase": the chain that the layer belongs
- * on, although the snapshot is prepared without a parent because layers are unpacked at the same time. Such a layer cannot
- * be lazy: it would be committed at once, and on nothing.
+ * Set by containerd 2.3 if its configuration gives this snapshotter the capability "rebase": the chain ID of the parent of
+ * a layer that is prepared without one, because layers are unpacked in parallel. Such a layer cannot be lazy: it would be
+ * committed at once, without its parent.
  */
 const parentChainLabel = 'containerd.io/snapshot/parent-chain-id';
 
 /**
- * containerd's applier keeps whiteouts only where it is given an overlay, of which it takes the upperdir without mounting
- * it; on a bind mount it would delete what they name from this layer, which has nothing of the kind.
+ * containerd's applier writes whiteouts only for an overlay mount, whose upperdir it uses without mounting it. On a bind
+ * mount it would instead delete the files they name, which are not in this layer, and the whiteouts would be lost.
  */
 function toUnchained(mount: Mount): Mount {
   if (mount.type !== 'bind') return mount;
@@ -97,7 +97,7 @@ function toUnchained(mount: Mount): Mount {
   return { type: 'overlay', source: 'overlay', options: [...options, `upperdir=${mount.source}`] };
 }
 
-/** Another namespace, or an earlier pull, has it: true if it can serve now. */
+/** Whether the snapshot exists, from another namespace or an earlier pull, and its layers can serve reads. */
 async function isServed(store: SnapshotStore, lazy: LazyLayers, ref: string, parent: string, signal: AbortSignal) {
   const found = store.findRemote(ref, parent);
   if (found === undefined) return false;

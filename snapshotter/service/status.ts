@@ -21,7 +21,7 @@ const snapshotCodes: Readonly<Record<SnapshotErrorCode, status>> = {
   unavailable: status.UNAVAILABLE,
 };
 
-/** The one place where errors become gRPC statuses. */
+/** The only place that converts errors to gRPC statuses. */
 export function toStatus(error: unknown): Status {
   return { code: codeOf(error), details: describeError(error) };
 }

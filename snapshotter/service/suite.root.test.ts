@@ -16,7 +16,7 @@ interface Target {
   start(lifetime: Lifetime, directory: string): Promise<TestProcess>;
 }
 
-/** Our daemon behind containerd, one version after the other: harness/e2e/suite.root.test.ts. */
+/** harness/e2e/suite.root.test.ts runs our daemon behind each version of containerd. */
 const targets: readonly Target[] = [
   { title: "containerd's overlayfs", snapshotter: 'overlayfs', start: startContainerd },
   { title: 'our daemon', snapshotter: 'stargz', start: startDaemon },
@@ -29,7 +29,7 @@ for (const { title, snapshotter, start } of targets) {
     let client: ServiceClient<Snapshots>;
 
     before(async () => {
-      // Short: overlayfs takes a page of options for 128 layers.
+      // A short path: the mount options of 128 layers must fit in one page.
       directory = openScratch(lifetime, 'sn');
       const { address } = await start(lifetime, directory);
       client = openClient('containerd.services.snapshots.v1.Snapshots', address, { namespace: 'suite' });

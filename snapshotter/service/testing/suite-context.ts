@@ -9,11 +9,11 @@ import { describeTree } from './tree.ts';
 
 export interface SuiteContext {
   readonly client: ServiceClient<Snapshots>;
-  /** The name the service knows the snapshotter by; a snapshotter's own service ignores it. */
+  /** The snapshotter's name in containerd; a snapshotter's own service ignores it. */
   readonly snapshotter: string;
-  /** An empty directory of the case's own. */
+  /** An empty directory for this case. */
   readonly work: string;
-  /** Starts every key of the case: cases share a snapshotter. */
+  /** Of every key of the case, because cases share a snapshotter. */
   readonly prefix: string;
 }
 
@@ -25,10 +25,10 @@ export interface SuiteCase {
 /** What a layer does to a directory. */
 export type Change = (root: string) => void;
 
-/** containerd's garbage collector takes what nothing refers to; this label keeps a snapshot. */
+/** Keeps a snapshot from containerd's garbage collector. */
 export const rooted = { 'containerd.io/gc.root': '2024-01-01T00:00:00Z' };
 
-/** Applies changes one layer at a time; a view of every `viewEvery`th, and of the last, and a snapshot on it show them all. */
+/** Commits one layer per change; views and snapshots on every `viewEvery`th layer and the last must show all changes so far. */
 export async function checkLayers(context: SuiteContext, changes: readonly Change[], viewEvery = 1): Promise<void> {
   const { client, snapshotter, work, prefix } = context;
   let parent = '';

@@ -3,7 +3,7 @@ import { chownSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } fro
 import { join } from 'node:path';
 import { type Change, checkLayers, type SuiteCase, type SuiteContext } from './suite-context.ts';
 
-/** The cases about content: what is done to files in a stack of layers must be what a mount of the stack shows. */
+/** Cases about content: a mount of a stack of layers must show what its layers did to the files. */
 export const fileCases: readonly SuiteCase[] = [
   {
     title: 'files changed in an upper layer show their new content and mode',
@@ -24,7 +24,7 @@ export const fileCases: readonly SuiteCase[] = [
       ]),
   },
   {
-    title: 'a directory removed and made again hides what was below it',
+    title: 'a directory removed and created again hides its former content',
     run: (context) =>
       checkLayers(context, [
         (root) => {
@@ -40,7 +40,7 @@ export const fileCases: readonly SuiteCase[] = [
       ]),
   },
   {
-    title: 'a change of owner reaches every level',
+    title: 'a change of owner applies at every level of a tree',
     run: (context) =>
       checkLayers(context, [
         (root) => {
@@ -66,7 +66,7 @@ export const fileCases: readonly SuiteCase[] = [
       ]),
   },
   {
-    title: 'files move from a lower layer to a new place',
+    title: 'files of a lower layer can be moved',
     run: (context) =>
       checkLayers(context, [
         (root) => {
@@ -85,7 +85,7 @@ export const fileCases: readonly SuiteCase[] = [
       ]),
   },
   {
-    title: 'files are renamed over others of a lower layer',
+    title: 'files are renamed over those of a lower layer',
     run: (context) =>
       checkLayers(context, [
         (root) => {
@@ -101,7 +101,7 @@ export const fileCases: readonly SuiteCase[] = [
       ]),
   },
   {
-    title: 'directories move: one of this layer by a rename, one of a lower layer as mv does it',
+    title: 'directories move: one of this layer by rename(2), one of a lower layer by mv',
     run: (context) =>
       checkLayers(context, [
         (root) => {
@@ -120,7 +120,7 @@ export const fileCases: readonly SuiteCase[] = [
         (root) => renameSync(join(root, 'dir2/deep/f1'), join(root, 'dir1/f1')),
       ]),
   },
-  { title: '128 layers are mounted at once', run: check128Layers },
+  { title: 'a stack of 128 layers can be mounted', run: check128Layers },
 ];
 
 async function checkDirectoryPermissions(context: SuiteContext): Promise<void> {

@@ -20,22 +20,22 @@ import { describeTree } from './tree.ts';
 
 const ruleCases: readonly SuiteCase[] = [
   { title: 'layers are prepared, changed, committed, viewed and removed', run: checkBasic },
-  { title: 'an active snapshot is there, with its kind and parent', run: checkStatActive },
-  { title: 'a committed snapshot is there, its key is gone', run: checkStatCommitted },
-  { title: 'parents are followed one step at a time', run: checkTransitivity },
-  { title: 'a key is used once, by Prepare or View', run: checkKeysAreUnique },
+  { title: 'Stat finds an active snapshot with its kind and parent', run: checkStatActive },
+  { title: 'Stat finds a committed snapshot, and its active key no longer exists', run: checkStatCommitted },
+  { title: 'Stat returns the direct parent', run: checkTransitivity },
+  { title: 'Prepare and View refuse a key that is in use', run: checkKeysAreUnique },
   { title: 'Update changes labels by mask and nothing else', run: checkUpdate },
   { title: 'a removed key and name can be used again', run: checkRemove },
   { title: 'List selects by name, parent, kind and labels', run: checkWalk },
   { title: 'a snapshot with a child cannot be removed', run: checkRemoveIntermediate },
   { title: 'a view cannot be written to', run: checkViewReadonly },
-  { title: 'snapshots can be looked at while they are listed', run: checkStatInWalk },
+  { title: 'Stat works during List', run: checkStatInWalk },
   { title: 'the root of a snapshot has mode 0755', run: checkRootPermission },
 ];
 
 /**
- * The cases of containerd's snapshotter test suite (core/snapshots/testsuite), over gRPC. They say what any snapshotter
- * must do, so they run against containerd's overlayfs as well, which shows that they are right.
+ * The cases of containerd's snapshotter test suite (core/snapshots/testsuite), over gRPC. They apply to any snapshotter, so
+ * they also run against containerd's overlayfs, which validates them.
  */
 export const suite: readonly SuiteCase[] = [...ruleCases, ...fileCases];
 
@@ -219,7 +219,7 @@ async function checkWalk(context: SuiteContext): Promise<void> {
     [['p-wl', 'a-wl', 'v-wl', 'a-np-wl'], [`labels.l,${tagged}`]],
     [['a-wl', 'a-np-wl'], [`labels.l==2,${tagged}`]],
     [['v-wl'], [`labels.l~="^[3-9]$",${tagged}`]],
-    // What is absent is compared as if it were empty.
+    // An absent label compares as empty.
     [['a-np', 'p', 'a', 'v'], [`labels.l~="^$",${tagged}`]],
     [['p-wl', 'a-wl', 'v-wl', 'a-np-wl'], [`labels.l!="",${tagged}`]],
     [[], [`name==${p}nobody`]],

@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** One line per entry below a directory: what two mounts of the same content must agree on. */
+/** One line per entry below a directory, with everything that must agree between two mounts of the same content. */
 export function describeTree(root: string): string[] {
   const lines: string[] = [];
   const links = new Map<number, string>();
