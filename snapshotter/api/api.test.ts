@@ -10,7 +10,7 @@ import { generateTypes } from './generate.ts';
 import { loadService } from './load.ts';
 import { serviceFiles } from './types/services.ts';
 
-test('the generated types are those of the .proto files', { timeout: 30_000 }, () => {
+test('the generated types are up to date with the .proto files', { timeout: 30_000 }, () => {
   for (const [name, text] of generateTypes()) {
     assert.equal(
       readFileSync(join(import.meta.dirname, name), 'utf8'),
@@ -26,7 +26,7 @@ test('every service in the index loads', { timeout: 30_000 }, () => {
   }
 });
 
-test('a message has the bytes that containerd puts on the wire', { timeout: 30_000 }, () => {
+test('a message is encoded as containerd encodes it', { timeout: 30_000 }, () => {
   const { Prepare } = loadService('containerd.services.snapshots.v1.Snapshots');
   const bytes = Prepare!.requestSerialize({ snapshotter: 's', key: 'k', parent: 'p', labels: { a: 'b' } });
   // Fields 1 to 4, length-delimited; a map entry is a message of key (1) and value (2).
@@ -39,7 +39,7 @@ test('a message has the bytes that containerd puts on the wire', { timeout: 30_0
   });
 });
 
-test('a client calls, streams, times out, is cancelled and names the status', { timeout: 30_000 }, async () => {
+test('a client calls, streams, times out, is cancelled and reports the status', { timeout: 30_000 }, async () => {
   const dir = await mkdtemp(join(tmpdir(), 'api-'));
   const address = join(dir, 'x.sock');
   const server = new Server();

@@ -5,7 +5,7 @@ import type { Partially, ServerStream, Unary } from './well-known.ts';
 
 export type StatusName = keyof typeof status;
 
-/** A call that failed, with the status the peer (or the transport) gave. */
+/** A failed call, with the status from the peer or the transport. */
 export class RpcError extends Error {
   readonly code: StatusName;
   readonly method: string;
@@ -44,11 +44,11 @@ type MethodOf<T> =
       : never;
 
 export type ServiceClient<Methods> = { readonly [Name in keyof Methods]: MethodOf<Methods[Name]> } & {
-  /** Ends the connection; calls under way fail with CANCELLED. */
+  /** Closes the connection; calls in flight fail with CANCELLED. */
   close(): void;
 };
 
-/** containerd itself takes and sends messages up to 16 MiB; grpc-js would stop at 4. */
+/** containerd's own limit; grpc-js receives at most 4 MiB by default. */
 const maxMessageBytes = 16 << 20;
 
 /** A client of one service at `address` ("unix:/run/x.sock", "/run/x.sock" or "host:port"). Connects at the first call. */
@@ -61,7 +61,7 @@ export function openClient<Name extends keyof Services>(
   const client = new Client(target, credentials.createInsecure(), {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
-    // A daemon under test comes up within a second: do not wait longer than that between two attempts.
+    // A daemon starts within a second, so a longer backoff would only delay the caller.
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 1000,
     // Clients of different daemons that reuse one path must not share a connection.

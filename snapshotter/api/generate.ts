@@ -1,10 +1,10 @@
-// Writes types/*.ts from proto/*.proto: `node snapshotter/api/generate.ts`. A test holds the two together.
+// Writes types/*.ts from proto/*.proto: `node snapshotter/api/generate.ts`. api.test.ts checks that they agree.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadSync } from '@grpc/proto-loader';
 import { protoDir, wireOptions } from './wire.ts';
 
-/** The parts of protobuf's own descriptor messages that proto-loader hands out and this file reads. */
+/** The parts of protobuf's descriptor messages, as proto-loader returns them, that this file reads. */
 interface FieldShape {
   readonly name: string;
   readonly label: 'LABEL_OPTIONAL' | 'LABEL_REPEATED';
@@ -30,7 +30,7 @@ interface MethodShape {
   readonly responseType: { readonly type: MessageShape };
 }
 
-/** What keepCase: false, longs: Number, enums: String and defaults: true make of each scalar. */
+/** The JavaScript type of each scalar under `wireOptions`. */
 const scalarTypes: Readonly<Record<string, string>> = {
   TYPE_STRING: 'string',
   TYPE_BOOL: 'boolean',
@@ -82,8 +82,8 @@ function readPackages(): Map<string, string> {
   const names = readdirSync(protoDir, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.proto'));
   for (const name of names.sort()) {
     const packageName = /^package ([\w.]+);$/m.exec(readFileSync(join(protoDir, name), 'utf8'))?.[1];
-    if (packageName === undefined) throw new Error(`${name}: no package line`);
-    if (packages.has(packageName)) throw new Error(`${name}: package ${packageName} has a file already`);
+    if (packageName === undefined) throw new Error(`${name}: no package declaration`);
+    if (packages.has(packageName)) throw new Error(`${name}: package ${packageName} already has a file`);
     packages.set(packageName, name);
   }
   return packages;
@@ -99,7 +99,7 @@ function renderPackage(packageName: string, protoFile: string, packages: Readonl
   const resolve = (typeName: string): string => {
     if (`${packageName}.${typeName}` in definition) return typeName;
     const name = typeName.slice(typeName.lastIndexOf('.') + 1);
-    // The descriptors name types relative to the package they stand in: look outward, as protoc does.
+    // Type names are relative to their package: search from the innermost scope outward, as protoc does.
     const scopes = packageName.split('.');
     for (let length = scopes.length - 1; length >= 0; length--) {
       const owner = [...scopes.slice(0, length), ...typeName.split('.').slice(0, -1)].join('.');

@@ -2,27 +2,27 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * What the daemon says of itself: `status.json` in its root, rewritten whenever a layer is mounted lazily or a field
- * outside `counters` changes; and `/debug/status` where it serves metrics, which is current. Within a schema version
- * fields are added, never changed. docs/debugging.md describes each. `null`: there is none.
+ * The daemon's status: `status.json` in its root, rewritten whenever a layer is mounted lazily or a field outside
+ * `counters` changes, and `/debug/status` on the metrics address, always current. Within a schema version fields are only
+ * added. docs/debugging.md describes each field. `null` means that there is none.
  */
 export interface StatusDocument {
   readonly schemaVersion: 1;
-  /** ISO 8601, as all times here. The file's counters are of this moment. */
+  /** ISO 8601, as all times here. The counters in the file are as of this time. */
   readonly writtenAt: string;
-  /** A daemon that was killed leaves the state it was in: check that `pid` is alive. */
+  /** Stale after the daemon was killed: check that `pid` is alive. */
   readonly state: 'starting' | 'serving' | 'stopping' | 'stopped';
   readonly version: string;
-  /** Of the source tree it runs from; null where that is neither a clone nor an image that recorded it. */
+  /** Git commit of the source tree; null unless it is a clone or an image that recorded its commit. */
   readonly commit: string | null;
   readonly pid: number;
   readonly startedAt: string;
-  /** `options`: Node's and V8's, as given on the command line. */
+  /** `options`: of Node and V8, from the command line. */
   readonly node: { readonly version: string; readonly options: readonly string[] };
   readonly root: string;
   readonly logLevel: string;
   readonly config: { readonly path: string; readonly warnings: readonly string[] };
-  /** Sockets by path, metrics by host:port. `cri` only where the image service has a socket of its own. */
+  /** Sockets by path, metrics by host:port. `cri` only if the image service has its own socket. */
   readonly listening: { readonly grpc: string | null; readonly cri: string | null; readonly metrics: string | null };
   readonly face: FaceStatus | null;
   readonly keeper: KeeperStatus;
@@ -36,18 +36,18 @@ export interface FaceStatus {
   readonly kind: 'fuse' | 'erofs';
   /** `[mount] backend` of the configuration. */
   readonly configured: string;
-  /** Why it is this one. */
+  /** Why this face was chosen. */
   readonly reason: string;
-  /** Mounts of an earlier daemon were taken over with it. */
+  /** Whether it took over the mounts of an earlier daemon. */
   readonly takenOver: boolean;
 }
 
-/** The process that holds the descriptors while no daemon runs, or why there is none. */
+/** The process that holds the descriptors while no daemon is running, or why there is none. */
 export type KeeperStatus =
   | { readonly pid: number; readonly reason: null }
   | { readonly pid: null; readonly reason: string };
 
-/** systemd's: `none`: not started by it; `sent`: it was sent the descriptors, which it does not acknowledge. */
+/** systemd's store. `none`: not started by systemd; `sent`: descriptors were sent; systemd gives no acknowledgement. */
 export type DescriptorStoreStatus = 'none' | 'sent' | 'unreachable';
 
 /** A layer that containerd had to pull and unpack. */
@@ -65,24 +65,24 @@ export interface StatusCounters {
   readonly lazyMounts: number;
   /** By reason. */
   readonly fallbacks: Readonly<Record<string, number>>;
-  /** Reads that the FUSE workers answered from the store; null for EROFS, where the kernel answers them itself. */
+  /** Reads that the FUSE workers answered from the store; null for EROFS, whose reads the kernel answers. */
   readonly readHits: number | null;
-  /** Demand ranges that nothing was fetching yet, that something was, and the longest wait of a reader. */
+  /** Demand ranges that started a fetch, those that joined one in flight, and a reader's longest wait. */
   readonly demand: { readonly missed: number; readonly joined: number; readonly maxWaitMs: number };
-  /** Ranged GETs of blobs and their compressed bytes, by priority. */
+  /** Range requests for blobs and the compressed bytes received, by priority. */
   readonly fetched: Readonly<
     Record<
       'demand' | 'prefetch' | 'background',
       { readonly requests: number; readonly failed: number; readonly bytes: number }
     >
   >;
-  /** Chunks that failed their digest or did not inflate. */
+  /** Chunks that failed digest verification or decompression. */
   readonly chunksRejected: number;
 }
 
 export const statusFileName = 'status.json';
 
-/** The document in a daemon's root; undefined before a daemon has written one there. Throws on any other failure. */
+/** Reads the document in a daemon's root; undefined if there is none yet. */
 export function readStatus(root: string): StatusDocument | undefined {
   let text: string;
   try {

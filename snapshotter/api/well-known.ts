@@ -1,4 +1,4 @@
-/** The google.protobuf messages in use, in the shape the loader gives them, and the kinds of method. */
+/** The google.protobuf messages in use, as proto-loader returns them, and the kinds of RPC method. */
 
 /** protobufjs defines this message itself and keeps snake case, whatever keepCase says. */
 export interface Any {
