@@ -17,7 +17,7 @@ test('an empty file gives the defaults of containerd-stargz-grpc', () => {
   assert.equal(config.mount.backend, 'auto');
 });
 
-test('values are read at every depth', () => {
+test('values are read at every level of nesting', () => {
   const { config, warnings } = parseConfig(
     `
     noprefetch = true
@@ -43,7 +43,7 @@ test('values are read at every depth', () => {
   ]);
 });
 
-test('unknown keys and options without effect warn by their full name', () => {
+test('unknown keys and options without effect give warnings with their full name', () => {
   const { warnings } = parseConfig('nosuch = 1\n[blob]\nchunk_sise = 5\n[directory_cache]\ndirect = true', 'c.toml');
   assert.equal(warnings.length, 3);
   assert.match(warnings.join('\n'), /c\.toml: nosuch is not an option/);
@@ -51,7 +51,7 @@ test('unknown keys and options without effect warn by their full name', () => {
   assert.match(warnings.join('\n'), /c\.toml: directory_cache\.direct has no effect/);
 });
 
-/** config.toml as containerd-stargz-grpc v0.18 knows it, every key of it. */
+/** Every key of containerd-stargz-grpc v0.18's config.toml. */
 const everyKey = `
 metrics_address = ":8234"
 no_prometheus = false
@@ -119,7 +119,7 @@ address = ""
 path = ""
 `;
 
-test('every key of the Go daemon is known, and 0 or nothing means the default where it does there', () => {
+test('every key of the Go daemon is known, and 0 or an empty string means the default wherever it does there', () => {
   const { config, warnings } = parseConfig(everyKey, 'c.toml');
   assert.deepEqual(
     warnings.filter((warning) => !warning.includes('has no effect in this daemon: ')),
@@ -169,7 +169,7 @@ const refused: [string, RegExp][] = [
   ['a = 1\na = 2', /^c\.toml: line 2/],
 ];
 for (const [text, message] of refused) {
-  test(`${JSON.stringify(text)} is refused with file, key and what was expected`, () => {
+  test(`${JSON.stringify(text)} is rejected with the file, the key and what was expected`, () => {
     assert.throws(
       () => parseConfig(text, 'c.toml'),
       (error) => error instanceof ConfigError && message.test(error.message),
@@ -177,7 +177,7 @@ for (const [text, message] of refused) {
   });
 }
 
-test('only a file that nobody asked for may be absent', () => {
+test('only the default file may be absent', () => {
   const dir = mkdtempSync(join(tmpdir(), 'config-'));
   try {
     const path = join(dir, 'config.toml');

@@ -7,7 +7,7 @@ import { parseListenAddress } from './listen-address.ts';
 
 export type { Config } from './options.ts';
 
-/** A configuration that cannot be used: which file, which key, what was expected. */
+/** An invalid configuration: the file, the key and what was expected. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly file: string;

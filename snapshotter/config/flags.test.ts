@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseFlags, usage } from './flags.ts';
 
-test('without flags the places are those of containerd-stargz-grpc', () => {
+test('the default paths are those of containerd-stargz-grpc', () => {
   assert.deepEqual(parseFlags([]), {
     address: '/run/containerd-stargz-grpc/containerd-stargz-grpc.sock',
     config: '/etc/containerd-stargz-grpc/config.toml',
@@ -21,17 +21,17 @@ test('one dash and two dashes mean the same, with "=" or a space', () => {
   for (const name of ['--address', '--config', '--root', '--log-level', '--version']) assert.ok(usage.includes(name));
 });
 
-test('levels may be written as logrus reads them', () => {
+test('log levels may be written as logrus accepts them', () => {
   const levelOf = (text: string) => (parseFlags(['--log-level', text]) as { logLevel: string }).logLevel;
   assert.deepEqual(['WARNING', 'Info', 'panic', 'trace'].map(levelOf), ['warn', 'info', 'fatal', 'trace']);
 });
 
-test('relative paths are taken from the working directory, for containerd has another', () => {
+test('relative paths are resolved against the working directory, because containerd has another', () => {
   const { address, root } = parseFlags(['--address', 'a.sock', '--root', '../r']) as { address: string; root: string };
   assert.deepEqual([address, root], [join(process.cwd(), 'a.sock'), join(process.cwd(), '../r')]);
 });
 
-test('the default configuration may be absent also where it was named', () => {
+test('the default configuration may be absent even if it was named', () => {
   const { config, isDefaultConfig } = parseFlags(['--config', '/etc/containerd-stargz-grpc/config.toml']) as never;
   assert.deepEqual([config, isDefaultConfig], ['/etc/containerd-stargz-grpc/config.toml', true]);
 });
@@ -46,7 +46,7 @@ for (const [args, message] of [
   [['--address', `/${'x'.repeat(107)}`], /at most 107 bytes/],
   [['stray'], /stray/],
 ] as const) {
-  test(`${args.join(' ').slice(0, 40)} is refused`, () => {
+  test(`${args.join(' ').slice(0, 40)} is rejected`, () => {
     assert.throws(() => parseFlags(args), message);
   });
 }

@@ -32,7 +32,7 @@ export const usage = `usage: containerd-stargz-grpc [options]
   --help              print this
 `;
 
-/** Throws Error with one line for the user. */
+/** Throws an Error with a message of one line for the user. */
 export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' {
   // Go's flag package accepts one dash or two, and values for boolean flags.
   const normalized = args.map((arg) =>

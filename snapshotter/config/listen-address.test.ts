@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseListenAddress } from './listen-address.ts';
 
-test('an address to listen on is a host, a name, IPv6 in brackets or nothing, and a port', () => {
+test('a listen address is a port after an IPv4 address, a name, IPv6 in brackets or nothing', () => {
   assert.deepEqual(parseListenAddress('127.0.0.1:8234'), { host: '127.0.0.1', port: 8234 });
   assert.deepEqual(parseListenAddress('localhost:0'), { host: 'localhost', port: 0 });
   assert.deepEqual(parseListenAddress(':8234'), { host: undefined, port: 8234 });

@@ -1,5 +1,5 @@
 export interface ListenAddress {
-  /** Undefined: every address of the machine, as of `:8234`. */
+  /** Undefined: all addresses of the machine, as in `:8234`. */
   readonly host: string | undefined;
   readonly port: number;
 }

@@ -1,4 +1,4 @@
-/** Every option of config.toml: its name, type, range and default. Names and defaults are containerd-stargz-grpc's. */
+/** Every option of config.toml: name, type, range and default. Names and defaults are containerd-stargz-grpc's. */
 
 export type Option =
   | { readonly kind: 'flag'; readonly default: boolean }
@@ -9,7 +9,7 @@ export type Option =
       readonly max?: number;
       readonly zeroIsDefault?: boolean;
     }
-  /** '' is the default. */
+  /** '' means the default. */
   | { readonly kind: 'text'; readonly default: string }
   | { readonly kind: 'listen-address'; readonly default: string }
   | { readonly kind: 'server-address' }
@@ -36,8 +36,8 @@ const noEffect = (type: 'flag' | 'integer' | 'text' | 'table', why: string) =>
   ({ kind: 'no-effect', type, why }) as const;
 
 /** Node's timers fire at once from 2^31 ms on. */
-const longestSec = 2_000_000;
-const longestMsec = 2_000_000_000;
+const maxSec = 2_000_000;
+const maxMsec = 2_000_000_000;
 
 const oneStore = 'layers have one store on disk, shared by all mounts';
 
@@ -47,7 +47,7 @@ export const sections = {
   no_prometheus: flag(false),
   debug_address: noEffect('text', '/debug/layers is served at metrics_address'),
   noprefetch: flag(false),
-  /** Bytes to prefetch of a layer without landmark. */
+  /** Bytes to prefetch of a layer without a landmark. */
   prefetch_size: count(0),
   prefetch_timeout_sec: noEffect('integer', 'a prefetch never holds a container back'),
   no_background_fetch: flag(false),
@@ -57,7 +57,7 @@ export const sections = {
   max_concurrency: setting(2),
   debug: flag(false),
   /** How long a resolved layer that nobody mounted is kept. */
-  resolve_result_entry_ttl_sec: setting(120, longestSec),
+  resolve_result_entry_ttl_sec: setting(120, maxSec),
   /** File to append the first read of every file to, for convert's --accesses; '' for none. */
   record_accesses: text(''),
   http_cache_type: noEffect('text', oneStore),
@@ -70,15 +70,15 @@ export const sections = {
   ipfs: noEffect('flag', 'IPFS is not supported'),
 
   blob: {
-    /** How long a read may wait for content before it fails with EIO. */
-    fetching_timeout_sec: setting(300, longestSec),
-    /** Negative: none. */
+    /** Maximum wait of a read for content, after which it fails with EIO. */
+    fetching_timeout_sec: setting(300, maxSec),
+    /** Negative: no retries. */
     max_retries: setting(5, 1000, -1),
-    min_wait_msec: setting(30, longestMsec),
-    max_wait_msec: setting(300_000, longestMsec),
+    min_wait_msec: setting(30, maxMsec),
+    max_wait_msec: setting(300_000, maxMsec),
     valid_interval: noEffect('integer', 'a layer is checked when a read of it has failed'),
     check_always: noEffect('flag', 'a layer is checked when a read of it has failed'),
-    // Not even a least size: unasked bytes are bounded by what readers use, and a floor would break that bound.
+    // Not even as a minimum: unrequested bytes are bounded by what readers use, and a minimum would break that bound.
     chunk_size: noEffect('integer', 'requests are sized by the measured link'),
     prefetch_chunk_size: noEffect('integer', 'requests are sized by the measured link'),
     force_single_range_mode: noEffect('flag', 'a request never asks for more than one range'),
@@ -92,13 +92,13 @@ export const sections = {
     fadv_dontneed: noEffect('flag', oneStore),
   },
 
-  /** Ours: the store of fetched layers. */
+  /** Not in the Go daemon: the store of fetched layers. */
   cache: {
     /** Unused layers are deleted to stay below it, least recently used first. 0 keeps none. */
     limit_bytes: count(20 * 1024 ** 3),
-    /** false fetches one chunk at a time: for measuring what the adaptive window is worth. */
+    /** false fetches one chunk at a time, to measure the benefit of the adaptive window. */
     adaptive_fetch: flag(true),
-    /** Memory for the trees of all layers, while they are built and mounted; one layer may take half of it. */
+    /** Memory limit for the trees of all layers, built or mounted; one layer may use half of it. */
     tree_memory_bytes: setting(512 * 1024 ** 2, 2 ** 46),
   },
 
@@ -118,7 +118,7 @@ export const sections = {
 
   resolver: {
     /** Maximum wait for a response of any registry, and between parts of its body; 0: 30; negative: no limit. */
-    request_timeout_sec: count(30, -1, longestSec),
+    request_timeout_sec: count(30, -1, maxSec),
     /** containerd's directory of hosts.toml files, as `config_path` of its CRI plugin; '' for none. */
     config_path: text(''),
     host: {
@@ -130,8 +130,8 @@ export const sections = {
             /** host:port, optionally with a scheme and a path. */
             host: { kind: 'server-address' },
             insecure: flag(false),
-            /** 0: that of [resolver]; negative: no limit. */
-            request_timeout_sec: count(0, -1, longestSec),
+            /** 0: as in [resolver]; negative: no limit. */
+            request_timeout_sec: count(0, -1, maxSec),
             header: { kind: 'headers' },
           },
         },
@@ -146,9 +146,9 @@ export const sections = {
 
   cri_keychain: {
     enable_keychain: flag(false),
-    /** The socket of the CRI that image calls are passed on to. */
+    /** Socket of the CRI to which image calls are forwarded. */
     image_service_path: text('/run/containerd/containerd.sock'),
-    /** A socket of its own for the image service; '': the snapshotter's. */
+    /** Separate socket for the image service; '': that of the snapshotter. */
     listen_path: text(''),
   },
 
@@ -180,5 +180,5 @@ type ValueOf<T> = T extends { readonly kind: 'flag' }
                 ? readonly ValueOf<Inner>[]
                 : { readonly [Name in keyof T]: ValueOf<T[Name]> };
 
-/** The configuration as read: the table's names, every default filled in. */
+/** The parsed configuration, with defaults filled in. */
 export type Config = ValueOf<typeof sections>;

@@ -16,10 +16,10 @@ import { startForwardProxy } from '../registry/testing/forward-proxy.ts';
 
 const limit = { timeout: 20_000 };
 const signal = new AbortController().signal;
-/** The shortest there is. Where it is not heeded, the default of 30 s runs into the limit above. */
+/** The minimum. If it is ignored, the default of 30 s exceeds the test's limit. */
 const oneSecond = 'request_timeout_sec = 1';
 
-/** A registry that says nothing to whoever asks for a manifest, and stops in the middle of any blob; its host. */
+/** A registry that never responds to requests for manifests and stalls in the middle of blobs; returns its host. */
 async function startStallingRegistry(t: TestContext): Promise<string> {
   const server = createServer((request, response) => {
     if (!request.url!.includes('/blobs/')) return;
@@ -34,7 +34,7 @@ async function startStallingRegistry(t: TestContext): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** The daemon's client with this [resolver]. */
+/** The daemon's client with this [resolver] section. */
 async function openClient(t: TestContext, resolver: string): Promise<RegistryClient> {
   const { config } = parseConfig(`[blob]\nmax_retries = -1\n[resolver]\n${resolver}`, 'c.toml');
   const { client } = await openRegistry(config, noLog);
@@ -54,7 +54,7 @@ test(
   },
 );
 
-test('a mirror that names no time takes that of [resolver], as its registry does', limit, async (t) => {
+test('a mirror without a timeout uses that of [resolver], as its registry does', limit, async (t) => {
   const [registry, mirror] = [await startStallingRegistry(t), await startStallingRegistry(t)];
   const client = await openClient(t, `${oneSecond}\n[[resolver.host."${registry}".mirrors]]\nhost = "${mirror}"`);
   await assert.rejects(client.fetchManifest(parseReference(`${registry}/a/b:c`), signal), {
@@ -64,7 +64,7 @@ test('a mirror that names no time takes that of [resolver], as its registry does
   });
 });
 
-test("a mirror's own time stands before that of [resolver]", limit, async (t) => {
+test("a mirror's own timeout takes precedence over that of [resolver]", limit, async (t) => {
   const mirror = await startStallingRegistry(t);
   const client = await openClient(
     t,
@@ -76,7 +76,7 @@ test("a mirror's own time stands before that of [resolver]", limit, async (t) =>
   });
 });
 
-test('the daemon asks registries by way of the proxy that its environment names', limit, async (t) => {
+test('the daemon reaches registries through the proxy that its environment names', limit, async (t) => {
   const proxy = await startForwardProxy({ upstream: '127.0.0.1:1', refusesWith: 403 });
   t.after(() => proxy.close());
   const before = process.env.HTTPS_PROXY;
@@ -90,7 +90,7 @@ test('the daemon asks registries by way of the proxy that its environment names'
   assert.deepEqual(proxy.asked, ['CONNECT registry.test:443']);
 });
 
-test('that image pull secrets cannot be read is logged, though nobody has asked for one yet', limit, async (t) => {
+test('a failure to read image pull secrets is logged even before a lookup', limit, async (t) => {
   const { config } = parseConfig(
     '[kubeconfig_keychain]\nenable_keychain = true\nkubeconfig_path = "/nowhere/kubeconfig"',
     'c.toml',
@@ -101,7 +101,7 @@ test('that image pull secrets cannot be read is logged, though nobody has asked 
   assert.match(JSON.stringify(await logged.promise), /watch the image pull secrets of Kubernetes: .*ENOENT/);
 });
 
-test('hosts.toml files at config_path are read, and a table of config.toml counts before them', limit, async (t) => {
+test('hosts.toml files in config_path are read, and a table in config.toml takes precedence', limit, async (t) => {
   const layer = Buffer.from('the content of a layer');
   const simulators = [1, 2].map(() => startRegistrySimulator({ content: { blobs: [layer] } }));
   const [inFile, inTable] = (await Promise.all(simulators)) as [RegistrySimulator, RegistrySimulator];
@@ -124,7 +124,7 @@ test('hosts.toml files at config_path are read, and a table of config.toml count
   }
 });
 
-test('a server that gave wrong bytes is named in the log and counted', limit, async (t) => {
+test('a server that sent wrong bytes is logged and counted', limit, async (t) => {
   const { config } = parseConfig('', 'c.toml');
   const lines: unknown[] = [];
   const counted: string[] = [];

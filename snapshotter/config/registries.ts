@@ -15,7 +15,7 @@ export interface OpenedRegistry {
   readonly criKeychain: CriKeychain | undefined;
 }
 
-/** The client for every registry, with the keychains in the reference's order: Docker's file, Kubernetes, CRI. */
+/** The client for all registries; keychains in the Go daemon's order: Docker's file, Kubernetes, CRI. */
 export async function openRegistry(
   config: Config,
   log: Log,
@@ -56,7 +56,7 @@ export async function openRegistry(
   return { client, criKeychain: cri };
 }
 
-/** The blob's digest is in the path of a registry's URL, and as a rule in that of its CDN. */
+/** The path of a blob's URL contains its digest, usually also on a CDN. */
 function traceRequests(trace: NonNullable<Log['trace']>): (report: RequestReport) => void {
   return ({ path, kind, headMs, durationMs, ...fields }) => {
     const layer = kind === 'blob' ? /[0-9a-f]{64}/.exec(path)?.[0] : undefined;
