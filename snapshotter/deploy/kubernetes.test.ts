@@ -62,10 +62,10 @@ function validate(manifest: Manifest): void {
 }
 
 for (const manifest of manifests) {
-  test(`${manifest.kind} ${manifest.metadata.name} fits Kubernetes' schema`, () => validate(manifest));
+  test(`${manifest.kind} ${manifest.metadata.name} conforms to Kubernetes' schema`, () => validate(manifest));
 }
 
-test('a manifest with a field of the wrong type does not fit', () => {
+test('a manifest with a field of the wrong type fails validation', () => {
   const broken = structuredClone(
     find<Manifest & { spec: { template: { spec: { hostNetwork: unknown } } } }>('DaemonSet'),
   );
@@ -73,7 +73,7 @@ test('a manifest with a field of the wrong type does not fit', () => {
   assert.throws(() => validate(broken), /hostNetwork/);
 });
 
-test('the binding, the service account and the daemon set name each other', () => {
+test('the binding, the service account and the DaemonSet refer to each other', () => {
   const account = find<Manifest>('ServiceAccount');
   const binding = find<{ roleRef: { name: string }; subjects: { name: string; namespace: string }[] }>(
     'ClusterRoleBinding',
@@ -91,7 +91,7 @@ test('the role lets the daemon read secrets and nothing else', () => {
   assert.deepEqual(rules, [{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'watch'] }]);
 });
 
-test("the daemon's pod stands on overlayfs: its class, annotation and the node's runtimes name each other", () => {
+test("the daemon's pod uses overlayfs: its class, its annotation and the node's runtimes agree", () => {
   const { template } = find<{ spec: { template: PodTemplate } }>('DaemonSet').spec;
   const runtimeClass = find<Manifest & { handler: string }>('RuntimeClass');
   assert.equal(template.spec.runtimeClassName, runtimeClass.metadata.name);
@@ -107,18 +107,18 @@ test("the daemon's pod stands on overlayfs: its class, annotation and the node's
   }
 });
 
-test("a pod's end ends mounts, so nothing but a person replaces it", () => {
+test('the pod is replaced only when deleted by hand, because its end unmounts layers in use', () => {
   const { updateStrategy } = find<{ spec: { updateStrategy: { type: string } } }>('DaemonSet').spec;
   assert.equal(updateStrategy.type, 'OnDelete');
 });
 
-test('what is mounted in the pod reaches the node, below the same path as there', () => {
+test('mounts made in the pod propagate to the node, at the same path', () => {
   const { containers, volumes } = find<{ spec: { template: PodTemplate } }>('DaemonSet').spec.template.spec;
   const [{ args, securityContext, volumeMounts }] = containers as [Container];
   const flags = parseFlags(args) as Flags;
   const mounted = volumeMounts.find(({ mountPath }) => mountPath === flags.root);
   assert.equal(mounted?.mountPropagation, 'Bidirectional');
-  // Kubernetes grants that to privileged containers alone.
+  // Kubernetes allows it only for privileged containers.
   assert.equal(securityContext.privileged, true);
   for (const { name, mountPath } of volumeMounts) {
     const volume = volumes.find((candidate) => candidate.name === name);
@@ -130,7 +130,7 @@ test('what is mounted in the pod reaches the node, below the same path as there'
   for (const text of [config, read('config.toml')]) assert.deepEqual(parseConfig(text, 'config.toml').warnings, []);
 });
 
-test('the systemd unit starts what is in the repository and waits until it serves', () => {
+test('the systemd unit starts the daemon of this repository and is ready when it serves', () => {
   const unit = read('stargz-snapshotter.service');
   const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(unit)?.[1] ?? '';
   const [node, main, ...args] = value('ExecStart')
@@ -142,7 +142,7 @@ test('the systemd unit starts what is in the repository and waits until it serve
   assert.deepEqual([value('Type'), value('Before'), value('KillMode')], ['notify', 'containerd.service', 'process']);
 });
 
-test("the node's containerd configurations use the socket the daemon listens on, with annotations on", () => {
+test("the node's containerd configurations use the daemon's socket and enable snapshot annotations", () => {
   const args = find<{ spec: { template: { spec: { containers: { args: string[] }[] } } } }>('DaemonSet').spec.template
     .spec.containers[0]!.args;
   for (const name of ['containerd-config-v2.toml', 'containerd-config-v3.toml']) {
