@@ -45,7 +45,7 @@ export const targets: readonly FuzzTarget[] = [
           return input.subarray(offset, offset + length);
         };
         for (const entry of scanTar(readAt, input.length)) {
-          assert.ok(entry.headerOffset >= end, 'an entry before the one before it');
+          assert.ok(entry.headerOffset >= end, 'entries overlap');
           end = entry.headerOffset + blockBytes;
         }
       });
@@ -72,7 +72,7 @@ function withType(file: Buffer, type: string): Buffer {
   return repairChecksums(file);
 }
 
-/** Of every block that could be a header: most are, and content does not mind. */
+/** Repairs every block that looks like a header; changing file content is harmless. */
 function repairChecksums(input: Buffer): Buffer {
   const tar = Buffer.from(input);
   for (let at = 0; at + blockBytes <= tar.length; at += blockBytes) {

@@ -25,7 +25,7 @@ const output = Buffer.alloc(16 + 128 * 1024);
 let misses: { readonly dataOffset: number; readonly sizeBytes: number }[] = [];
 const dispatcher = new Dispatcher(input, output, {
   pread: (_, into, sizeBytes) => {
-    assert.ok(replyHeaderBytes + sizeBytes <= into.length, 'more is read than the reply holds');
+    assert.ok(replyHeaderBytes + sizeBytes <= into.length, 'the read exceeds the reply');
     return sizeBytes;
   },
   hit: () => {},
@@ -81,7 +81,7 @@ export const targets: readonly FuzzTarget[] = [
       assert.equal(
         output.readBigUInt64LE(reply.unique),
         input.readBigUInt64LE(request.unique),
-        'a reply to another request',
+        'a reply to a different request',
       );
     },
   },

@@ -22,12 +22,12 @@ export const targets: readonly FuzzTarget[] = [
       if (book === undefined) return;
       const slots = [...book.slots.values()].map(({ slot }) => slot);
       assert.ok(slots.every((slot) => Number.isInteger(slot) && slot >= 1));
-      assert.equal(new Set(slots).size, slots.length, 'two layers with one slot');
+      assert.equal(new Set(slots).size, slots.length, 'two layers share a slot');
       const next = book.take();
-      assert.ok(Number.isInteger(next) && slots.every((slot) => slot < next), 'a slot is given again');
+      assert.ok(Number.isInteger(next) && slots.every((slot) => slot < next), 'a slot is reused');
       book.set('new', { slot: next });
       const again = readSlotBook(file)!;
-      assert.deepEqual([...again.slots], [...book.slots], 'the next daemon reads another book');
+      assert.deepEqual([...again.slots], [...book.slots], 'the book reads back differently');
       again.remove();
       book.remove();
     },

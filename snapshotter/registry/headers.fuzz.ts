@@ -62,7 +62,7 @@ export const targets: readonly FuzzTarget[] = [
         for (const { credential } of matchAuths(entries, 'registry.test', 'team/image')) assert.ok(credential.kind);
       } catch (error) {
         assert.equal((error as Error).name, 'RegistryError', String((error as Error).stack));
-        assert.ok(!String((error as Error).message).includes(secret), 'a secret in a message');
+        assert.ok(!String((error as Error).message).includes(secret), 'an error message contains a secret');
       }
     },
   },
@@ -108,7 +108,7 @@ export const targets: readonly FuzzTarget[] = [
     run(input) {
       refusing(['RegistryError'], () => {
         const reference = parseReference(input.toString('utf8'));
-        assert.deepEqual(parseReference(formatReference(reference)), reference, 'it does not come back');
+        assert.deepEqual(parseReference(formatReference(reference)), reference, 'the reference does not round-trip');
       });
     },
   },

@@ -68,13 +68,13 @@ export const targets: readonly FuzzTarget[] = [
   },
 ];
 
-/** What the faces and the store rely on. */
+/** The invariants that the faces and the store rely on. */
 function checkTable(table: InodeTable): void {
   let dataEnd = 0;
   for (let row = 0; row < table.chunkCount; row++) {
     assert.ok(table.chunkDataOffset[row]! >= dataEnd, 'chunks overlap');
     dataEnd = table.chunkDataOffset[row]! + table.chunkSizeBytes[row]!;
-    assert.ok(table.chunkMember[row]! < table.memberCount, 'a chunk of no member');
+    assert.ok(table.chunkMember[row]! < table.memberCount, 'a chunk without a member');
   }
   assert.ok(dataEnd <= table.dataSizeBytes, 'a chunk beyond the data file');
   let memberEnd = 0;
@@ -87,9 +87,9 @@ function checkTable(table: InodeTable): void {
   }
   assert.ok(memberEnd <= payloadEnd, 'a member beyond the blob');
   for (let inode = 1; inode <= table.inodeCount; inode++) {
-    assert.ok(table.parent[inode]! >= 1 && table.parent[inode]! <= table.inodeCount, 'a parent that is none');
-    // A name that is no UTF-8 is kept as bytes; its path as text is for people.
+    assert.ok(table.parent[inode]! >= 1 && table.parent[inode]! <= table.inodeCount, 'an invalid parent');
+    // A name that is not UTF-8 is kept as bytes; its path as text is only for display.
     const path = pathOf(table, inode);
-    assert.ok(path.includes('\ufffd') || findPath(table, path) === inode, 'a path that leads elsewhere');
+    assert.ok(path.includes('\ufffd') || findPath(table, path) === inode, 'a path resolves to another inode');
   }
 }

@@ -13,12 +13,12 @@ import { runTarget } from './run-target.ts';
 
 const program = 'fuzz';
 const table = {
-  minutes: number('in all, shared by the targets', 10, 1, 24 * 60),
+  minutes: number('in total, shared by the targets', 10, 1, 24 * 60),
   seed: seed(1, 'of the mutations'),
   target: optional('NAME', 'only this target, or all (default all)', (_, text) => text),
-  replay: optional('FILE', 'one execution of --target with this input, instead of a run', parsePath),
+  replay: optional('FILE', 'run --target once with this input instead of fuzzing', parsePath),
   out,
-  list: flag('the targets and their files, without running them'),
+  list: flag('list the targets and their files, without running them'),
 };
 
 interface Row {
@@ -43,7 +43,7 @@ const columns: Columns<Row> = {
 
 await runProgram({
   name: program,
-  usage: usageOf(program, 'Feeds mutated input to whatever reads the bytes of others', table),
+  usage: usageOf(program, 'Feeds mutated input to the parsers of untrusted bytes', table),
   run,
 });
 
@@ -66,7 +66,7 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
     const seconds = (performance.now() - startedMs) / 1000;
     await summary.append({ target: target.name, file, seconds, ...counts, finds: finds.length });
     say(
-      `${target.name.padEnd(24)} ${counts.executions} executions, ${counts.features} ways through the code, ${finds.length} finds`,
+      `${target.name.padEnd(24)} ${counts.executions} executions, ${counts.features} coverage features, ${finds.length} finds`,
     );
     for (const [at, { input, error }] of finds.entries()) {
       const name = `${target.name}-${at + 1}.input`;

@@ -1,10 +1,10 @@
 import { Session } from 'node:inspector';
 
-/** Which code ran, as V8 counts it: no package instruments anything, and TypeScript runs as it is. */
+/** V8's block coverage, which needs no instrumentation and works on TypeScript as run. */
 export interface Coverage extends Disposable {
-  /** Whether code ran since the last call in a way that was not seen before; it counts as seen where it is to be `noted`. */
+  /** Whether code since the last call produced new coverage, which is recorded as seen if `noted`. */
   isNew(noted: boolean): boolean;
-  /** Ways seen so far. */
+  /** Features seen so far. */
   readonly seen: number;
 }
 
@@ -39,7 +39,7 @@ export function startCoverage(): Coverage {
       let isNew = false;
       for (const { scriptId, url, functions } of result) {
         if (!url.includes('/snapshotter/')) continue;
-        // A range within another says where its count differs: the list of ranges is the way through the function.
+        // V8 reports an inner range where its count differs from the outer one's, so the ranges describe the path taken.
         for (const { ranges } of functions)
           for (const { startOffset, endOffset, count } of ranges) {
             const way = `${scriptId} ${startOffset} ${endOffset} ${count > 0}`;

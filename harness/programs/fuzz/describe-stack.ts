@@ -1,4 +1,4 @@
-/** The error and where it was thrown, without the frames of the fuzzer. */
+/** The error's stack without frames of the fuzzer and of Node. */
 export function describeStack(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const lines = (error.stack ?? error.message).split('\n');

@@ -8,7 +8,7 @@ export interface FuzzOptions {
   readonly seed: number;
   readonly durationMs: number;
   readonly nowMs: () => number;
-  /** Called before each execution, so that an input that ends the process is known. */
+  /** Called before each execution, so that an input that crashes the worker is known. */
   begin(input: Uint8Array): void;
   find(input: Uint8Array, error: unknown): void;
 }
@@ -16,18 +16,18 @@ export interface FuzzOptions {
 export interface FuzzCounts {
   readonly executions: number;
   readonly finds: number;
-  /** Inputs kept because they ran code in a new way, the seeds included. */
+  /** Inputs kept because they reached new coverage, including the seeds. */
   readonly corpus: number;
-  /** Ways through the code that were seen. */
+  /** Distinct coverage features seen. */
   readonly features: number;
 }
 
-/** Coverage is asked for once per so many executions; if it is new, each of them is run again by itself. */
+/** Coverage is read once per batch, because it is slow; if it is new, each input of the batch is run again by itself. */
 const batchSize = 32;
 const maxCorpus = 4000;
 const maxFinds = 20;
 
-/** Runs mutations of the seeds, and of whatever ran code in a new way, until the time is over. */
+/** Runs mutations of the seeds and of inputs that reached new coverage, for `durationMs`. */
 export function fuzz(options: FuzzOptions): FuzzCounts {
   const { target, durationMs, nowMs } = options;
   const random = seededRandom(options.seed);
@@ -42,7 +42,7 @@ export function fuzz(options: FuzzOptions): FuzzCounts {
     try {
       target.run(Buffer.from(input));
     } catch (error) {
-      // One find per place: the same defect is met thousands of times.
+      // One find per location, because the same defect is hit thousands of times.
       const place = placeOf(error);
       if (found.has(place)) return;
       found.add(place);

@@ -8,7 +8,7 @@ import { runTarget } from './run-target.ts';
 
 const limit = { timeout: 60_000 };
 
-test('a defect behind three bytes of a format is found, once, with the input that shows it', limit, () => {
+test('a planted defect is found and reported once, with an input that triggers it', limit, () => {
   const finds: { input: Uint8Array; error: unknown }[] = [];
   const counts = fuzz({
     target: {
@@ -29,7 +29,7 @@ test('a defect behind three bytes of a format is found, once, with the input tha
   assert.deepEqual([counts.finds, counts.executions > 100], [1, true]);
 });
 
-test('the same seed makes the same mutations, and none is too large', limit, () => {
+test('the same seed gives the same mutations, within the size limit', limit, () => {
   const inputs = (): string[] => {
     const random = seededRandom(7);
     return Array.from({ length: 500 }, () => {
@@ -42,7 +42,7 @@ test('the same seed makes the same mutations, and none is too large', limit, () 
   assert.ok(new Set(inputs()).size > 400);
 });
 
-test('every target takes its own seeds', limit, async () => {
+test('every target accepts its own seeds', limit, async () => {
   const found = await discoverTargets();
   const names = found.map(({ target }) => target.name);
   assert.equal(new Set(names).size, names.length);

@@ -1,6 +1,6 @@
 import type { FuzzCounts } from './engine.ts';
 
-/** `shared`: LE32 number of executions, LE32 length of the input under way, then the input. */
+/** `shared`: LE32 number of executions, LE32 length of the current input, then the input. */
 export interface FuzzWorkerData {
   readonly name: string;
   readonly seed: number;

@@ -1,12 +1,12 @@
 import { type Random, randomBelow } from '../../../measurements/stats/random.ts';
 
-/** Larger inputs find little that smaller ones do not, and take longer. */
+/** Larger inputs are slower and find little more. */
 export const maxInputBytes = 64 * 1024;
 
 const integers = [0, 1, -1, 7, 127, 128, 255, 256, 4095, 4096, 32767, 32768, 65535, 65536, 2 ** 31 - 1, -(2 ** 31)];
 const decimals = ['0', '1', '-1', '255', '4096', '4294967296', '9007199254740991', '9007199254740993', '1e9', '0.5'];
 
-/** One to eight changes to a copy of `input`: bytes, integers, decimal numbers, blocks, words of the format, parts of `other`. */
+/** Makes 1 to 8 changes to a copy of `input`: bytes, integers, decimal numbers, blocks, dictionary words, parts of `other`. */
 export function mutate(input: Uint8Array, other: Uint8Array, dictionary: readonly string[], random: Random): Buffer {
   let bytes: Buffer = Buffer.from(input);
   const changes = 1 << randomBelow(4, random);
@@ -64,7 +64,7 @@ function writeInteger(bytes: Buffer, at: number, value: number, form: number): B
   return bytes;
 }
 
-/** The decimal number at or first after `at`: formats of text have their lengths and offsets so. */
+/** Replaces the first decimal number at or after `at`: text formats write lengths and offsets in decimal. */
 function replaceNumber(bytes: Buffer, at: number, text: string): Buffer {
   let start = at;
   while (start < bytes.length && !isDigit(bytes[start]!)) start++;

@@ -6,7 +6,7 @@ import { maxInputBytes } from './mutate.ts';
 
 export interface Find {
   readonly input: Uint8Array;
-  /** What was thrown, or that it did not end or took all memory. */
+  /** The thrown error, or a description of a hang or of exhausted memory. */
   readonly error: string;
 }
 
@@ -15,12 +15,12 @@ export interface TargetRun {
   readonly finds: readonly Find[];
 }
 
-/** One execution takes microseconds; one that takes this long does not end, or as good as. */
+/** Executions take microseconds; one that exceeds this is a hang. */
 export const executionLimitMs = 10_000;
 const heapLimitMib = 512;
 const lookMs = 500;
 
-/** Fuzzes the named target in a worker for `durationMs`; goes on with the next seed after an input that ended the worker. */
+/** Fuzzes the named target in a worker for `durationMs`; continues with the next seed after a crash or a hang. */
 export async function runTarget(
   request: { readonly name: string; readonly seed: number; readonly durationMs: number },
   signal: AbortSignal,

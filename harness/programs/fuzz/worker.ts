@@ -4,7 +4,7 @@ import { discoverTargets } from './discover.ts';
 import { fuzz } from './engine.ts';
 import { type FuzzWorkerData, inputHeaderBytes, type MessageFromFuzzer } from './message.ts';
 
-/** A thread of its own for a target: an endless loop or an exhausted heap ends it and not the program. */
+/** A thread per target, so that an endless loop or an exhausted heap does not end the program. */
 const { name, seed, durationMs, shared } = workerData as FuzzWorkerData;
 const state = new Int32Array(shared, 0, 2);
 const space = new Uint8Array(shared, inputHeaderBytes);
