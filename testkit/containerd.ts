@@ -20,7 +20,7 @@ export async function startContainerd(
   options: Omit<Partial<ContainerdOptions>, 'directory' | 'logPath'> = {},
 ): Promise<TestContainerd> {
   mkdirSync(directory, { recursive: true });
-  // The users of containers must be able to traverse it.
+  // Containers may run as other users, which must be able to traverse it.
   chmodSync(directory, 0o711);
   const logPath = logPathOf(directory, 'containerd.log');
   const containerd = await Containerd.start(

@@ -9,9 +9,9 @@ const program = join(import.meta.dirname, 'descriptor-store.py');
 
 /** A stand-in for systemd's descriptor store: holds descriptors of a service, and starts the service with them. */
 export interface StandInStore {
-  /** Of startDaemon. */
+  /** For startDaemon. */
   readonly startOptions: { readonly env: Record<string, string>; readonly launcher: readonly string[] };
-  /** The names of what it holds. */
+  /** The names of the stored descriptors. */
   held(): Promise<string[]>;
 }
 
@@ -24,7 +24,7 @@ export async function openStandInStore(lifetime: Lifetime, directory: string): P
   return {
     startOptions: { env: { NOTIFY_SOCKET: notify }, launcher: ['python3', program, 'start', handOut] },
     async held() {
-      // Descriptors that come with the names are closed by the kernel: nobody takes them.
+      // The kernel closes the descriptors that come with the names, because they are not received.
       return (await text(connect(handOut))).split('\n').filter((name) => name !== '');
     },
   };

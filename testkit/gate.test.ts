@@ -56,7 +56,7 @@ test('a stalled gate keeps connections without passing data until it opens', lim
     socket.on('error', () => {});
     socket.write('hello');
   }
-  // Another stall-free round trip through the event loop of both ends.
+  // A round trip elsewhere, so that stray data would have had time to arrive.
   const other = await openEcho(t);
   assert.equal(await echo(other), 'hello');
   assert.deepEqual(received, []);

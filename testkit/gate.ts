@@ -3,7 +3,7 @@ import { type Lifetime, undoAfter } from './lifetime.ts';
 
 /** A TCP relay on loopback in front of a server. */
 export interface Gate {
-  /** `host:port`, the same over its life. */
+  /** `host:port`; stays the same when the gate opens again. */
   readonly address: string;
   /** Forwards new connections, as at the start. Those that were stalled are reset. */
   open(): Promise<void>;

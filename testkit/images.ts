@@ -48,7 +48,7 @@ export function writeInto(name: string, content: string | Uint8Array): FillLayer
   };
 }
 
-/** A layer of programs of this machine at their own paths, with their shared libraries. */
+/** A layer with the host's programs at their own paths, and their shared libraries. */
 export function copyPrograms(programs: readonly string[]): FillLayer {
   return async (root) => {
     const files = new Set(programs);

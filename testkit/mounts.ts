@@ -11,7 +11,7 @@ export async function unmount(target: string): Promise<void> {
   await run('umount', [target]);
 }
 
-/** Mounts, does, unmounts whatever happens. */
+/** Mounts, runs `work`, and unmounts even if it fails. */
 export async function whileMounted<T>(
   mounts: readonly Mount[],
   target: string,

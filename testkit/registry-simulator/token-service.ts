@@ -10,7 +10,7 @@ export type SimulatedAuth =
       readonly powerless?: readonly string[];
       /** Refresh tokens that an OAuth2 POST may exchange. */
       readonly identityTokens?: readonly string[];
-      /** Everybody gets a token for pulling. */
+      /** Anonymous clients get a token for pulling. */
       readonly anonymousPull?: boolean;
       /** Status for a token with insufficient scope; default 401. */
       readonly insufficientStatus?: 401 | 403;

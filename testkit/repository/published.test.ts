@@ -21,7 +21,7 @@ test('a run that is complete, clean and of a commit in the history can be quoted
   ]);
 });
 
-test('what cannot be traced is named', limit, async (t) => {
+test('references and runs that cannot be traced are reported', limit, async (t) => {
   const { root, publish, write } = await repository(t);
   await publish('bench/dirty', { runId: 'dirty', dirty: true });
   await publish('bench/lost', { runId: 'lost', commit: '0123456789abcdef0123456789abcdef01234567' });

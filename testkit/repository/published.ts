@@ -18,7 +18,7 @@ export interface PublishedReference {
   readonly path: string;
 }
 
-/** Every path below results/published that a document names, in a link, an image or in words. */
+/** Every path below results/published that a document names, in a link, an image or text. */
 export async function findReferences(root: string): Promise<PublishedReference[]> {
   const references: PublishedReference[] = [];
   for await (const file of glob(documents, { cwd: root })) {
@@ -32,7 +32,7 @@ export async function findReferences(root: string): Promise<PublishedReference[]
   return references;
 }
 
-/** What is wrong with the references and with the published runs themselves, a line each. */
+/** Faults of the references and of the published runs, one line each. */
 export async function findPublishedFaults(root: string): Promise<string[]> {
   const faults: string[] = [];
   for (const { place, path } of await findReferences(root)) {
