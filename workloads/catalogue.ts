@@ -4,10 +4,10 @@ import { numpy, python } from './python.ts';
 import { tomcat } from './tomcat.ts';
 import type { Workload } from './workload.ts';
 
-/** The set of the comparison: what a run measures unless it is told otherwise. */
+/** The workloads that a run measures by default. */
 export const defaultWorkloads: readonly Workload[] = [python, gcc, postgres, tomcat];
 
-/** Every workload there is, in the order in which lists show them. */
+/** All workloads, in the order in which they are listed. */
 export const workloads: readonly Workload[] = [...defaultWorkloads, numpy];
 
 export function findWorkload(name: string): Workload | undefined {

@@ -8,7 +8,7 @@ export const postgres: Workload = {
   command: undefined,
   env: ['POSTGRES_PASSWORD=bench'],
   stdin: undefined,
-  // The first such line is the temporary server of the entry point's set-up; the second is the one that clients reach.
+  // The first such line is from the entry point's temporary server; the second from the one that clients reach.
   ready: { kind: 'line', pattern: /database system is ready to accept connections/, occurrence: 2 },
   timeoutMs: 180_000,
 };

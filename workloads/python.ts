@@ -12,7 +12,7 @@ export const python: Workload = {
   timeoutMs: 120_000,
 };
 
-/** Reads many more files than the one-liner, from an image that was not optimised for it. Not part of the default set. */
+/** Reads many more files than the one-liner, from an image not optimised for it. Not in the default set. */
 export const numpy: Workload = {
   ...python,
   name: 'numpy',

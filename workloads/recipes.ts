@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { ImageRecipe } from './workload.ts';
 
-/** What mmdebstrap makes; every other image stands on it. */
+/** Built by mmdebstrap; the base of every other image. */
 export const debian = recipe('debian', undefined);
 
 /** Shared by python and gcc, as on Docker Hub. */
