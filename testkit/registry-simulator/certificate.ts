@@ -13,7 +13,7 @@ export interface TestCertificate {
   readonly certPem: string;
 }
 
-/** A certificate of a day for 127.0.0.1 to 127.0.0.4, localhost and registry.test. */
+/** A certificate, valid for one day, for 127.0.0.1 to 127.0.0.4, localhost and registry.test. */
 export function makeCertificate(): TestCertificate {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
@@ -28,7 +28,7 @@ export function makeCertificate(): TestCertificate {
 const ecdsaWithSha256 = sequence(objectIdentifier('2a8648ce3d040302'));
 
 function tbsCertificate(spki: Buffer): Buffer {
-  // A name of its own: a verifier looks for an issuer by name.
+  // A unique name, because verifiers look up issuers by name.
   const name = sequence(
     set(sequence(objectIdentifier('550403'), utf8String(`test ${randomBytes(8).toString('hex')}`))),
   );

@@ -7,7 +7,7 @@ export type Site =
   | 'cdn'
   /** The token service, if the registry does not issue tokens itself. */
   | 'token'
-  /** A third party that faults redirect to. It has all blobs, issues tokens to everybody, and must never receive a secret. */
+  /** A third party that faults redirect to. It has all blobs, issues tokens to anyone, and must never receive a secret. */
   | 'elsewhere';
 
 export type RequestKind =

@@ -4,7 +4,7 @@ import { refuse } from './memory-origin.ts';
 
 const pushes = ['look', 'mount', 'upload', 'tag'] as const;
 
-/** Responses to pushes. Looks and mounts only save work, so refusing them is harmless. */
+/** Responses to pushes. HEADs and mounts only save work, so refusing them is harmless. */
 export const pushFaults: readonly Fault[] = [
   ...[400, 403, 404, 405, 500, 501].map(
     (code): Fault => ({ name: `look-${code}`, on: ['look'], harmless: true, bend: status(code) }),

@@ -10,8 +10,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const limit = { timeout: 30_000 };
 
 /**
- * Top-level rooms: what each may import from the others, a room, an inner room or a single file. testkit stands between the harness's
- * low rooms, which start what it needs, and the programs that check with it.
+ * Top-level rooms, and the rooms, inner rooms or files of others that each may import. testkit uses the harness's low-level
+ * rooms, and the harness's checking programs use testkit.
  */
 const outer: Readonly<Record<string, readonly string[]>> = {
   measurements: [],
