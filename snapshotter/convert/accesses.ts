@@ -1,6 +1,6 @@
 /**
- * The access record: JSON lines `{"layer":"sha256:…","path":"usr/bin/python3.11"}` in order of first read, made by
- * running a workload on a lazily mounted image. Layer digests are those of the image it was recorded on, usually a
+ * The access record: JSON lines `{"layer":"sha256:…","path":"usr/bin/python3.11"}` in order of first read, recorded
+ * while a workload runs on a lazily mounted image. Layer digests are those of the image it was recorded on, usually a
  * conversion, whose layers are in the same order as the source's.
  */
 import { readFile } from 'node:fs/promises';
@@ -9,11 +9,11 @@ import { ConvertError } from './error.ts';
 
 export interface AccessRecord {
   readonly layer: Digest;
-  /** Within the layer, `/`-separated; a leading `/` or `./` means the layer's root. */
+  /** Relative to the layer's root, `/`-separated; a leading `/` or `./` is ignored. */
   readonly path: string;
 }
 
-/** Throws ConvertError `malformed-accesses` naming file and line; read errors pass through. */
+/** Throws ConvertError `malformed-accesses` naming file and line; read errors are thrown as they are. */
 export async function readAccesses(path: string): Promise<AccessRecord[]> {
   return parseAccesses(await readFile(path, 'utf8'), path);
 }
@@ -50,15 +50,15 @@ function parseLine(line: string): AccessRecord | undefined {
 export interface RecordedLayers {
   /** Layers of the image being converted. */
   readonly source: readonly Digest[];
-  /** Layers of the image the record was made on, in the same order. */
+  /** Layers of the image that the record was made on, in the same order. */
   readonly recordedOn?: readonly Digest[] | undefined;
   /** The source of a converted layer, where known. */
   readonly originOf?: (converted: Digest) => Digest | undefined;
 }
 
 /**
- * The paths read from each source layer, in order, without repeats. Throws ConvertError `unknown-layer` if the record is
- * of another image: optimising for nothing would show only as a slow benchmark.
+ * The paths read from each source layer, in order, without duplicates. Throws ConvertError `unknown-layer` if the record
+ * belongs to another image: otherwise no file would be prioritised, and only a slow benchmark would show it.
  */
 export function assignAccesses(records: readonly AccessRecord[], layers: RecordedLayers): string[][] {
   const { source, recordedOn, originOf } = layers;
@@ -86,7 +86,7 @@ export function assignAccesses(records: readonly AccessRecord[], layers: Recorde
     if (index < 0) {
       throw new ConvertError(
         'unknown-layer',
-        `cannot use the access record: layer ${layer} is neither one of the source's nor of a known conversion; ` +
+        `cannot use the access record: layer ${layer} belongs neither to the source nor to a known conversion; ` +
           `name the image it was recorded on (--recorded-on)`,
       );
     }

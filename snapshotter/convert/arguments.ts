@@ -22,24 +22,24 @@ export interface ConvertArguments {
 
 export const convertHelp = `Usage: npm run convert -- SOURCE TARGET [options]
 
-Converts an image of a registry so that it can be run before it is pulled whole, and pushes it as TARGET.
+Converts an image in a registry so that it can run before it is fully pulled, and pushes it as TARGET.
 
   --format FORMAT       estargz (default), stargz or zstd-chunked
-  --accesses FILE       files that a run of the image read, JSON lines {"layer":DIGEST,"path":PATH}: they come first
+  --accesses FILE       files to place first, as read by a run of the image: JSON lines {"layer":DIGEST,"path":PATH}
   --recorded-on REF     the image FILE was recorded on, if it is neither SOURCE nor a conversion kept in --cache-dir
   --level N             compression level; default 6 (1 to 9, zstd-chunked 1 to 19)
-  --chunk-size SIZE     largest piece compressed as one; default 4MiB (4KiB to 64MiB)
-  --min-chunk-size SIZE let small files share a piece up to this size; default 0: none (readers before v0.13 cannot)
-  --cache-dir DIR       keep converted layers: images that share layers convert them once; default: not kept
-  --platform OS/ARCH    which image of an index; default linux/amd64
+  --chunk-size SIZE     maximum chunk size; default 4MiB (4KiB to 64MiB)
+  --min-chunk-size SIZE let small files share a member up to this size; default 0: off (readers before v0.13 cannot)
+  --cache-dir DIR       keep converted layers, so that layers shared by images are converted once; default: not kept
+  --platform OS/ARCH    image to convert from an index; default linux/amd64
   --all-platforms       convert every image of an index
-  --plain-http          talk HTTP to the registries of SOURCE and TARGET (loopback needs no saying)
+  --plain-http          use HTTP for the registries of SOURCE and TARGET (the default for loopback)
   --help                this text
 
-Credentials are those of docker login. Exit status: 0 converted, 1 failed, 2 wrong arguments, 130 interrupted.
+Credentials are taken from docker login. Exit status: 0 converted, 1 failed, 2 wrong arguments, 130 interrupted.
 `;
 
-/** Undefined if the help text was asked for. Throws ConvertError `invalid-option` or RegistryError `invalid-reference`. */
+/** Undefined if --help was given. Throws ConvertError `invalid-option` or RegistryError `invalid-reference`. */
 export function parseConvertArguments(argv: readonly string[]): ConvertArguments | undefined {
   const { values, positionals } = parseStrictly(argv);
   if (values.help === true) return undefined;
@@ -49,12 +49,12 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
   const format = layerFormats.find((known) => known === (values.format ?? 'estargz'));
   if (format === undefined) throw invalid(`unknown format ${quote(values.format)}: one of ${layerFormats.join(', ')}`);
   const target = parseReference(positionals[1]!);
-  if (target.digest !== undefined) throw invalid('TARGET has a digest, which only the conversion can tell: give a tag');
+  if (target.digest !== undefined) throw invalid('TARGET has a digest, which is unknown before the conversion: give a tag');
   if (values.platform !== undefined && values['all-platforms'] === true) {
     throw invalid('--platform and --all-platforms exclude each other');
   }
   if (values.accesses !== undefined && format === 'stargz') {
-    throw invalid('--accesses is for estargz and zstd-chunked: the stargz format has no order of its own');
+    throw invalid('--accesses is for estargz and zstd-chunked: the stargz format has no prefetch landmark');
   }
   const parsed: ConvertArguments = {
     source: parseReference(positionals[0]!),

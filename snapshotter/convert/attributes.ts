@@ -1,11 +1,14 @@
-/** The attributes a file has once containerd has unpacked it, of those that a tar can ask for. */
+/** The attributes of a file after containerd has unpacked it, as far as a tar can set them. */
 import { accessAcl, defaultAcl, fitAcls } from './posix-acl.ts';
 import type { TarEntry } from './tar.ts';
 import type { TarTime } from './tar-fields.ts';
 
 export type Attributes = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'userName' | 'groupName' | 'mtime' | 'xattrs'>;
 
-/** A directory that no archive describes (containerd's mkparent); the clock of the unpacking machine is not known here. */
+/**
+ * A directory without an entry (containerd's mkparent). containerd takes its mtime from the clock; 0 keeps the output
+ * reproducible.
+ */
 export const defaultDirectory: Attributes = {
   mode: 0o755,
   uid: 0,
@@ -17,8 +20,8 @@ export const defaultDirectory: Attributes = {
 };
 
 /**
- * What `entry` makes of a file that has the attributes `before`: a new file, a directory listed again, or a file that a hard
- * link is made to. In containerd's order: chown, xattrs, chmod, times.
+ * The attributes after `entry` is applied to a file with the attributes `before`: a new file, a directory listed again, or
+ * the target of a hard link. In containerd's order: chown, xattrs, chmod, times.
  */
 export function applyAttributes(before: Attributes, entry: TarEntry, type: TarEntry['type']): Attributes {
   return {
@@ -32,13 +35,13 @@ export function applyAttributes(before: Attributes, entry: TarEntry, type: TarEn
   };
 }
 
-/** Xattrs of `upper`, and those of `lower` that it has not. */
+/** Where both have an xattr, that of `upper` wins. */
 export function mergeXattrs(lower: Attributes['xattrs'], upper: Attributes['xattrs']): Attributes['xattrs'] {
   if (lower === undefined || upper === undefined) return lower ?? upper;
   return new Map([...lower, ...upper]);
 }
 
-/** Owner names do not count: nobody unpacks by them. */
+/** Ignores owner names: containerd unpacks by numeric id. */
 export function haveEqualAttributes(one: Attributes, other: Attributes): boolean {
   return (
     one.mode === other.mode &&
@@ -59,20 +62,20 @@ function haveEqualXattrs(one: Attributes['xattrs'], other: Attributes['xattrs'])
 /** chown(2): -1 changes nothing. */
 const unchangedId = 0xffff_ffff;
 
-/** containerd's bounds: from 1970 to the last nanosecond that 63 bits count; what is outside becomes 1970. */
+/** containerd's bounds: from 1970 to the last nanosecond of an int64; any other time becomes 1970. */
 function boundTime(time: TarTime): TarTime {
   const { sec, nsec } = time;
   const isLate = sec > 9_223_372_036 || (sec === 9_223_372_036 && nsec > 854_775_807);
   return sec < 0 || isLate ? { sec: 0, nsec: 0 } : time;
 }
 
-/** Changing the owner of anything but a directory takes its capabilities away, root's doing or not. */
+/** chown(2) clears the capabilities of anything but a directory, even when root calls it. */
 function keepAtChown(xattrs: Attributes['xattrs'], type: TarEntry['type']): Attributes['xattrs'] {
   if (type === 'dir' || xattrs?.has('security.capability') !== true) return xattrs;
   return new Map([...xattrs].filter(([name]) => name !== 'security.capability'));
 }
 
-/** Without what unpacking passes over: containerd refuses `trusted.*`, the kernel what it has no namespace for. */
+/** Drops what unpacking ignores: containerd skips `trusted.*`; the kernel rejects names unfit for the file type. */
 function effectiveXattrs(xattrs: Attributes['xattrs'], type: TarEntry['type']): Attributes['xattrs'] {
   if (xattrs === undefined) return undefined;
   const kept = [...xattrs].filter(([name]) => takesEffect(name, type));

@@ -1,7 +1,7 @@
-/** Groups members into batches worth a message to a thread: many small ones, or one large one. */
+/** Groups members into batches, many small ones or one large one, so that messages to the threads cost little. */
 import type { Member } from './members.ts';
 
-/** No member is added to a batch beyond this size. */
+/** A batch exceeds this size only if a single member does. */
 const batchSizeBytes = 1 << 20;
 
 export const maxMembersPerBatch = 512;

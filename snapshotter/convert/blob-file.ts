@@ -1,7 +1,7 @@
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { type Digest, digester } from '../registry/digest.ts';
 
-/** A blob being written, with its length and digest; small writes are buffered. */
+/** Writes a blob and computes its size and digest; small writes are buffered. */
 export class BlobFile {
   readonly path: string;
   #fd: number;

@@ -1,4 +1,4 @@
-/** The tree of a layer that was converted earlier, from the TOC of its kept blob. */
+/** Reads the tree of a layer that was converted earlier from the TOC of its cached blob. */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { FOOTER_MAX, parseFooter } from '../estargz/footer.ts';
 import { readWholeToc } from '../estargz/toc.ts';
@@ -19,10 +19,10 @@ interface TocLine {
   readonly xattrs?: Readonly<Record<string, string>>;
 }
 
-/** The blob must be one that this converter wrote and whose digest was checked. */
+/** The blob must have been written by this converter, and its digest verified. */
 export function readBlobTree(path: string): LayerTree {
   const json = readJson(path);
-  // Latin-1, so that names are the bytes they are, as in every TarEntry.
+  // Latin-1, one character per byte, as in every TarEntry.
   const { entries } = JSON.parse(json.toString('latin1')) as { readonly entries: readonly TocLine[] };
   const tree = new Map<string, TreeNode>();
   for (const line of entries) {
@@ -30,7 +30,7 @@ export function readBlobTree(path: string): LayerTree {
     const base = name.slice(name.lastIndexOf('/') + 1);
     if (base === '.wh..wh..opq' || line.type === 'chunk') continue;
     if (base.startsWith('.wh.')) tree.set(joinPath(parentOf(name), base.slice('.wh.'.length)), { kind: 'other' });
-    // A hard link may be to a symbolic link; its target stands before it.
+    // A hard link may point to a symbolic link; its target precedes it.
     else if (line.type === 'hardlink')
       tree.set(name, tree.get(normaliseName(line.linkName ?? '')) ?? { kind: 'other' });
     else tree.set(name, treeNode(line));
@@ -74,7 +74,7 @@ function treeNode({ type, linkName = '', modtime, mode = 0, uid = 0, gid = 0, xa
   };
 }
 
-/** RFC 3339 in UTC with up to nine digits of a fraction; Date keeps three. */
+/** RFC 3339 in UTC with up to nine fractional digits, of which Date keeps only three. */
 function parseTime(text: string | undefined): { sec: number; nsec: number } {
   if (text === undefined) return { sec: 0, nsec: 0 };
   const fraction = /\.(\d+)Z$/.exec(text)?.[1] ?? '';

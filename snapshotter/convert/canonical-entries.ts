@@ -1,4 +1,4 @@
-/** A replayed layer as entries again: each file once, under its own path, with its final attributes. */
+/** Turns a replayed layer back into entries: each file once, under its resolved path, with its final attributes. */
 import { haveEqualAttributes } from './attributes.ts';
 import { joinPath, parentOf } from './path-resolution.ts';
 import type { Inode, LayerFile, ReplayedLayer } from './replay.ts';
@@ -7,11 +7,11 @@ import { emptyFile } from './tar-header.ts';
 
 export interface CanonicalEntry {
   readonly entry: TarEntry;
-  /** Whether the entry's header in the source does not say this, so that one must be written. */
+  /** Whether the header in the source tar differs, so that a new one must be written. */
   readonly rewritten: boolean;
 }
 
-/** Parents come before what is in them, an opaque marker follows its directory, links follow the file they are made to. */
+/** Parents precede their children, an opaque marker follows its directory, hard links follow their target. */
 export function* canonicalEntries({ files }: ReplayedLayer): Generator<CanonicalEntry, void, void> {
   const firstNames = new Map<Inode, string>();
   for (const file of files.values()) {
@@ -29,14 +29,14 @@ export function* canonicalEntries({ files }: ReplayedLayer): Generator<Canonical
   }
 }
 
-/** An entry of that name would be read as a whiteout: such a directory is left for its content to imply. */
+/** An entry of that name would be read as a whiteout, so the paths below it imply the directory instead. */
 function isOfAufs({ path, inode }: LayerFile): boolean {
   return inode.type === 'dir' && path.startsWith('.wh.', path.lastIndexOf('/') + 1);
 }
 
 function original({ path, inode, entry }: LayerFile): CanonicalEntry {
   const type = inode.type as TarEntry['type'];
-  // The header of a first name is the entry's own, unless the name was a link whose target has gone.
+  // The entry is the file's own, unless it was a hard link whose target has been removed since.
   const content = inode.source ?? emptyFile;
   const described: TarEntry = { ...content, ...inode.attributes, name: path, type };
   const isAsWritten = entry?.type === type && entry.extents === undefined && isAsFound(entry, path, inode);
@@ -50,7 +50,7 @@ function link({ path, inode, entry }: LayerFile, linkName: string): CanonicalEnt
   return isAsWritten ? { entry: { ...entry, linkName }, rewritten: false } : { entry: described, rewritten: true };
 }
 
-/** Tar writers give a link's xattrs with the file only: those it does not repeat stay. */
+/** Tar writers record xattrs only at a file's first name; a hard link without any keeps them. */
 function isAsFound(entry: TarEntry, path: string, { attributes }: Inode): boolean {
   const { xattrs } = entry;
   const repeated = entry.type !== 'hardlink' || (xattrs !== undefined && xattrs.size > 0);
@@ -59,7 +59,7 @@ function isAsFound(entry: TarEntry, path: string, { attributes }: Inode): boolea
   );
 }
 
-/** An empty file: nobody reads more of it than the name. */
+/** An empty file: only the name of a marker matters. */
 function marker(name: string, entry: TarEntry | undefined): CanonicalEntry {
   const isAsWritten = entry?.name === name && entry.type === 'reg' && entry.sizeBytes === 0;
   return isAsWritten ? { entry, rewritten: false } : { entry: { ...emptyFile, name, type: 'reg' }, rewritten: true };

@@ -5,7 +5,7 @@ export interface Batch {
   readonly slot: number;
   /** Members lie end to end in the slot's raw buffer. */
   readonly memberSizes: readonly number[];
-  /** [start, size] in the raw buffer of what is to be hashed. */
+  /** [start, size] in the raw buffer of each chunk to hash. */
   readonly chunks: readonly (readonly [number, number])[];
 }
 

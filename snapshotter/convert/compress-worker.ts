@@ -1,4 +1,4 @@
-/** A thread of the compressor pool: one batch after another. */
+/** A thread of the compressor pool; compresses one batch at a time. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { MemberCompressor } from './compress.ts';
 import { type Batch, compressBatch } from './compress-batch.ts';

@@ -18,9 +18,9 @@ interface NativeDeflate {
 }
 
 /**
- * Compresses members one after another with one native state, into the caller's buffers. node:zlib's functions create a
- * state, a stream object and an output buffer per call, which doubled the time for layers of small files. Node's version is
- * pinned; compress.test.ts fails if this internal interface changes.
+ * Compresses members into the caller's buffers and reuses one native state. node:zlib's functions create a state, a stream
+ * object and an output buffer per call, which doubled the time for layers of small files. Node's version is pinned;
+ * compress.test.ts fails if this internal interface changes.
  */
 export class MemberCompressor {
   readonly #native: NativeDeflate;

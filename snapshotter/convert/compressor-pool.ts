@@ -45,13 +45,13 @@ export class CompressorPool {
   readonly #threadLimit: number;
   readonly #setup: PoolSetup;
   readonly #waiting = new Map<number, Waiting>();
-  /** Of this thread. */
+  /** For batches compressed on the calling thread. */
   #compressor: MemberCompressor | undefined;
   #failure: Error | undefined;
 
   constructor({ codec, level, slotSizeBytes, maxMembersPerBatch, threads = availableParallelism() }: PoolOptions) {
-    // Three batches per thread: one being compressed, one queued, one waiting to be written in order. Untouched pages
-    // cost nothing.
+    // Three batches per thread: one being compressed, one queued, one waiting to be written in order. Pages that are
+    // never touched take no memory.
     this.slotCount = 3 * threads;
     const compressedBytes = boundOf(slotSizeBytes) + 256 * maxMembersPerBatch;
     this.#setup = {
@@ -65,7 +65,7 @@ export class CompressorPool {
     this.#threadLimit = threads;
   }
 
-  /** To be filled before `compress`. */
+  /** The caller fills it before `compress`. */
   rawBuffer(slot: number): Buffer {
     return Buffer.from(this.#setup.slots[slot]!.raw);
   }
@@ -86,7 +86,7 @@ export class CompressorPool {
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
   }
 
-  /** Most layers are small, and a thread costs 50 ms. */
+  /** Most layers are small, and starting a thread takes 50 ms. */
   #compressInline(batch: Batch): void {
     const { codec, level, slots } = this.#setup;
     const { raw, compressed } = slots[batch.slot]!;
@@ -94,7 +94,7 @@ export class CompressorPool {
     this.#deliver(compressBatch(this.#compressor, batch, Buffer.from(raw), Buffer.from(compressed)));
   }
 
-  /** Threads are started when there is work for them. */
+  /** Starts a thread only if all others are busy. */
   #idlestThread(): Thread {
     const idlest = this.#threads.toSorted((one, other) => one.pending - other.pending)[0];
     if (idlest !== undefined && (idlest.pending === 0 || this.#threads.length === this.#threadLimit)) return idlest;

@@ -6,7 +6,7 @@ export type ConvertErrorCode =
   | 'unknown-layer'
   | 'invalid-option';
 
-/** A conversion that cannot go on: the message names the operation, the object and the remedy. */
+/** Why a conversion failed: the message names the operation, the object and the remedy. */
 export class ConvertError extends Error {
   override readonly name = 'ConvertError';
   readonly code: ConvertErrorCode;

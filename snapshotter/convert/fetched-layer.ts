@@ -16,7 +16,7 @@ export interface FetchedLayerOptions {
   readonly signal: AbortSignal;
 }
 
-/** A layer's blob, fetched and read when it is first asked for. */
+/** A layer's blob, fetched and read on the first `open`. */
 export class FetchedLayer {
   readonly #descriptor: Descriptor;
   readonly #options: FetchedLayerOptions;
@@ -48,8 +48,8 @@ export class FetchedLayer {
   }
 
   /**
-   * The server whose bytes do not have the digest, which is asked last from then on; undefined for any other failure. A
-   * layer that cannot be read for its content was not read to its end, where the digest shows: that is made up for here.
+   * The server whose bytes do not match the digest; the client tries it last from then on. Undefined for any other failure.
+   * A malformed layer stops before its end, where the digest is checked, so the blob is fetched again to check it.
    */
   async #whoGaveWrongBytes(error: unknown): Promise<string | undefined> {
     if (error instanceof RegistryError) return error.code === 'digest-mismatch' ? error.host : undefined;

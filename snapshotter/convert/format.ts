@@ -15,7 +15,7 @@ import type { TocFields } from './toc-writer.ts';
 export const layerFormats = ['stargz', 'estargz', 'zstd-chunked'] as const;
 export type LayerFormat = (typeof layerFormats)[number];
 
-/** What follows the last file: `tarBytes` belong to the uncompressed tar (and so to the DiffID), `bytes` to the blob. */
+/** Follows the last file: `tarBytes` are part of the uncompressed tar (and so of the DiffID), `bytes` of the blob. */
 export interface TocTrailer {
   readonly tarBytes: Buffer;
   readonly bytes: Buffer;
@@ -35,7 +35,7 @@ export interface FormatTraits {
   annotations(tocDigest: Digest, uncompressedSizeBytes: number): Record<string, string>;
 }
 
-/** Higher than for content: every mount reads the whole TOC first. */
+/** Higher than for content, because every mount reads the whole TOC first. */
 const tocLevel = { gzip: 9, zstd: 12 };
 
 export function traitsOf(format: LayerFormat): FormatTraits {
@@ -54,7 +54,7 @@ export function traitsOf(format: LayerFormat): FormatTraits {
 export function checkLevel(format: LayerFormat, level: number): void {
   const { maxLevel } = traitsOf(format);
   if (Number.isInteger(level) && level >= 1 && level <= maxLevel) return;
-  throw new ConvertError('invalid-option', `compression level ${level} is not one of ${format}: give 1 to ${maxLevel}`);
+  throw new ConvertError('invalid-option', `compression level ${level} is out of range for ${format}: give 1 to ${maxLevel}`);
 }
 
 function gzipTraits(kind: 'stargz' | 'estargz'): FormatTraits {

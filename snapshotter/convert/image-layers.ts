@@ -76,7 +76,8 @@ interface Stack {
   readonly layers: readonly Descriptor[];
   readonly prioritized: readonly (readonly string[])[];
   /**
-   * By index in the image. Only a layer with implied directories waits for those below it, which were started before it.
+   * By index in the image. Only a layer with implied directories waits for those below it; they start first, so this
+   * cannot deadlock.
    */
   readonly converted: readonly PromiseWithResolvers<CachedLayer>[];
   /** By cache key: the same layer may occur several times in an image (empty layers do). */

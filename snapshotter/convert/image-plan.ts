@@ -1,5 +1,5 @@
 /**
- * Decides what to convert before anything is written: one image, or every image of an index and of nested indexes. Entries
+ * Decides what to convert before anything is written: one image, or every image of an index and its nested indexes. Entries
  * that are not images are left out and reported.
  */
 import type { RegistryClient } from '../registry/client.ts';
@@ -17,7 +17,7 @@ import {
 import { formatReference, type Reference } from '../registry/reference.ts';
 import { ConvertError } from './error.ts';
 
-/** As containerd's limit for what it reads into memory. */
+/** containerd's limit for what it reads into memory. */
 const maxConfigBytes = 8 * 1024 * 1024;
 
 export interface PlannedImage {
@@ -57,7 +57,7 @@ export async function planAllImages(
   if (parsed.kind === 'manifest') return readImage(from, undefined, parsed.manifest);
   const planned = await planIndex(from, undefined, parsed.index, onLeftOut, 0);
   if (imagesOf(planned).length > 0) return planned;
-  throw unsupported(from, 'its index has no image');
+  throw unsupported(from, 'its index contains no image');
 }
 
 /** In the order of the index. */
@@ -67,7 +67,7 @@ export function imagesOf(planned: PlannedImage | PlannedIndex): PlannedImage[] {
 
 const defaultPlatform: Platform = { os: 'linux', architecture: 'amd64' };
 
-/** Deeper nesting than an index of indexes is not seen in practice. */
+/** In practice, indexes nest no deeper than an index of indexes. */
 const maxIndexDepth = 4;
 
 async function planIndex(
@@ -94,7 +94,7 @@ async function planIndex(
       const inner = await planIndex(from, entry, parsed.index, onLeftOut, depth + 1);
       if (inner.entries.length > 0) entries.push(inner);
     } else {
-      leaveOut('an index too deep in others');
+      leaveOut('an index nested too deeply');
     }
   }
   return { kind: 'index', descriptor, index, entries };
@@ -104,7 +104,7 @@ async function chooseImage(from: SourceRegistry, index: ImageIndex, platform: Pl
   const picked = pickPlatform(index, platform);
   const parsed = picked && (await fetchParsed(from, picked));
   if (parsed?.kind === 'manifest') return readImage(from, picked, parsed.manifest);
-  // Platforms of descriptors without one, and of nested indexes, have to be read.
+  // Descriptors without a platform, and nested indexes, must be fetched to learn their platforms.
   const images = imagesOf(await planIndex(from, undefined, parsed?.index ?? index, () => {}, 0));
   const manifests = images.flatMap(({ descriptor, config }) =>
     descriptor === undefined ? [] : [{ ...descriptor, platform: descriptor.platform ?? platformOf(config) }],
@@ -117,7 +117,7 @@ async function chooseImage(from: SourceRegistry, index: ImageIndex, platform: Pl
   const has = manifests.map((manifest) => platformName(manifest.platform));
   throw new ConvertError(
     'unsupported-image',
-    `${formatReference(from.source)} has no ${platformName(platform)} image, only ${has.join(', ') || 'other things'}; ` +
+    `${formatReference(from.source)} has no ${platformName(platform)} image, only ${has.join(', ') || 'other content'}; ` +
       'choose one with --platform or take --all-platforms',
   );
 }
@@ -158,7 +158,7 @@ const configTypes: readonly string[] = [mediaTypes.ociConfig, mediaTypes.dockerC
 const layerType =
   /^application\/vnd\.(oci\.image\.layer(\.nondistributable)?\.v1\.tar(\+\w+)?|docker\.image\.rootfs(\.foreign)?\.diff\.tar(\.\w+)?)$/;
 
-/** Judged by the descriptor; undefined if it may be an image or an index. */
+/** Judges by the descriptor alone; undefined if it may be an image or an index. */
 function whyNoImage({ mediaType, platform, annotations }: Descriptor): string | undefined {
   if (annotations?.['vnd.docker.reference.type'] === attestationType || platform?.os === 'unknown') {
     return 'an attestation of an image that is converted';

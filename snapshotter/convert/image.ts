@@ -29,14 +29,14 @@ export interface ImageOptions {
   /** Files to place first, as read by a run of the image. Ignored for the stargz format. */
   readonly accesses?: readonly AccessRecord[];
   /**
-   * The image the accesses were recorded on, if that is neither the source nor a conversion known to this cacheDir.
+   * The image that the accesses were recorded on, if it is neither the source nor a conversion known to this cacheDir.
    */
   readonly recordedOn?: Reference;
-  /** Selects an image of an index; default linux/amd64. */
+  /** Selects an image from an index; default linux/amd64. */
   readonly platform?: Platform;
   /** Convert every image of an index and push an index. */
   readonly allPlatforms?: boolean;
-  /** Cache of converted layers; default: a temporary directory that is removed. */
+  /** Cache of converted layers; default: a temporary directory, removed at the end. */
   readonly cacheDir?: string;
   readonly onProgress?: (progress: ConvertProgress) => void;
   /** Called before the first push with one line for each entry of an index that is not converted. */
@@ -46,7 +46,7 @@ export interface ImageOptions {
 
 export interface ConvertedImage {
   readonly reference: Reference;
-  /** Of the manifest, or of the index with `allPlatforms`. */
+  /** Of the manifest; of the index if `allPlatforms` converted one. */
   readonly digest: Digest;
   readonly mediaType: string;
   /** Layers of all converted images, in order. */
@@ -55,7 +55,7 @@ export interface ConvertedImage {
 
 const tocAnnotations = /^(containerd\.io\/snapshot\/stargz\/|io\.containers\.(estargz|zstd-chunked)\.)/;
 
-/** Throws ConvertError or RegistryError; disk errors pass through. The target is tagged last. */
+/** Throws ConvertError or RegistryError; disk errors are thrown as they are. The target is tagged last. */
 export async function convertImage(
   client: RegistryClient,
   source: Reference,
@@ -80,7 +80,7 @@ interface Conversion {
   readonly options: ImageOptions;
 }
 
-/** Whatever can be refused is refused before the first push. */
+/** Refuses what it cannot convert before the first push. */
 async function convertPlanned(conversion: Conversion): Promise<ConvertedImage> {
   const { client, source, options } = conversion;
   const from: SourceRegistry = { client, source, signal: options.signal };
@@ -118,7 +118,7 @@ interface BuiltManifest {
   readonly layers: readonly PushedLayer[];
 }
 
-/** Pushes the new index's images, not the index itself. */
+/** Pushes the images of the new index, not the index itself. */
 async function buildIndex(
   conversion: Conversion,
   { index, entries }: PlannedIndex,
@@ -177,7 +177,7 @@ async function buildManifest(
   return { bytes, mediaType, layers };
 }
 
-/** Keeps annotations except those about the TOC of an earlier conversion. */
+/** Keeps annotations, except those that describe the TOC of an earlier conversion. */
 function describeLayer(layer: PushedLayer, original: Descriptor): Descriptor {
   const kept = Object.entries(original.annotations ?? {}).filter(([name]) => !tocAnnotations.test(name));
   const annotations = { ...Object.fromEntries(kept), ...layer.annotations };
@@ -189,7 +189,7 @@ function describeLayer(layer: PushedLayer, original: Descriptor): Descriptor {
   };
 }
 
-/** The record belongs to at least one of the images; in the others no file is prioritised. */
+/** Throws if the record fits none of the images; an image that it does not fit gets no prioritised files. */
 async function prioritizeImages(conversion: Conversion, images: readonly PlannedImage[]): Promise<Prioritized> {
   const { client, cache, options } = conversion;
   const { accesses = [], recordedOn: recordedReference, platform, signal } = options;

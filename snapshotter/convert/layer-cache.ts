@@ -19,7 +19,7 @@ export type CacheKeyOptions = Pick<
   'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes' | 'prioritized'
 >;
 
-/** What a layer takes from those below it; undefined for the lowest layer, in which whiteouts act differently. */
+/** What a layer inherits from those below it; undefined for the lowest layer, where whiteouts act differently. */
 export type Inheritance = InheritedAttributes | undefined;
 
 export interface CachedLayer extends ConvertedLayer {
@@ -49,7 +49,7 @@ export class LayerCache {
     return hash('sha256', JSON.stringify(parts), 'hex');
   }
 
-  /** The directories that take attributes from layers below, if this source layer was read before. */
+  /** The directories that inherit attributes from layers below; undefined if this source layer was not read before. */
   async inheriting(source: Digest): Promise<readonly string[] | undefined> {
     try {
       const text = await readFile(this.#inheritingPath(source), 'utf8');
@@ -90,7 +90,7 @@ export class LayerCache {
     return undefined;
   }
 
-  /** Takes over the layer's file. If another process was first, its identical copy is kept. */
+  /** Moves the layer's file into the cache. If another process was first, keeps its identical copy. */
   async keep(key: string, source: Digest, layer: ConvertedLayer): Promise<CachedLayer> {
     const staged = await mkdtemp(join(this.#directory, 'work-'));
     try {
@@ -119,7 +119,7 @@ export class LayerCache {
     }
   }
 
-  /** `registry/repository` names that the layer was pushed to and may be mounted from. */
+  /** `registry/repository` names that the layer was pushed to, from which it may be mounted. */
   async repositories(key: string): Promise<string[]> {
     try {
       const text = await readFile(join(this.#layerDir(key), 'repositories'), 'utf8');

@@ -1,7 +1,7 @@
 /**
- * Converts one layer: blob in (gzip, zstd or plain tar), lazily readable blob out. The tar is spooled, its entries are
- * replayed to what unpacking leaves, ordered and cut into members. Members are compressed in parallel and written in order,
- * with a few batches in memory at a time. The same input and options give the same bytes.
+ * Converts one layer: blob in (gzip, zstd or plain tar), lazily readable blob out. The tar is spooled; its entries are
+ * replayed as unpacking would apply them, ordered and cut into members. Members are compressed in parallel and written in
+ * order, with a few batches in memory at a time. The same input and options give the same bytes.
  */
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
@@ -33,10 +33,10 @@ export interface LayerOptions {
   readonly level?: number;
   /** Paths to place first, in order of access. */
   readonly prioritized?: readonly string[];
-  /** For the blob and the spooled tar, which is unlinked at once. */
+  /** Holds the blob and the spooled tar, which is unlinked at once. */
   readonly workDir: string;
   readonly signal?: AbortSignal;
-  /** Bytes of the tar written so far, and in all. */
+  /** Bytes of the tar written so far, and in total. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
@@ -58,9 +58,9 @@ const chunkSizeLimits = { min: 4 << 10, max: 64 << 20 };
 
 /** A layer that has been fetched and read but not yet written. */
 export interface SourceLayer {
-  /** Directories that take attributes from the layers below. */
+  /** Directories that inherit attributes from the layers below. */
   readonly inheriting: readonly string[];
-  /** Applies the attributes found in the layers below; directories without any stay 0755 root:root. */
+  /** Applies the attributes found in the layers below; directories found in none stay 0755 root:root. */
   inherit(attributes: InheritedAttributes): void;
   /** At most once, after `inherit`. */
   write(options: LayerOptions): Promise<ConvertedLayer>;
@@ -69,7 +69,7 @@ export interface SourceLayer {
 
 /**
  * Converts a layer on its own, as if no layer below had any of its directories. Throws ConvertError; source and disk errors
- * pass through. Leaves nothing in workDir when it throws.
+ * are thrown as they are. Leaves nothing in workDir when it throws.
  */
 export async function convertLayer(
   open: () => AsyncIterable<Uint8Array>,
@@ -86,7 +86,7 @@ export async function convertLayer(
 
 /**
  * Spools the layer and replays its entries. In the `lowest` layer of an image, whiteouts remove the entries before them.
- * Throws ConvertError; source and disk errors pass through.
+ * Throws ConvertError; source and disk errors are thrown as they are.
  */
 export async function readLayer(
   blob: AsyncIterable<Uint8Array>,

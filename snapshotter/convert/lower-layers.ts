@@ -1,6 +1,6 @@
 /**
- * The layers below one, as far as it depends on them: a directory that a layer has files in but no entry for takes its
- * attributes from the nearest layer below that has one there, as containerd's unpack copies them.
+ * What a layer inherits from those below it: a directory that has files but no entry in the layer takes its attributes from
+ * the nearest layer below that has it, as containerd's unpack copies them.
  */
 import { type Attributes, mergeXattrs } from './attributes.ts';
 import { resolvePath } from './path-resolution.ts';
@@ -10,16 +10,16 @@ import { malformed } from './tar-fields.ts';
 export type TreeNode =
   | { readonly kind: 'dir'; readonly attributes: Attributes }
   | { readonly kind: 'symlink'; readonly target: string }
-  /** Whiteouts included: in a layer's own directory they are files. */
+  /** Includes whiteouts, which overlayfs stores as device nodes in the layer's directory. */
   | { readonly kind: 'other' };
 
-/** What one layer leaves in its own directory, by path. */
+/** What unpacking one layer leaves in its own directory, by path. */
 export type LayerTree = ReadonlyMap<string, TreeNode>;
 
-/** Attributes by path, of those directories that a layer below has. */
+/** Attributes by path, for the directories that a layer below has. */
 export type InheritedAttributes = ReadonlyMap<string, Attributes>;
 
-/** Nearest layer first. Throws ConvertError where containerd fails to look a path up in a layer below. */
+/** Nearest layer first. Throws ConvertError where containerd fails to resolve a path in a layer below. */
 export function inheritAttributes(paths: readonly string[], layersBelow: readonly LayerTree[]): InheritedAttributes {
   const inherited = new Map<string, Attributes>();
   for (const path of paths) {
@@ -29,7 +29,7 @@ export function inheritAttributes(paths: readonly string[], layersBelow: readonl
   return inherited;
 }
 
-/** The search ends at the first layer that has anything there, directory or not. */
+/** The first layer that has anything at the path ends the search, even if it is not a directory. */
 function findDirectory(path: string, layersBelow: readonly LayerTree[]): Attributes | undefined {
   for (const layer of layersBelow) {
     const resolution = resolvePath(path, (at) => layer.get(at) ?? { kind: 'missing' });
@@ -41,13 +41,13 @@ function findDirectory(path: string, layersBelow: readonly LayerTree[]): Attribu
     }
     if (resolution.kind !== 'dir' || resolution.path === '') return undefined;
     const node = layer.get(resolution.path);
-    // Ids are copied; what a layer below calls them is its own.
+    // containerd copies the ids only, not the owner names.
     return node?.kind === 'dir' ? { ...node.attributes, userName: '', groupName: '' } : undefined;
   }
   return undefined;
 }
 
-/** A directory made before its entry came keeps the xattrs it was made with. */
+/** A directory created before its own entry keeps the xattrs that it inherited. */
 export function underlay(attributes: Attributes, inherited: Attributes): Attributes {
   return { ...attributes, xattrs: mergeXattrs(inherited.xattrs, attributes.xattrs) };
 }

@@ -21,7 +21,7 @@ import type { TocChunk, TocRecord } from './toc-writer.ts';
 
 export interface MemberWriterOptions {
   readonly files: readonly PlannedFile[];
-  /** End of the tar, for formats in which the TOC does not write it. */
+  /** End of the tar, for formats whose TOC trailer does not contain it. */
   readonly end: Buffer | undefined;
   readonly memberOptions: MemberOptions;
   readonly spoolFd: number;
@@ -35,7 +35,7 @@ export interface MemberWriterOptions {
 export interface WrittenTar {
   /** In the order of the tar, with offsets and digests. */
   readonly records: TocRecord[];
-  /** Over the tar so far; the TOC may follow. */
+  /** Covers the tar so far; the TOC may follow. */
   readonly diffId: ReturnType<typeof digester>;
   readonly sizeBytes: number;
 }
@@ -67,7 +67,7 @@ export async function writeMembers(options: MemberWriterOptions): Promise<Writte
       const result = pool.compress({ slot, memberSizes, chunks });
       result.catch(() => {}); // rethrown by writeFirst
       queue.push({ batch, result });
-      // Hashed while the threads compress. Slots are used in turn, so this one is not refilled before it was written.
+      // Hashes while the threads compress. Slots are used in turn, so this one is not refilled before it is written.
       diffId.update(raw.subarray(0, sum(memberSizes)));
       slot = (slot + 1) % pool.slotCount;
     }

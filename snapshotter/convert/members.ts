@@ -1,6 +1,7 @@
 /**
- * Cuts the tar into members: one starts at the top, at the payload of each non-empty regular file and at each further
- * chunk. Headers end the preceding member. With `minChunkSizeBytes`, small files share a member (innerOffset).
+ * Cuts the tar into members: one starts at the beginning of the tar, at the payload of each non-empty regular file and at
+ * each further chunk. A file's header belongs to the preceding member. With `minChunkSizeBytes`, small files share a
+ * member (innerOffset).
  */
 import type { Extent } from './sparse.ts';
 import type { TarEntry } from './tar.ts';
@@ -44,7 +45,7 @@ export interface MemberOptions {
   readonly minChunkSizeBytes: number;
 }
 
-/** A longer run of headers is cut, so that the size of a member is bounded. */
+/** A longer run of headers is split, to bound the size of a member. */
 const maxHeaderRunBytes = 1 << 20;
 
 /** Maximum size of one entry's headers: pax, long name and long link, each bounded by tar.ts. */
@@ -142,7 +143,7 @@ function firstExtentPast(extents: readonly Extent[], offset: number): number {
   return low;
 }
 
-/** Spooled padding if possible: entries in original order are then one read. */
+/** Takes the padding from the spool if possible, so that entries in original order are one read. */
 function paddingOf({ entry, content }: PlannedFile): Segment {
   const sizeBytes = roundUpToBlock(entry.sizeBytes) - entry.sizeBytes;
   return content === undefined && entry.extents === undefined

@@ -26,7 +26,7 @@ export function orderEntries(entries: Iterable<CanonicalEntry>, prioritized: rea
     const { type, linkName } = canonical.entry;
     if (type === 'hardlink') moveAhead(linkName);
     first.add(canonical);
-    // Some unpackers empty a directory when they reach its marker.
+    // The marker stays next to its directory: some unpackers empty the directory when they reach the marker.
     if (type === 'dir') moveAhead(joinPath(name, '.wh..wh..opq'));
   };
   for (const path of prioritized) {

@@ -1,6 +1,6 @@
 /**
- * Paths with symbolic links in them, resolved within a layer step by step as containerd's fs.RootPath does, whose order of steps
- * shows where `..` follows a link: what leads out of the root stays at the root.
+ * Resolves paths with symbolic links within a layer, in the same steps as containerd's fs.RootPath: their order matters where
+ * `..` follows a link. A path that would leave the root stays at the root.
  */
 import { normaliseName } from './tar.ts';
 
@@ -8,13 +8,13 @@ export type Found =
   | { readonly kind: 'dir' | 'other' | 'missing' }
   | { readonly kind: 'symlink'; readonly target: string };
 
-/** What lies at a path, itself and not what a link there leads to; the path is relative to the root and normalised. */
+/** What lies at a path, as lstat(2) sees it: links are not followed. The path is relative to the root and normalised. */
 export type Look = (path: string) => Found;
 
 export type Resolution =
-  /** All of the path exists. */
+  /** The whole path exists. */
   | { readonly kind: 'dir' | 'other'; readonly path: string }
-  /** `path` is a directory, in which the first of `missing` is not. */
+  /** `path` is the deepest existing directory; `missing` are the components below it. */
   | { readonly kind: 'missing'; readonly path: string; readonly missing: readonly string[] }
   | { readonly kind: PathProblem };
 
@@ -24,7 +24,7 @@ export type PathProblem = 'too-many-links' | 'not-a-directory' | 'too-long';
 const maxLinks = 255;
 export const maxPathBytes = 4095;
 
-/** The last component is followed too. */
+/** Follows a link in the last component too. */
 export function resolvePath(path: string, look: Look): Resolution {
   try {
     return placePath(new LinkWalk(look).resolve(path), look);
@@ -42,7 +42,7 @@ export function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
-/** Says how much of a path without links exists. */
+/** Finds how much of a path without links exists. */
 function placePath(path: string, look: Look): Resolution {
   let found: Found = { kind: 'dir' };
   let at = '';
@@ -65,7 +65,7 @@ class UnresolvablePath extends Error {
   }
 }
 
-/** One resolution, with the count of links it followed. Inside, `/` in front says that a path was joined to the root. */
+/** One resolution and its count of followed links. Within it, a leading `/` marks a path already joined to the root. */
 class LinkWalk {
   readonly #look: Look;
   #links = 0;
@@ -74,7 +74,7 @@ class LinkWalk {
     this.#look = look;
   }
 
-  /** Passes are made until one follows no link. */
+  /** Repeats until a pass follows no link. */
   resolve(path: string): string {
     let current = path;
     for (;;) {

@@ -1,6 +1,6 @@
 /**
- * POSIX ACLs as the kernel keeps them in extended attributes (uapi/linux/posix_acl_xattr.h): a version, LE32 2, then an entry of
- * eight bytes each: LE16 tag, LE16 permissions, LE32 id. They depend on each other and on the mode (acl(5), "Correspondence").
+ * POSIX ACLs as the kernel keeps them in extended attributes (uapi/linux/posix_acl_xattr.h): a version, LE32 2, then
+ * entries of eight bytes each: LE16 tag, LE16 permissions, LE32 id. The access ACL and the mode must correspond (acl(5), "Correspondence").
  */
 type Xattrs = ReadonlyMap<string, string> | undefined;
 
@@ -11,7 +11,7 @@ const versionBytes = 4;
 const entryBytes = 8;
 const tags = { owner: 0x01, group: 0x04, mask: 0x10, other: 0x20 } as const;
 
-/** The access ACL once chmod(2) has set `mode`; none is kept that says no more than the mode. */
+/** Updates the access ACL as chmod(2) to `mode` does. Drops an ACL that says no more than the mode, as the kernel does. */
 export function fitAcls(xattrs: Xattrs, mode: number): Xattrs {
   const text = xattrs?.get(accessAcl);
   if (text === undefined) return xattrs;

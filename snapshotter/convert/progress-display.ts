@@ -2,7 +2,7 @@ import type { ConvertProgress } from './progress.ts';
 
 export interface ProgressDisplay {
   show(progress: ConvertProgress): void;
-  /** Clears the status line, so that other output starts on a clean one. */
+  /** Clears the status line, so that other output starts on an empty line. */
   end(): void;
 }
 

@@ -1,8 +1,8 @@
 import type { Digest } from '../registry/digest.ts';
 
-/** State of one layer: fetch, convert and push, or `cached` and push. */
+/** Progress of one layer: `fetch`, `convert`, `push`, `done`, or `cached`, `push`, `done`. */
 export type ConvertProgress = {
-  /** Index of the layer, below `layerCount`. */
+  /** From 0, below `layerCount`. */
   readonly layer: number;
   readonly layerCount: number;
   readonly source: Digest;

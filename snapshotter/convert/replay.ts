@@ -1,10 +1,10 @@
 /**
- * A layer's entries applied in their order to an empty directory, in memory, as containerd unpacks a layer for overlayfs:
- * what an entry replaces goes with all that is below it, names are resolved through the layer's own links, and whiteouts
- * hide what the layers below have. The result has every file once, so that its order can be changed.
+ * Applies a layer's entries, in order and in memory, to an empty directory, as containerd unpacks a layer for overlayfs: an
+ * entry replaces an earlier one and everything below it, names are resolved through the layer's own links, and whiteouts
+ * hide files of the layers below. The result has every file once, so that files can be reordered.
  *
- * Where containerd fails but the image specification has an answer ("Whiteouts": they concern lower layers only), that is
- * taken: a directory that the layer has, and then whites out or only implies behind its whiteout, is opaque.
+ * Where containerd fails but the image specification is clear ("Whiteouts" apply to lower layers only), follows the
+ * specification: a directory is opaque if the layer whites it out after creating it, or implies it after its whiteout.
  */
 import { type Attributes, applyAttributes, defaultDirectory } from './attributes.ts';
 import { type InheritedAttributes, underlay } from './lower-layers.ts';
@@ -14,28 +14,28 @@ import { malformed, type TarTime } from './tar-fields.ts';
 
 export interface Inode {
   readonly type: Exclude<TarEntryType, 'hardlink'> | 'whiteout';
-  /** Whose content, link target or device number it is; undefined for a directory that no entry describes. */
+  /** The entry that gave it its content, link target or device number; undefined for a directory without an entry. */
   readonly source: TarEntry | undefined;
   attributes: Attributes;
-  /** For directories: hides what the layers below have in it. */
+  /** Set for a directory that hides its content in the layers below. */
   opaque: { readonly entry: TarEntry | undefined } | undefined;
-  /** Whether the layers below are asked for the attributes of this directory. */
+  /** Whether this directory takes its attributes from the layers below. */
   readonly inherits: boolean;
 }
 
 export interface LayerFile {
-  /** No part of it is a link. */
+  /** Resolved: no component is a symbolic link, except possibly the last. */
   readonly path: string;
   readonly inode: Inode;
-  /** The entry that made it; of a directory the last one that described it. */
+  /** The entry that created it; for a directory, its last entry. */
   entry: TarEntry | undefined;
   readonly children: Set<LayerFile>;
 }
 
 export interface ReplayedLayer {
-  /** In order of creation, the root first: parents before what is in them, link targets before links. */
+  /** In order of creation, the root first: parents precede their children, link targets precede links. */
   readonly files: ReadonlyMap<string, LayerFile>;
-  /** Directories that take attributes from the layers below. */
+  /** Directories that inherit attributes from the layers below. */
   readonly inheriting: readonly string[];
 }
 
@@ -46,14 +46,14 @@ const opaqueMarker = '.wh..wh..opq';
 
 export interface LayerReplay {
   apply(entry: TarEntry): void;
-  /** Makes the directories that the name lies in. */
+  /** Creates the parent directories of the name. */
   applyGlobalHeader(name: string): void;
   finish(): ReplayedLayer;
 }
 
 /**
- * `lowest`: nothing is below, so whiteouts only remove what the layer itself had until then. Throws ConvertError
- * `malformed-layer` for what containerd does not unpack.
+ * `lowest`: there is no layer below, so whiteouts only remove what the layer itself had so far. Throws ConvertError
+ * `malformed-layer` for layers that containerd fails to unpack.
  */
 export function replayLayer(lowest: boolean): LayerReplay {
   const root = newFile('', { type: 'dir', source: undefined, attributes: defaultDirectory }, undefined);
@@ -107,7 +107,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
       create(path, { type: 'whiteout', source: entry, attributes: defaultDirectory }, entry);
     }
   };
-  /** In the lowest layer the marker removes what other entries have not put there; directories they only imply do not count. */
+  /** In the lowest layer, the marker removes everything without an entry of its own, such as implied directories. */
   const makeOpaque = (directory: LayerFile, entry: TarEntry): void => {
     if (!lowest) {
       directory.inode.opaque = { entry };
@@ -136,7 +136,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
   return {
     apply: (entry) => {
       if (entry.name === '') {
-        // containerd passes over entries of the root itself; other unpackers do not.
+        // containerd ignores entries for the root itself; other unpackers do not.
         if (entry.type === 'dir') describe(root, entry);
         return;
       }
@@ -167,7 +167,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
       if (existing !== undefined) remove(existing);
     },
     finish: () => {
-      // Last, and by name, so that a file which took a directory's name has the directory's time.
+      // containerd sets directory times last and by path: a file that replaced a directory gets the directory's time.
       for (const [path, mtime] of directoryTimes) {
         const resolution = resolvePath(path, look);
         if (resolution.kind !== 'dir' && resolution.kind !== 'other') {
@@ -182,7 +182,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
   };
 }
 
-/** Puts attributes of the layers below in place. */
+/** Applies the attributes found in the layers below. */
 export function inheritInto({ files, inheriting }: ReplayedLayer, inherited: InheritedAttributes): void {
   for (const path of inheriting) {
     const attributes = inherited.get(path);
@@ -210,11 +210,11 @@ function lookUp(files: ReadonlyMap<string, LayerFile>, path: string): ReturnType
   const inode = files.get(path)?.inode;
   if (inode === undefined) return { kind: 'missing' };
   if (inode.type === 'symlink') return { kind: 'symlink', target: inode.source!.linkName };
-  // A whiteout gives way to a directory that something is put into.
+  // A whiteout counts as a directory: it is replaced by one when an entry lies below it.
   return { kind: inode.type === 'dir' || inode.type === 'whiteout' ? 'dir' : 'other' };
 }
 
-/** A link is made to its target itself, unless its name ends in a slash: then links are followed to the end. */
+/** As link(2): a symbolic link as target is not followed, unless the target's name ends in a slash. */
 function targetOf(files: ReadonlyMap<string, LayerFile>, resolution: Resolution, base: string): LayerFile | undefined {
   if (base === '') return resolution.kind === 'other' ? files.get(resolution.path) : undefined;
   return resolution.kind === 'dir' ? files.get(joinPath(resolution.path, base)) : undefined;

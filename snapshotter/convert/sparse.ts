@@ -4,7 +4,7 @@
  */
 import { blockSizeBytes, malformed, parsePaxInteger, toSafeNumber } from './tar-fields.ts';
 
-/** A run of the file's bytes that the tar holds; all between the extents is zeros. */
+/** A run of the file's bytes that the tar holds; the gaps between extents are zeros. */
 export interface Extent {
   readonly fileOffset: number;
   readonly sizeBytes: number;
@@ -17,15 +17,15 @@ export interface SparseFile {
   readonly extents: readonly Extent[];
 }
 
-/** No disk of a container holds more, and compressing zeros without end would be a way to keep a converter busy. */
+/** Far beyond any real layer; stops a tiny tar from keeping the converter busy with zeros. */
 const maxSparseSizeBytes = 2 ** 40;
 
-/** Go's limit for a map, header or payload. */
+/** Go's limit for a map, in the header or in the payload. */
 const maxMapSizeBytes = 1 << 20;
 
 /**
- * What the records and the payload make of a regular file; undefined unless they are of a sparse one. `storedSizeBytes`
- * is what the tar holds of it, `sizeBytes` what the header says.
+ * Reads the map of a sparse file from its pax records and payload; undefined if the file is not sparse. `storedSizeBytes`
+ * is the size of the payload in the tar, `sizeBytes` that of the expanded file.
  */
 export function readSparseFile(
   pax: ReadonlyMap<string, string>,
@@ -41,7 +41,7 @@ export function readSparseFile(
   const extents = placeExtents(numbers, payload.offset + mapSizeBytes, sizeBytes);
   const dataSizeBytes = extents.reduce((sum, extent) => sum + extent.sizeBytes, 0);
   if (mapSizeBytes + dataSizeBytes !== payload.storedSizeBytes) {
-    throw malformed('a sparse file whose map does not fit its data');
+    throw malformed('a sparse file whose map does not match its data');
   }
   return { name: pax.get('GNU.sparse.name') || undefined, sizeBytes, extents };
 }
@@ -51,13 +51,13 @@ function sparseVersion(pax: ReadonlyMap<string, string>): '0.x' | '1.0' | undefi
   const minor = pax.get('GNU.sparse.minor') ?? '';
   if (major === '0' && (minor === '0' || minor === '1')) return '0.x';
   if (major === '1' && minor === '0') return '1.0';
-  // Writers of 0.0 and 0.1 named no version at first.
+  // Early writers of 0.0 and 0.1 recorded no version.
   return major === '' && minor === '' && pax.get('GNU.sparse.map') ? '0.x' : undefined;
 }
 
 interface SparseMap {
   readonly numbers: readonly number[];
-  /** Bytes of the payload that are the map and not data. */
+  /** Size of the map at the start of the payload; 0 if it is in the header. */
   readonly mapSizeBytes: number;
 }
 
@@ -65,7 +65,7 @@ function readMapOfHeader(pax: ReadonlyMap<string, string>): SparseMap {
   const text = pax.get('GNU.sparse.map') ?? '';
   const numbers = text === '' ? [] : text.split(',').map(parseMapNumber);
   if (numbers.length !== 2 * parseMapNumber(pax.get('GNU.sparse.numblocks') ?? '')) {
-    throw malformed('a sparse map of another length than its header says');
+    throw malformed('a sparse map whose length differs from its header');
   }
   return { numbers, mapSizeBytes: 0 };
 }
@@ -80,7 +80,7 @@ function readMapOfPayload(
   let mapSizeBytes = 0;
   while (numbers.length === 0 || numbers.length < 1 + 2 * numbers[0]!) {
     if (mapSizeBytes === maxMapSizeBytes || mapSizeBytes + blockSizeBytes > storedSizeBytes) {
-      throw malformed('a sparse map without an end');
+      throw malformed('a sparse map that is cut short or longer than 1 MiB');
     }
     const lines = (rest + readAt(offset + mapSizeBytes, blockSizeBytes).toString('latin1')).split('\n');
     mapSizeBytes += blockSizeBytes;
@@ -110,6 +110,6 @@ function placeExtents(numbers: readonly number[], dataOffset: number, sizeBytes:
 
 function parseMapNumber(text: string): number {
   const number = /^\+?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(number)) throw malformed(`a sparse map with ${JSON.stringify(text.slice(0, 40))} in it`);
+  if (!Number.isSafeInteger(number)) throw malformed(`a sparse map contains ${JSON.stringify(text.slice(0, 40))}`);
   return number;
 }

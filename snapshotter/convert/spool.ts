@@ -22,7 +22,7 @@ export interface Spool {
   close(): void;
 }
 
-/** Throws ConvertError `malformed-layer` if the stream does not decompress; source errors pass through. */
+/** Throws ConvertError `malformed-layer` if the stream does not decompress; source errors are thrown as they are. */
 export async function spoolLayer(
   source: AsyncIterable<Uint8Array>,
   workDir: string,
@@ -50,7 +50,7 @@ export async function spoolLayer(
   }
 }
 
-/** Reads through a window: most headers are close to each other. */
+/** Reads through a window, because most headers are close to each other. */
 export function windowedReader(fd: number, sizeBytes: number): ReadAt {
   const window = Buffer.allocUnsafe(64 * 1024);
   let windowOffset = 0;
@@ -75,7 +75,7 @@ function readExactly(fd: number, offset: number, length: number): Buffer {
 export function readInto(fd: number, target: Buffer, start: number, offset: number, length: number): void {
   for (let done = 0; done < length; ) {
     const count = readSync(fd, target, start + done, length - done, offset + done);
-    if (count === 0) throw new RangeError(`spooled layer: nothing to read at ${offset + done}`);
+    if (count === 0) throw new RangeError(`spooled layer: unexpected end of file at ${offset + done}`);
     done += count;
   }
 }
@@ -102,7 +102,7 @@ async function decompress(
   }
 }
 
-/** The compression by magic number, and the whole stream. */
+/** The compression, by magic number, and the stream including the bytes read to detect it. */
 async function detectCompression(
   source: AsyncIterable<Uint8Array>,
 ): Promise<[LayerCompression, AsyncIterable<Uint8Array>]> {

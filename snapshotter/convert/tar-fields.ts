@@ -66,7 +66,7 @@ export function isChecksumRight(block: Buffer): boolean {
 
 /**
  * Records `"<length> <key>=<value>\n"`, length in bytes and counting itself; a value may hold any byte. GNU's sparse
- * format 0.0 repeats two keys once per extent: they are joined into format 0.1's map, as Go does.
+ * format 0.0 repeats two keys for each extent: they are joined into the map of format 0.1, as Go does.
  */
 export function parsePaxRecords(payload: Buffer): Map<string, string> {
   const records = new Map<string, string>();
@@ -100,7 +100,7 @@ export interface TarTime {
   readonly nsec: number;
 }
 
-/** Decimal seconds with an optional fraction, cut (not rounded) to nanoseconds; `-1.5` is 1.5 s before the epoch. */
+/** Decimal seconds with an optional fraction, truncated to nanoseconds; `-1.5` is 1.5 s before the epoch. */
 export function parsePaxTime(text: string): TarTime {
   const match = /^([+-]?)(\d+)(?:\.(\d*))?$/.exec(text);
   if (match === null) throw malformed(`the pax time ${JSON.stringify(text)} is not a decimal number`);

@@ -1,11 +1,11 @@
 /**
- * The tar headers that the converter writes itself: landmarks, the TOC, and entries that are not to be passed through as
- * they came (POSIX ustar, with a pax header before it for what ustar cannot hold).
+ * The tar headers that the converter writes itself: landmarks, the TOC, and entries whose source header no longer fits
+ * (POSIX ustar, preceded by a pax header for what ustar cannot hold).
  */
 import { maxExtensionSizeBytes, printable, type TarEntry } from './tar.ts';
 import { blockSizeBytes, malformed, roundUpToBlock } from './tar-fields.ts';
 
-/** An entry without a name, owned by root and dated 1970, that lies nowhere in a tar. */
+/** Defaults for an entry that is not in the source tar: an empty file, owned by root and dated 1970. */
 export const emptyFile: Omit<TarEntry, 'name'> = {
   type: 'reg',
   linkName: '',
@@ -41,7 +41,7 @@ export function encodeFile(name: string, payload: Uint8Array): Buffer {
 /** Two zero blocks end an archive. */
 export const endOfArchive: Buffer = Buffer.alloc(2 * blockSizeBytes);
 
-/** The header blocks of any entry; its content, where it has any, is the caller's. */
+/** The header blocks of any entry; the caller writes its content. */
 export function encodeEntryHeader(entry: TarEntry): Buffer {
   const { mtime } = entry;
   const name = entry.type === 'dir' ? `${entry.name || '.'}/` : entry.name;
@@ -56,7 +56,7 @@ export function encodeEntryHeader(entry: TarEntry): Buffer {
   const takeNumber = (key: string, value: number, limit: number): number =>
     take(key, value, value >= 0 && value < limit, 0);
   const fields: BlockFields = {
-    // A name cut at a slash would make a directory of a file to readers of the header alone.
+    // Truncated after a slash, a file's name would look like a directory's to readers that ignore pax.
     name: takeText('path', name, 100).replace(entry.type === 'dir' ? '' : /\/+$/, ''),
     linkName: takeText('linkpath', entry.linkName, 100),
     typeFlag: typeFlags[entry.type],

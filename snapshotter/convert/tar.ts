@@ -2,8 +2,8 @@
  * Scans tar headers. Yields one record per entry with the position of its raw header blocks (extension headers included) and
  * of its payload, so that a writer can pass the bytes through. Holds one header at a time.
  *
- * Reads as Go's archive/tar does: links, devices and directories have no payload whatever their size field says, pax global
- * headers apply to nothing, and the padding of the last file may be missing.
+ * Reads as Go's archive/tar does: links, devices and directories have no payload, whatever their size field says; pax global
+ * headers are not applied to entries; and the padding of the last file may be missing.
  */
 import { type Extent, readSparseFile } from './sparse.ts';
 import {
@@ -69,7 +69,7 @@ const none: Extensions = {};
 
 /**
  * Throws ConvertError `malformed-layer` or `unsupported-layer`. Calls `onGlobalHeader` with the names of global headers, in
- * order: containerd creates their parent directories, though no file.
+ * order: containerd creates their parent directories, but no file.
  */
 export function* scanTar(
   readAt: ReadAt,
@@ -140,11 +140,11 @@ export function normaliseName(name: string): string {
 function extensionOf(type: number): 'pax' | 'global' | 'label' | 'longName' | 'longLink' | undefined {
   switch (type) {
     case 0x78: // x
-    case 0x58: // X, Solaris's name for it
+    case 0x58: // X, Solaris's type flag for pax
       return 'pax';
     case 0x67: // g
       return 'global';
-    case 0x56: // V, a GNU volume label: no file either
+    case 0x56: // V, a GNU volume label: not a file either
       return 'label';
     case 0x4c: // L
       return 'longName';
@@ -162,7 +162,7 @@ function readEntry(
   place: { readonly headerOffset: number; readonly payloadOffset: number; readonly tarSizeBytes: number },
   readAt: ReadAt,
 ): { entry: TarEntry; storedSizeBytes: number } {
-  // An empty pax value means "as the header has it" (POSIX pax, "Extended Header Precedence").
+  // An empty pax value falls back to the header field (POSIX pax, "Extended Header Precedence").
   const record = (key: string): string | undefined => pax?.get(key) || undefined;
   const integer = (key: string, offset: number, length: number): bigint => {
     const text = record(key);
@@ -210,7 +210,7 @@ function toId(value: bigint): number {
 function entryType(flag: number, name: string): TarEntryType {
   switch (flag) {
     case 0x00:
-      return name.endsWith('/') ? 'dir' : 'reg'; // v7 had no flag for directories
+      return name.endsWith('/') ? 'dir' : 'reg'; // v7 has no type flag for directories
     case 0x30: // 0
     case 0x37: // 7, contiguous: treated as an ordinary file
       return 'reg';
@@ -244,7 +244,7 @@ function readXattrs(pax: ReadonlyMap<string, string> | undefined): Map<string, s
   return xattrs;
 }
 
-/** Only POSIX ustar has a prefix: GNU's old format has times there, v7 nothing. */
+/** Only POSIX ustar has a prefix field: GNU's old format has times there, v7 has nothing. */
 function headerName(block: Buffer): string {
   const name = readText(block, 0, 100);
   if (block.toString('latin1', 257, 263) !== 'ustar\0') return name;

@@ -1,6 +1,6 @@
 /**
- * The TOC as JSON (eStargz specification, "TOC"; FORMATS: fields and their omission). Names are
- * written byte for byte, even if that is not valid UTF-8.
+ * The TOC as JSON (eStargz specification, "TOC"). Fields that are zero or empty are omitted. Names are written byte for byte,
+ * even if they are not valid UTF-8.
  */
 import type { TarEntry } from './tar.ts';
 
@@ -17,7 +17,7 @@ export interface TocChunk {
 
 export interface TocRecord {
   readonly entry: Omit<TarEntry, 'headerOffset' | 'headerSizeBytes' | 'payloadOffset' | 'extents'>;
-  /** Empty unless a regular file with content. */
+  /** Empty except for regular files with content. */
   readonly chunks: TocChunk[];
   /** Digest of the whole file; regular files only. */
   digest: string;

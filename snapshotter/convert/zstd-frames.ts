@@ -1,7 +1,7 @@
 /**
- * Splits a zstd stream at frame boundaries (RFC 8878, section 3.1). Node's decompressor (24.x) drops what follows the end of
- * a frame within one write, so each frame must start a new write. Skippable frames, which hold the TOC and footer of
- * zstd:chunked, are omitted.
+ * Splits a zstd stream at frame boundaries (RFC 8878, section 3.1). Node's decompressor (24.x) drops the bytes that follow
+ * the end of a frame within one write, so each frame must start a new write. Skippable frames, which hold the TOC and footer
+ * of zstd:chunked, are omitted.
  */
 import { isSkippableMagic, SKIPPABLE_HEADER_BYTES, ZSTD_FRAME_MAGIC } from '../estargz/zstd-frame.ts';
 import { malformed } from './tar-fields.ts';
@@ -10,7 +10,7 @@ const longestHeaderBytes = 18;
 
 type State = { kind: 'start' } | { kind: 'block' } | { kind: 'copy' | 'skip'; left: number; next: 'start' | 'block' };
 
-/** The frames in order; no piece spans two of them. */
+/** Yields the frames in order; no piece spans two frames. */
 export async function* splitZstdFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
   let state: State = { kind: 'start' };
   let checksum = false;
@@ -72,13 +72,13 @@ function readFrameHeader(bytes: Buffer, offset: number): FrameHeader | undefined
   if (isSkippableMagic(magic)) {
     return { sizeBytes: SKIPPABLE_HEADER_BYTES + bytes.readUInt32LE(offset + 4), skippable: true, checksum: false };
   }
-  if (magic !== ZSTD_FRAME_MAGIC) throw malformed('its zstd stream has something else between frames');
+  if (magic !== ZSTD_FRAME_MAGIC) throw malformed('its zstd stream has bytes between frames that are no frame');
   const descriptor = bytes[offset + 4]!;
   const singleSegment = (descriptor & 0x20) !== 0;
   const dictionaryBytes = [0, 1, 2, 4][descriptor & 3]!;
   const contentSizeBytes = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
   const sizeBytes = 5 + (singleSegment ? 0 : 1) + dictionaryBytes + contentSizeBytes;
-  if (sizeBytes > longestHeaderBytes) throw malformed('its zstd stream has an impossible frame header');
+  if (sizeBytes > longestHeaderBytes) throw malformed('its zstd stream has an invalid frame header');
   return { sizeBytes, skippable: false, checksum: (descriptor & 4) !== 0 };
 }
 
