@@ -49,7 +49,8 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
   const format = layerFormats.find((known) => known === (values.format ?? 'estargz'));
   if (format === undefined) throw invalid(`unknown format ${quote(values.format)}: one of ${layerFormats.join(', ')}`);
   const target = parseReference(positionals[1]!);
-  if (target.digest !== undefined) throw invalid('TARGET has a digest, which is unknown before the conversion: give a tag');
+  if (target.digest !== undefined)
+    throw invalid('TARGET has a digest, which is unknown before the conversion: give a tag');
   if (values.platform !== undefined && values['all-platforms'] === true) {
     throw invalid('--platform and --all-platforms exclude each other');
   }

@@ -54,7 +54,10 @@ export function traitsOf(format: LayerFormat): FormatTraits {
 export function checkLevel(format: LayerFormat, level: number): void {
   const { maxLevel } = traitsOf(format);
   if (Number.isInteger(level) && level >= 1 && level <= maxLevel) return;
-  throw new ConvertError('invalid-option', `compression level ${level} is out of range for ${format}: give 1 to ${maxLevel}`);
+  throw new ConvertError(
+    'invalid-option',
+    `compression level ${level} is out of range for ${format}: give 1 to ${maxLevel}`,
+  );
 }
 
 function gzipTraits(kind: 'stargz' | 'estargz'): FormatTraits {

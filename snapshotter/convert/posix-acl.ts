@@ -1,6 +1,7 @@
 /**
  * POSIX ACLs as the kernel keeps them in extended attributes (uapi/linux/posix_acl_xattr.h): a version, LE32 2, then
- * entries of eight bytes each: LE16 tag, LE16 permissions, LE32 id. The access ACL and the mode must correspond (acl(5), "Correspondence").
+ * entries of eight bytes each: LE16 tag, LE16 permissions, LE32 id. The access ACL and the
+ * mode must correspond (acl(5), "Correspondence").
  */
 type Xattrs = ReadonlyMap<string, string> | undefined;
 

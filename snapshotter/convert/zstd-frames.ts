@@ -72,7 +72,7 @@ function readFrameHeader(bytes: Buffer, offset: number): FrameHeader | undefined
   if (isSkippableMagic(magic)) {
     return { sizeBytes: SKIPPABLE_HEADER_BYTES + bytes.readUInt32LE(offset + 4), skippable: true, checksum: false };
   }
-  if (magic !== ZSTD_FRAME_MAGIC) throw malformed('its zstd stream has bytes between frames that are no frame');
+  if (magic !== ZSTD_FRAME_MAGIC) throw malformed('its zstd stream has data between frames that is not a frame');
   const descriptor = bytes[offset + 4]!;
   const singleSegment = (descriptor & 0x20) !== 0;
   const dictionaryBytes = [0, 1, 2, 4][descriptor & 3]!;
