@@ -185,6 +185,9 @@ export class Container {
           exited.catch(() => {});
         }
       }
+      default:
+        // A kind without a case would count as ready at once.
+        throw new HarnessError('not-ready', `unknown readiness ${JSON.stringify(ready satisfies never)}`);
     }
   }
 
