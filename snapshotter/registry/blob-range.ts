@@ -161,3 +161,25 @@ async function* checkedPieces(
     throw error instanceof SyntaxError ? refuse(error.message) : error;
   }
 }
+
+/** The blob's size by a part that answers a suffix; undefined if that hides the size and may end before the blob does. */
+export function sizeBehind(
+  { start, end, totalBytes }: { readonly start: number; readonly end: number; readonly totalBytes: number | undefined },
+  lengthBytes: number,
+): number | undefined {
+  if (totalBytes !== undefined) return totalBytes;
+  return start > 0 || end === lengthBytes ? start + lengthBytes : undefined;
+}
+
+/** The value of a Range header. */
+export function rangeHeader(
+  wanted: { readonly suffixBytes: number } | { readonly start: number; readonly end: number },
+): string {
+  return 'suffixBytes' in wanted ? `bytes=-${wanted.suffixBytes}` : `bytes=${wanted.start}-${wanted.end - 1}`;
+}
+
+export function checkLength(lengthBytes: number): void {
+  if (!Number.isSafeInteger(lengthBytes) || lengthBytes <= 0) {
+    throw new RangeError(`a suffix of ${lengthBytes} bytes cannot be fetched`);
+  }
+}

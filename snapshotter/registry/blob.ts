@@ -1,5 +1,12 @@
 import { BlobLocator, type LocatedResponse } from './blob-locator.ts';
-import { openRange, type RangeStream, type SatisfiedRange } from './blob-range.ts';
+import {
+  checkLength,
+  openRange,
+  type RangeStream,
+  rangeHeader,
+  type SatisfiedRange,
+  sizeBehind,
+} from './blob-range.ts';
 import type { BlobSource, BlobSuffix } from './blob-source.ts';
 import type { HttpResponse } from './connections.ts';
 import { parseContentRange, parseUnsatisfiedRange } from './content-range.ts';
@@ -30,7 +37,8 @@ export class RegistryBlob implements BlobSource {
   readonly digest: Digest;
   readonly #sender: Sender;
   readonly #locator: BlobLocator;
-  readonly #operation: string;
+  /** For messages. */
+  readonly operation: string;
   /** Servers whose bytes failed the digest; cleared once all have. */
   readonly #blamed = new Set<string>();
   #sizeBytes: number | undefined;
@@ -38,8 +46,8 @@ export class RegistryBlob implements BlobSource {
   constructor(sender: Sender, reference: Reference, digest: Digest, urls: readonly string[] = []) {
     this.digest = digest;
     this.#sender = sender;
-    this.#operation = `fetch blob ${digest} of ${reference.registry}/${reference.repository}`;
-    this.#locator = new BlobLocator(sender, reference, digest, urls, this.#operation);
+    this.operation = `fetch blob ${digest} of ${reference.registry}/${reference.repository}`;
+    this.#locator = new BlobLocator(sender, reference, digest, urls, this.operation);
   }
 
   async fetchSuffix(lengthBytes: number, signal: AbortSignal): Promise<BlobSuffix> {
@@ -87,7 +95,7 @@ export class RegistryBlob implements BlobSource {
     this.#sizeBytes = undefined;
     if (servers.size !== 1) return servers.size > 0;
     const server = [...servers][0]!;
-    this.#sender.distrust(server, this.#operation);
+    this.#sender.distrust(server, this.operation);
     this.#blamed.add(server);
     if (this.#locator.avoid(server)) return true;
     for (const blamed of this.#blamed) this.#sender.trust(blamed);
@@ -108,8 +116,10 @@ export class RegistryBlob implements BlobSource {
     if (stream.kind === 'unsatisfied') throw this.#badRange('HTTP 416 to a request for the whole', response.status);
     note(server);
     const total = stream.totalBytes;
+    const begun = { stream, server };
+    const isWhole = (): boolean => hash.digest() === this.digest;
     const chunks =
-      total === undefined ? stream.chunks(0, undefined) : this.#read(0, total, signal, { stream, server }, note);
+      total === undefined ? this.#readUnsized(begun, isWhole, signal, note) : this.#read(0, total, signal, begun, note);
     for await (const chunk of chunks) {
       hash.update(chunk);
       position += chunk.length;
@@ -121,33 +131,35 @@ export class RegistryBlob implements BlobSource {
     const coding = headerText(response.headers, 'content-encoding');
     const how = coding === undefined ? '' : `, as content-encoding ${coding}`;
     throw new RegistryError('digest-mismatch', `${position} bytes came with digest ${actual}${how}`, {
-      operation: this.#operation,
+      operation: this.operation,
       host: [...servers].join(', '),
     });
   }
 
-  /** The whole blob from the first server whose bytes have the digest and are at most `limitBytes`. */
-  async readVerified(limitBytes: number, signal: AbortSignal): Promise<Buffer> {
-    const blamed = new Set<string>();
-    for (;;) {
-      const servers = new Set<string>();
-      const pieces: Buffer[] = [];
-      let sizeBytes = 0;
-      try {
-        for await (const piece of this.fetchWhole(signal, (server) => servers.add(server))) {
-          sizeBytes += piece.length;
-          if (sizeBytes > limitBytes) throw this.#tooLarge(limitBytes, servers);
-          pieces.push(piece);
-        }
-        return Buffer.concat(pieces, sizeBytes);
-      } catch (error) {
-        const isContent =
-          error instanceof RegistryError && (error.code === 'digest-mismatch' || error.code === 'too-large');
-        const who = [...servers].join(', ');
-        if (!isContent || blamed.has(who)) throw error;
-        blamed.add(who);
+  /** A body of unknown length that breaks off, or ends without being whole, is continued by ranges if a server tells the size. */
+  async *#readUnsized(
+    { stream }: ServedRange,
+    isWhole: () => boolean,
+    signal: AbortSignal,
+    onServer: (server: string) => void,
+  ): AsyncGenerator<Buffer> {
+    let position = 0;
+    let failure: unknown;
+    try {
+      for await (const chunk of stream.chunks(0, undefined)) {
+        position += chunk.length;
+        yield chunk;
       }
+      if (isWhole()) return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isRetryableError(error)) throw error;
+      failure = error;
     }
+    const sizeBytes = this.#sizeBytes ?? (await this.#findSize(signal));
+    if (sizeBytes !== undefined && sizeBytes > position) {
+      yield* this.#read(position, sizeBytes, signal, undefined, onServer);
+    } else if (failure !== undefined) throw failure;
   }
 
   /** Reads [start, end) with as many requests as it takes. `begun`: a response that starts the range. */
@@ -230,7 +242,7 @@ export class RegistryBlob implements BlobSource {
       const located = await this.#locator.request(wanted === 'whole' ? undefined : rangeHeader(wanted), signal);
       try {
         const range = wanted === 'whole' ? { start: 0, end: undefined } : wanted;
-        return { ...located, stream: await openRange(located.response, range, this.#operation) };
+        return { ...located, stream: await openRange(located.response, range, this.operation) };
       } catch (error) {
         signal.throwIfAborted();
         if (this.#passOver(located.server, useless)) continue;
@@ -303,8 +315,7 @@ export class RegistryBlob implements BlobSource {
     return { bytes, offset, blobSizeBytes, servers };
   }
 
-  /** The tail of a whole blob of unknown size: reads to the end and keeps the last bytes. */
-  /** Without a size there is nothing to resume from: an answer that breaks off is asked for again as a whole. */
+  /** Reads a blob of unknown size to its end and keeps the last bytes. A body that breaks off is requested again. */
   async #tailOfUnknown(begun: ServedRange, lengthBytes: number, signal: AbortSignal): Promise<BlobSuffix> {
     const { transport } = this.#sender;
     let { stream, server } = begun;
@@ -359,41 +370,13 @@ export class RegistryBlob implements BlobSource {
   }
 
   #badRange(detail: string, status: number | undefined): RegistryError {
-    return new RegistryError('bad-range', detail, { operation: this.#operation, status });
-  }
-
-  #tooLarge(limitBytes: number, servers: ReadonlySet<string>): RegistryError {
-    this.distrust(servers);
-    const fields = { operation: this.#operation, host: [...servers].join(', ') };
-    return new RegistryError('too-large', `more than ${limitBytes} bytes`, fields);
+    return new RegistryError('bad-range', detail, { operation: this.operation, status });
   }
 
   #shortBody(position: number, end: number): RegistryError {
     return new RegistryError('unreachable', `the body ended ${end - position} bytes early`, {
-      operation: this.#operation,
+      operation: this.operation,
       remedy: '',
     });
-  }
-}
-
-/** The blob's size by a part that answers a suffix; undefined if that hides the size and may end before the blob does. */
-function sizeBehind(
-  { start, end, totalBytes }: { readonly start: number; readonly end: number; readonly totalBytes: number | undefined },
-  lengthBytes: number,
-): number | undefined {
-  if (totalBytes !== undefined) return totalBytes;
-  return start > 0 || end === lengthBytes ? start + lengthBytes : undefined;
-}
-
-/** The suffix of an empty blob. */
-function rangeHeader(
-  wanted: { readonly suffixBytes: number } | { readonly start: number; readonly end: number },
-): string {
-  return 'suffixBytes' in wanted ? `bytes=-${wanted.suffixBytes}` : `bytes=${wanted.start}-${wanted.end - 1}`;
-}
-
-function checkLength(lengthBytes: number): void {
-  if (!Number.isSafeInteger(lengthBytes) || lengthBytes <= 0) {
-    throw new RangeError(`a suffix of ${lengthBytes} bytes cannot be fetched`);
   }
 }

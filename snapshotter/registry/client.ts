@@ -1,5 +1,6 @@
 import { Authorizer } from './authorizer.ts';
 import { type BlobSource, RegistryBlob } from './blob.ts';
+import type { HttpResponse } from './connections.ts';
 import { type Digest, digestOf } from './digest.ts';
 import { RegistryError } from './error.ts';
 import { defaultRequestTimeoutMs, endpointsOf, type HostLookup, type HostOptions } from './host.ts';
@@ -9,6 +10,7 @@ import { type BlobUpload, Pusher } from './push.ts';
 import { formatReference, manifestName, type Reference } from './reference.ts';
 import { type RegistryRequest, retriesBefore, Sender, type WrongBytes } from './sender.ts';
 import { headerText, Transport, type TransportOptions } from './transport.ts';
+import { readVerified } from './verified-blob.ts';
 
 export interface RegistryClientOptions extends TransportOptions {
   /** Asked in order when a registry requires credentials. */
@@ -74,7 +76,9 @@ export class RegistryClient {
     const candidates = this.#sender.pullOrder(reference, reference.digest === undefined ? 'resolve' : 'pull');
     return await this.#sender.firstOf(candidates, operation, signal, async ({ endpoint }, isLast) => {
       const send = () => this.#sender.expectOk(endpoint, { ...request, ...retriesBefore(isLast) });
-      const { response, bytes } = await this.#transport.readWhole(send, maxManifestBytes, signal);
+      const read = () => this.#transport.readWhole(send, maxManifestBytes, signal);
+      let { response, bytes } = await read();
+      if (bytes !== undefined && isUnframed(response) && !isJsonObject(bytes)) ({ response, bytes } = await read());
       const { host } = response.url;
       if (bytes === undefined) {
         throw new RegistryError('too-large', `more than ${maxManifestBytes} bytes`, { operation, host });
@@ -117,7 +121,7 @@ export class RegistryClient {
    * `digest-mismatch` or `too-large` once all have done so.
    */
   async readBlob(reference: Reference, digest: Digest, limitBytes: number, signal: AbortSignal): Promise<Buffer> {
-    return await new RegistryBlob(this.#sender, reference, digest).readVerified(limitBytes, signal);
+    return await readVerified(new RegistryBlob(this.#sender, reference, digest), limitBytes, signal);
   }
 
   hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean> {
@@ -142,6 +146,11 @@ export class RegistryClient {
     this.#authorizer.close();
     await this.#transport.close();
   }
+}
+
+/** Whether the body ended with its connection: one that breaks off then looks complete. */
+function isUnframed({ headers }: HttpResponse): boolean {
+  return headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
 }
 
 /** Tells manifests from the HTML pages of proxies where no digest does. */

@@ -27,11 +27,11 @@ export function digestHex(digest: Digest): string {
   return digest.slice('sha256:'.length);
 }
 
-/** Digest of a stream: update with each piece, then take `digest()` once. */
+/** Digest of a stream; `digest()` is that of the pieces so far. */
 export function digester(): { update(bytes: Uint8Array): void; digest(): Digest } {
   const state = createHash('sha256');
   return {
     update: (bytes) => void state.update(bytes),
-    digest: () => `sha256:${state.digest('hex')}` as Digest,
+    digest: () => `sha256:${state.copy().digest('hex')}` as Digest,
   };
 }

@@ -146,3 +146,48 @@ test('such a body is resumed if it ends too early', limit, async (t) => {
   );
   assert.ok((await collect(openBlob(t, cut).fetchRange(5, 900_000, signal))).equals(content.subarray(5, 900_000)));
 });
+
+test('a whole body without a length that is cut short is continued by ranges', limit, async (t) => {
+  const cutBytes = 300_000;
+  for (const framing of ['chunked', 'connection'] as const) {
+    const ranges: (string | undefined)[] = [];
+    const server = createServer(({ headers }, response) => {
+      ranges.push(headers.range);
+      const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '') ?? [];
+      if (first !== undefined) return honest(response, Number(first), Number(last) + 1);
+      response.useChunkedEncodingByDefault = framing === 'chunked';
+      response.writeHead(200, framing === 'connection' ? { connection: 'close' } : {});
+      response.write(content.subarray(0, cutBytes), () => {
+        if (framing === 'chunked') response.destroy();
+        else response.end();
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => void server.close());
+    const host = hostOf(server.address());
+    const client = new RegistryClient({ clock: recordingClock(), retry: { maxRetries: 3 } });
+    t.after(() => client.close());
+    const reference = parseReference(`${host}/team/image`);
+    assert.deepEqual(await client.readBlob(reference, digest, content.length, signal), content, framing);
+    assert.deepEqual(ranges, [undefined, 'bytes=0-0', `bytes=${cutBytes}-${content.length - 1}`], framing);
+  }
+});
+
+test('a manifest whose body ends with the connection is requested again if it was cut short', limit, async (t) => {
+  const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, layers: [] }));
+  let requests = 0;
+  const server = createRawServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => {
+      socket.write('HTTP/1.0 200 OK\r\ncontent-type: application/vnd.oci.image.manifest.v1+json\r\n\r\n');
+      socket.end(++requests === 1 ? manifest.subarray(0, 10) : manifest);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => void server.close());
+  const client = new RegistryClient({ clock: recordingClock(), retry: { maxRetries: 3 } });
+  t.after(() => client.close());
+  const { bytes } = await client.fetchManifest(parseReference(`${hostOf(server.address())}/team/image:1`), signal);
+  assert.deepEqual(bytes, manifest);
+  assert.equal(requests, 2);
+});
