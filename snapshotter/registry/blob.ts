@@ -10,7 +10,7 @@ import {
 import type { BlobSource, BlobSuffix } from './blob-source.ts';
 import type { HttpResponse } from './connections.ts';
 import { parseContentRange, parseUnsatisfiedRange } from './content-range.ts';
-import { type Digest, digester } from './digest.ts';
+import { type Digest, digester, EMPTY_DIGEST } from './digest.ts';
 import { RegistryError } from './error.ts';
 import type { Reference } from './reference.ts';
 import { isRetryableError } from './retry.ts';
@@ -242,7 +242,9 @@ export class RegistryBlob implements BlobSource {
       const located = await this.#locator.request(wanted === 'whole' ? undefined : rangeHeader(wanted), signal);
       try {
         const range = wanted === 'whole' ? { start: 0, end: undefined } : wanted;
-        return { ...located, stream: await openRange(located.response, range, this.operation) };
+        const stream = await openRange(located.response, range, this.operation);
+        if (stream.totalBytes === 0 && this.digest !== EMPTY_DIGEST) throw this.#emptyBlob(located);
+        return { ...located, stream };
       } catch (error) {
         signal.throwIfAborted();
         if (this.#passOver(located.server, useless)) continue;
@@ -371,6 +373,16 @@ export class RegistryBlob implements BlobSource {
 
   #badRange(detail: string, status: number | undefined): RegistryError {
     return new RegistryError('bad-range', detail, { operation: this.operation, status });
+  }
+
+  #emptyBlob({ response }: LocatedResponse): RegistryError {
+    response.body.destroy();
+    const { url, status } = response;
+    return new RegistryError('protocol', 'the server has it as empty', {
+      operation: this.operation,
+      host: url.host,
+      status,
+    });
   }
 
   #shortBody(position: number, end: number): RegistryError {

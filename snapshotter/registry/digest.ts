@@ -22,6 +22,9 @@ export function digestOf(bytes: Uint8Array | string): Digest {
   return `sha256:${hash('sha256', bytes, 'hex')}` as Digest;
 }
 
+/** Of zero bytes. */
+export const EMPTY_DIGEST = digestOf('');
+
 /** The 64 hex digits: the name of a file or directory kept for this digest. */
 export function digestHex(digest: Digest): string {
   return digest.slice('sha256:'.length);

@@ -76,6 +76,6 @@ function renamed(fields: (token: string) => object): Bend {
       string,
       string
     >;
-    return answerWith(200, JSON.stringify({ expires_in: 60, ...fields(token ?? other ?? '') }));
+    return answerWith(200, JSON.stringify({ expires_in: 60, ...fields(token || other || '') }));
   });
 }
