@@ -150,12 +150,12 @@ export class RegistryBlob implements BlobSource {
         position += chunk.length;
         yield chunk;
       }
-      if (isWhole()) return;
     } catch (error) {
       signal.throwIfAborted();
       if (!isRetryableError(error)) throw error;
       failure = error;
     }
+    if (isWhole()) return;
     const sizeBytes = this.#sizeBytes ?? (await this.#findSize(signal));
     if (sizeBytes !== undefined && sizeBytes > position) {
       yield* this.#read(position, sizeBytes, signal, undefined, onServer);
@@ -267,7 +267,12 @@ export class RegistryBlob implements BlobSource {
   /** Undefined where the refusal may be due to the suffix itself; the next request will show. */
   async #askForSuffix(lengthBytes: number, signal: AbortSignal) {
     try {
-      return await this.#ask({ suffixBytes: lengthBytes }, signal);
+      const asked = await this.#ask({ suffixBytes: lengthBytes }, signal);
+      if (!this.#blamed.has(asked.server)) return asked;
+      // The others refuse the suffix, and may have it as a plain range.
+      asked.response.body.destroy();
+      this.#locator.avoid(asked.server);
+      return undefined;
     } catch (error) {
       signal.throwIfAborted();
       const isOfSuffix =

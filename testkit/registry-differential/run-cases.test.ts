@@ -37,11 +37,14 @@ const found = [
   'layer/mirrored/500-always+range-total-wrong',
   // A whole body without a length that breaks off.
   'client/alone/chunked+cut-late',
+  'converter/alone/chunked+cut-late',
   'client/alone/ends-with-connection+cut-late',
   'client/alone/ends-with-connection+cut-once',
-  // The registry refuses suffixes, so the mirror's empty blob was believed.
+  // The registry refuses suffixes, so the mirror's empty or damaged blob came back.
   'client/mirrored/200-empty+suffix-403',
   'client/mirrored/200-empty+suffix-500',
+  'client/mirrored/damages-blobs+suffix-403',
+  'client/mirrored/damages-blobs+suffix-500',
   // Both rename the token.
   'client/alone/token-empty-beside-access-token+token-null-beside-access-token',
 ];
