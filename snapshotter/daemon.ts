@@ -4,14 +4,15 @@ import { status } from '@grpc/grpc-js';
 import type { Config } from './config/config.ts';
 import { openFace } from './handover/faces.ts';
 import type { Face } from './layers/face.ts';
+import type { LayerConfig } from './layers/layer-config.ts';
 import { LayerManager } from './layers/manager.ts';
-import type { Log } from './platform/log.ts';
+import { describeError, type Log } from './platform/log.ts';
 import { createCounters } from './observability/counters.ts';
 import { type DaemonMetrics, noMetrics } from './observability/metrics.ts';
 import type { Prometheus } from './observability/prometheus.ts';
 import { type Identity, openStatus } from './observability/status.ts';
 import { openRegistry } from './config/registries.ts';
-import { warmUp } from './registry/warm-up.ts';
+import { rehearse } from './rehearsal/rehearse.ts';
 import { CriProxy } from './service/cri.ts';
 import { LazyLayers } from './service/lazy-layers.ts';
 import { addService, type CallObserver, createServer, listenOnSocket, stopServer } from './service/server.ts';
@@ -68,7 +69,6 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   opened.defer(() => status.close());
   const { client: registry, criKeychain } = await openRegistry(config, log, (server) => metrics.wrongBytes(server));
   opened.defer(() => registry.close());
-  await warmUp(registry);
   const scheduler = new FetchScheduler({ maxBackground: config.max_concurrency });
   opened.defer(() => scheduler.close());
   const mounts = await openFace({ root, config, log, onChange: (change) => status.change(change) });
@@ -76,24 +76,25 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   // A start that fails leaves what it took over to the next one.
   let keepMounts = mounts.isAdopted;
   opened.defer(() => (keepMounts ? mounts.leave() : mounts.takeDown()));
+  const layerConfig: LayerConfig = {
+    noprefetch: config.noprefetch,
+    prefetchSizeBytes: config.prefetch_size,
+    noBackgroundFetch: config.no_background_fetch,
+    disableVerification: config.disable_verification,
+    allowNoVerification: config.allow_no_verification,
+    resolveTtlMs: config.resolve_result_entry_ttl_sec * 1000,
+    cacheLimitBytes: config.cache.limit_bytes,
+    treeMemoryBytes: config.cache.tree_memory_bytes,
+    adaptiveFetch: config.cache.adaptive_fetch,
+    opaqueXattr: store.overlayOptions.includes('userxattr') ? 'user' : 'trusted',
+    ...(config.record_accesses === '' ? {} : { recordAccesses: config.record_accesses }),
+  };
   const layers = new LayerManager({
     root: join(root, 'layers'),
     registry,
     face,
     scheduler,
-    config: {
-      noprefetch: config.noprefetch,
-      prefetchSizeBytes: config.prefetch_size,
-      noBackgroundFetch: config.no_background_fetch,
-      disableVerification: config.disable_verification,
-      allowNoVerification: config.allow_no_verification,
-      resolveTtlMs: config.resolve_result_entry_ttl_sec * 1000,
-      cacheLimitBytes: config.cache.limit_bytes,
-      treeMemoryBytes: config.cache.tree_memory_bytes,
-      adaptiveFetch: config.cache.adaptive_fetch,
-      opaqueXattr: store.overlayOptions.includes('userxattr') ? 'user' : 'trusted',
-      ...(config.record_accesses === '' ? {} : { recordAccesses: config.record_accesses }),
-    },
+    config: layerConfig,
     log,
     metrics: metrics.fetch,
   });
@@ -134,7 +135,11 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
 
   const server = createServer();
   opened.defer(() => stopServer(server, stopGraceMs));
-  const observer = observeCalls(metrics, log);
+  const rehearsing = new AbortController();
+  const observer = observeCalls(metrics, log, (method) => {
+    // A pull has begun, which needs the processor.
+    if (method === 'Prepare') rehearsing.abort();
+  });
   addService(server, 'containerd.services.snapshots.v1.Snapshots', snapshotsService(store, lazy, log), observer);
   let criPath: string | null = null;
   if (criKeychain !== undefined) {
@@ -157,6 +162,20 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   // Delayed, so that the cache includes the code of a first mount.
   const flushing = setTimeout(flushCompileCache, compileCacheDelayMs).unref();
   opened.defer(() => clearTimeout(flushing));
+  const { recordAccesses: _, ...rehearsedConfig } = layerConfig;
+  const rehearsal = rehearse(
+    { root, registry, face: face.unrecorded(), config: rehearsedConfig, overlayOptions: store.overlayOptions },
+    rehearsing.signal,
+  ).then(({ durationMs, error }) => {
+    log.debug(
+      { durationMs: Math.round(durationMs), ...(error === undefined ? {} : { error: describeError(error) }) },
+      'first pull rehearsed',
+    );
+  });
+  opened.defer(async () => {
+    rehearsing.abort();
+    await rehearsal;
+  });
   status.change({ state: 'serving', listening: { grpc: address, cri: criPath, metrics: metricsAddress } });
   log.info({ address, root, face: face.kind, pid: process.pid, metrics: metricsAddress }, 'serving');
 
@@ -178,9 +197,12 @@ async function openMetrics(): Promise<Prometheus> {
   return new Prometheus();
 }
 
-function observeCalls(metrics: DaemonMetrics, log: Log): CallObserver {
+function observeCalls(metrics: DaemonMetrics, log: Log, onStart: (method: string) => void): CallObserver {
   return {
-    started: (method) => metrics.callStarted(method),
+    started(method) {
+      onStart(method);
+      metrics.callStarted(method);
+    },
     finished(method, durationMs, error) {
       const { code, details } = error === undefined ? { code: status.OK, details: '' } : toStatus(error);
       metrics.callFinished(method, status[code], durationMs);

@@ -52,6 +52,14 @@ describe('a daemon that follows another', { timeout: 400_000 }, () => {
   }
 
   /** FUSE shows a directory per layer, EROFS a mount per layer. */
+  /** A daemon that has just started shows those of its rehearsal too. */
+  async function showsLayers(bench: Bench, backend: 'fuse' | 'erofs', count: number): Promise<void> {
+    const soon = { limitMs: 10_000 };
+    await until(`${count} layers are shown`, () => shownLayers(bench, backend) === count, soon).catch((error: Error) =>
+      assert.fail(`${error.message}\n${bench.daemon.log()}`),
+    );
+  }
+
   function shownLayers(bench: Bench, backend: 'fuse' | 'erofs'): number {
     return backend === 'fuse'
       ? readdirSync(join(bench.stateRoot, 'mnt')).length
@@ -91,10 +99,10 @@ describe('a daemon that follows another', { timeout: 400_000 }, () => {
     test(`${backend}: a layer that was mounted ahead and never requested is gone`, limit, async (t) => {
       const bench = await openBench(t, image, backend);
       await mountAhead(bench);
-      assert.equal(shownLayers(bench, backend), 2);
+      await showsLayers(bench, backend, 2);
       await bench.daemon.stop('SIGKILL');
       await bench.restart();
-      assert.equal(shownLayers(bench, backend), 1, bench.daemon.log());
+      await showsLayers(bench, backend, 1);
       await pullLayer(bench, image, 'upper', image.upperLayer);
       assert.deepEqual(await sumAll(t, bench), expected);
       await unmount(bench.root);
@@ -122,6 +130,24 @@ describe('a daemon that follows another', { timeout: 400_000 }, () => {
     });
   }
 
+  for (const backend of ['fuse', 'erofs'] as const) {
+    test(`${backend}: a daemon killed in its rehearsal leaves nothing of it to the next`, limit, async (t) => {
+      const directory = mkdtempSync(join(image.scratch, 'rehearsed-'));
+      const options = { config: `[mount]\nbackend = "${backend}"\n` };
+      const root = join(directory, 'root');
+      const first = await startDaemon(t, directory, options);
+      const layers = join(root, 'rehearsal/layers');
+      const soon = { limitMs: 10_000, intervalMs: 1 };
+      await until('a rehearsed layer', () => existsSync(layers) && readdirSync(layers).length > 0, soon);
+      await first.stop('SIGKILL');
+      const second = await startDaemon(t, directory, options);
+      await until('the end of the rehearsal', () => !existsSync(join(root, 'rehearsal')), soon);
+      assert.equal(mountPoints(root).length, backend === 'fuse' ? 1 : 0);
+      assert.equal(await second.stop('SIGINT'), 0);
+      assert.deepEqual(mountPoints(directory), []);
+    });
+  }
+
   test('erofs: a mount whose slot is not recorded is removed, and its slot can be used', limit, async (t) => {
     const bench = await openBench(t, image, 'erofs');
     await mountAhead(bench);
@@ -132,9 +158,9 @@ describe('a daemon that follows another', { timeout: 400_000 }, () => {
       lines.filter((line) => !line.includes(image.upperLayer)).join('\n'),
     );
     await bench.restart();
-    assert.equal(shownLayers(bench, 'erofs'), 1, bench.daemon.log());
+    await showsLayers(bench, 'erofs', 1);
     await pullLayer(bench, image, 'upper', image.upperLayer);
-    assert.equal(shownLayers(bench, 'erofs'), 2);
+    await showsLayers(bench, 'erofs', 2);
     assert.deepEqual(await sumAll(t, bench), expected);
   });
 
@@ -148,7 +174,7 @@ describe('a daemon that follows another', { timeout: 400_000 }, () => {
     await bench.daemon.stop('SIGKILL');
     await bench.restart();
     assert.deepEqual(await sumAll(t, bench), expected);
-    assert.equal(shownLayers(bench, 'erofs'), 1);
+    await showsLayers(bench, 'erofs', 1);
   });
 
   test('erofs: after a daemon that died before its first record, the next one starts', limit, async (t) => {

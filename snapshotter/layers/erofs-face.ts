@@ -56,6 +56,7 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
         if (!server.has(slot) && !superblocks.some(isSuperblockAlive)) book.delete(digest);
     },
     release: () => server.release(),
+    unrecorded: () => createErofsFace(server, memorySlotBook(book)),
     async close() {
       const left = leftSuperblocks();
       return (await server.close()).length === 0 && !left.some(isSuperblockAlive);

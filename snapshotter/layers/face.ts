@@ -28,6 +28,8 @@ export interface Face {
   resume?(): Promise<void>;
   /** Ends and leaves the mounts to the next daemon; they break unless a keeper holds them meanwhile. */
   release?(): Promise<void>;
+  /** A face on the same server whose views the next daemon does not hear of: it unmounts what is left of them. */
+  unrecorded(): Face;
   /** Unmounts. False if something is in use and stays mounted. */
   close(): Promise<boolean>;
 }

@@ -27,6 +27,7 @@ export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBo
     readHits: () => server.readHits,
     resume: () => server.resume(),
     release: () => server.release(),
+    unrecorded: () => createFuseFace(server, memorySlotBook(book)),
     close: () => server.close().then(() => true),
   };
 }

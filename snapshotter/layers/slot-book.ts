@@ -41,13 +41,13 @@ interface Change extends Partial<SlotRecord> {
 /** Stale lines tolerated before compaction. */
 const maxStaleLines = 1000;
 
-/** A book in memory, for a face whose mounts end with this process. */
-export function memorySlotBook(): SlotBook {
+/** A book in memory, for views that end with this process. Its slots are those of `recorded`, if they share a server. */
+export function memorySlotBook(recorded?: SlotBook): SlotBook {
   const slots = new Map<string, SlotRecord>();
   let next = 1;
   return {
     slots,
-    take: () => next++,
+    take: () => recorded?.take() ?? next++,
     set: (digest, record) => void slots.set(digest, record),
     delete: (digest) => void slots.delete(digest),
   };

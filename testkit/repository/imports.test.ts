@@ -56,6 +56,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
     'snapshotter/layers',
     'snapshotter/snapshots',
     'snapshotter/service',
+    'snapshotter/rehearsal',
     'snapshotter/process',
     'snapshotter/handover',
     'snapshotter/bench',

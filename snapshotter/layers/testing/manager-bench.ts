@@ -55,6 +55,7 @@ function testFace(): TestFace {
       const prefix = pathOf(store, '');
       if (![...face.views.keys()].some((path) => path.startsWith(prefix))) face.attached.delete(store.meta.digest);
     },
+    unrecorded: () => face,
     close: async () => true,
   };
   return face;
