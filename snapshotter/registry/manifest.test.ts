@@ -79,4 +79,10 @@ describe('an index', () => {
   it('yields its only manifest if that names no platform', () => {
     assert.equal(pickPlatform({ schemaVersion: 2, manifests: [config] })?.digest, digest);
   });
+
+  it('never yields an attestation, even one that names no platform', () => {
+    const attestation = { ...config, annotations: { 'vnd.docker.reference.type': 'attestation-manifest' } };
+    assert.equal(pickPlatform({ schemaVersion: 2, manifests: [attestation] }), undefined);
+    assert.equal(pickPlatform({ schemaVersion: 2, manifests: [attestation, config] }), config);
+  });
 });

@@ -111,16 +111,19 @@ export function hostPlatform(): Platform {
   return { os: platform === 'linux' ? 'linux' : platform, architecture: architectures[arch] ?? arch };
 }
 
-/** The manifest for a platform: an exact variant before none; attestations (`unknown/unknown`) never match. */
+/** The manifest for a platform: an exact variant before none; attestations never match, even without `unknown/unknown`. */
 export function pickPlatform(index: ImageIndex, wanted: Platform = hostPlatform()): Descriptor | undefined {
-  const fitting = index.manifests.filter(
+  const images = index.manifests.filter(
+    ({ annotations }) => annotations?.['vnd.docker.reference.type'] !== 'attestation-manifest',
+  );
+  const fitting = images.filter(
     ({ platform: own }) => own !== undefined && own.os === wanted.os && own.architecture === wanted.architecture,
   );
   return (
     fitting.find(({ platform: own }) => normalVariant(own!) === normalVariant(wanted)) ??
     fitting.find(({ platform: own }) => own!.variant === undefined) ??
     (wanted.variant === undefined ? fitting[0] : undefined) ??
-    (index.manifests.length === 1 && index.manifests[0]!.platform === undefined ? index.manifests[0] : undefined)
+    (images.length === 1 && images[0]!.platform === undefined ? images[0] : undefined)
   );
 }
 
