@@ -51,16 +51,21 @@ export function writeInto(name: string, content: string | Uint8Array): FillLayer
 /** A layer with the host's programs at their own paths, and their shared libraries. */
 export function copyPrograms(programs: readonly string[]): FillLayer {
   return async (root) => {
-    const files = new Set(programs);
-    for (const program of programs) {
-      const { stdout } = await execa('ldd', [program], { reject: false });
-      for (const [, path] of stdout.matchAll(/(\/\S+) \(0x/g)) files.add(path!);
-    }
-    for (const file of files) {
+    for (const file of await programFiles(programs)) {
       mkdirSync(join(root, dirname(file)), { recursive: true });
       copyFileSync(file, join(root, file));
     }
   };
+}
+
+/** The paths of the host's programs, and of the shared libraries that they load at their start. */
+export async function programFiles(programs: readonly string[]): Promise<Set<string>> {
+  const files = new Set(programs);
+  for (const program of programs) {
+    const { stdout } = await execa('ldd', [program], { reject: false });
+    for (const [, path] of stdout.matchAll(/(\/\S+) \(0x/g)) files.add(path!);
+  }
+  return files;
 }
 
 async function withClient<T>(use: (client: RegistryClient, signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -65,6 +65,8 @@ async function liveAll(
         {
           ...{ node, life, gate, random, deadline },
           directory: `${scratch}/${node}`,
+          idPrefix: `chaos-${process.pid}-${node}-${life}-`,
+          seed: random(),
           face: node % 2 === 0 ? 'fuse' : 'erofs',
           image: { ...image, reference: `${gate.address}/${image.name}` },
         },

@@ -4,9 +4,9 @@ import { runProgram } from '../../cli/program.ts';
 import { runChaos } from './chaos.ts';
 
 const program = 'chaos';
-const about = `Kills, stops, fills and cuts what lazily mounted content depends on, at random, while it is read and compared: the daemon,
-its keeper, the registry, the link, the disk. Each node is a daemon with a container's root file system on one face, and a life of
-its own from an empty directory to an empty directory`;
+const about = `Kills, stops, fills and cuts what containers on lazily mounted images depend on, at random, while they read and compare: the
+daemon, its keeper, containerd, the containers themselves, the registry, the link, the disk. Each node is a daemon on one face, a
+containerd that pulls through it and a container of the image, and lives from an empty directory to an empty directory`;
 const table = {
   minutes: valued('M', 'how long; lives under way then end', '20', parseMinutes),
   seed: seed(1, 'of faults and reads'),

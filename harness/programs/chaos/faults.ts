@@ -14,7 +14,7 @@ const maxCalmMs = 1200;
 const maxOutageMs = 1500;
 
 /**
- * What befalls a node's own processes and disk, one at a time, each undone before the next. The daemon and its keeper never die
+ * What befalls a node's own processes, container and disk, one at a time, each undone before the next. The daemon and its keeper never die
  * together here: that is `killBoth`.
  */
 const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; readonly strike: NodeFault }[] = [
@@ -47,6 +47,36 @@ const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; 
       await node.restartDaemon(signal);
     },
   },
+  {
+    kind: 'containerdKills',
+    weight: 6,
+    async strike(node, random, signal) {
+      await node.containerd.stop(0, 'SIGKILL');
+      await delay(randomBelow(maxAbsenceMs, random));
+      await node.restartContainerd(signal);
+      await node.reader.checkRunning(node.containerd);
+    },
+  },
+  {
+    kind: 'containerKills',
+    weight: 4,
+    async strike(node, random, signal) {
+      node.reader.kill();
+      await node.replaceReader(random(), signal);
+    },
+  },
+  {
+    kind: 'containerdContainerKills',
+    weight: 2,
+    async strike(node, random, signal) {
+      await node.containerd.stop(0, 'SIGKILL');
+      node.reader.kill();
+      await delay(randomBelow(maxAbsenceMs, random));
+      await node.restartContainerd(signal);
+      await node.replaceReader(random(), signal);
+    },
+  },
+  { kind: 'containerdStops', weight: 1, strike: (node, random) => stopFor(node.containerd.pid, random) },
   { kind: 'daemonStops', weight: 2, strike: (node, random) => stopFor(node.daemon.pid, random) },
   { kind: 'keeperStops', weight: 1, strike: async (node, random) => stopFor(await node.keeper(), random) },
   {

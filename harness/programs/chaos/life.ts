@@ -3,8 +3,7 @@ import { randomBelow, type Random } from '../../../measurements/stats/random.ts'
 import type { Gate } from '../../../testkit/gate.ts';
 import { killBoth, strikeNode, troubleLink } from './faults.ts';
 import { type ChaosNode, type NodeSetting, startNode } from './node.ts';
-import { startReading } from './reading.ts';
-import { emptyReadTally, type FaultCounts, type Life, noFaults, type ReadTally } from './tally.ts';
+import { emptyReadTally, type FaultCounts, type Life, noFaults } from './tally.ts';
 
 export interface LifeSetting extends NodeSetting {
   readonly node: number;
@@ -21,23 +20,25 @@ const faultsPerLife = 24;
 const bothOneIn = 4;
 const maxPauseMs = 250;
 const windowMs = 2000;
+const recoveryMs = 1000;
 
 /** From an empty directory to an empty directory. Never rejects unless aborted: what went wrong is in the row. */
 export async function liveOnce(setting: LifeSetting, signal: AbortSignal): Promise<Life> {
   const startedMs = performance.now();
   const counts = noFaults();
-  let tally = emptyReadTally();
+  const tally = emptyReadTally();
   let left: readonly string[] = [];
   let failure: string | undefined;
   let node: ChaosNode | undefined;
   try {
     await setting.gate.open();
     node = await startNode(setting, signal);
-    tally = await readUnderFaults(setting, node, counts, signal);
-    left = [...(await node.verify()), ...(await node.takeDown())];
+    await readUnderFaults(setting, node, counts, signal);
+    left = [...(await node.verify()), ...(await node.takeDown(tally))];
   } catch (error) {
     signal.throwIfAborted();
     failure = error instanceof Error ? error.message : String(error);
+    await node?.addReads(tally);
   }
   if (left.length > 0) failure ??= left.slice(0, 5).join('; ');
   if (failure !== undefined || signal.aborted) await node?.destroy();
@@ -58,9 +59,8 @@ async function readUnderFaults(
   node: ChaosNode,
   counts: FaultCounts,
   signal: AbortSignal,
-): Promise<ReadTally> {
+): Promise<void> {
   const { random, gate, deadline } = setting;
-  const reading = startReading(node.containerRoot, setting.image.number, random());
   const ending = new AbortController();
   const linkTrouble = troubleLink(gate, random, counts, ending.signal);
   try {
@@ -68,21 +68,22 @@ async function readUnderFaults(
       await strikeNode(node, random, counts, signal);
       await delay(randomBelow(maxPauseMs, random), undefined, { signal });
     }
-    ending.abort();
-    await linkTrouble;
-    if (randomBelow(bothOneIn, random) > 0) return await reading.end();
-    await reading.enterWindow();
-    await killBoth(node, counts);
-    await delay(windowMs, undefined, { signal });
-    await node.restartDaemon(signal);
-    const tally = await reading.end();
-    await node.remountContainer();
-    return tally;
-  } catch (error) {
-    reading.kill();
-    throw error;
   } finally {
     ending.abort();
     await linkTrouble;
+  }
+  const isInWindow = randomBelow(bothOneIn, random) === 0;
+  if (isInWindow) {
+    node.reader.enterWindow();
+    await killBoth(node, counts);
+    await delay(windowMs, undefined, { signal });
+    await node.restartDaemon(signal);
+  }
+  await node.reader.end(node.containerd);
+  // The daemon's log says so: containers that ran in the window are to be restarted.
+  if (isInWindow) {
+    await node.replaceReader(random(), signal);
+    await delay(recoveryMs, undefined, { signal });
+    await node.reader.end(node.containerd);
   }
 }

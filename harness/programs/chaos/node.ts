@@ -1,42 +1,49 @@
-import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { openClient } from '../../../snapshotter/api/client.ts';
 import { mountsUnder } from '../../../snapshotter/platform/mountinfo.ts';
-import { unmount } from '../../../testkit/mounts.ts';
 import { until } from '../../../testkit/until.ts';
+import { Containerd } from '../../containerd/containerd.ts';
 import { type SnapshotterDaemon, startDaemon } from '../../daemon/daemon.ts';
-import { findProcessesNaming, isAlive, killProcesses } from '../../host/processes.ts';
-import { mountAt, unmountUnder } from '../../host/mounts.ts';
-import { filesOf } from './content.ts';
+import { removeCgroups } from '../../host/cgroups.ts';
+import { findProcessesInCgroup, findProcessesNaming, isAlive, killProcesses } from '../../host/processes.ts';
+import { unmountUnder } from '../../host/mounts.ts';
 import { mountSmallDisk, type SmallDisk } from './disk.ts';
+import { type ReaderContainer, snapshotter, startReader } from './reader-container.ts';
+import { findRemains, listSnapshots } from './remains.ts';
+import type { ReadTally } from './tally.ts';
+import { findWrong } from './verification.ts';
 
 export type FaceKind = 'fuse' | 'erofs';
 
 export interface NodeSetting {
   /** Made, and removed at the end. Short: sockets lie in it. */
   readonly directory: string;
+  /** Starts the names of its containers. */
+  readonly idPrefix: string;
   readonly face: FaceKind;
   readonly image: { readonly number: number; readonly reference: string; readonly digest: string };
+  readonly seed: number;
 }
 
-/** A daemon, and a container's root file system on one lazy layer, with a disk of their own. */
+/** A daemon, a containerd that has it as its snapshotter, and a container on a lazy image, with a disk of their own. */
 export interface ChaosNode {
   readonly disk: SmallDisk;
-  /** Of the container. */
-  readonly containerRoot: string;
   readonly daemon: SnapshotterDaemon;
+  readonly containerd: Containerd;
+  readonly reader: ReaderContainer;
   /** Waits until the daemon has a keeper that is alive, other than `previous`; its pid. */
   keeper(previous?: number): Promise<number>;
-  /** After it has ended. */
+  /** After it has ended; as `restartContainerd`. */
   restartDaemon(signal: AbortSignal): Promise<void>;
-  /** As when a container is restarted: a new mount. */
-  remountContainer(): Promise<void>;
-  /** Files that do not read as what they must. */
+  restartContainerd(signal: AbortSignal): Promise<void>;
+  /** Once the reader was killed or ended: removes its container, and starts another on a new snapshot. */
+  replaceReader(seed: number, signal: AbortSignal): Promise<void>;
+  /** Once the reader has ended: files that do not read as what they must. */
   verify(): Promise<string[]>;
-  /** Stops everything in an orderly way; what was still there afterwards. */
-  takeDown(): Promise<string[]>;
+  /** Once the reader has ended: stops everything in an orderly way; what was still there afterwards. */
+  takeDown(reads: ReadTally): Promise<string[]>;
+  /** Adds what all readers so far have read. */
+  addReads(tally: ReadTally): Promise<void>;
   /** For a node that failed. */
   destroy(): Promise<void>;
 }
@@ -44,14 +51,96 @@ export interface ChaosNode {
 /** A read waits no longer than this for a registry that does not answer: `maxReadMs` counts on it. */
 const fetchLimitSec = 20;
 const keeperLimitMs = 30_000;
-const maxVerifyAttempts = 60;
-const verifyPauseMs = 500;
+const pullLimitMs = 60_000;
+const removeLimitMs = 60_000;
 
-export async function startNode({ directory, face, image }: NodeSetting, signal: AbortSignal): Promise<ChaosNode> {
+export async function startNode(setting: NodeSetting, signal: AbortSignal): Promise<ChaosNode> {
+  const { directory, idPrefix, face, image } = setting;
   await mkdir(directory, { recursive: true });
   const disk = await mountSmallDisk(directory);
   const root = join(disk.path, 'root');
-  const containerRoot = join(directory, 'c');
+  const containerdDirectory = join(disk.path, 'c');
+  const destroy = async () => {
+    await killProcesses([...(await findProcessesInCgroup(idPrefix)), ...(await findProcessesNaming(directory))]);
+    await unmountUnder(directory);
+    await removeCgroups(idPrefix);
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    let daemon = await startSnapshotter(setting, root, signal);
+    const startOwnContainerd = () => startContainerd(setting, containerdDirectory, daemon.address, signal);
+    let containerd = await startOwnContainerd();
+    const parent = await pull(containerd, image.reference, signal);
+    const readers: ReaderContainer[] = [];
+    const latestReader = () => readers.at(-1)!;
+    const startOwnReader = async (seed: number) => {
+      const id = `${idPrefix}${readers.length}`;
+      const { reference, number: imageNumber } = image;
+      const own = { id, directory, containerdDirectory, parent, reference, imageNumber, seed };
+      readers.push(await startReader(containerd, own, signal));
+    };
+    await startOwnReader(setting.seed);
+    const addReads = async (tally: ReadTally) => {
+      for (const reader of readers) await reader.addTo(tally);
+    };
+    return {
+      ...{ disk, addReads, destroy },
+      get daemon() {
+        return daemon;
+      },
+      get containerd() {
+        return containerd;
+      },
+      get reader() {
+        return latestReader();
+      },
+      keeper: (previous) => {
+        const other = async () => {
+          const { pid } = daemon.status().keeper;
+          return pid !== null && pid !== previous && (await isAlive(pid)) && pid;
+        };
+        return until(`${face}: the daemon has a keeper`, other, { limitMs: keeperLimitMs, intervalMs: 20 });
+      },
+      async restartDaemon() {
+        daemon = await startSnapshotter(setting, root, signal);
+      },
+      async restartContainerd() {
+        containerd = await startOwnContainerd();
+      },
+      async replaceReader(seed) {
+        await latestReader().remove(containerd);
+        await startOwnReader(seed);
+      },
+      verify() {
+        const dataPath = join(root, 'layers', image.digest.slice('sha256:'.length), 'data');
+        return findWrong(latestReader().rootfs, dataPath, image.number);
+      },
+      async takeDown(reads) {
+        await latestReader().remove(containerd);
+        await addReads(reads);
+        await removeImage(containerd, image.reference, parent, signal);
+        const snapshots = await listSnapshots(daemon.address);
+        await containerd.stop();
+        const code = await daemon.stop('SIGINT');
+        const networkNamespaces = new Set(readers.map((reader) => reader.networkNamespace));
+        const left = [
+          ...snapshots,
+          ...(code === 0 ? [] : [`the daemon ended with ${code}`]),
+          ...(await findRemains({ directory, diskPath: disk.path, stateRoot: root, idPrefix, networkNamespaces })),
+        ];
+        if (left.length > 0) return left;
+        await disk.unmount();
+        await rm(directory, { recursive: true });
+        return mountsUnder(directory).map(({ path }) => `mount ${path}`);
+      },
+    };
+  } catch (error) {
+    await destroy();
+    throw error;
+  }
+}
+
+function startSnapshotter({ directory, face }: NodeSetting, root: string, signal: AbortSignal) {
   const config = {
     disable_verification: true,
     noprefetch: true,
@@ -61,133 +150,36 @@ export async function startNode({ directory, face, image }: NodeSetting, signal:
     resolver: { request_timeout_sec: 5 },
     mount: { backend: face },
   };
-  const start = () => startDaemon({ directory, root, config }, signal);
-  let daemon = await start();
-  const node: ChaosNode = {
-    disk,
-    containerRoot,
-    get daemon() {
-      return daemon;
-    },
-    keeper: (previous) => {
-      const other = async () => {
-        const { pid } = daemon.status().keeper;
-        return pid !== null && pid !== previous && (await isAlive(pid)) && pid;
-      };
-      return until(`${face}: the daemon has a keeper`, other, { limitMs: keeperLimitMs, intervalMs: 20 });
-    },
-    async restartDaemon() {
-      daemon = await start();
-    },
-    async remountContainer() {
-      await unmount(containerRoot);
-      await mountContainer(daemon, containerRoot);
-    },
-    verify: () =>
-      findWrong(containerRoot, join(root, 'layers', image.digest.slice('sha256:'.length), 'data'), image.number),
-    async takeDown() {
-      await unmount(containerRoot);
-      const { code } = await exitOf(daemon);
-      const left = [
-        ...(code === 0 ? [] : [`the daemon ended with ${code}`]),
-        ...mountsUnder(root).map(({ path }) => `mount ${path}`),
-        ...(await findProcessesNaming(directory)).map((pid) => `process ${pid}`),
-        ...(existsSync(join(root, 'keeper.sock')) ? ['keeper.sock'] : []),
-      ];
-      if (left.length > 0) return left;
-      await disk.unmount();
-      await rm(directory, { recursive: true });
-      return mountsUnder(directory).map(({ path }) => `mount ${path}`);
-    },
-    async destroy() {
-      await killProcesses(await findProcessesNaming(directory));
-      await unmountUnder(directory);
-      await rm(directory, { recursive: true, force: true });
-    },
+  return startDaemon({ directory, root, config }, signal);
+}
+
+function startContainerd(
+  setting: NodeSetting,
+  directory: string,
+  snapshotterAddress: string,
+  signal: AbortSignal,
+): Promise<Containerd> {
+  const registryAddress = setting.image.reference.split('/')[0]!;
+  const logPath = join(setting.directory, 'containerd.log');
+  return Containerd.start({ directory, snapshotter, snapshotterAddress, registryAddress, logPath }, signal);
+}
+
+/** The registry may be dead just then, as it may be for a kubelet. Resolves to the name of the top layer's snapshot. */
+async function pull(containerd: Containerd, reference: string, signal: AbortSignal): Promise<string> {
+  const pullLazily = async () => {
+    await containerd.pull(reference, signal);
+    const image = await containerd.readImage(reference, signal);
+    const { downloaded } = await containerd.prove(image, signal);
+    if (downloaded.length === 0) return image.chainIds.at(-1)!;
+    await containerd.client.cri.removeImage({ image: { image: reference } });
+    throw new Error(`not lazy: ${downloaded.join('; ')}`);
   };
-  try {
-    await prepareContainer(daemon, image);
-    await mountContainer(daemon, containerRoot);
-    return node;
-  } catch (error) {
-    await node.destroy();
-    throw error;
-  }
+  return await until(`${reference} is pulled`, pullLazily, { limitMs: pullLimitMs, intervalMs: 500, signal });
 }
 
-async function exitOf(daemon: SnapshotterDaemon): Promise<{ code: unknown }> {
-  return { code: await daemon.stop('SIGINT') };
-}
-
-/** As containerd does it. */
-async function prepareContainer(daemon: SnapshotterDaemon, image: NodeSetting['image']): Promise<void> {
-  const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
-  const labels = {
-    'containerd.io/snapshot.ref': 'layer',
-    'containerd.io/snapshot/cri.image-ref': image.reference,
-    'containerd.io/snapshot/cri.layer-digest': image.digest,
-  };
-  try {
-    await snapshots.prepare({ key: 'extract', labels }).then(
-      () => Promise.reject(new Error('the layer was not mounted lazily')),
-      (error: { code?: string }) => (error.code === 'ALREADY_EXISTS' ? undefined : Promise.reject(error as Error)),
-    );
-    await snapshots.prepare({ key: 'container', parent: 'layer' });
-  } finally {
-    snapshots.close();
-  }
-}
-
-async function mountContainer(daemon: SnapshotterDaemon, target: string): Promise<void> {
-  const snapshots = openClient('containerd.services.snapshots.v1.Snapshots', daemon.address);
-  try {
-    await mountAt((await snapshots.mounts({ key: 'container' })).mounts, target);
-  } finally {
-    snapshots.close();
-  }
-}
-
-/**
- * By libuv's threads: the main thread of this process serves nothing that the reads wait for. A file that fails is read again:
- * the registry may be dead just then.
- */
-async function findWrong(root: string, dataPath: string, image: number): Promise<string[]> {
-  const wrong: string[] = [];
-  for (const { path, content } of filesOf(image)) {
-    const read = await readPatiently(join(root, path), content.length);
-    if (read instanceof Error) wrong.push(`${path}: ${read.message}`);
-    else if (!read.equals(content)) wrong.push(`${path}: ${await describeDamage(read, content, dataPath)}`);
-  }
-  return wrong;
-}
-
-async function readPatiently(path: string, sizeBytes: number): Promise<Buffer | Error> {
-  for (let attempt = 1; ; attempt++) {
-    const read = await readWhole(path, sizeBytes).catch((error: NodeJS.ErrnoException) => error);
-    if (!(read instanceof Error) || read.code !== 'EIO' || attempt === maxVerifyAttempts) return read;
-    await delay(verifyPauseMs);
-  }
-}
-
-/** Not by readFile: Node takes a short read for the end of the file, and read(2) is short before a page that fails. */
-async function readWhole(path: string, sizeBytes: number): Promise<Buffer> {
-  await using file = await open(path);
-  const bytes = Buffer.alloc(sizeBytes);
-  for (let done = 0; done < sizeBytes; ) {
-    const { bytesRead } = await file.read(bytes, done, sizeBytes - done, done);
-    if (bytesRead === 0) return bytes.subarray(0, done);
-    done += bytesRead;
-  }
-  return bytes;
-}
-
-/** Where it differs, and whether it is the daemon's data that is wrong or the kernel's cache of it. */
-async function describeDamage(read: Buffer, content: Buffer, dataPath: string): Promise<string> {
-  const differing = [...content.keys()].filter((at) => read[at] !== content[at]);
-  const zeros = differing.filter((at) => read[at] === 0).length;
-  const data = await readFile(dataPath);
-  return (
-    `${differing.length} of ${content.length} bytes differ, from ${differing[0]} to ${differing.at(-1)}, ${zeros} of them zeros, ` +
-    `length ${read.length}; the data file is ${data.includes(content) ? 'right' : 'wrong too'}`
-  );
+/** containerd then collects all snapshots, which no longer have an owner, through the daemon that it first must have dialled again. */
+async function removeImage(containerd: Containerd, reference: string, key: string, signal: AbortSignal): Promise<void> {
+  const limits = { limitMs: removeLimitMs, intervalMs: 100, signal };
+  await until('containerd reaches the daemon', () => containerd.client.snapshots.usage({ snapshotter, key }), limits);
+  await containerd.client.cri.removeImage({ image: { image: reference } }, { signal, timeoutMs: removeLimitMs });
 }

@@ -37,9 +37,13 @@ export const faultKinds = [
   'daemonKills',
   'keeperKills',
   'bothKills',
+  'containerdKills',
+  'containerKills',
+  'containerdContainerKills',
   'daemonUpdates',
   'daemonStops',
   'keeperStops',
+  'containerdStops',
   'linkStalls',
   'linkCuts',
   'diskFills',
@@ -63,7 +67,7 @@ export interface Life extends ReadTally, FaultCounts {
   readonly life: number;
   readonly face: string;
   readonly durationMs: number;
-  /** Mounts, processes and files that were still there after the orderly end, and files that read wrong before it. */
+  /** What was still there after the orderly end (remains.ts), and files that read wrong before it. */
   readonly leftovers: number;
   readonly failure: string | undefined;
 }
@@ -99,7 +103,7 @@ export function limitsOf(lives: readonly Life[]): Limit[] {
     holdTo('zeros outside of the window in which the daemon and its keeper are dead', total('zeroBytes'), 0, 'bytes'),
     holdTo('longest read', Math.max(0, ...lives.map(({ longestMs }) => longestMs)), maxReadMs, 'ms'),
     holdTo('errors other than EIO outside of that window', total('otherErrors'), 0, 'errors'),
-    holdTo('left behind', total('leftovers'), 0, 'mounts, processes, files'),
+    holdTo('left behind', total('leftovers'), 0, 'snapshots, mounts, processes, namespaces, files'),
     holdTo('lives that failed', lives.filter(({ failure }) => failure !== undefined).length, 0, 'lives'),
   ];
 }
@@ -112,10 +116,12 @@ export interface FaultTotal {
 
 export const faultColumns: Columns<FaultTotal> = { fault: 'text', count: whole };
 
-/** `kills`: all SIGKILLs, of which a death of both has two. */
+/** `kills`: all SIGKILLs. `bothKills` and `containerdContainerKills` are two each. */
 export function totalFaults(lives: readonly Life[], registry: RegistryFaults): FaultTotal[] {
   const sum = (kind: FaultKind) => lives.reduce((total, life) => total + life[kind], 0);
-  const kills = sum('daemonKills') + sum('keeperKills') + 2 * sum('bothKills') + registry.registryKills;
+  const once = sum('daemonKills') + sum('keeperKills') + sum('containerdKills') + sum('containerKills');
+  const twice = sum('bothKills') + sum('containerdContainerKills');
+  const kills = once + 2 * twice + registry.registryKills;
   return [
     { fault: 'kills', count: kills },
     ...faultKinds.map((kind) => ({ fault: kind, count: sum(kind) })),
