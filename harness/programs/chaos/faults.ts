@@ -1,11 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { randomBelow, type Random } from '../../../measurements/stats/random.ts';
+import { randomBelow, type Random, shuffle } from '../../../measurements/stats/random.ts';
 import type { Gate } from '../../../testkit/gate.ts';
 import { sendSignal } from '../../host/processes.ts';
 import type { ChaosNode } from './node.ts';
 import type { FaultCounts, FaultKind } from './tally.ts';
 
-type NodeFault = (node: ChaosNode, random: Random, signal: AbortSignal) => Promise<void>;
+export interface NodeFault {
+  readonly kind: FaultKind;
+  readonly perLife: number;
+  /** Strikes, and returns the node to health. */
+  strike(node: ChaosNode, random: Random, signal: AbortSignal): Promise<void>;
+}
 
 const maxAbsenceMs = 800;
 const maxStopMs = 1500;
@@ -14,13 +19,13 @@ const maxCalmMs = 1200;
 const maxOutageMs = 1500;
 
 /**
- * What befalls a node's own processes, container and disk, one at a time, each undone before the next. The daemon and its keeper never die
- * together here: that is `killBoth`.
+ * What befalls a node's own processes, container and disk, one at a time, each undone before the next. The daemon and its
+ * keeper never die together here: that is `killBoth`.
  */
-const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; readonly strike: NodeFault }[] = [
+const nodeFaults: readonly NodeFault[] = [
   {
     kind: 'daemonKills',
-    weight: 5,
+    perLife: 5,
     async strike(node, random, signal) {
       await node.keeper();
       await node.daemon.stop('SIGKILL');
@@ -30,7 +35,7 @@ const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; 
   },
   {
     kind: 'keeperKills',
-    weight: 9,
+    perLife: 9,
     async strike(node) {
       const keeper = await node.keeper();
       sendSignal(keeper, 'SIGKILL');
@@ -39,7 +44,7 @@ const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; 
   },
   {
     kind: 'daemonUpdates',
-    weight: 2,
+    perLife: 2,
     async strike(node, random, signal) {
       await node.keeper();
       await node.daemon.stop('SIGTERM');
@@ -49,7 +54,7 @@ const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; 
   },
   {
     kind: 'containerdKills',
-    weight: 6,
+    perLife: 6,
     async strike(node, random, signal) {
       await node.containerd.stop(0, 'SIGKILL');
       await delay(randomBelow(maxAbsenceMs, random));
@@ -59,7 +64,7 @@ const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; 
   },
   {
     kind: 'containerKills',
-    weight: 4,
+    perLife: 4,
     async strike(node, random, signal) {
       node.reader.kill();
       await node.replaceReader(random(), signal);
@@ -67,7 +72,7 @@ const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; 
   },
   {
     kind: 'containerdContainerKills',
-    weight: 2,
+    perLife: 2,
     async strike(node, random, signal) {
       await node.containerd.stop(0, 'SIGKILL');
       node.reader.kill();
@@ -76,12 +81,12 @@ const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; 
       await node.replaceReader(random(), signal);
     },
   },
-  { kind: 'containerdStops', weight: 1, strike: (node, random) => stopFor(node.containerd.pid, random) },
-  { kind: 'daemonStops', weight: 2, strike: (node, random) => stopFor(node.daemon.pid, random) },
-  { kind: 'keeperStops', weight: 1, strike: async (node, random) => stopFor(await node.keeper(), random) },
+  { kind: 'containerdStops', perLife: 1, strike: (node, random) => stopFor(node.containerd.pid, random) },
+  { kind: 'daemonStops', perLife: 2, strike: (node, random) => stopFor(node.daemon.pid, random) },
+  { kind: 'keeperStops', perLife: 1, strike: async (node, random) => stopFor(await node.keeper(), random) },
   {
     kind: 'diskFills',
-    weight: 1,
+    perLife: 1,
     async strike({ disk }, random) {
       await disk.fill();
       await delay(randomBelow(maxFullMs, random));
@@ -90,26 +95,10 @@ const nodeFaults: readonly { readonly kind: FaultKind; readonly weight: number; 
   },
 ];
 
-/** One fault at random, and the return to health. */
-export async function strikeNode(
-  node: ChaosNode,
-  random: Random,
-  counts: FaultCounts,
-  signal: AbortSignal,
-): Promise<void> {
-  const total = nodeFaults.reduce((sum, { weight }) => sum + weight, 0);
-  const { kind, strike } = drawFault(randomBelow(total, random));
-  counts[kind]++;
-  await strike(node, random, signal);
-}
-
-function drawFault(drawn: number): (typeof nodeFaults)[number] {
-  let end = 0;
-  for (const fault of nodeFaults) {
-    end += fault.weight;
-    if (drawn < end) return fault;
-  }
-  throw new RangeError(`${drawn} is not below the sum of the weights`);
+/** Each fault `perLife` times, in random order: a life meets them all. */
+export function dealFaults(random: Random): readonly NodeFault[] {
+  const deck = nodeFaults.flatMap((fault) => Array.from({ length: fault.perLife }, () => fault));
+  return shuffle(deck, random);
 }
 
 /** The one case in which EROFS may read zeros, and FUSE loses its connection (docs/architecture.md). */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { randomBelow, type Random } from '../../../measurements/stats/random.ts';
+import { randomBelow, type Random, seededRandom } from '../../../measurements/stats/random.ts';
 import type { Gate } from '../../../testkit/gate.ts';
-import { killBoth, strikeNode, troubleLink } from './faults.ts';
+import { dealFaults, killBoth, troubleLink } from './faults.ts';
 import { type ChaosNode, type NodeSetting, startNode } from './node.ts';
 import { emptyReadTally, type FaultCounts, type Life, noFaults } from './tally.ts';
 
@@ -14,8 +14,6 @@ export interface LifeSetting extends NodeSetting {
   readonly deadline: AbortSignal;
 }
 
-/** Of a life: enough that little is left unread, and several handovers follow each other. */
-const faultsPerLife = 24;
 /** A life in so many ends with the death of both. */
 const bothOneIn = 4;
 const maxPauseMs = 250;
@@ -62,10 +60,13 @@ async function readUnderFaults(
 ): Promise<void> {
   const { random, gate, deadline } = setting;
   const ending = new AbortController();
-  const linkTrouble = troubleLink(gate, random, counts, ending.signal);
+  // Drawn from a sequence of its own: its timing must not change the order of the other faults.
+  const linkTrouble = troubleLink(gate, seededRandom(random()), counts, ending.signal);
   try {
-    for (let fault = 0; fault < faultsPerLife && !deadline.aborted; fault++) {
-      await strikeNode(node, random, counts, signal);
+    for (const { kind, strike } of dealFaults(random)) {
+      if (deadline.aborted) break;
+      counts[kind]++;
+      await strike(node, random, signal);
       await delay(randomBelow(maxPauseMs, random), undefined, { signal });
     }
   } finally {
