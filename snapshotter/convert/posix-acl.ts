@@ -8,8 +8,12 @@ type Xattrs = ReadonlyMap<string, string> | undefined;
 export const accessAcl = 'system.posix_acl_access';
 export const defaultAcl = 'system.posix_acl_default';
 
+/** Setting it removes an ACL. */
+export const emptyAcl = '\x02\0\0\0';
+
 const versionBytes = 4;
 const entryBytes = 8;
+const undefinedId = 0xffff_ffff;
 const tags = { owner: 0x01, group: 0x04, mask: 0x10, other: 0x20 } as const;
 
 /** Updates the access ACL as chmod(2) to `mode` does. Drops an ACL that says no more than the mode, as the kernel does. */
@@ -33,6 +37,24 @@ export function fitAcls(xattrs: Xattrs, mode: number): Xattrs {
     if (shift !== undefined) acl.writeUInt16LE((mode >> shift) & 7, offset + 2);
   }
   return new Map([...xattrs!, [accessAcl, acl.toString('latin1')]]);
+}
+
+/** The access ACL that says what the mode says. Setting it removes any other. */
+export function minimalAcl(mode: number): string {
+  const entries = [
+    [tags.owner, mode >> 6],
+    [tags.group, mode >> 3],
+    [tags.other, mode],
+  ] as const;
+  const acl = Buffer.alloc(versionBytes + entries.length * entryBytes);
+  acl.write(emptyAcl, 'latin1');
+  for (const [index, [tag, permissions]] of entries.entries()) {
+    const offset = versionBytes + index * entryBytes;
+    acl.writeUInt16LE(tag, offset);
+    acl.writeUInt16LE(permissions & 7, offset + 2);
+    acl.writeUInt32LE(undefinedId, offset + 4);
+  }
+  return acl.toString('latin1');
 }
 
 function entryOffsets(acl: Buffer): number[] {

@@ -6,9 +6,10 @@
  * Where containerd fails but the image specification is clear ("Whiteouts" apply to lower layers only), follows the
  * specification: a directory is opaque if the layer whites it out after creating it, or implies it after its whiteout.
  */
-import { type Attributes, applyAttributes, defaultDirectory } from './attributes.ts';
+import { type Attributes, applyAttributes, defaultDirectory, mergeXattrs } from './attributes.ts';
 import { type InheritedAttributes, underlay } from './lower-layers.ts';
 import { joinPath, type Look, maxPathBytes, parentOf, type Resolution, resolvePath } from './path-resolution.ts';
+import { accessAcl, defaultAcl, emptyAcl, minimalAcl } from './posix-acl.ts';
 import { printable, type TarEntry, type TarEntryType } from './tar.ts';
 import { malformed, type TarTime } from './tar-fields.ts';
 
@@ -30,6 +31,8 @@ export interface LayerFile {
   /** The entry that created it; for a directory, its last entry. */
   entry: TarEntry | undefined;
   readonly children: Set<LayerFile>;
+  /** Its directory had a default ACL by then, which mkdir(2), open(2) and mknod(2) pass on. */
+  readonly inheritsAcl: boolean;
 }
 
 export interface ReplayedLayer {
@@ -56,7 +59,7 @@ export interface LayerReplay {
  * `malformed-layer` for layers that containerd fails to unpack.
  */
 export function replayLayer(lowest: boolean): LayerReplay {
-  const root = newFile('', { type: 'dir', source: undefined, attributes: defaultDirectory }, undefined);
+  const root = newFile('', { type: 'dir', source: undefined }, undefined, undefined);
   const files = new Map([['', root]]);
   const directoryTimes: [string, TarTime][] = [];
   const look: Look = (path) => lookUp(files, path);
@@ -68,7 +71,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
     return file;
   };
   const create = (path: string, inode: NewInode, entry: TarEntry | undefined): LayerFile =>
-    add(newFile(path, inode, entry));
+    add(newFile(path, inode, entry, files.get(parentOf(path))));
   const remove = (file: LayerFile): void => {
     for (const child of file.children) remove(child);
     files.delete(file.path);
@@ -104,7 +107,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
     } else if (existing?.inode.type === 'dir') {
       existing.inode.opaque ??= { entry: undefined };
     } else if (existing === undefined) {
-      create(path, { type: 'whiteout', source: entry, attributes: defaultDirectory }, entry);
+      create(path, { type: 'whiteout', source: entry }, entry);
     }
   };
   /** In the lowest layer, the marker removes everything without an entry of its own, such as implied directories. */
@@ -124,7 +127,8 @@ export function replayLayer(lowest: boolean): LayerReplay {
     const resolution = resolvePath(entry.linkName.slice(0, slash + 1), look);
     const target = targetOf(files, resolution, base);
     const inode = target?.inode;
-    if (inode === undefined || inode.type === 'dir' || inode.type === 'whiteout') {
+    // The device node that stands for a whiteout can be linked: the new name is one too.
+    if (inode === undefined || inode.type === 'dir') {
       throw malformed(
         `${printable(entry.name)} is a hard link to ${printable(entry.linkName)}, ` +
           `${inode?.type === 'dir' ? 'a directory' : 'which the layer does not have before it'}`,
@@ -153,10 +157,11 @@ export function replayLayer(lowest: boolean): LayerReplay {
         existing = undefined;
       }
       if (entry.type === 'hardlink') {
-        describe(add({ path, inode: linkTarget(entry), entry, children: new Set() }), entry);
+        const inode = linkTarget(entry);
+        describe(add({ path, inode, entry, children: new Set(), inheritsAcl: false }), entry);
         return;
       }
-      const file = existing ?? create(path, { type: entry.type, source: entry, attributes: defaultDirectory }, entry);
+      const file = existing ?? create(path, { type: entry.type, source: entry }, entry);
       describe(file, entry);
       if (entry.type === 'dir') directoryTimes.push([entry.name, file.inode.attributes.mtime]);
     },
@@ -176,6 +181,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
         const { inode } = files.get(resolution.path)!;
         inode.attributes = { ...inode.attributes, mtime };
       }
+      for (const file of files.values()) withoutLaterAcl(file, files.get(parentOf(file.path))!);
       const inheriting = [...files.values()].filter(({ inode }) => inode.inherits).map(({ path }) => path);
       return { files, inheriting };
     },
@@ -187,17 +193,56 @@ export function inheritInto({ files, inheriting }: ReplayedLayer, inherited: Inh
   for (const path of inheriting) {
     const attributes = inherited.get(path);
     const file = files.get(path);
-    if (attributes === undefined || file === undefined) continue;
-    file.inode.attributes = file.entry === undefined ? attributes : underlay(file.inode.attributes, attributes);
+    if (file === undefined) continue;
+    if (attributes !== undefined) {
+      file.inode.attributes = file.entry === undefined ? attributes : underlay(file.inode.attributes, attributes);
+      continue;
+    }
+    const above = inherited.get(parentOf(path));
+    if (above !== undefined && file.entry === undefined) file.inode.attributes = createdIn(above);
   }
 }
 
-type NewInode = Omit<Inode, 'opaque' | 'inherits'> & { readonly inherits?: boolean };
+type NewInode = Omit<Inode, 'attributes' | 'opaque' | 'inherits'> & { readonly inherits?: boolean };
 
-const impliedDirectory: NewInode = { type: 'dir', source: undefined, attributes: defaultDirectory };
+const impliedDirectory: NewInode = { type: 'dir', source: undefined };
 
-function newFile(path: string, { inherits = false, ...inode }: NewInode, entry: TarEntry | undefined): LayerFile {
-  return { path, inode: { ...inode, opaque: undefined, inherits }, entry, children: new Set() };
+function newFile(
+  path: string,
+  { inherits = false, ...inode }: NewInode,
+  entry: TarEntry | undefined,
+  directory: LayerFile | undefined,
+): LayerFile {
+  // The root's attributes are those of the layers below, whatever the entries say.
+  const above = directory === undefined || directory.path === '' ? undefined : directory.inode.attributes;
+  return {
+    path,
+    inode: { ...inode, attributes: createdIn(above), opaque: undefined, inherits },
+    entry,
+    children: new Set(),
+    inheritsAcl: above?.xattrs?.has(defaultAcl) === true,
+  };
+}
+
+/** In a set-group-ID directory, a new file has the directory's group; chmod(2) follows, and clears the bit of a directory. */
+function createdIn(directory: Attributes | undefined): Attributes {
+  const isSetGroup = directory !== undefined && (directory.mode & 0o2000) !== 0;
+  return isSetGroup ? { ...defaultDirectory, gid: directory.gid } : defaultDirectory;
+}
+
+/**
+ * In our order, the directory's entry and its default ACL precede the file. Where the ACL came after the file, says by
+ * explicit ACLs that the file has none.
+ */
+function withoutLaterAcl({ inode, inheritsAcl }: LayerFile, directory: LayerFile): void {
+  if (inheritsAcl || directory.path === '' || directory.inode.attributes.xattrs?.has(defaultAcl) !== true) return;
+  if (inode.type === 'symlink' || inode.type === 'whiteout') return;
+  const { mode, xattrs } = inode.attributes;
+  const none =
+    inode.type === 'dir'
+      ? [[accessAcl, minimalAcl(mode)] as const, [defaultAcl, emptyAcl] as const]
+      : [[accessAcl, minimalAcl(mode)] as const];
+  inode.attributes = { ...inode.attributes, xattrs: mergeXattrs(new Map(none), xattrs) };
 }
 
 function describe(file: LayerFile, entry: TarEntry): void {

@@ -51,6 +51,8 @@ export function* inheritInSteps(
   if (implied.length > impliedLimit)
     throw new FormatError('limit', `${implied.length} directories without entries (limit ${impliedLimit})`);
   const inherited = new Map<number, InheritedDirectory>();
+  /** What directories had when they were created, whatever their own entries made of it later. */
+  const created = new Map<number, DirectoryAttributes>();
   const pathOf = pathFinder(table);
   let done = 0;
   for (const one of implied) {
@@ -60,12 +62,13 @@ export function* inheritInSteps(
     const found = findBelow(lowers, pathOf(inode));
     if (found !== undefined) {
       const { xattrs, ...attributes } = found;
+      created.set(inode, found);
       if (!isNamed) inherited.set(inode, { inode, attributes, xattrs });
       else if (xattrs.length > 0) inherited.set(inode, { inode, xattrs });
       continue;
     }
     // mkdir(2) in a directory that has inherited set-group-ID.
-    const above = inherited.get(table.parent[inode]!)?.attributes;
+    const above = created.get(table.parent[inode]!);
     if (isNamed || above === undefined || (above.mode & 0o2000) === 0 || above.gid === 0) continue;
     const attributes = { mode: 0o755, uid: 0, gid: above.gid, mtimeSec: 0, mtimeNsec: 0 };
     inherited.set(inode, { inode, attributes, xattrs: [] });

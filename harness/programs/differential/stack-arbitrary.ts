@@ -82,9 +82,24 @@ function settleLayers(drafts: readonly LayerDraft[]): StackLayer[] {
       return tame;
     });
     for (const [name, entry] of made) below.set(name, entry);
-    layers.push({ compression, entries: settled });
+    layers.push({ compression, entries: hasAufsMetadata(settled) ? settled.map(withoutDefaultAcl) : settled });
   }
   return layers;
+}
+
+/** A directory of AUFS has no entry in our blobs, so nothing could undo a default ACL that came after it. */
+function withoutDefaultAcl(entry: StackEntry): StackEntry {
+  if (entry.xattrs === undefined) return entry;
+  const { 'system.posix_acl_default': _, ...xattrs } = entry.xattrs;
+  return { ...entry, xattrs };
+}
+
+function hasAufsMetadata(entries: readonly StackEntry[]): boolean {
+  return entries.some(({ name }) =>
+    normalise(name)
+      .split('/')
+      .some((part) => /^\.wh\.\.wh\.(plnk|orph)$/.test(part)),
+  );
 }
 
 /**

@@ -30,6 +30,8 @@ function settleEntry(entries: readonly StackEntry[], entry: StackEntry, at: numb
   if (entries.slice(0, at).some((other) => normalise(other.name) === marker)) return [];
   const next = entries.slice(at + 1).find(concerns);
   if (next === undefined || (normalise(next.name) === hidden && !isMarker(hidden))) return [entry];
+  const isReplaced = entries.slice(at + 1).some((one) => normalise(one.name) === hidden && one.type !== 'dir');
+  if (isReplaced) return [];
   // Implied behind a whiteout, a directory takes nothing from the layers below.
   return [{ type: 'dir', name: hidden, mtime: '0' }, opaque];
 }
