@@ -112,7 +112,8 @@ test('converts all images of an index and of its nested index, and reports the a
   const odd = await pushArtifact('all', mediaTypes.ociConfig, 'application/vnd.in-toto+json');
   const secret = await pushArtifact('all', mediaTypes.ociConfig, `${mediaTypes.ociLayerGzip}+encrypted`);
   const attestation = { ...odd, platform: { os: 'unknown', architecture: 'unknown' } };
-  await pushIndex('all', [amd, chart, inner, attestation, bare, odd, secret]);
+  const charts = await pushJson('all', mediaTypes.ociIndex, { manifests: [chart] });
+  await pushIndex('all', [amd, chart, inner, charts, attestation, bare, odd, secret]);
   const { image, notices } = await convert('all', { allPlatforms: true });
 
   const index = await fetchIndex(reference('all/out:1'));
@@ -132,6 +133,8 @@ test('converts all images of an index and of its nested index, and reports the a
     notices.map((line) => line.replace(/sha256:[0-9a-f]{64}/g, 'DIGEST')),
     [
       'left out DIGEST: its config is application/vnd.cncf.helm.config.v1+json, so it is no container image',
+      'left out DIGEST: its config is application/vnd.cncf.helm.config.v1+json, so it is no container image',
+      'left out DIGEST: an index without an image that can be converted',
       'left out DIGEST (unknown/unknown): an attestation of an image that is converted',
       'left out DIGEST: its layer DIGEST is application/vnd.in-toto+json, no tar that can be read',
       `left out DIGEST: its layer DIGEST is ${mediaTypes.ociLayerGzip}+encrypted, no tar that can be read`,

@@ -93,6 +93,7 @@ async function planIndex(
     } else if (depth + 1 < maxIndexDepth) {
       const inner = await planIndex(from, entry, parsed.index, onLeftOut, depth + 1);
       if (inner.entries.length > 0) entries.push(inner);
+      else leaveOut('an index without an image that can be converted');
     } else {
       leaveOut('an index nested too deeply');
     }

@@ -86,3 +86,12 @@ describe('an index', () => {
     assert.equal(pickPlatform({ schemaVersion: 2, manifests: [attestation, config] }), config);
   });
 });
+
+it('reads lists that Go wrote as null as empty', { timeout: 10_000 }, () => {
+  const config = { mediaType: mediaTypes.ociConfig, digest, size: 2 };
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers: null }));
+  const parsed = parseManifest(bytes, mediaTypes.ociManifest);
+  assert.deepEqual(parsed.kind === 'manifest' && parsed.manifest.layers, []);
+  const image = Buffer.from('{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":null}}');
+  assert.deepEqual(parseImageConfig(image).rootfs, { type: 'layers', diff_ids: [] });
+});

@@ -85,19 +85,21 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManif
     return { kind: 'index', index: value as unknown as ImageIndex };
   }
   checkDescriptor(value.config, 'config');
-  checkDescriptors(value.layers, 'layers');
-  return { kind: 'manifest', manifest: value as unknown as ImageManifest };
+  const layers = value.layers ?? [];
+  checkDescriptors(layers, 'layers');
+  return { kind: 'manifest', manifest: { ...value, layers } as unknown as ImageManifest };
 }
 
 /** Reads an image config; throws RegistryError `protocol`. */
 export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   const value = parseObject(bytes, 'read image config');
   const rootfs = value.rootfs as { diff_ids?: unknown } | null | undefined;
-  const diffIds = rootfs?.diff_ids;
+  // Go writes an empty list as null.
+  const diffIds = rootfs?.diff_ids === null ? [] : rootfs?.diff_ids;
   if (!Array.isArray(diffIds) || !diffIds.every((id) => typeof id === 'string' && isDigest(id))) {
     throw malformed('rootfs.diff_ids is not a list of digests', 'read image config');
   }
-  return value as unknown as ImageConfig;
+  return { ...value, rootfs: { ...rootfs, diff_ids: diffIds } } as unknown as ImageConfig;
 }
 
 /** This machine's platform as image indexes name it. */
