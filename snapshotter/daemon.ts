@@ -20,6 +20,7 @@ import { snapshotsService } from './service/snapshots.ts';
 import { toStatus } from './service/status.ts';
 import { probeOverlayOptions } from './snapshots/overlay-options.ts';
 import { SnapshotStore } from './snapshots/store.ts';
+import { InflatePool } from './store/inflate-pool.ts';
 import { FetchScheduler } from './store/scheduler.ts';
 
 export interface DaemonOptions {
@@ -71,6 +72,8 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   opened.defer(() => registry.close());
   const scheduler = new FetchScheduler({ maxBackground: config.max_concurrency });
   opened.defer(() => scheduler.close());
+  const inflaters = new InflatePool();
+  opened.defer(() => inflaters.close());
   const mounts = await openFace({ root, config, log, onChange: (change) => status.change(change) });
   const { face } = mounts;
   // A start that fails leaves what it took over to the next one.
@@ -94,6 +97,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
     registry,
     face,
     scheduler,
+    inflaters,
     config: layerConfig,
     log,
     metrics: metrics.fetch,
@@ -164,7 +168,14 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   opened.defer(() => clearTimeout(flushing));
   const { recordAccesses: _, ...rehearsedConfig } = layerConfig;
   const rehearsal = rehearse(
-    { root, registry, face: face.unrecorded(), config: rehearsedConfig, overlayOptions: store.overlayOptions },
+    {
+      root,
+      registry,
+      inflaters,
+      face: face.unrecorded(),
+      config: rehearsedConfig,
+      overlayOptions: store.overlayOptions,
+    },
     rehearsing.signal,
   ).then(({ durationMs, error }) => {
     log.debug(

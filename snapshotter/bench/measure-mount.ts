@@ -19,6 +19,7 @@ import { LayerManager } from '../layers/manager.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import { type Digest, digestOf } from '../registry/digest.ts';
 import { noFetchMetrics } from '../store/metrics.ts';
+import { InflatePool } from '../store/inflate-pool.ts';
 import { FetchScheduler } from '../store/scheduler.ts';
 import { makeLargeToc } from './large-toc.ts';
 import { defaultLayerConfig } from './layer-config.ts';
@@ -52,12 +53,14 @@ async function mount(kind: Face['kind'], path: string, directory: string): Promi
   };
   const log = { info: () => {}, warn: (fields: object, message: string) => console.error(message, fields) };
   const scheduler = new FetchScheduler();
+  const inflaters = new InflatePool();
   const face = await openFace(kind, directory);
   const manager = new LayerManager({
     root: join(directory, 'layers'),
     registry: { blob: () => source },
     face,
     scheduler,
+    inflaters,
     config: { ...defaultLayerConfig, noBackgroundFetch: true },
     log,
     metrics: noFetchMetrics,
@@ -80,6 +83,7 @@ async function mount(kind: Face['kind'], path: string, directory: string): Promi
     await manager.close();
     await face.close();
     scheduler.close();
+    await inflaters.close();
   }
 }
 

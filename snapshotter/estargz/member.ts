@@ -13,6 +13,8 @@ export interface InflateOptions {
    * TAIL_LIMIT_BYTES beyond the requested bytes.
    */
   readonly toEnd?: boolean;
+  /** Where to, if it is large enough; else into a new buffer. */
+  readonly output?: Buffer;
 }
 
 /** More than the tar headers that follow a file's content in any real archive. */
@@ -34,7 +36,7 @@ export function inflateMember(
   checkSize(sizeBytes);
   const inflater = openInflater(compression);
   try {
-    const output = Buffer.allocUnsafeSlow(sizeBytes);
+    const output = outputFor(sizeBytes, options.output);
     let consumed = 0;
     let produced = 0;
     while (produced < sizeBytes) {
@@ -50,6 +52,11 @@ export function inflateMember(
   } finally {
     inflater.close();
   }
+}
+
+function outputFor(sizeBytes: number, output: Buffer | undefined): Buffer {
+  if (output === undefined || output.length < sizeBytes) return Buffer.allocUnsafeSlow(sizeBytes);
+  return output.subarray(0, sizeBytes);
 }
 
 /** Throws FormatError('member') on a wrong CRC. */

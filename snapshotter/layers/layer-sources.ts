@@ -7,6 +7,7 @@ import { type Digest, digestHex } from '../registry/digest.ts';
 import { formatReference, parseReference, type Reference } from '../registry/reference.ts';
 import { StoreError } from '../store/error.ts';
 import { adaptivePolicy, singlePolicy } from '../store/fetch-window.ts';
+import type { InflatePool } from '../store/inflate-pool.ts';
 import type { LayerMeta } from '../store/layer-directory.ts';
 import { LayerStore, type StoreContext } from '../store/layer-store.ts';
 import type { FetchMetrics } from '../store/metrics.ts';
@@ -27,6 +28,7 @@ export interface LayerSourcesOptions {
   readonly root: string;
   readonly registry: { blob(reference: Reference, digest: Digest, urls?: readonly string[]): BlobSource };
   readonly scheduler: FetchScheduler;
+  readonly inflaters: InflatePool;
   readonly config: LayerConfig;
   readonly log: Pick<Log, 'trace' | 'info' | 'warn'>;
   readonly metrics: FetchMetrics;
@@ -235,10 +237,11 @@ export class LayerSources {
   }
 
   #storeContext(request: LayerRequest, source: BlobSource): StoreContext {
-    const { scheduler, config, metrics, log } = this.#options;
+    const { scheduler, inflaters, config, metrics, log } = this.#options;
     return {
       source,
       scheduler,
+      inflaters,
       link: scheduler.link(parseReference(request.reference).registry),
       metrics,
       trace: log.trace,

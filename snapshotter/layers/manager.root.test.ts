@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { FuseServer } from '../fuse/server.ts';
 import { digestOf } from '../registry/digest.ts';
 import { noFetchMetrics } from '../store/metrics.ts';
+import { InflatePool } from '../store/inflate-pool.ts';
 import { FetchScheduler } from '../store/scheduler.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
 import { createFuseFace } from './fuse-face.ts';
@@ -28,14 +29,25 @@ test('files of a mounted layer are fetched on demand and read correctly, or fail
   const server = await FuseServer.mount(join(root, 'mnt'));
   const face = createFuseFace(server);
   const scheduler = new FetchScheduler();
+  const inflaters = new InflatePool();
   const log = { info: () => {}, warn: () => {} };
   const config = { ...defaultLayerConfig, noBackgroundFetch: true };
   const metrics = noFetchMetrics;
-  const layers = new LayerManager({ root: join(root, 'layers'), registry, face, scheduler, config, log, metrics });
+  const layers = new LayerManager({
+    root: join(root, 'layers'),
+    registry,
+    face,
+    scheduler,
+    inflaters,
+    config,
+    log,
+    metrics,
+  });
   t.after(async () => {
     await layers.close();
     await face.close();
     scheduler.close();
+    await inflaters.close();
     await rm(root, { recursive: true, force: true });
   });
   const { path } = await layers.mount(requestFor(blob), AbortSignal.timeout(10_000));

@@ -10,6 +10,7 @@ import type { WrongBytes } from '../registry/sender.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
 import type { LayerStore } from '../store/layer-store.ts';
 import { noFetchMetrics } from '../store/metrics.ts';
+import { InflatePool } from '../store/inflate-pool.ts';
 import { FetchScheduler } from '../store/scheduler.ts';
 import { LayerSources } from './layer-sources.ts';
 import { defaultLayerConfig } from '../bench/layer-config.ts';
@@ -45,11 +46,14 @@ async function openBehind(
   t.after(() => rmSync(root, { recursive: true, force: true }));
   const scheduler = new FetchScheduler();
   t.after(() => scheduler.close());
+  const inflaters = new InflatePool();
+  t.after(() => inflaters.close());
   const sources = new LayerSources(
     {
       root,
       registry: client,
       scheduler,
+      inflaters,
       config: defaultLayerConfig,
       log: { info: () => {}, warn: () => {} },
       metrics: { ...noFetchMetrics, chunkRejected: () => void rejected++ },

@@ -11,6 +11,7 @@ import type { Face } from '../layers/face.ts';
 import { createFuseFace } from '../layers/fuse-face.ts';
 import { listMounts } from '../platform/mountinfo.ts';
 import { RegistryClient } from '../registry/client.ts';
+import { InflatePool } from '../store/inflate-pool.ts';
 import { rehearse } from './rehearse.ts';
 
 const faces: Readonly<Record<string, (directory: string) => Promise<Face>>> = {
@@ -28,14 +29,16 @@ for (const [name, openFace] of Object.entries(faces)) {
   }, async (t) => {
     const root = await mkdtemp(join(tmpdir(), 'rehearsal-'));
     const registry = new RegistryClient();
+    const inflaters = new InflatePool();
     const face = await openFace(join(root, 'mounts'));
     t.after(async () => {
       await face.close();
       await registry.close();
+      await inflaters.close();
       await rm(root, { recursive: true, force: true });
     });
     const mountsBefore = mountCount(root);
-    const stage = { root, registry, face, config: defaultLayerConfig, overlayOptions: [] };
+    const stage = { root, registry, inflaters, face, config: defaultLayerConfig, overlayOptions: [] };
     const { error } = await rehearse(stage, t.signal);
     assert.equal(error, undefined);
     assert.deepEqual(await readdir(root), ['mounts']);
@@ -46,13 +49,15 @@ for (const [name, openFace] of Object.entries(faces)) {
 test('a rehearsal that is aborted ends and says why', { timeout: 60_000 }, async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'rehearsal-'));
   const registry = new RegistryClient();
+  const inflaters = new InflatePool();
   const face = await faces.fuse!(join(root, 'mounts'));
   t.after(async () => {
     await face.close();
     await registry.close();
+    await inflaters.close();
     await rm(root, { recursive: true, force: true });
   });
-  const stage = { root, registry, face, config: defaultLayerConfig, overlayOptions: [] };
+  const stage = { root, registry, inflaters, face, config: defaultLayerConfig, overlayOptions: [] };
   const { error } = await rehearse(stage, AbortSignal.abort());
   assert.ok(error instanceof Error);
   assert.deepEqual(await readdir(root), ['mounts']);

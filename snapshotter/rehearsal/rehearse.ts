@@ -17,6 +17,7 @@ import { addService, createServer, listenOnSocket, stopServer } from '../service
 import { snapshotsService } from '../service/snapshots.ts';
 import { refLabel } from '../snapshots/record.ts';
 import { SnapshotStore } from '../snapshots/store.ts';
+import type { InflatePool } from '../store/inflate-pool.ts';
 import { FetchScheduler } from '../store/scheduler.ts';
 import { makeRehearsedLayer, type RehearsedLayer } from './image.ts';
 
@@ -24,6 +25,7 @@ export interface RehearsalStage {
   /** The daemon's. Its state is kept below it meanwhile. */
   readonly root: string;
   readonly registry: RegistryClient;
+  readonly inflaters: InflatePool;
   /** Records no mounts: a daemon killed in the middle leaves them to the next one to unmount. */
   readonly face: Face;
   readonly config: LayerConfig;
@@ -85,6 +87,7 @@ async function pullOnce(stage: RehearsalStage, directory: string, signal: AbortS
     registry: stage.registry,
     face: stage.face,
     scheduler,
+    inflaters: stage.inflaters,
     config: { ...stage.config, noprefetch: false, noBackgroundFetch: true },
     log: noLog,
     metrics: noMetrics.fetch,

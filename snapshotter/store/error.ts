@@ -41,3 +41,23 @@ function isFull(cause: unknown): boolean {
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
+
+/** A StoreError as a message to another thread: a clone would lose its class, and a system error its code. */
+export interface EncodedError {
+  readonly code: StoreErrorCode;
+  readonly subject: string;
+  readonly message: string;
+  readonly cause: { readonly message: string; readonly code: string | undefined } | undefined;
+}
+
+export function encodeStoreError({ code, subject, message, cause }: StoreError): EncodedError {
+  const origin =
+    cause instanceof Error ? { message: cause.message, code: (cause as NodeJS.ErrnoException).code } : undefined;
+  return { code, subject, message: message.slice(subject.length + 2), cause: origin };
+}
+
+export function decodeStoreError({ code, subject, message, cause }: EncodedError): StoreError {
+  if (cause === undefined) return new StoreError(code, subject, message);
+  const origin = Object.assign(new Error(cause.message), cause.code === undefined ? {} : { code: cause.code });
+  return new StoreError(code, subject, message, origin);
+}

@@ -3,9 +3,11 @@ import { untilAborted } from '../platform/abort.ts';
 import type { Log } from '../platform/log.ts';
 import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
 import { StoreError } from './error.ts';
-import { type Refusal, streamMembers } from './fetch-run.ts';
+import { streamMembers } from './fetch-run.ts';
 import type { FetchPlan, FetchWindow } from './fetch-window.ts';
+import type { LayerInflater } from './inflate-pool.ts';
 import type { LinkEstimate } from './link-estimate.ts';
+import type { Refusal } from './member-dispatch.ts';
 import type { ChunkTarget } from './member-reader.ts';
 import type { FetchMetrics, FetchPriority } from './metrics.ts';
 import { type FetchScheduler, moreUrgent, type Ticket } from './scheduler.ts';
@@ -15,6 +17,7 @@ import { chunksOf } from './member-index.ts';
 
 export interface FlightContext {
   readonly target: ChunkTarget;
+  readonly inflater: LayerInflater;
   readonly source: BlobSource;
   readonly scheduler: FetchScheduler;
   readonly link: LinkEstimate;
@@ -52,6 +55,8 @@ export class Flights {
   readonly #context: FlightContext;
   readonly #owner = new Map<number, Run>();
   readonly #waiters = new Map<number, Waiter[]>();
+  /** Members in flight that a demand waits for. */
+  readonly #demanded = new Set<number>();
   /** Damaged members that were requested again, with the servers that sent them: none is asked twice for one member. */
   readonly #blamed = new Map<number, Set<string>>();
   readonly #aborter = new AbortController();
@@ -87,6 +92,7 @@ export class Flights {
       this.#start(plan.demand, priority);
       for (const ahead of plan.ahead) this.#start(ahead, 'prefetch');
     }
+    if (priority === 'demand') for (const member of members) if (this.#owner.has(member)) this.#demanded.add(member);
     return { joined: needed.length === 0, done: this.waitFor(members, signal) };
   }
 
@@ -202,11 +208,12 @@ export class Flights {
   }
 
   async #transfer(run: Run, span: Span): Promise<void> {
-    const { target, source, scheduler, link, metrics } = this.#context;
+    const { target, inflater, source, scheduler, link, metrics } = this.#context;
     const signal = this.#aborter.signal;
     const sentMs = performance.now();
     const arrivedBefore = link.arrivedBytes;
     let firstByteMs: number | undefined;
+    let lastByteMs = 0;
     let ownBytes = 0;
     let held = false;
     let outcome: 'ok' | 'error' = 'error';
@@ -215,15 +222,19 @@ export class Flights {
     try {
       await streamMembers(
         target,
+        inflater,
         source,
         span.first,
         span.last,
         {
           wants: (member) => this.#owner.get(member) === run,
+          owned: () => run.owned,
+          isDemanded: (member) => this.#demanded.has(member),
+          isUrgent: () => run.priority === 'demand',
           settled: (member, refusal) => this.#settle(member, run, refusal),
-          finished: () => run.owned === 0,
           received: (sizeBytes) => {
-            firstByteMs ??= performance.now() - sentMs;
+            lastByteMs = performance.now() - sentMs;
+            firstByteMs ??= lastByteMs;
             run.position += sizeBytes;
             ownBytes += sizeBytes;
             link.arrivedBytes += sizeBytes;
@@ -242,7 +253,7 @@ export class Flights {
       this.#traceFetch(run, span, { outcome, bytes: ownBytes, firstByteMs, totalMs });
       const otherBytes = link.arrivedBytes - arrivedBefore - ownBytes;
       if (outcome === 'ok' && !held && firstByteMs !== undefined) {
-        link.observe({ firstByteMs, totalMs, sizeBytes: ownBytes, otherBytes });
+        link.observe({ firstByteMs, totalMs: lastByteMs, sizeBytes: ownBytes, otherBytes });
       }
     }
   }
@@ -298,6 +309,7 @@ export class Flights {
   }
 
   #notify(member: number, error: StoreError | undefined): void {
+    this.#demanded.delete(member);
     const waiters = this.#waiters.get(member);
     if (waiters === undefined) return;
     this.#waiters.delete(member);

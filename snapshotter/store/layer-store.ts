@@ -20,8 +20,10 @@ import {
   openDataFile,
   readLayerDirectory,
 } from './layer-directory.ts';
+import type { InflatePool, LayerInflater } from './inflate-pool.ts';
 import type { LinkEstimate } from './link-estimate.ts';
 import { chunksOf, firstMemberFrom, indexMembers, type MemberIndex } from './member-index.ts';
+import type { ChunkTarget } from './member-reader.ts';
 import type { FetchMetrics, FetchPriority } from './metrics.ts';
 import { noOwnDigests, type OwnDigests, openOwnDigests } from './own-digests.ts';
 import { allocatePresence, firstChunkFrom, isPresent, markPresent, markUsed } from './presence.ts';
@@ -33,6 +35,7 @@ import { createUnverifiedChunks, type UnverifiedChunks } from './unverified-chun
 export interface StoreContext {
   readonly source: BlobSource;
   readonly scheduler: FetchScheduler;
+  readonly inflaters: InflatePool;
   readonly link: LinkEstimate;
   readonly metrics: FetchMetrics;
   readonly trace?: Log['trace'];
@@ -75,6 +78,7 @@ export class LayerStore {
   readonly #index: MemberIndex;
   readonly #file: PresenceFile;
   readonly #flights: Flights;
+  readonly #inflater: LayerInflater;
   readonly #window: FetchWindow;
   readonly #metrics: FetchMetrics;
   readonly #scheduler: FetchScheduler;
@@ -167,18 +171,21 @@ export class LayerStore {
     }
     this.#ownDigests = ownDigests;
     this.#window = createFetchWindow(table, index, this.#bits, context.link, context.policy);
+    const target: ChunkTarget = {
+      subject: meta.digest,
+      table,
+      index,
+      bits: this.#bits,
+      dataFd: this.dataFd,
+      reserve: createDiskReserve(directory),
+      compression: meta.footer.compression,
+      chunkOverwritten: (chunk) => this.#unverified.drop(chunk),
+      chunkStored: (chunk, digest) => this.#chunkStored(chunk, digest),
+    };
+    this.#inflater = context.inflaters.openLayer(target);
     this.#flights = new Flights({
-      target: {
-        subject: meta.digest,
-        table,
-        index,
-        bits: this.#bits,
-        dataFd: this.dataFd,
-        reserve: createDiskReserve(directory),
-        compression: meta.footer.compression,
-        chunkOverwritten: (chunk) => this.#unverified.drop(chunk),
-        chunkStored: (chunk, digest) => this.#chunkStored(chunk, digest),
-      },
+      target,
+      inflater: this.#inflater,
       source: context.source,
       scheduler: context.scheduler,
       link: context.link,
@@ -321,6 +328,7 @@ export class LayerStore {
     this.#aborter.abort(new StoreError('closed', this.meta.digest, 'the layer is being released'));
     await Promise.all([this.#flights.close(), this.#unverified.close()]);
     clearTimeout(this.#growthTimer);
+    this.#inflater.close();
     this.#file.close();
     this.#ownDigests.close();
     closeSync(this.dataFd);

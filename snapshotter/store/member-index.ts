@@ -1,7 +1,10 @@
 import type { InodeTable } from '../tree/inode-table.ts';
 import { StoreError } from './error.ts';
 
-/** Which chunks each compressed member holds: rows [firstRow[m], firstRow[m + 1]) of `chunks`, in inner order. */
+/**
+ * Which chunks each compressed member holds: rows [firstRow[m], firstRow[m + 1]) of `chunks`, in inner order. In shared
+ * memory, for the threads that store members.
+ */
 export interface MemberIndex {
   readonly firstRow: Uint32Array;
   readonly chunks: Uint32Array;
@@ -18,17 +21,21 @@ export function indexMembers(table: InodeTable, subject: string): MemberIndex {
     }
     previousEnd = end;
   }
-  const firstRow = new Uint32Array(table.memberCount + 1);
+  const firstRow = sharedColumn(table.memberCount + 1);
   for (let chunk = 0; chunk < table.chunkCount; chunk++) {
     const member = table.chunkMember[chunk]!;
     if (member >= table.memberCount) throw new StoreError('corrupt', subject, `chunk ${chunk} names no member`);
     firstRow[member + 1]!++;
   }
   for (let member = 0; member < table.memberCount; member++) firstRow[member + 1]! += firstRow[member]!;
-  const chunks = new Uint32Array(table.chunkCount);
+  const chunks = sharedColumn(table.chunkCount);
   const next = firstRow.slice();
   for (let chunk = 0; chunk < table.chunkCount; chunk++) chunks[next[table.chunkMember[chunk]!]!++] = chunk;
   return { firstRow: firstRow, chunks };
+}
+
+function sharedColumn(length: number): Uint32Array {
+  return new Uint32Array(new SharedArrayBuffer(length * Uint32Array.BYTES_PER_ELEMENT));
 }
 
 export function chunksOf(index: MemberIndex, member: number): Uint32Array {

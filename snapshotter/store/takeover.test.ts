@@ -8,6 +8,7 @@ import type { BlobSource } from '../registry/blob.ts';
 import { singlePolicy } from './fetch-window.ts';
 import { LayerStore } from './layer-store.ts';
 import { noFetchMetrics } from './metrics.ts';
+import { InflatePool } from './inflate-pool.ts';
 import { FetchScheduler } from './scheduler.ts';
 import { buildTestBlob, pseudoRandomBytes, type TestBlob, type TestFile } from './testing/blob.ts';
 import { buildTestTable, layoutOf } from './testing/table.ts';
@@ -68,6 +69,7 @@ function handFedSource({ digest }: TestBlob): HandFedSource {
 async function openStore(t: TestContext, blob: TestBlob, hasDigests: boolean) {
   const root = await mkdtemp(join(tmpdir(), 'takeover-'));
   const scheduler = new FetchScheduler({ quietMs: 0 });
+  const inflaters = new InflatePool();
   const source = handFedSource(blob);
   const tree = {
     table: buildTestTable(layoutOf(blob.members), hasDigests),
@@ -88,11 +90,12 @@ async function openStore(t: TestContext, blob: TestBlob, hasDigests: boolean) {
       toc: blob.bytes.subarray(footer.tocOffset, footer.tocEnd),
       tree,
     },
-    { source, scheduler, link: scheduler.link('test'), policy: singlePolicy, metrics: noFetchMetrics },
+    { source, scheduler, inflaters, link: scheduler.link('test'), policy: singlePolicy, metrics: noFetchMetrics },
   );
   t.after(async () => {
     await store.close();
     scheduler.close();
+    await inflaters.close();
     await rm(root, { recursive: true, force: true });
   });
   return { store, source };

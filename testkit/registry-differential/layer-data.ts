@@ -6,6 +6,7 @@ import { LayerSources } from '../../snapshotter/layers/layer-sources.ts';
 import type { RegistryClient } from '../../snapshotter/registry/client.ts';
 import type { Digest } from '../../snapshotter/registry/digest.ts';
 import { noFetchMetrics } from '../../snapshotter/store/metrics.ts';
+import { InflatePool } from '../../snapshotter/store/inflate-pool.ts';
 import { FetchScheduler } from '../../snapshotter/store/scheduler.ts';
 
 /** Without prefetch and background fill, so that requests are countable. */
@@ -31,9 +32,10 @@ export async function readLayerData(
 ): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'differential-layer-'));
   const scheduler = new FetchScheduler();
+  const inflaters = new InflatePool();
   const log = { info: () => {}, warn: () => {} };
   const sources = new LayerSources(
-    { root, registry: client, scheduler, config, log, metrics: noFetchMetrics },
+    { root, registry: client, scheduler, inflaters, config, log, metrics: noFetchMetrics },
     () => {},
   );
   try {
@@ -56,6 +58,7 @@ export async function readLayerData(
   } finally {
     sources.close();
     scheduler.close();
+    await inflaters.close();
     await rm(root, { recursive: true, force: true });
   }
 }

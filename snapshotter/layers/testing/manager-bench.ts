@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { type Digest, digestHex } from '../../registry/digest.ts';
 import type { LayerStore } from '../../store/layer-store.ts';
 import { noFetchMetrics } from '../../store/metrics.ts';
+import { InflatePool } from '../../store/inflate-pool.ts';
 import { FetchScheduler } from '../../store/scheduler.ts';
 import type { TestFile } from '../../store/testing/blob.ts';
 import type { InodeTable } from '../../tree/inode-table.ts';
@@ -78,9 +79,11 @@ export async function openBench(t: TestContext, registry: TestRegistry, ownRoot?
   const logged: string[] = [];
   const warned: object[] = [];
   const scheduler = new FetchScheduler({ quietMs: 0 });
+  const inflaters = new InflatePool();
   t.after(async () => {
     for (const manager of managers) await manager.close();
     scheduler.close();
+    await inflaters.close();
     if (ownRoot === undefined) await rm(root, { recursive: true, force: true });
   });
   return {
@@ -102,6 +105,7 @@ export async function openBench(t: TestContext, registry: TestRegistry, ownRoot?
         registry,
         face,
         scheduler,
+        inflaters,
         config: merged,
         log,
         metrics: noFetchMetrics,

@@ -7,6 +7,7 @@ import { readWholeToc } from '../../estargz/toc.ts';
 import { digestOf } from '../../registry/digest.ts';
 import type { WindowPolicy } from '../fetch-window.ts';
 import type { LayerMeta } from '../layer-directory.ts';
+import { InflatePool } from '../inflate-pool.ts';
 import { LayerStore } from '../layer-store.ts';
 import { noFetchMetrics } from '../metrics.ts';
 import { FetchScheduler } from '../scheduler.ts';
@@ -23,6 +24,7 @@ export interface StoreBench {
   readonly blob: TestBlob;
   readonly source: MemorySource;
   readonly scheduler: FetchScheduler;
+  readonly inflaters: InflatePool;
   readonly store: LayerStore;
   reopen(): Promise<LayerStore>;
 }
@@ -30,6 +32,8 @@ export interface StoreBench {
 export interface StoreBenchOptions extends TestBlobOptions {
   readonly policy?: WindowPolicy;
   readonly pieceBytes?: number;
+  /** Of the inflate pool. */
+  readonly threads?: number;
 }
 
 export function someFiles(count: number, sizeBytes: number): TestFile[] {
@@ -48,6 +52,7 @@ export async function openBench(
   const blob = buildTestBlob(files, options);
   const source = memorySource(blob.bytes, { pieceBytes: options.pieceBytes ?? 16 * 1024 });
   const scheduler = new FetchScheduler({ quietMs: 0 });
+  const inflaters = new InflatePool({ threads: options.threads ?? 1 });
   const tree = {
     table: buildTestTable(layoutOf(blob.members), !options.withoutDigests),
     landmark: undefined,
@@ -58,6 +63,7 @@ export async function openBench(
   const context = {
     source,
     scheduler,
+    inflaters,
     link: scheduler.link('test'),
     metrics: noFetchMetrics,
     ...(options.policy ? { policy: options.policy } : {}),
@@ -84,6 +90,7 @@ export async function openBench(
   t.after(async () => {
     for (const one of opened) await one.close();
     scheduler.close();
+    await inflaters.close();
     await rm(root, { recursive: true, force: true });
   });
   return {
@@ -91,6 +98,7 @@ export async function openBench(
     blob,
     source,
     scheduler,
+    inflaters,
     store,
     async reopen() {
       const again = await LayerStore.open(root, blob.digest, build, () => context);
