@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,13 +12,13 @@ import { StoreError } from './error.ts';
 import { singlePolicy } from './fetch-window.ts';
 import { slotBytes, slotCount } from './inflate-message.ts';
 import { InflatePool } from './inflate-pool.ts';
+import type { LayerStore } from './layer-store.ts';
 import { indexMembers } from './member-index.ts';
 import type { ChunkTarget } from './member-reader.ts';
 import { allocatePresence, isPresent, markPresent } from './presence.ts';
 import { pseudoRandomBytes } from './testing/blob.ts';
 import { ensureFile, limit, openBench, readFile, signal, someFiles } from './testing/store-bench.ts';
 import { buildTestTable } from './testing/table.ts';
-import { openSync, closeSync } from 'node:fs';
 
 /** A data file and the target of a layer whose files are one member each, compressed with zstd. */
 async function openLayer(t: TestContext, contents: readonly Buffer[]) {
@@ -219,15 +219,10 @@ test('the death of the thread fails what it had not stored, and the next read st
   const files = someFiles(3, 3_000_000);
   const { store, inflaters, source } = await openBench(t, files, { policy: singlePolicy });
   await ensureFile(store, 0);
-  let open: () => void = () => {};
-  source.gate = new Promise((resolve) => (open = resolve));
+  const sent = source.bytesSent;
   const reading = ensureFile(store, 1);
-  const halfway = { error: new Error('never') };
-  source.failure = { ...halfway, afterBytes: Number.POSITIVE_INFINITY };
-  open();
-  source.gate = undefined;
-  while (source.bytesSent < 3 * slotBytes) await nextTurn();
-  await inflaters.kill();
+  while (source.bytesSent === sent) await nextTurn();
+  await crash(inflaters, store);
   await assert.rejects(reading, (error) => {
     assert.ok(error instanceof StoreError && error.code === 'fetch');
     assert.match(error.message, /thread that inflates content died; the next read fetches it again/);
@@ -237,6 +232,26 @@ test('the death of the thread fails what it had not stored, and the next read st
   await Promise.all([ensureFile(store, 1), ensureFile(store, 2)]);
   for (const at of [0, 1, 2]) assert.ok(readFile(store, at).equals(files[at]!.content), `file ${at}`);
 });
+
+/** Gives the thread a layer whose data file is not open. */
+async function crash(inflaters: InflatePool, { table, present }: LayerStore): Promise<void> {
+  const broken: ChunkTarget = {
+    subject: 'broken',
+    table,
+    index: indexMembers(table, 'broken'),
+    bits: new Int32Array(present),
+    dataFd: -1,
+    reserve: { use: () => {} },
+    compression: 'gzip',
+    chunkOverwritten: () => {},
+    chunkStored: () => {},
+  };
+  const owner = { wants: () => true, isUrgent: () => true, settled: () => {} };
+  const lane = inflaters.openLayer(broken).openLane(owner, signal)!;
+  await lane.write(0, Buffer.alloc(100), false);
+  await assert.rejects(lane.drain(), { code: 'fetch' });
+  await lane.close();
+}
 
 test('damage from one server is blamed on it, and another is asked', limit, async (t) => {
   for (const sizeBytes of [400_000, 3_000_000]) {
