@@ -104,7 +104,7 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   await results.writeFile('summary.txt', text);
   say(`\nSeconds, ours / ${peer.version}\n\n${text}`);
   const failedCount = measured.samples.filter((sample) => !sample.ok).length;
-  const within = await conclude(results, limitsOf(comparisons), { failedCount });
+  const within = await conclude(results, limitsOf(comparisons, link), { failedCount });
   return within && failedCount === 0;
 }
 

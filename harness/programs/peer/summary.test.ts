@@ -31,16 +31,21 @@ test('medians of both daemons stand side by side, with ratios of ours over the p
   assert.match(renderComparisons(comparisons), /a estargz fresh +0\.10 \/ 0\.20 .* 0\.50 +2\.0 \/ 2\.0/);
 });
 
-test('limits are geometric means over the workloads', () => {
-  const limits = limitsOf(comparePeers(samples));
+test('limits are geometric means over the workloads, and the worst of them', () => {
+  const limits = limitsOf(comparePeers(samples), { rttMs: 30 });
   assert.deepEqual(
     limits.map(({ name, bound, met }) => ({ name, bound, met })),
     [
       { name: "total over the peer's, estargz, fresh daemons", bound: 0.55, met: false },
+      { name: "total over the peer's, estargz, fresh daemons, the worst workload", bound: 0.75, met: false },
       { name: "pull over the peer's, estargz, fresh daemons", bound: 0.85, met: false },
     ],
   );
-  for (const { value } of limits) assert.ok(Math.abs(value - Math.SQRT2) < 1e-9);
+  const [total, worst, pull] = limits.map(({ value }) => value);
+  for (const mean of [total!, pull!]) assert.ok(Math.abs(mean - Math.SQRT2) < 1e-9);
+  assert.equal(worst, 4);
+  const boundAt = (rttMs: number) => limitsOf(comparePeers(samples), { rttMs })[0]!.bound;
+  assert.deepEqual([boundAt(0), boundAt(100)], [0.6, 0.5]);
 });
 
 test('a failed sample has no part in a median, and a cell without a partner no row', () => {
