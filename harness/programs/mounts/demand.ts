@@ -6,10 +6,8 @@ import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { RegistryError } from '../../../snapshotter/registry/error.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
 import { type Sandbox, openSandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
-import { gcRoot } from '../../containerd/gc-root.ts';
-import type { PulledImage } from '../../containerd/image.ts';
+import { mountSnapshot } from '../../cell/snapshot-mount.ts';
 import { HarnessError, messageOf } from '../../cli/error.ts';
-import { mountAt } from '../../host/mounts.ts';
 import { pushImage } from '../../images/synthetic-image.ts';
 import { type Random, shuffle } from '../../../measurements/stats/random.ts';
 import type { MountSample } from './measure.ts';
@@ -117,22 +115,4 @@ async function pullAndRead(sandbox: Sandbox, address: string, backend: string, s
 /** config.toml of the daemon that fills the layer. */
 export function demandConfig(backend: string): Readonly<Record<string, unknown>> {
   return { no_background_fetch: true, mount: { backend } };
-}
-
-/** Mounts a container's root: an overlay with its own upper directory. */
-async function mountSnapshot(
-  sandbox: Sandbox,
-  { containerd }: RunningCell,
-  pulled: PulledImage,
-  snapshotter: 'overlayfs' | 'stargz',
-  signal: AbortSignal,
-): Promise<string> {
-  const parent = pulled.chainIds.at(-1)!;
-  const { mounts } = await containerd.client.snapshots.prepare(
-    { snapshotter, key: 'read', parent, labels: gcRoot() },
-    { signal },
-  );
-  const target = join(sandbox.directory, 'read');
-  await mountAt(mounts, target);
-  return target;
 }
