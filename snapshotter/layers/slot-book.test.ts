@@ -3,7 +3,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { openSlotBook, readSlotBook } from './slot-book.ts';
+import { MAX_SLOT, openSlotBook, readSlotBook } from './slot-book.ts';
 
 function bookFile(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'slot-book-'));
@@ -104,4 +104,14 @@ test('a book with a byte that is no UTF-8 is no book, and behind a torn one the 
   writeFileSync(file, Buffer.concat([Buffer.from(`${head}{"dig`), Buffer.from([0xc3])]));
   readSlotBook(file)!.set('a', { slot: 7 });
   assert.deepEqual([...readSlotBook(file)!.slots], [['a', { slot: 7 }]]);
+});
+
+test('after the last slot none is given out, and the book stays readable', (t) => {
+  const file = bookFile(t);
+  const book = openSlotBook(file, { kind: 'test' }, MAX_SLOT);
+  book.set('a', { slot: book.take() });
+  assert.throws(() => book.take(), RangeError);
+  const next = readSlotBook(file)!;
+  assert.deepEqual([...next.slots], [['a', { slot: MAX_SLOT }]]);
+  assert.throws(() => next.take(), RangeError);
 });

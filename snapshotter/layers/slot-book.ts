@@ -11,7 +11,7 @@ export interface SlotRecord {
 /** Slots by view. Changes are stored before the method returns; if that fails, `set` throws and changes nothing. */
 export interface SlotBook {
   readonly slots: ReadonlyMap<string, SlotRecord>;
-  /** Returns an unused slot. */
+  /** Returns an unused slot; throws RangeError after the last. */
   take(): number;
   set(digest: string, record: SlotRecord): void;
   delete(digest: string): void;
@@ -37,6 +37,9 @@ interface Head {
 interface Change extends Partial<SlotRecord> {
   readonly digest: string;
 }
+
+/** The last slot that a FUSE node id has room for. */
+export const MAX_SLOT = 2 ** 32 - 1;
 
 /** Stale lines tolerated before compaction. */
 const maxStaleLines = 1000;
@@ -154,7 +157,10 @@ function writeBook<Facts>(
   return {
     facts,
     slots,
-    take: () => unused++,
+    take() {
+      if (unused > MAX_SLOT) throw new RangeError('the slots of this face are used up; restart the node');
+      return unused++;
+    },
     set(digest, record) {
       const before = slots.get(digest);
       slots.set(digest, record);
@@ -198,7 +204,8 @@ function lineOf(value: object): string {
 function parseHead(line: string): Head {
   const head = (line.includes('\t') ? unsealJson(line) : JSON.parse(line)) as Head;
   const isSealed = line.includes('\t');
-  if (head.version !== (isSealed ? 3 : 2) || !isSlot(head.next)) throw new Error('not the head of a slot book');
+  if (head.version !== (isSealed ? 3 : 2) || !isSlot(head.next, MAX_SLOT + 1))
+    throw new Error('not the head of a slot book');
   return head;
 }
 
@@ -215,6 +222,6 @@ function parseChange(line: string, version: Head['version']): Change {
   return change;
 }
 
-function isSlot(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 2 ** 32;
+function isSlot(value: unknown, max = MAX_SLOT): value is number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= max;
 }
