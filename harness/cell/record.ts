@@ -12,14 +12,15 @@ export interface RecordRequest {
   readonly image: string;
   /** The access record (snapshotter/convert/accesses.ts) is appended here. */
   readonly path: string;
+  /** Options besides those of the stargz mode. */
+  readonly daemonConfig?: Readonly<Record<string, unknown>>;
 }
 
-/** Runs a workload once on a lazily mounted image and records which files it reads, in order. */
+/** Runs a workload once on a lazily mounted image and records what it reads of which files, in order. */
 export async function recordAccesses(request: RecordRequest, signal: AbortSignal): Promise<void> {
   const { workload, registryAddress } = request;
   const image = `${registryAddress}/${request.image}`;
-  // Only FUSE shows the daemon every first read.
-  const daemonConfig = { ...stargz.daemonConfig, record_accesses: request.path, mount: { backend: 'fuse' } };
+  const daemonConfig = { ...stargz.daemonConfig, ...request.daemonConfig, record_accesses: request.path };
   const setting = { snapshotter: 'stargz', daemonConfig, registryAddress, isCold: false } as const;
   const run = async (running: RunningCell): Promise<void> => {
     const container = await running.prepareContainer(workload);

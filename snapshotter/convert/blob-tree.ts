@@ -1,4 +1,4 @@
-/** Reads the tree of a layer that was converted earlier from the TOC of its cached blob. */
+/** Reads the TOC of a layer that was converted earlier from its cached blob. */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { FOOTER_MAX, parseFooter } from '../estargz/footer.ts';
 import { readWholeToc } from '../estargz/toc.ts';
@@ -8,7 +8,7 @@ import { readInto } from './spool.ts';
 import { normaliseName } from './tar.ts';
 
 /** Fields as toc-writer.ts writes them, absent where zero. */
-interface TocLine {
+export interface TocLine {
   readonly name: string;
   readonly type: string;
   readonly modtime?: string;
@@ -17,15 +17,16 @@ interface TocLine {
   readonly uid?: number;
   readonly gid?: number;
   readonly xattrs?: Readonly<Record<string, string>>;
+  readonly size?: number;
+  readonly offset?: number;
+  readonly chunkOffset?: number;
+  readonly chunkSize?: number;
 }
 
 /** The blob must have been written by this converter, and its digest verified. */
 export function readBlobTree(path: string): LayerTree {
-  const json = readJson(path);
-  // Latin-1, one character per byte, as in every TarEntry.
-  const { entries } = JSON.parse(json.toString('latin1')) as { readonly entries: readonly TocLine[] };
   const tree = new Map<string, TreeNode>();
-  for (const line of entries) {
+  for (const line of readBlobToc(path).entries) {
     const name = normaliseName(line.name);
     const base = name.slice(name.lastIndexOf('/') + 1);
     if (base === '.wh..wh..opq' || line.type === 'chunk') continue;
@@ -38,7 +39,15 @@ export function readBlobTree(path: string): LayerTree {
   return tree;
 }
 
-function readJson(path: string): Buffer {
+/** The blob must have been written by this converter, and its digest verified. */
+export function readBlobToc(path: string): { readonly entries: readonly TocLine[]; readonly payloadEnd: number } {
+  const { json, payloadEnd } = readJson(path);
+  // Latin-1, one character per byte, as in every TarEntry.
+  const { entries } = JSON.parse(json.toString('latin1')) as { readonly entries: readonly TocLine[] };
+  return { entries, payloadEnd };
+}
+
+function readJson(path: string): { readonly json: Buffer; readonly payloadEnd: number } {
   const fd = openSync(path, 'r');
   try {
     const { size } = fstatSync(fd);
@@ -48,7 +57,7 @@ function readJson(path: string): Buffer {
     if (footer === undefined) throw new Error(`${path} has no footer`);
     const toc = Buffer.alloc(footer.tocEnd - footer.tocOffset);
     readInto(fd, toc, 0, footer.tocOffset, toc.length);
-    return readWholeToc(toc, footer);
+    return { json: readWholeToc(toc, footer), payloadEnd: footer.payloadEnd };
   } finally {
     closeSync(fd);
   }

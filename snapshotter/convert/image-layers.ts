@@ -4,6 +4,7 @@ import type { RegistryClient } from '../registry/client.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { Descriptor } from '../registry/manifest.ts';
 import type { Reference } from '../registry/reference.ts';
+import type { LayerAccesses } from './accesses.ts';
 import { readBlobTree } from './blob-tree.ts';
 import { FetchedLayer } from './fetched-layer.ts';
 import type { ConvertedLayer, LayerOptions } from './layer.ts';
@@ -21,7 +22,7 @@ export interface LayerRun {
   readonly signal: AbortSignal;
 }
 
-export interface PushedLayer extends Omit<ConvertedLayer, 'path'> {
+export interface PushedLayer extends ConvertedLayer {
   readonly source: Digest;
   readonly cached: boolean;
   readonly outcome: PushOutcome;
@@ -34,13 +35,13 @@ const concurrentLayers = 2;
 export async function convertLayers(
   run: LayerRun,
   layers: readonly Descriptor[],
-  prioritized: readonly (readonly string[])[],
+  accesses: readonly LayerAccesses[],
 ): Promise<PushedLayer[]> {
   const failed = new AbortController();
   const stack: Stack = {
     run: { ...run, signal: AbortSignal.any([run.signal, failed.signal]) },
     layers,
-    prioritized,
+    accesses,
     converted: layers.map(() => Promise.withResolvers<CachedLayer>()),
     started: new Map(),
     inheriting: new Map(),
@@ -74,7 +75,7 @@ export async function convertLayers(
 interface Stack {
   readonly run: LayerRun;
   readonly layers: readonly Descriptor[];
-  readonly prioritized: readonly (readonly string[])[];
+  readonly accesses: readonly LayerAccesses[];
   /**
    * By index in the image. Only a layer with implied directories waits for those below it; they start first, so this
    * cannot deadlock.
@@ -97,7 +98,7 @@ async function convertAt(stack: Stack, index: number): Promise<FinishedLayer> {
   const { run, layers } = stack;
   const { client, source, cache, options, onProgress, signal } = run;
   const descriptor = layers[index]!;
-  const prioritized = stack.prioritized[index]!;
+  const accesses = stack.accesses[index]!;
   const position: Position = { layer: index, layerCount: layers.length, source: descriptor.digest };
   const fetched = new FetchedLayer(descriptor, {
     client,
@@ -109,14 +110,18 @@ async function convertAt(stack: Stack, index: number): Promise<FinishedLayer> {
   });
   try {
     const inherited = await inheritAt(stack, index, fetched);
-    const key = cache.key(descriptor.digest, inherited, { ...options, prioritized });
+    const key = cache.key(descriptor.digest, inherited, { ...options, ...placementOf(accesses) });
     const finished =
-      stack.started.get(key) ?? convertOne(run, { descriptor, prioritized, position, inherited, key }, fetched);
+      stack.started.get(key) ?? convertOne(run, { descriptor, accesses, position, inherited, key }, fetched);
     stack.started.set(key, finished);
     return await finished;
   } finally {
     await fetched.close();
   }
+}
+
+function placementOf({ paths, ranges }: LayerAccesses): Pick<LayerOptions, 'prioritized' | 'readRanges'> {
+  return { prioritized: paths, readRanges: ranges };
 }
 
 async function inheritAt(stack: Stack, index: number, fetched: FetchedLayer): Promise<Inheritance> {
@@ -149,7 +154,7 @@ type Position = Pick<ConvertProgress, 'layer' | 'layerCount' | 'source'>;
 
 interface Place {
   readonly descriptor: Descriptor;
-  readonly prioritized: readonly string[];
+  readonly accesses: LayerAccesses;
   readonly position: Position;
   readonly inherited: Inheritance;
   readonly key: string;
@@ -167,20 +172,19 @@ async function convertOne(run: LayerRun, place: Place, fetched: FetchedLayer): P
   const outcome = await pushLayer(run, key, kept);
   await cache.addRepository(key, repositoryName(run.target));
   onProgress({ ...position, phase: 'done', totalBytes: kept.sizeBytes, outcome });
-  const { path: _, ...rest } = kept;
-  return { kept, pushed: { ...rest, source: descriptor.digest, cached: found !== undefined, outcome } };
+  return { kept, pushed: { ...kept, source: descriptor.digest, cached: found !== undefined, outcome } };
 }
 
 async function convertAndKeep(
   { cache, options, onProgress, signal }: LayerRun,
-  { descriptor, prioritized, position, inherited, key }: Place,
+  { descriptor, accesses, position, inherited, key }: Place,
   fetched: FetchedLayer,
 ): Promise<CachedLayer> {
   const { layer, workDir } = await fetched.open();
   layer.inherit(inherited ?? new Map());
   const converted = await layer.write({
     ...options,
-    prioritized,
+    ...placementOf(accesses),
     workDir,
     signal,
     onProgress: (doneBytes, totalBytes) => onProgress({ ...position, phase: 'convert', doneBytes, totalBytes }),

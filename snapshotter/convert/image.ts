@@ -2,12 +2,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { HOT_RANGES_LABEL } from '../estargz/names.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import { type Digest, digestOf } from '../registry/digest.ts';
 import { type Descriptor, type ImageManifest, mediaTypes, type Platform } from '../registry/manifest.ts';
 import type { Reference } from '../registry/reference.ts';
-import { type AccessRecord, assignAccesses } from './accesses.ts';
+import { type AccessRecord, assignAccesses, type ImageAccesses, noAccesses } from './accesses.ts';
 import { ConvertError } from './error.ts';
+import { traitsOf } from './format.ts';
+import { listHotRanges } from './hot-list.ts';
 import { convertLayers, type PushedLayer } from './image-layers.ts';
 import {
   imagesOf,
@@ -93,7 +96,7 @@ async function convertPlanned(conversion: Conversion): Promise<ConvertedImage> {
   return image;
 }
 
-type Prioritized = ReadonlyMap<PlannedImage, readonly (readonly string[])[]>;
+type Prioritized = ReadonlyMap<PlannedImage, ImageAccesses>;
 
 async function pushPlanned(
   conversion: Conversion,
@@ -148,12 +151,13 @@ async function buildIndex(
 async function buildManifest(
   conversion: Conversion,
   { manifest, config }: PlannedImage,
-  prioritized: readonly (readonly string[])[],
+  accesses: ImageAccesses,
 ): Promise<BuiltManifest> {
   const { client, source, target, cache, options } = conversion;
   const { signal } = options;
   const run = { client, source, target, cache, options, onProgress: options.onProgress ?? (() => {}), signal };
-  const layers = await convertLayers(run, manifest.layers, prioritized);
+  const layers = await convertLayers(run, manifest.layers, accesses.layers);
+  const hotRanges = traitsOf(options.format).landmark ? listHotRanges(accesses.order, layers) : [];
   const configBytes = encodeJson({
     ...config,
     rootfs: { ...config.rootfs, diff_ids: layers.map(({ diffId }) => diffId) },
@@ -171,16 +175,17 @@ async function buildManifest(
     schemaVersion: 2,
     mediaType,
     config: { mediaType: mediaTypes.ociConfig, digest: configDigest, size: configBytes.length },
-    layers: layers.map((layer, index) => describeLayer(layer, manifest.layers[index]!)),
+    layers: layers.map((layer, index) => describeLayer(layer, manifest.layers[index]!, hotRanges[index])),
     ...(annotations ? { annotations } : {}),
   });
   return { bytes, mediaType, layers };
 }
 
-/** Keeps annotations, except those that describe the TOC of an earlier conversion. */
-function describeLayer(layer: PushedLayer, original: Descriptor): Descriptor {
+/** Keeps annotations, except those that describe an earlier conversion. */
+function describeLayer(layer: PushedLayer, original: Descriptor, hotRanges: string | undefined): Descriptor {
   const kept = Object.entries(original.annotations ?? {}).filter(([name]) => !tocAnnotations.test(name));
-  const annotations = { ...Object.fromEntries(kept), ...layer.annotations };
+  const hot = hotRanges === undefined ? {} : { [HOT_RANGES_LABEL]: hotRanges };
+  const annotations = { ...Object.fromEntries(kept), ...layer.annotations, ...hot };
   return {
     mediaType: layer.mediaType,
     digest: layer.digest,
@@ -197,14 +202,11 @@ async function prioritizeImages(conversion: Conversion, images: readonly Planned
     accesses.length === 0 || recordedReference === undefined
       ? undefined
       : layersOf((await planImage({ client, source: recordedReference, signal }, platform)).manifest);
-  const prioritized = new Map<PlannedImage, readonly (readonly string[])[]>();
+  const prioritized = new Map<PlannedImage, ImageAccesses>();
   const refusals: ConvertError[] = [];
   for (const image of images) {
     const source = layersOf(image.manifest);
-    prioritized.set(
-      image,
-      source.map(() => []),
-    );
+    prioritized.set(image, { layers: source.map(() => noAccesses), order: [] });
     if (accesses.length === 0) continue;
     try {
       prioritized.set(image, assignAccesses(accesses, { source, recordedOn, originOf: (one) => cache.originOf(one) }));

@@ -12,11 +12,11 @@ import { type ConvertedLayer, checkOptions, type LayerOptions } from './layer.ts
 import type { InheritedAttributes } from './lower-layers.ts';
 
 /** Part of every key. Increment when the same input would produce different bytes. */
-const converterVersion = 2;
+const converterVersion = 3;
 
 export type CacheKeyOptions = Pick<
   LayerOptions,
-  'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes' | 'prioritized'
+  'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes' | 'prioritized' | 'readRanges'
 >;
 
 /** What a layer inherits from those below it; undefined for the lowest layer, where whiteouts act differently. */
@@ -44,7 +44,8 @@ export class LayerCache {
   key(source: Digest, inherited: Inheritance, options: CacheKeyOptions): string {
     const { traits, level, chunkSizeBytes, minChunkSizeBytes } = checkOptions(options);
     const prioritized = traits.landmark ? (options.prioritized ?? []) : [];
-    const settings = [options.format, level, chunkSizeBytes, minChunkSizeBytes, prioritized];
+    const readRanges = traits.landmark ? [...(options.readRanges ?? [])] : [];
+    const settings = [options.format, level, chunkSizeBytes, minChunkSizeBytes, prioritized, readRanges];
     const parts = [converterVersion, source, ...settings, inherited === undefined ? null : inheritedKey(inherited)];
     return hash('sha256', JSON.stringify(parts), 'hex');
   }

@@ -8,8 +8,10 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME } from '../estargz/names.ts';
 import { type Digest, digestHex, digestOf } from '../registry/digest.ts';
+import type { ByteRange } from './accesses.ts';
 import { BlobFile } from './blob-file.ts';
 import { type CanonicalEntry, canonicalEntries } from './canonical-entries.ts';
+import { cutFiles, type FileCuts } from './cuts.ts';
 import { ConvertError } from './error.ts';
 import { checkLevel, type FormatTraits, type LayerFormat, traitsOf } from './format.ts';
 import type { InheritedAttributes } from './lower-layers.ts';
@@ -33,6 +35,8 @@ export interface LayerOptions {
   readonly level?: number;
   /** Paths to place first, in order of access. */
   readonly prioritized?: readonly string[];
+  /** What was read of those that were perhaps not read whole, by path. */
+  readonly readRanges?: ReadonlyMap<string, readonly ByteRange[]>;
   /** Holds the blob and the spooled tar, which is unlinked at once. */
   readonly workDir: string;
   readonly signal?: AbortSignal;
@@ -162,11 +166,11 @@ async function writeLayer(
   replayed: ReplayedLayer,
   blob: BlobFile,
   { traits, level, ...memberOptions }: Settings,
-  { prioritized = [], signal, onProgress, workDir }: LayerOptions,
+  { prioritized = [], readRanges = new Map(), signal, onProgress, workDir }: LayerOptions,
 ): Promise<ConvertedLayer> {
   const order = orderEntries(canonicalEntries(replayed), prioritized);
   const tar = await writeMembers({
-    files: planFiles(order, traits.landmark),
+    files: planFiles(order, traits.landmark, cutFiles([...order.first, ...order.rest], readRanges)),
     end: traits.endsTarBeforeToc ? endOfArchive : undefined,
     memberOptions,
     spoolFd: spool.fd,
@@ -200,9 +204,11 @@ async function writeLayer(
   };
 }
 
-function planFiles({ first, rest }: LayerOrder, landmark: boolean): PlannedFile[] {
-  const plain = ({ entry, rewritten }: CanonicalEntry): PlannedFile =>
-    rewritten ? { entry, header: encodeEntryHeader(entry) } : { entry };
+function planFiles({ first, rest }: LayerOrder, landmark: boolean, cuts: FileCuts): PlannedFile[] {
+  const plain = ({ entry, rewritten }: CanonicalEntry): PlannedFile => {
+    const file = { entry, cuts: cuts.get(entry) };
+    return rewritten ? { ...file, header: encodeEntryHeader(entry) } : file;
+  };
   const name = first.length > 0 ? PREFETCH_LANDMARK : NO_PREFETCH_LANDMARK;
   return [...first.map(plain), ...(landmark ? [landmarkFile(name)] : []), ...rest.map(plain)];
 }

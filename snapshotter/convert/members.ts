@@ -25,6 +25,8 @@ export interface PlannedFile {
   /** The payload, if not in the spooled tar. */
   readonly content?: Buffer;
   readonly header?: Buffer;
+  /** Offsets in the file at which a chunk ends, ascending: see cuts.ts. */
+  readonly cuts?: readonly number[] | undefined;
 }
 
 export interface MemberChunk {
@@ -86,8 +88,7 @@ export function* planMembers(files: Iterable<PlannedFile>, options: MemberOption
     if (headerRunBytes + header.sizeBytes > maxHeaderRunBytes) yield cut();
     append(header);
     headerRunBytes += header.sizeBytes;
-    for (let fileOffset = 0; fileOffset < entry.sizeBytes; fileOffset += options.chunkSizeBytes) {
-      const chunkBytes = Math.min(options.chunkSizeBytes, entry.sizeBytes - fileOffset);
+    for (const [fileOffset, chunkBytes] of chunksOf(file, options.chunkSizeBytes)) {
       const shares = canShare(file, chunks) && sizeBytes + chunkBytes <= options.minChunkSizeBytes;
       if (!shares && sizeBytes > 0) yield cut();
       chunks.push({ file, fileOffset, sizeBytes: chunkBytes, innerOffset: sizeBytes });
@@ -99,9 +100,21 @@ export function* planMembers(files: Iterable<PlannedFile>, options: MemberOption
   if (sizeBytes > 0) yield cut();
 }
 
-/** Prefetching ends at a landmark's offset, so nothing shares its member. */
+function* chunksOf({ entry, cuts = [] }: PlannedFile, maxBytes: number): Generator<[number, number], void, void> {
+  let start = 0;
+  for (const cut of [...cuts, entry.sizeBytes]) {
+    for (; start < cut; start += maxBytes) yield [start, Math.min(maxBytes, cut - start)];
+    start = cut;
+  }
+}
+
+/**
+ * Prefetching ends at a landmark's offset, so nothing shares its member; nor that of a part of a file that is needed while
+ * another is not.
+ */
 function canShare(file: PlannedFile, chunks: readonly MemberChunk[]): boolean {
-  return file.content === undefined && chunks.length > 0 && chunks[0]!.file.content === undefined;
+  const isShareable = ({ content, cuts }: PlannedFile): boolean => content === undefined && cuts === undefined;
+  return isShareable(file) && chunks.length > 0 && chunks.every((chunk) => isShareable(chunk.file));
 }
 
 function payloadOf({ entry, content }: PlannedFile, fileOffset: number, sizeBytes: number): Segment[] {

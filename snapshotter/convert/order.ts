@@ -12,6 +12,11 @@ export interface LayerOrder {
   readonly rest: readonly CanonicalEntry[];
 }
 
+/** A path of an access record as the name of a TarEntry, which has a character per byte. */
+export function recordedName(path: string): string {
+  return normaliseName(Buffer.from(path, 'utf8').toString('latin1'));
+}
+
 /** Ignores prioritised names that the layer does not have. */
 export function orderEntries(entries: Iterable<CanonicalEntry>, prioritized: readonly string[]): LayerOrder {
   const byName = new Map<string, CanonicalEntry>();
@@ -30,7 +35,7 @@ export function orderEntries(entries: Iterable<CanonicalEntry>, prioritized: rea
     if (type === 'dir') moveAhead(joinPath(name, '.wh..wh..opq'));
   };
   for (const path of prioritized) {
-    const name = normaliseName(Buffer.from(path, 'utf8').toString('latin1'));
+    const name = recordedName(path);
     if (name !== '') moveAhead(name);
   }
   return { first: [...first], rest: [...byName.values()].filter((canonical) => !first.has(canonical)) };

@@ -47,6 +47,8 @@ export type MessageToEventWorker =
       readonly dataInode: number;
       readonly table: SharedArrayBuffer;
       readonly present: SharedArrayBuffer;
+      /** Send a `first-read` for each range that is read for the first time. */
+      readonly records: boolean;
     }
   | { readonly kind: 'remove-layer'; readonly slot: number; readonly dataInode: number }
   /** The next event that this process raises for the file is answered with `descriptor`. */
@@ -63,6 +65,8 @@ export type MessageFromEventWorker =
       readonly offset: number;
       readonly sizeBytes: number;
     }
+  /** Precedes the `miss` of the same read. */
+  | { readonly kind: 'first-read'; readonly slot: number; readonly dataOffset: number; readonly sizeBytes: number }
   /** An event's descriptor, kept: open for reading and writing, and raises no events. */
   | { readonly kind: 'descriptor'; readonly dataInode: number; readonly fd: number }
   | { readonly kind: 'traced'; readonly trace: EventTrace }

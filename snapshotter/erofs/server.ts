@@ -3,12 +3,13 @@ import { mkdir, open, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { setReadahead } from '../platform/mountinfo.ts';
 import { errno, isWritable, openEvent, replaceDescriptor, signalEvent, writeDescriptor } from '../platform/syscalls.ts';
-import { defaultMissLimitMs, demandRange, type LayerReader } from '../store/layer-reader.ts';
+import { defaultMissLimitMs, defaultReadaheadKib, demandRange, type LayerReader } from '../store/layer-reader.ts';
 import { ErofsError } from './error.ts';
-import type { ErofsLayer, ErofsServerOptions } from './layer.ts';
 import { encodeResponse, responseSizeBytes } from './events.ts';
 import { markFile, openGroup, unmarkFile } from './fanotify-calls.ts';
+import type { ErofsLayer, ErofsServerOptions } from './layer.ts';
 import {
   control,
   type EventTrace,
@@ -42,7 +43,6 @@ interface Mounted {
   directTimer: NodeJS.Timeout | undefined;
 }
 
-const defaultReadaheadKib = 512;
 /** Filling leaves content in the page cache, where a container that starts meanwhile finds it. */
 const defaultDirectDelayMs = 60_000;
 const passingUseMs = 1000;
@@ -167,6 +167,14 @@ export class ErofsServer {
     for (const one of mounted.guard.slots) this.#readDirectlySoon(this.#mounted.get(one));
   }
 
+  /** Of the slot's mount, unless its data file is read directly. */
+  async setReadahead(slot: number, kib: number): Promise<void> {
+    const mounted = this.#mounted.get(slot);
+    // More than one: some are other processes'; see mountImage.
+    if (mounted === undefined || mounted.isDirect || mounted.superblocks.length !== 1) return;
+    await setReadahead(mounted.superblocks[0]!, kib);
+  }
+
   /**
    * Unmounts. Rejects with code `busy` if the layer has holes and is in use; it stays mounted and guarded, since its
    * holes would read as zeros. An overlay on it counts as use, although umount(2) succeeds then.
@@ -279,7 +287,8 @@ export class ErofsServer {
     this.#guards.set(dataInode, guard);
     this.#guardOfSlot.set(layer.slot, guard);
     const { slot, table, present } = layer;
-    this.#post({ kind: 'add-layer', slot, dataInode, table: table.shared, present });
+    const records = reader.onFirstRead !== undefined;
+    this.#post({ kind: 'add-layer', slot, dataInode, table: table.shared, present, records });
     return { guard, isNew: true };
   }
 
@@ -329,6 +338,9 @@ export class ErofsServer {
         return;
       case 'miss':
         this.#startFill(message.slot, message.fd, message.offset, message.sizeBytes);
+        return;
+      case 'first-read':
+        this.#guardOfSlot.get(message.slot)?.reader.onFirstRead?.(message.dataOffset, message.sizeBytes);
         return;
       case 'descriptor':
         this.#descriptors.get(message.dataInode)?.(message.fd);

@@ -1,6 +1,5 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { isRangePresent } from '../store/presence.ts';
 import {
   clearEvent,
   errno as hostErrno,
@@ -10,6 +9,8 @@ import {
   readDescriptor,
   writeDescriptor,
 } from '../platform/syscalls.ts';
+import { allocateFirstReads, noteFirstReads } from '../store/first-reads.ts';
+import { isRangePresent } from '../store/presence.ts';
 import { type InodeTable, viewInodeTable } from '../tree/inode-table.ts';
 import { type AccessEvent, encodeResponse, readEvents, responseSizeBytes } from './events.ts';
 import {
@@ -29,6 +30,8 @@ interface GuardedLayer {
   readonly slot: number;
   readonly table: InodeTable;
   readonly present: Int32Array;
+  /** See store/first-reads.ts. undefined: not recorded. */
+  readonly seen: Int32Array | undefined;
 }
 
 const eventBytes = 16 * 1024;
@@ -114,6 +117,12 @@ function answer(event: AccessEvent): void {
     return;
   }
   const sizeBytes = Math.min(event.sizeBytes, Math.max(0, layer.table.dataSizeBytes - event.offset));
+  if (layer.seen !== undefined) {
+    const { slot } = layer;
+    noteFirstReads(layer.seen, event.offset, sizeBytes, (dataOffset, size) =>
+      post({ kind: 'first-read', slot, dataOffset, sizeBytes: size }),
+    );
+  }
   const isPresent = isRangePresent(layer.table, layer.present, event.offset, sizeBytes);
   if (isTraced) trace(event, layer.slot, isPresent ? 'allowed' : 'missed');
   if (isPresent) respond(event.fd);
@@ -138,13 +147,16 @@ function drain(): void {
 
 function apply(message: MessageToEventWorker): void {
   switch (message.kind) {
-    case 'add-layer':
+    case 'add-layer': {
+      const table = viewInodeTable(message.table);
       layers.set(message.dataInode, {
         slot: message.slot,
-        table: viewInodeTable(message.table),
+        table,
         present: new Int32Array(message.present),
+        seen: message.records ? new Int32Array(allocateFirstReads(table.dataSizeBytes)) : undefined,
       });
       return;
+    }
     case 'remove-layer':
       layers.delete(message.dataInode);
       post({ kind: 'removed', slot: message.slot });

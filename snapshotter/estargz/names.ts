@@ -5,3 +5,6 @@ export const TOC_NAME = 'stargz.index.json';
 
 /** Digest of the TOC's raw JSON: an annotation of the layer's descriptor, passed on by containerd as a snapshot label. */
 export const TOC_DIGEST_LABEL = 'containerd.io/snapshot/stargz/toc.digest';
+
+/** What to prefetch of the layer (hot-ranges.ts): an annotation and a label, likewise. */
+export const HOT_RANGES_LABEL = 'containerd.io/snapshot/stargz/hot-ranges';

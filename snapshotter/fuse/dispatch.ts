@@ -1,3 +1,4 @@
+import { noteFirstReads } from '../store/first-reads.ts';
 import { isRangePresent } from '../store/presence.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import {
@@ -46,7 +47,7 @@ export interface LayerView {
   /** The layer's whole presence buffer (store/presence.ts). */
   readonly present: Int32Array;
   readonly dataFd: number;
-  /** One bit per inode, shared by the workers: set once its first read was reported. undefined: not recorded. */
+  /** See store/first-reads.ts; shared by the workers. undefined: not recorded. */
   readonly seen: Int32Array | undefined;
 }
 
@@ -61,7 +62,7 @@ export interface DispatchEffects {
   sendFromFile?(dataFd: number, sizeBytes: number, dataOffset: number): boolean;
   /** The bytes are missing: the main thread will reply. */
   miss(miss: Miss): void;
-  firstRead(slot: number, inode: number): void;
+  firstRead(slot: number, dataOffset: number, sizeBytes: number): void;
   /** A read of present content. */
   hit(): void;
   /** A signal reached the thread that waits for this request. */
@@ -241,8 +242,9 @@ export class Dispatcher {
     const asked = Math.min(this.#in.getUint32(readIn.size, true), this.#output.length - replyHeaderBytes);
     const sizeBytes = Math.min(asked, table.sizeBytes[inode]! - offset);
     if (sizeBytes <= 0 || table.chunkLength[inode] === 0) return this.#succeed(replyHeaderBytes);
-    if (layer.seen !== undefined) this.#noteFirstRead(layer, layer.seen, inode);
     const dataOffset = table.dataOffset[inode]! + offset;
+    if (layer.seen !== undefined)
+      noteFirstReads(layer.seen, dataOffset, sizeBytes, (from, size) => this.#effects.firstRead(slot, from, size));
     if (!isRangePresent(table, layer.present, dataOffset, sizeBytes)) {
       this.#effects.miss({
         uniqueLow: this.#in.getUint32(request.unique, true),
@@ -263,11 +265,6 @@ export class Dispatcher {
     const count = this.#effects.pread(layer.dataFd, this.#output, sizeBytes, dataOffset);
     // A short read of a present range means a damaged data file. The kernel would fill the rest with zeros.
     return count === sizeBytes ? this.#succeed(replyHeaderBytes + sizeBytes) : this.#fail(errno.EIO);
-  }
-
-  #noteFirstRead(layer: LayerView, seen: Int32Array, inode: number): void {
-    const bit = 1 << (inode & 31);
-    if ((Atomics.or(seen, inode >>> 5, bit) & bit) === 0) this.#effects.firstRead(layer.slot, inode);
   }
 
   #readdir(slot: number, inode: number, length: number, plus: Validity | undefined): number {

@@ -41,7 +41,7 @@ export type MessageToWorker =
 export type MessageFromWorker =
   | { readonly kind: 'miss'; readonly miss: Miss }
   | { readonly kind: 'interrupt'; readonly uniqueLow: number; readonly uniqueHigh: number }
-  | { readonly kind: 'first-read'; readonly slot: number; readonly inode: number }
+  | { readonly kind: 'first-read'; readonly slot: number; readonly dataOffset: number; readonly sizeBytes: number }
   | { readonly kind: 'negotiated'; readonly negotiated: Negotiated }
   | { readonly kind: 'removed'; readonly slot: number }
   | { readonly kind: 'traced'; readonly trace: RequestTrace }

@@ -4,7 +4,8 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { setReadahead } from '../platform/mountinfo.ts';
 import { openEvent, signalEvent } from '../platform/syscalls.ts';
-import { defaultMissLimitMs, type LayerReader } from '../store/layer-reader.ts';
+import { allocateFirstReads } from '../store/first-reads.ts';
+import { defaultMissLimitMs, defaultReadaheadKib, type LayerReader } from '../store/layer-reader.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import { ROOT_INODE } from '../tree/lookup.ts';
 import { forever, type Validity } from './attributes.ts';
@@ -63,7 +64,6 @@ export interface FuseConnection {
   readonly negotiated: Negotiated;
 }
 
-const defaultReadaheadKib = 512;
 const initLimitMs = 10_000;
 const workerEndLimitMs = 5000;
 
@@ -162,6 +162,11 @@ export class FuseServer {
     if (hasFlag(this.connection.negotiated.flags, initFlag.HAS_RESEND)) await this.#notify(encodeResend());
     // The listing may name layers of the earlier daemon that were not added again.
     await this.#notify(encodeInvalInode(rootSlot, ROOT_INODE));
+  }
+
+  /** For files opened from now on. */
+  async setReadahead(kib: number): Promise<void> {
+    if (this.#closing === undefined) await setReadahead(this.connection.device, kib);
   }
 
   /** Shows a layer as a directory; returns its path, good for overlay's `lowerdir=` until `removeLayer`. */
@@ -263,7 +268,7 @@ export class FuseServer {
         this.#pending.interrupt(message.uniqueLow, message.uniqueHigh);
         break;
       case 'first-read':
-        this.#layers.get(message.slot)?.reader.onFirstRead?.(message.inode);
+        this.#layers.get(message.slot)?.reader.onFirstRead?.(message.dataOffset, message.sizeBytes);
         break;
       case 'negotiated':
         this.#initialized.resolve(message.negotiated);
@@ -302,14 +307,13 @@ export class FuseServer {
   }
 
   #postLayer(layer: FuseLayer, reader: LayerReader): void {
-    const words = Math.ceil((layer.table.inodeCount + 1) / 32);
     const message: MessageToWorker = {
       kind: 'add-layer',
       slot: layer.slot,
       table: layer.table.shared,
       present: layer.present,
       dataFd: layer.dataFd,
-      seen: reader.onFirstRead === undefined ? undefined : new SharedArrayBuffer(words * 4),
+      seen: reader.onFirstRead === undefined ? undefined : allocateFirstReads(layer.table.dataSizeBytes),
     };
     for (const worker of this.#workers) worker.post(message);
   }

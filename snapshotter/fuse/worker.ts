@@ -52,7 +52,7 @@ const dispatcher = new Dispatcher(
       tracer?.missed();
       post({ kind: 'miss', miss });
     },
-    firstRead: (slot, inode) => post({ kind: 'first-read', slot, inode }),
+    firstRead: (slot, dataOffset, sizeBytes) => post({ kind: 'first-read', slot, dataOffset, sizeBytes }),
     hit: () => void Atomics.add(state, control.hits, 1),
     interrupt: (uniqueLow, uniqueHigh) => post({ kind: 'interrupt', uniqueLow, uniqueHigh }),
     negotiated: (negotiated) => post({ kind: 'negotiated', negotiated }),

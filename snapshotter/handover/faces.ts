@@ -2,22 +2,23 @@ import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
-import { closeHeld, emptyStore, storeHeld, takeStored } from './descriptor-store.ts';
 import { listErofsMounts, listSuperblocks, unmountImage } from '../erofs/mount.ts';
 import { probeErofs } from '../erofs/probe.ts';
 import { ErofsServer } from '../erofs/server.ts';
 import type { Miss } from '../fuse/dispatch.ts';
 import { type FuseConnection, type FuseLayer, FuseServer } from '../fuse/server.ts';
-import { denyOrphaned } from './keeper/denial.ts';
-import { findKeeper, type HeldDescriptors, type Keeper, startKeeper } from './keeper/keeper.ts';
 import { createErofsFace } from '../layers/erofs-face.ts';
 import type { Face } from '../layers/face.ts';
 import { createFuseFace } from '../layers/fuse-face.ts';
 import { openSlotBook, readSlotBook, type StoredSlotBook } from '../layers/slot-book.ts';
 import type { StatusChange } from '../observability/status.ts';
-import { placeOfMiss, traceErofs, traceFuse } from './trace.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import { MNT_DETACH } from '../platform/syscalls.ts';
+import { defaultReadaheadKib, recordedReadaheadKib } from '../store/layer-reader.ts';
+import { closeHeld, emptyStore, storeHeld, takeStored } from './descriptor-store.ts';
+import { denyOrphaned } from './keeper/denial.ts';
+import { findKeeper, type HeldDescriptors, type Keeper, startKeeper } from './keeper/keeper.ts';
+import { placeOfMiss, traceErofs, traceFuse } from './trace.ts';
 
 export interface FaceSetting {
   /** The daemon's. */
@@ -153,14 +154,11 @@ async function openNewFace(setting: FaceSetting): Promise<OpenFace> {
   return guard(setting, createFuseFace(server, book), book, held, tryKeeper(setting, held), false);
 }
 
-async function chooseErofs(root: string, { mount, record_accesses }: Config) {
+async function chooseErofs(root: string, { mount }: Config) {
   if (mount.backend === 'fuse') return { useErofs: false, reason: 'configured' };
   if (mount.backend === 'auto' && isContained())
     return { useErofs: false, reason: 'in a container, whose end would also end the keeper' };
-  const isRecording = record_accesses !== '';
-  const { works, reason } = isRecording
-    ? { works: false, reason: 'record_accesses: only FUSE sees the first read of each file' }
-    : await probeErofs(root);
+  const { works, reason } = await probeErofs(root);
   if (mount.backend === 'erofs' && !works) {
     throw new Error(`mount.backend = "erofs": ${describeError(reason)}; set "auto" or "fuse"`);
   }
@@ -256,6 +254,7 @@ function openErofs(root: string, config: Config, log: Log, groupFd: number | und
   return new ErofsServer(erofsPath(root), {
     groupFd,
     missLimitMs: missLimitMs(config),
+    readaheadKib: readaheadKib(config),
     onTrace: traceErofs(log),
     onError(error, miss, layer) {
       const fields = { ...(miss && placeOfMiss(layer, miss.offset)), ...miss, error: describeError(error) };
@@ -273,6 +272,7 @@ function fuseOptions(root: string, config: Config, log: Log) {
   return {
     validity: { ...(attrSec === 0 ? {} : { attrSec }), ...(entrySec === 0 ? {} : { entrySec }) },
     missLimitMs: missLimitMs(config),
+    readaheadKib: readaheadKib(config),
     onTrace: traceFuse(log),
     onError(error: unknown, miss?: Miss, layer?: FuseLayer) {
       const { dataOffset, sizeBytes, pid } = miss ?? {};
@@ -295,6 +295,8 @@ async function detachLeftovers(root: string, log: Log): Promise<void> {
     log.error({ mounts: left.length }, 'mounts found unguarded: restart containers that were running on them');
 }
 
+const readaheadKib = (config: Config): number =>
+  config.record_accesses === '' ? defaultReadaheadKib : recordedReadaheadKib;
 const missLimitMs = (config: Config): number => config.blob.fetching_timeout_sec * 1000;
 const fusePath = (root: string): string => join(root, 'mnt');
 const erofsPath = (root: string): string => join(root, 'erofs');

@@ -1,6 +1,7 @@
 import { writeImageFile } from '../erofs/image-file.ts';
 import { isSuperblockAlive } from '../erofs/mount.ts';
 import type { ErofsServer } from '../erofs/server.ts';
+import { recordedReadaheadKib } from '../store/layer-reader.ts';
 import { type Face, mountKey } from './face.ts';
 import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
@@ -19,7 +20,16 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
       const { present, dataFd, dataPath } = store;
       const imagePath = await writeImageFile(store.directory, table, name);
       const path = await server.addLayer(
-        { slot, digest, table, present, dataFd, dataPath, imagePath, isComplete: store.complete },
+        {
+          slot,
+          digest,
+          table,
+          present,
+          dataFd,
+          dataPath,
+          imagePath,
+          isComplete: store.complete && reader.onFirstRead === undefined,
+        },
         reader,
         left?.superblocks,
       );
@@ -48,6 +58,12 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
       for (const view of views) {
         const slot = book.slots.get(mountKey(store.meta.digest, view))?.slot;
         if (slot !== undefined) server.releaseGuard(slot);
+      }
+    },
+    narrowReadahead(store, views) {
+      for (const view of views) {
+        const slot = book.slots.get(mountKey(store.meta.digest, view))?.slot;
+        if (slot !== undefined) void server.setReadahead(slot, recordedReadaheadKib);
       }
     },
     async resume() {

@@ -1,4 +1,5 @@
 import type { FuseServer } from '../fuse/server.ts';
+import { defaultReadaheadKib, recordedReadaheadKib } from '../store/layer-reader.ts';
 import { type Face, mountKey } from './face.ts';
 import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
@@ -7,6 +8,11 @@ import { memorySlotBook, type SlotBook } from './slot-book.ts';
  * connection that was taken over, the book has the slots.
  */
 export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBook()): Face {
+  /** The connection's readahead is that of all its layers. */
+  const narrowed = new Set<string>();
+  const widen = (key: string): void => {
+    if (narrowed.delete(key) && narrowed.size === 0) void server.setReadahead(defaultReadaheadKib);
+  };
   return {
     kind: 'fuse',
     async attach(store, reader, { name, table }) {
@@ -23,6 +29,14 @@ export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBo
       if (record === undefined) return;
       await server.removeLayer(record.slot);
       book.delete(key);
+      widen(key);
+    },
+    narrowReadahead(store, views) {
+      if (narrowed.size === 0) void server.setReadahead(recordedReadaheadKib);
+      for (const view of views) narrowed.add(mountKey(store.meta.digest, view));
+    },
+    completed(store, views) {
+      for (const view of views) widen(mountKey(store.meta.digest, view));
     },
     readHits: () => server.readHits,
     resume: () => server.resume(),

@@ -14,7 +14,7 @@ export interface LayerConfig {
   readonly treeMemoryBytes: number;
   /** Which xattrs the overlays above use: `user` with the mount option `userxattr`. */
   readonly opaqueXattr: 'trusted' | 'user';
-  /** File to which the order of first reads is appended. */
+  /** File to which first reads are appended, in order. */
   readonly recordAccesses?: string;
   /** False fetches one member at a time: to measure the benefit of the adaptive window. */
   readonly adaptiveFetch: boolean;

@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { type HotRange, parseHotRanges } from '../estargz/hot-ranges.ts';
 import { isDiskFull } from '../store/error.ts';
+import { fileRangesOf } from '../store/first-reads.ts';
 import type { LayerReader } from '../store/layer-reader.ts';
 import type { LayerStore } from '../store/layer-store.ts';
 import type { BuiltTree } from '../tree/build.ts';
@@ -15,8 +17,8 @@ export interface LayerOptions {
   readonly record: AccessRecord | undefined;
   readonly noprefetch: boolean;
   readonly noBackgroundFetch: boolean;
-  /** A prefetch or background fetch failed; reads still fetch on demand. */
-  onFetchError(phase: 'prefetch' | 'background', error: unknown): void;
+  /** The list of hot ranges was not used, or a prefetch or background fetch failed; reads still fetch on demand. */
+  onFetchError(phase: 'hot-ranges' | 'prefetch' | 'background', error: unknown): void;
   /** The disk is full: deletes unused layers. */
   makeRoom(): Promise<void>;
   onComplete(): void;
@@ -49,6 +51,8 @@ export class Layer {
   readonly #attached = new Map<string, AttachedView>();
   readonly #fetching = new AbortController();
   #isFetchingAhead = false;
+  /** See Face.narrowReadahead. */
+  #isNarrow = false;
 
   /** Neither attaches nor fetches anything yet. */
   constructor({ store, tree, memory }: OpenedLayer, options: LayerOptions) {
@@ -58,7 +62,7 @@ export class Layer {
     this.#options = options;
     store.onComplete(() => {
       if (this.#fetching.signal.aborted) return;
-      options.face.completed?.(store, [...this.#attached.keys()]);
+      this.#noteComplete([...this.#attached.keys()]);
       options.onComplete();
     });
   }
@@ -106,12 +110,18 @@ export class Layer {
       const view = { path, table };
       this.#attached.set(name, view);
       // The layer may have been completed meanwhile.
-      if (this.store.complete) this.#options.face.completed?.(this.store, [name]);
+      if (this.store.complete) this.#noteComplete([name]);
+      else if (this.#isNarrow) this.#options.face.narrowReadahead?.(this.store, [name]);
       return view;
     } catch (error) {
       this.#forget(table);
       throw error;
     }
+  }
+
+  /** While accesses are recorded, the face is to see all reads. */
+  #noteComplete(views: readonly string[]): void {
+    if (this.#options.record === undefined) this.#options.face.completed?.(this.store, views);
   }
 
   /** Rejects, with the view still attached, while it is in use. */
@@ -130,13 +140,29 @@ export class Layer {
   }
 
   /**
-   * Starts the prefetch and then the background fill. `prefetchSizeBytes` applies to a layer without a landmark. Only the
-   * first call has an effect.
+   * Starts the prefetch and then the background fill. `hotRanges` (estargz/hot-ranges.ts) says what to prefetch; without it,
+   * or where it is not this layer's, the landmark does, else `prefetchSizeBytes`. Only the first call has an effect.
    */
-  startFetching(prefetchSizeBytes: number): void {
+  startFetching(prefetchSizeBytes: number, hotRanges?: string): void {
     if (this.#isFetchingAhead || this.#fetching.signal.aborted) return;
     this.#isFetchingAhead = true;
-    void fetchAhead(this.store, prefetchSizeBytes, this.#options, this.#fetching.signal);
+    const ranges = this.#hotRangesOf(hotRanges);
+    this.#isNarrow = ranges !== undefined && !this.store.complete;
+    if (this.#isNarrow) this.#options.face.narrowReadahead?.(this.store, [...this.#attached.keys()]);
+    const plan = { ranges, prefetchSizeBytes };
+    void fetchAhead(this.store, plan, this.#options, this.#fetching.signal);
+  }
+
+  /** A list that cannot be used is no reason to refuse the layer: anybody may have written the annotation. */
+  #hotRangesOf(text: string | undefined): readonly HotRange[] | undefined {
+    if (text === undefined || this.#options.noprefetch) return undefined;
+    const { tocDigest, footer } = this.store.meta;
+    try {
+      return parseHotRanges(text, { tocDigest, payloadEnd: footer.payloadEnd });
+    } catch (error) {
+      this.#options.onFetchError('hot-ranges', error);
+      return undefined;
+    }
   }
 
   /** Detaches all views and closes. Rejects, with the store still open, if a view is in use. */
@@ -178,19 +204,31 @@ function readerOf(
     },
   };
   if (record === undefined) return reader;
-  return { ...reader, onFirstRead: (inode) => record.add(store.meta.digest, pathOf(table, inode)) };
+  return {
+    ...reader,
+    onFirstRead(dataOffset, sizeBytes) {
+      for (const range of fileRangesOf(table, dataOffset, sizeBytes))
+        record.add(store.meta.digest, pathOf(table, range.inode), range.offset, range.sizeBytes);
+    },
+  };
+}
+
+interface PrefetchPlan {
+  readonly ranges: readonly HotRange[] | undefined;
+  readonly prefetchSizeBytes: number;
 }
 
 /** Prefetches at once, then fills while nothing else is fetched, until the layer is complete or released. */
 async function fetchAhead(
   store: LayerStore,
-  prefetchSizeBytes: number,
+  { ranges, prefetchSizeBytes }: PrefetchPlan,
   options: LayerOptions,
   signal: AbortSignal,
 ): Promise<void> {
   try {
     const prefetchEnd = options.noprefetch ? 0 : prefetchEndOf(store, prefetchSizeBytes);
-    if (prefetchEnd > 0) await store.prefetch(prefetchEnd, signal);
+    if (ranges !== undefined) await store.prefetchRanges(ranges, signal);
+    else if (prefetchEnd > 0) await store.prefetch(prefetchEnd, signal);
   } catch (error) {
     if (signal.aborted) return;
     options.onFetchError('prefetch', error);

@@ -191,15 +191,18 @@ test('first reads are recorded in order, in the converter’s format', limit, as
   const layers = manager({ recordAccesses: file });
   await layers.mount(requestFor(blob), signal);
   const { store, reader } = face.attached.get(blob.digest)!;
-  for (const name of ['dir1/f0004', 'dir0/f0000']) reader.onFirstRead!(findPath(store.table, name));
+  for (const name of ['dir1/f0004', 'dir0/f0000']) {
+    const inode = findPath(store.table, name);
+    reader.onFirstRead!(store.table.dataOffset[inode]! + 10, 1000);
+  }
   await layers.close();
   const lines = readFileSync(file, 'utf8')
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line));
   assert.deepEqual(lines, [
-    { layer: blob.digest, path: 'dir1/f0004' },
-    { layer: blob.digest, path: 'dir0/f0000' },
+    { layer: blob.digest, path: 'dir1/f0004', offset: 10, size: 90 },
+    { layer: blob.digest, path: 'dir0/f0000', offset: 10, size: 90 },
   ]);
 });
 

@@ -75,7 +75,7 @@ export class LayerManager {
     this.#verify(request, layer);
     if (layer.health.failing) await this.#probe(layer, request, signal);
     const { view, path } = await untilAborted(this.#show(digest, layer, place), signal);
-    layer.startFetching(request.prefetchSizeBytes ?? this.#options.config.prefetchSizeBytes);
+    layer.startFetching(request.prefetchSizeBytes ?? this.#options.config.prefetchSizeBytes, request.hotRanges);
     if (isFirst) void this.#mountAhead(request);
     return { digest, view, path };
   }

@@ -1,4 +1,4 @@
-import { TOC_DIGEST_LABEL } from '../estargz/names.ts';
+import { HOT_RANGES_LABEL, TOC_DIGEST_LABEL } from '../estargz/names.ts';
 import type { LayerRequest } from '../layers/layer-request.ts';
 import { isDigest } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
@@ -31,6 +31,7 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
     ...source,
     ...(tocDigest === undefined ? {} : { tocDigest }),
     ...(urls.length === 0 ? {} : { urls }),
+    ...(labels[HOT_RANGES_LABEL] === undefined ? {} : { hotRanges: labels[HOT_RANGES_LABEL] }),
     ...(prefetch === undefined ? {} : { prefetchSizeBytes: Number(prefetch) }),
     // Presence is enough; the value is ignored.
     skipVerify: Object.hasOwn(labels, `${stargzPrefix}skipverify`),

@@ -2,18 +2,18 @@ import { performance } from 'node:perf_hooks';
 import { untilAborted } from '../platform/abort.ts';
 import type { Log } from '../platform/log.ts';
 import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
+import { pathOf } from '../tree/lookup.ts';
 import { StoreError } from './error.ts';
 import { streamMembers } from './fetch-run.ts';
 import type { FetchPlan, FetchWindow } from './fetch-window.ts';
 import type { LayerInflater } from './inflate-pool.ts';
 import type { LinkEstimate } from './link-estimate.ts';
 import type { Refusal } from './member-dispatch.ts';
+import { chunksOf } from './member-index.ts';
 import type { ChunkTarget } from './member-reader.ts';
 import type { FetchMetrics, FetchPriority } from './metrics.ts';
 import { type FetchScheduler, moreUrgent, type Ticket } from './scheduler.ts';
 import { contiguousSpans, type Span } from './spans.ts';
-import { pathOf } from '../tree/lookup.ts';
-import { chunksOf } from './member-index.ts';
 
 export interface FlightContext {
   readonly target: ChunkTarget;
@@ -31,6 +31,8 @@ export interface FlightContext {
 interface Run {
   readonly first: number;
   readonly last: number;
+  /** See FetchScheduler.submit. */
+  readonly rank: number;
   priority: FetchPriority;
   state: 'queued' | 'active' | 'done';
   /** Members of [first, last] that this run is to store. */
@@ -45,6 +47,10 @@ type Waiter = (error: StoreError | undefined) => void;
 /** Size of prefetch and background requests, in link windows: fills the link, and demand does not wait long for it. */
 const segmentWindows = 4;
 const leastSegmentBytes = 1024 * 1024;
+
+export function segmentBytesOf(link: Pick<LinkEstimate, 'windowBytes'>): number {
+  return Math.max(segmentWindows * link.windowBytes(), leastSegmentBytes);
+}
 
 /**
  * The fetches of one layer. A run is one ranged GET; each missing member belongs to at most one run. Readers wait for a
@@ -97,15 +103,20 @@ export class Flights {
   }
 
   /** Queues the members of [first, last] that are neither present nor in flight, in segments; returns those to wait for. */
-  queue(first: number, last: number, priority: FetchPriority, mostBytes = Number.POSITIVE_INFINITY): number[] {
-    const segmentBytes = Math.max(segmentWindows * this.#context.link.windowBytes(), leastSegmentBytes);
+  queue(
+    first: number,
+    last: number,
+    priority: FetchPriority,
+    { mostBytes = Number.POSITIVE_INFINITY, rank = 0 } = {},
+  ): number[] {
+    const segmentBytes = segmentBytesOf(this.#context.link);
     const queued: number[] = [];
     let bytes = 0;
     let begin = -1;
     for (let member = first; member <= last + 1; member++) {
       const free = member <= last && bytes < mostBytes && this.#isFree(member, priority);
       if (begin >= 0 && (!free || this.#endOf(member - 1) - this.#offsetOf(begin) >= segmentBytes)) {
-        this.#start({ first: begin, last: member - 1 }, priority);
+        this.#start({ first: begin, last: member - 1 }, priority, rank);
         begin = -1;
       }
       if (bytes >= mostBytes) break;
@@ -171,16 +182,18 @@ export class Flights {
     return run.state === 'queued' || this.#endOf(member) - run.position > 2 * this.#context.link.windowBytes();
   }
 
-  #start(span: Span, priority: FetchPriority): void {
+  #start({ first, last }: Span, priority: FetchPriority, rank = 0): void {
     const run: Run = {
-      ...span,
+      first,
+      last,
+      rank,
       priority,
       state: 'queued',
       owned: 0,
-      position: this.#offsetOf(span.first),
+      position: this.#offsetOf(first),
       ticket: undefined,
     };
-    for (let member = span.first; member <= span.last; member++) {
+    for (let member = first; member <= last; member++) {
       const before = this.#owner.get(member);
       if (before === undefined ? this.#context.isStored(member) : !moreUrgent(priority, before.priority)) continue;
       if (before !== undefined && --before.owned === 0 && before.state === 'queued') before.ticket?.cancel();
@@ -188,7 +201,7 @@ export class Flights {
       run.owned++;
     }
     if (run.owned === 0) return;
-    run.ticket = this.#context.scheduler.submit(this.#context.target.subject, priority, () => this.#execute(run));
+    run.ticket = this.#context.scheduler.submit(this.#context.target.subject, priority, () => this.#execute(run), rank);
   }
 
   async #execute(run: Run): Promise<void> {
@@ -269,7 +282,7 @@ export class Flights {
         this.#owner.delete(member);
         run.owned--;
       }
-      this.#start(span, run.priority);
+      this.#start(span, run.priority, run.rank);
     }
     return head;
   }

@@ -2,8 +2,11 @@
 export interface LayerReader {
   /** Makes bytes of the data file present and verified, or rejects. */
   ensure(dataOffset: number, sizeBytes: number, signal: AbortSignal): Promise<void>;
-  /** The first read of each inode, in order. Absent unless accesses are recorded: it costs a message per file. */
-  onFirstRead?(inode: number): void;
+  /**
+   * Bytes of the data file that were not read before, in order of the reads. Absent unless accesses are recorded: it costs a
+   * message per read.
+   */
+  onFirstRead?(dataOffset: number, sizeBytes: number): void;
 }
 
 /** A read that the kernel blocks while its bytes are fetched. */
@@ -12,6 +15,16 @@ export interface Demand {
   readonly done: Promise<void>;
   cancel(reason: Error): void;
 }
+
+/** The usual readahead of a mount. */
+export const defaultReadaheadKib = 512;
+
+/**
+ * Readahead while accesses are recorded, and on an incomplete layer of which only recorded ranges are prefetched: with more,
+ * a page fault amid ranges that are not needed would ask for, and wait for, half a MiB of them. The same in both, so that
+ * readers ask for what was recorded.
+ */
+export const recordedReadaheadKib = 64;
 
 export const defaultMissLimitMs = 300_000;
 

@@ -3,6 +3,7 @@ import { utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Footer } from '../estargz/footer.ts';
+import type { HotRange } from '../estargz/hot-ranges.ts';
 import type { Log } from '../platform/log.ts';
 import type { BlobSource } from '../registry/blob.ts';
 import type { Digest } from '../registry/digest.ts';
@@ -13,6 +14,7 @@ import { createDiskReserve } from './disk-reserve.ts';
 import { StoreError } from './error.ts';
 import { createFetchWindow, type FetchWindow, type WindowPolicy } from './fetch-window.ts';
 import { Flights } from './flights.ts';
+import { type HotSpan, planHotSpans } from './hot-spans.ts';
 import {
   createLayerDirectory,
   damagedDirectory,
@@ -80,6 +82,7 @@ export class LayerStore {
   readonly #flights: Flights;
   readonly #inflater: LayerInflater;
   readonly #window: FetchWindow;
+  readonly #link: LinkEstimate;
   readonly #metrics: FetchMetrics;
   readonly #scheduler: FetchScheduler;
   readonly #unverified: UnverifiedChunks;
@@ -141,6 +144,7 @@ export class LayerStore {
     this.landmark = landmark;
     this.unverifiableChunkCount = tree.unverifiableChunkCount;
     this.#index = index;
+    this.#link = context.link;
     this.#metrics = context.metrics;
     this.#scheduler = context.scheduler;
     this.#onGrowth = context.onGrowth ?? (() => {});
@@ -248,21 +252,38 @@ export class LayerStore {
   /** Prefetches everything before this blob offset (the landmark, or prefetch_size). Reads join the flights. */
   async prefetch(blobEnd: number, signal?: AbortSignal): Promise<void> {
     const last = firstMemberFrom(this.table, blobEnd) - 1;
-    const { chunkMember, chunkCount } = this.table;
+    if (this.#unverified.count > 0) await this.#verifyMembers([{ first: 0, last, rank: 0 }], signal);
+    await this.#flights.waitFor(this.#flights.queue(0, last, 'prefetch'), signal);
+  }
+
+  /** Prefetches the members of these ranges in the order of their rank, over all layers. Reads join the flights. */
+  async prefetchRanges(ranges: readonly HotRange[], signal?: AbortSignal): Promise<void> {
+    const spans = planHotSpans(this.table, ranges, this.#link);
+    if (this.#unverified.count > 0) await this.#verifyMembers(spans, signal);
+    const queued = spans.flatMap(({ first, last, rank }) => this.#flights.queue(first, last, 'prefetch', { rank }));
+    await this.#flights.waitFor(queued, signal);
+  }
+
+  /** Chunks are in data order and members in blob order, so each run of wanted chunks is verified. */
+  async #verifyMembers(spans: readonly HotSpan[], signal: AbortSignal | undefined): Promise<void> {
+    const { chunkMember, chunkCount, memberCount } = this.table;
+    const isWanted = new Uint8Array(memberCount);
+    for (const { first, last } of spans) isWanted.fill(1, first, last + 1);
     for (let first = 0; first < chunkCount && this.#unverified.count > 0; ) {
       let end = first;
-      while (end < chunkCount && chunkMember[end]! <= last) end++;
+      while (end < chunkCount && isWanted[chunkMember[end]!] === 1) end++;
       if (end > first) await this.#unverified.verify(first, end, signal);
       first = end + 1;
     }
-    await this.#flights.waitFor(this.#flights.queue(0, last, 'prefetch'), signal);
   }
 
   /** Background fill: fetches the rest of the layer, one request at a time, when nothing more urgent runs. */
   async fill(signal: AbortSignal): Promise<void> {
     for (let member = 0; member < this.table.memberCount; ) {
       signal.throwIfAborted();
-      const queued = this.#flights.queue(member, this.table.memberCount - 1, 'background', 4 * 1024 * 1024);
+      const queued = this.#flights.queue(member, this.table.memberCount - 1, 'background', {
+        mostBytes: 4 * 1024 * 1024,
+      });
       if (queued.length === 0) return;
       await this.#flights.waitFor(queued, signal);
       member = queued.at(-1)! + 1;

@@ -26,6 +26,7 @@ interface Job {
   priority: FetchPriority;
   state: 'queued' | 'running' | 'done';
   readonly start: () => Promise<void>;
+  readonly rank: number;
 }
 
 const order = ['demand', 'prefetch', 'background'] as const;
@@ -73,9 +74,12 @@ export class FetchScheduler {
     return link;
   }
 
-  /** `start` is called once, when its turn comes; it must not reject. */
-  submit(layer: string, priority: FetchPriority, start: () => Promise<void>): Ticket {
-    const job: Job = { layer, priority, state: 'queued', start };
+  /**
+   * `start` is called once, when its turn comes; it must not reject. Of the layers' first queued jobs of a priority, those of
+   * the lowest rank come first: an image's layers are prefetched in one order.
+   */
+  submit(layer: string, priority: FetchPriority, start: () => Promise<void>, rank = 0): Ticket {
+    const job: Job = { layer, priority, state: 'queued', start, rank };
     this.#enqueue(job);
     this.#pump();
     return {
@@ -144,13 +148,13 @@ export class FetchScheduler {
 
   #takeNext(priority: FetchPriority): Job | undefined {
     const queues = this.#queues[priority];
-    for (const [layer, queue] of queues) {
-      queues.delete(layer);
-      const job = queue.shift();
-      if (queue.length > 0) queues.set(layer, queue);
-      if (job !== undefined) return job;
-    }
-    return undefined;
+    let next: Job[] | undefined;
+    for (const queue of queues.values()) if (next === undefined || queue[0]!.rank < next[0]!.rank) next = queue;
+    const job = next?.shift();
+    if (next === undefined || job === undefined) return undefined;
+    queues.delete(job.layer);
+    if (next.length > 0) queues.set(job.layer, next);
+    return job;
   }
 
   #run(job: Job): void {
