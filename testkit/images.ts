@@ -27,6 +27,19 @@ export async function pushLazy(
   });
 }
 
+/** Converts an image that is in a registry. */
+export async function convertPlain(
+  source: string,
+  target: string,
+  options: Omit<ImageOptions, 'signal' | 'recordedOn'> & { readonly recordedOn?: string },
+): Promise<ConvertedImage> {
+  const { recordedOn, ...rest } = options;
+  const recorded = recordedOn === undefined ? {} : { recordedOn: parseReference(recordedOn) };
+  return await withClient((client, signal) =>
+    convertImage(client, parseReference(source), parseReference(target), { ...rest, ...recorded, signal }),
+  );
+}
+
 /** Pushes an image for pod sandboxes: it sleeps. */
 export async function pushPause(reference: string): Promise<void> {
   await pushPlain({ reference, layers: [fillShell], configuration: { config: { Cmd: ['/bin/sleep', '1000'] } } });

@@ -13,6 +13,9 @@ import { type DebianBase, ensureBase } from './base.ts';
 import { type Buildah, openBuildah } from './buildah.ts';
 import { keyOf, recipeKey } from './key.ts';
 
+/** Part of the names of access records and of images converted with them. 2: ranges. */
+const profileVersion = 2;
+
 export type Variant = 'legacy' | 'stargz' | 'estargz';
 
 /** An image in the local registry as `repository:tag`, to be prefixed with an address of the registry or of a link to it. */
@@ -75,7 +78,7 @@ async function ensureSet(builder: Builder, recipe: ImageRecipe, profile: Workloa
   if (!(await isPushed(builder, set.stargz))) await convert(builder, legacy, set.stargz, 'stargz');
   if (!wanted.includes('estargz')) return set;
   const { command, env, stdin } = profile;
-  set.estargz = `${recipe.name}:estargz-${keyOf([key, command ?? null, env, stdin ?? null])}`;
+  set.estargz = `${recipe.name}:estargz-${keyOf([profileVersion, key, command ?? null, env, stdin ?? null])}`;
   if (!(await isPushed(builder, set.estargz))) {
     const path = await ensureRecord(builder, profile, set.stargz, set.estargz);
     await convert(builder, legacy, set.estargz, 'estargz', { path, image: set.stargz });

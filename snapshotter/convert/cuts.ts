@@ -15,7 +15,8 @@ const cutCostBytes = 1200;
 /** Compressed bytes per byte of content, at the least. */
 const compressedShare = 0.3;
 const growthShare = 0.015;
-const gapLimits = { min: 32 << 10, max: 64 << 20 };
+/** From the readahead with which accesses are recorded (recordedReadaheadKib): where it falls differs from run to run. */
+const gapLimits = { min: 64 << 10, max: 64 << 20 };
 /** Cuts are at pages, the unit of reads. */
 const pageBytes = 4096;
 

@@ -1,5 +1,6 @@
 import koffi from 'koffi';
 import { SyscallError } from '../platform/syscalls.ts';
+import { ErofsError } from './error.ts';
 
 /** fanotify(7) through libc: a pre-content group and its marks. Constants from linux/fanotify.h. */
 const libc = koffi.load(null);
@@ -31,6 +32,15 @@ export function openGroup(): number {
   const fd = libcInit(flags, O_RDWR | O_LARGEFILE | O_CLOEXEC) as number;
   if (fd < 0) throw new SyscallError('fanotify_init', 'a pre-content group', koffi.errno());
   return fd;
+}
+
+/** For the mounts below `directory`. */
+export function openGuardGroup(directory: string): number {
+  try {
+    return openGroup();
+  } catch (error) {
+    throw new ErofsError('unsupported', directory, 'this kernel gives no pre-content fanotify group', error);
+  }
 }
 
 /**

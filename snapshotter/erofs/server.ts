@@ -8,7 +8,7 @@ import { errno, isWritable, openEvent, replaceDescriptor, signalEvent, writeDesc
 import { defaultMissLimitMs, defaultReadaheadKib, demandRange, type LayerReader } from '../store/layer-reader.ts';
 import { ErofsError } from './error.ts';
 import { encodeResponse, responseSizeBytes } from './events.ts';
-import { markFile, openGroup, unmarkFile } from './fanotify-calls.ts';
+import { markFile, openGuardGroup, unmarkFile } from './fanotify-calls.ts';
 import type { ErofsLayer, ErofsServerOptions } from './layer.ts';
 import {
   control,
@@ -167,10 +167,9 @@ export class ErofsServer {
     for (const one of mounted.guard.slots) this.#readDirectlySoon(this.#mounted.get(one));
   }
 
-  /** Of the slot's mount, unless its data file is read directly. */
+  /** Of the slot's mount, unless its data file is read directly, or other processes mounted at the same time. */
   async setReadahead(slot: number, kib: number): Promise<void> {
     const mounted = this.#mounted.get(slot);
-    // More than one: some are other processes'; see mountImage.
     if (mounted === undefined || mounted.isDirect || mounted.superblocks.length !== 1) return;
     await setReadahead(mounted.superblocks[0]!, kib);
   }
@@ -397,13 +396,5 @@ export class ErofsServer {
 
   #report(error: unknown): void {
     this.#options.onError?.(error);
-  }
-}
-
-function openGuardGroup(directory: string): number {
-  try {
-    return openGroup();
-  } catch (error) {
-    throw new ErofsError('unsupported', directory, 'this kernel gives no pre-content fanotify group', error);
   }
 }

@@ -201,22 +201,25 @@ test('a large READ is spliced from the data file, or copied where that fails', (
   assert.equal(sent.length, 2);
 });
 
-test('the first read of each file is reported once, and each read of present content counts as a hit', () => {
+test('the first read of each page is reported once, and each read of present content counts as a hit', () => {
   const { ask, layer, seen, slot } = setUp(3, true);
   layer.fill();
   const shadow = layer.inodeOf('etc/shadow');
   const passwd = layer.inodeOf('etc/passwd');
+  const { dataOffset, sizeBytes } = layer.table;
   for (const [inode, offset] of [
     [shadow, 8192],
     [passwd, 0],
     [shadow, 0],
+    [shadow, 8200],
   ] as const)
     ask({ opcode: opcode.READ, inode, body: readBody(offset, 100) });
   assert.deepEqual(seen.firstReads, [
-    [slot, shadow],
-    [slot, passwd],
+    [slot, dataOffset[shadow]! + 8192, 100],
+    [slot, dataOffset[passwd]!, sizeBytes[passwd]],
+    [slot, dataOffset[shadow]!, 100],
   ]);
-  assert.equal(seen.hits, 3);
+  assert.equal(seen.hits, 4);
 });
 
 test('GETXATTR and LISTXATTR: value, size, ERANGE, ENODATA and the list', () => {

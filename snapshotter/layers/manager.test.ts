@@ -9,6 +9,7 @@ import { buildTestBlob } from '../store/testing/blob.ts';
 import { findPath } from '../tree/lookup.ts';
 import { limit, openBench, readThrough, refusedFor, signal, soon } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
+import { encodeHotRanges } from '../estargz/hot-ranges.ts';
 
 test('a mounted layer serves its files; footer and TOC take one request', limit, async (t) => {
   const files = testFiles(20, 5000);
@@ -160,6 +161,33 @@ test('noprefetch disables the prefetch; prefetch_size applies without a landmark
   await eager.close();
   assert.ok(store.presentChunks() < 40);
 });
+
+test(
+  'a list of hot ranges says what is prefetched; one that is malformed leaves it to the landmark',
+  limit,
+  async (t) => {
+    const blob = buildTestBlob(testFiles(40, 20_000), { prefetched: 30 });
+    const units = (at: number) => Math.floor(blob.members[at]!.offset / 512);
+    const list = [20, 3].map((at, rank) => ({ start: units(at), end: units(at) + 1, rank }));
+    const registry = testRegistry([blob]);
+    const { manager, face, warned } = await openBench(t, registry);
+    const layers = manager();
+    await layers.mount({ ...requestFor(blob), hotRanges: encodeHotRanges(list, blob.tocDigest) }, signal);
+    const { store } = face.attached.get(blob.digest)!;
+    await until('both chunks', () => store.presentChunks() === 2, soon);
+    for (const at of [20, 3]) assert.ok(store.isPresent(store.table.dataOffset[store.table.chunkInode[at]!]!, 20_000));
+    await layers.close();
+    await manager().mount(
+      { ...requestFor(blob), hotRanges: encodeHotRanges(list, `sha256:${'0'.repeat(64)}`) },
+      signal,
+    );
+    await until('30 chunks', () => face.attached.get(blob.digest)!.store.presentChunks() >= 30, soon);
+    assert.deepEqual(
+      warned.map((fields) => (fields as { phase: string }).phase),
+      ['hot-ranges'],
+    );
+  },
+);
 
 test('a failed prefetch is logged with the registry’s error', limit, async (t) => {
   const blob = buildTestBlob(testFiles(40, 20_000), { prefetched: 30 });

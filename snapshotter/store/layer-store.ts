@@ -14,7 +14,7 @@ import { createDiskReserve } from './disk-reserve.ts';
 import { StoreError } from './error.ts';
 import { createFetchWindow, type FetchWindow, type WindowPolicy } from './fetch-window.ts';
 import { Flights } from './flights.ts';
-import { type HotSpan, planHotSpans } from './hot-spans.ts';
+import { planHotSpans } from './hot-spans.ts';
 import {
   createLayerDirectory,
   damagedDirectory,
@@ -28,9 +28,10 @@ import { chunksOf, firstMemberFrom, indexMembers, type MemberIndex } from './mem
 import type { ChunkTarget } from './member-reader.ts';
 import type { FetchMetrics, FetchPriority } from './metrics.ts';
 import { noOwnDigests, type OwnDigests, openOwnDigests } from './own-digests.ts';
-import { allocatePresence, firstChunkFrom, isPresent, markPresent, markUsed } from './presence.ts';
+import { allocatePresence, countContent, firstChunkFrom, isPresent, markPresent, markUsed } from './presence.ts';
 import { PresenceFile, readPresence } from './presence-file.ts';
 import type { FetchScheduler } from './scheduler.ts';
+import { chunkRunsOf, type Span } from './spans.ts';
 import { createUnverifiedChunks, type UnverifiedChunks } from './unverified-chunks.ts';
 
 /** What a store needs to fetch; only `source` differs between layers. */
@@ -237,7 +238,6 @@ export class LayerStore {
    * chunks become missing.
    */
   async verify(signal: AbortSignal): Promise<void> {
-    if (this.#unverified.count === 0) return;
     const { chunkDataOffset, chunkCount } = this.table;
     const ending = AbortSignal.any([signal, this.#aborter.signal]);
     for (let first = 0; first < chunkCount && this.#unverified.count > 0; ) {
@@ -252,7 +252,7 @@ export class LayerStore {
   /** Prefetches everything before this blob offset (the landmark, or prefetch_size). Reads join the flights. */
   async prefetch(blobEnd: number, signal?: AbortSignal): Promise<void> {
     const last = firstMemberFrom(this.table, blobEnd) - 1;
-    if (this.#unverified.count > 0) await this.#verifyMembers([{ first: 0, last, rank: 0 }], signal);
+    if (this.#unverified.count > 0) await this.#verifyMembers([{ first: 0, last }], signal);
     await this.#flights.waitFor(this.#flights.queue(0, last, 'prefetch'), signal);
   }
 
@@ -264,17 +264,9 @@ export class LayerStore {
     await this.#flights.waitFor(queued, signal);
   }
 
-  /** Chunks are in data order and members in blob order, so each run of wanted chunks is verified. */
-  async #verifyMembers(spans: readonly HotSpan[], signal: AbortSignal | undefined): Promise<void> {
-    const { chunkMember, chunkCount, memberCount } = this.table;
-    const isWanted = new Uint8Array(memberCount);
-    for (const { first, last } of spans) isWanted.fill(1, first, last + 1);
-    for (let first = 0; first < chunkCount && this.#unverified.count > 0; ) {
-      let end = first;
-      while (end < chunkCount && isWanted[chunkMember[end]!] === 1) end++;
-      if (end > first) await this.#unverified.verify(first, end, signal);
-      first = end + 1;
-    }
+  async #verifyMembers(spans: readonly Span[], signal: AbortSignal | undefined): Promise<void> {
+    for (const { first, last } of chunkRunsOf(this.table, spans))
+      await this.#unverified.verify(first, last + 1, signal);
   }
 
   /** Background fill: fetches the rest of the layer, one request at a time, when nothing more urgent runs. */
@@ -311,13 +303,7 @@ export class LayerStore {
 
   /** Current state, for /debug/layers. */
   snapshot(): Readonly<Record<string, number | string | boolean>> {
-    let presentBytes = 0;
-    let contentBytes = 0;
-    for (let chunk = 0; chunk < this.table.chunkCount; chunk++) {
-      const sizeBytes = this.table.chunkSizeBytes[chunk]!;
-      contentBytes += sizeBytes;
-      if (isPresent(this.#bits, chunk)) presentBytes += sizeBytes;
-    }
+    const { contentBytes, presentBytes } = countContent(this.table, this.#bits);
     const { usedBytes, unusedBytes } = this.#window.accounts();
     return {
       chunks: this.table.chunkCount,

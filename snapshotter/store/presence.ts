@@ -30,6 +30,20 @@ export function isRangePresent(table: InodeTable, bits: Int32Array, dataOffset: 
   return true;
 }
 
+/** Bytes of all chunks, and of the present ones. */
+export function countContent(
+  { chunkCount, chunkSizeBytes }: InodeTable,
+  bits: Int32Array,
+): { readonly contentBytes: number; readonly presentBytes: number } {
+  let contentBytes = 0;
+  let presentBytes = 0;
+  for (let chunk = 0; chunk < chunkCount; chunk++) {
+    contentBytes += chunkSizeBytes[chunk]!;
+    if (isPresent(bits, chunk)) presentBytes += chunkSizeBytes[chunk]!;
+  }
+  return { contentBytes, presentBytes };
+}
+
 /** The first chunk that ends after `dataOffset`; `chunkCount` if none does. */
 export function firstChunkFrom(table: InodeTable, dataOffset: number): number {
   let low = 0;

@@ -97,3 +97,25 @@ test('a cancelled ticket never starts, one that runs is not cancelled', limit, a
   assert.deepEqual(jobs.names, ['first']);
   assert.deepEqual(scheduler.running(), { demand: 0, prefetch: 0, background: 0 });
 });
+
+test('of the layers’ next jobs the one of the lowest rank comes first', limit, async () => {
+  const scheduler = new FetchScheduler({ maxPrefetch: 1 });
+  const started: string[] = [];
+  const ends: (() => void)[] = [];
+  const add = (layer: string, rank?: number): void => {
+    const start = (): Promise<void> => {
+      started.push(`${layer}${rank ?? ''}`);
+      return new Promise((resolve) => ends.push(resolve));
+    };
+    scheduler.submit(layer, 'prefetch', start, rank);
+  };
+  for (const rank of [3, 4, 9]) add('a', rank);
+  for (const rank of [1, 5]) add('b', rank);
+  add('c');
+  for (let ended = 0; ended < 6; ended++) {
+    ends[ended]!();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.deepEqual(started, ['a3', 'c', 'b1', 'a4', 'b5', 'a9']);
+  scheduler.close();
+});

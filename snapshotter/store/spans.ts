@@ -20,3 +20,17 @@ export function contiguousSpans(table: InodeTable, members: readonly number[]): 
   }
   return spans;
 }
+
+/** Runs of chunks whose members are in the spans: chunks are in data order and members in blob order. */
+export function* chunkRunsOf(table: InodeTable, spans: readonly Span[]): Generator<Span> {
+  const { chunkMember, chunkCount, memberCount } = table;
+  const isWanted = new Uint8Array(memberCount);
+  for (const { first, last } of spans) isWanted.fill(1, first, last + 1);
+  for (let first = 0; first < chunkCount; first++) {
+    if (isWanted[chunkMember[first]!] === 0) continue;
+    let last = first;
+    while (last + 1 < chunkCount && isWanted[chunkMember[last + 1]!] === 1) last++;
+    yield { first, last };
+    first = last;
+  }
+}
