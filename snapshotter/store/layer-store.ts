@@ -4,15 +4,13 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Footer } from '../estargz/footer.ts';
 import type { HotRange } from '../estargz/hot-ranges.ts';
-import type { Log } from '../platform/log.ts';
-import type { BlobSource } from '../registry/blob.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { BuiltTree } from '../tree/build.ts';
 import { chunkDigestOf, type InodeTable } from '../tree/inode-table.ts';
 import { assertContentInProportion } from './content-limit.ts';
 import { createDiskReserve } from './disk-reserve.ts';
 import { StoreError } from './error.ts';
-import { createFetchWindow, type FetchWindow, type WindowPolicy } from './fetch-window.ts';
+import { createFetchWindow, type FetchWindow } from './fetch-window.ts';
 import { Flights } from './flights.ts';
 import { planHotSpans } from './hot-spans.ts';
 import {
@@ -22,7 +20,7 @@ import {
   openDataFile,
   readLayerDirectory,
 } from './layer-directory.ts';
-import type { InflatePool, LayerInflater } from './inflate-pool.ts';
+import type { LayerInflater } from './inflate-pool.ts';
 import type { LinkEstimate } from './link-estimate.ts';
 import { chunksOf, firstMemberFrom, indexMembers, type MemberIndex } from './member-index.ts';
 import type { ChunkTarget } from './member-reader.ts';
@@ -32,22 +30,8 @@ import { allocatePresence, countContent, firstChunkFrom, isPresent, markPresent,
 import { PresenceFile, readPresence } from './presence-file.ts';
 import type { FetchScheduler } from './scheduler.ts';
 import { chunkRunsOf, type Span } from './spans.ts';
+import type { StoreContext } from './store-context.ts';
 import { createUnverifiedChunks, type UnverifiedChunks } from './unverified-chunks.ts';
-
-/** What a store needs to fetch; only `source` differs between layers. */
-export interface StoreContext {
-  readonly source: BlobSource;
-  readonly scheduler: FetchScheduler;
-  readonly inflaters: InflatePool;
-  readonly link: LinkEstimate;
-  readonly metrics: FetchMetrics;
-  readonly trace?: Log['trace'];
-  readonly policy?: WindowPolicy;
-  /** Debounced notification that chunks were stored. */
-  readonly onGrowth?: () => void;
-  /** Called for each damaged chunk on disk. It is fetched again on demand. */
-  readonly onDamage?: (chunk: number) => void;
-}
 
 export interface NewLayer {
   readonly digest: Digest;
