@@ -231,6 +231,7 @@ export class LayerManager {
     try {
       return await placeLayer(layer, place, {
         sources: this.#sources,
+        opaqueXattr: this.#options.config.opaqueXattr,
         tableOf: (lower, view) => this.#layers.get(lower)?.views.get(view)?.table,
       });
     } catch (error) {

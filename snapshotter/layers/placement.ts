@@ -4,6 +4,7 @@ import type { InodeTable } from '../tree/inode-table.ts';
 import { takeTurns } from '../tree/steps.ts';
 import { LayerError } from './error.ts';
 import type { Layer } from './layer.ts';
+import type { LayerConfig } from './layer-config.ts';
 import type { LayerPlace } from './layer-request.ts';
 import type { LayerSources } from './layer-sources.ts';
 import { lowerDirectory } from './lower-directory.ts';
@@ -11,6 +12,8 @@ import { baseOf, loadView, lowestView, plainView, repeated, saveView } from './v
 
 export interface PlacementContext {
   readonly sources: Pick<LayerSources, 'buildLowest'>;
+  /** Namespace of the overlay's own attributes. */
+  readonly opaqueXattr: LayerConfig['opaqueXattr'];
   /** The table of an attached view. */
   tableOf(digest: Digest, view: string): InodeTable | undefined;
 }
@@ -62,7 +65,7 @@ async function makeTable(
 async function inherit(
   { store, tree }: Layer,
   place: LayerPlace,
-  { tableOf }: PlacementContext,
+  { tableOf, opaqueXattr }: PlacementContext,
 ): Promise<InheritedDirectory[]> {
   const lowers = (await place.below()).map((lower) => {
     if ('directory' in lower) return lowerDirectory(lower.directory);
@@ -71,5 +74,8 @@ async function inherit(
     const problem = `it takes attributes from layer ${lower.digest} below, which is not mounted`;
     throw new LayerError('unreachable', store.meta.digest, problem);
   });
-  return await takeTurns(inheritInSteps(tree, lowers));
+  const inherited = await takeTurns(inheritInSteps(tree, lowers));
+  if (opaqueXattr === 'trusted') return inherited;
+  const isOwn = ([name]: readonly [string, string]): boolean => !name.startsWith('user.overlay.');
+  return inherited.map((directory) => ({ ...directory, xattrs: directory.xattrs.filter(isOwn) }));
 }

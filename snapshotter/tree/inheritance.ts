@@ -190,9 +190,8 @@ function attributesOf(table: InodeTable, inode: number): DirectoryAttributes {
   };
 }
 
-/** The overlay's own attributes are not copied up, nor any trusted.*. */
 export function isCopiedUp(name: string): boolean {
-  return !name.startsWith('trusted.') && !name.startsWith('user.overlay.');
+  return !name.startsWith('trusted.');
 }
 
 function xattrNames(table: InodeTable, inode: number): string[] {

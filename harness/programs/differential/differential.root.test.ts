@@ -51,7 +51,7 @@ test(`${cases} drawn stacks of layers are mounted as containerd unpacks them`, {
 const stacks = join(import.meta.dirname, 'stacks');
 for (const name of readdirSync(stacks).sort()) {
   test(`stacks/${name} is mounted as containerd unpacks it`, { timeout }, async () => {
-    const verdict = await judgeStack(rig, parseStack(readFileSync(join(stacks, name), 'utf8')), layerFormats, signal);
+    const verdict = await judgeStack(rig, parseStack(readFileSync(join(stacks, name), 'utf8')), conversions, signal);
     assert.deepEqual(describeVerdict(verdict), []);
   });
 }
