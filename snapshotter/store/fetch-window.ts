@@ -34,18 +34,21 @@ export interface WindowPolicy {
    * the layer, in whatever order: what lies nearest in the blob comes as well, up to that share and `mostWindows`.
    */
   readonly sweepShare: number;
+  /** A file that is read member by member is fetched ahead of its reader up to this. */
+  readonly fileStreamBytes: number;
 }
 
 /** Chosen by fetch-policy.bench.ts over recorded runs. */
 export const adaptivePolicy: WindowPolicy = {
-  unusedShare: 0.35,
-  floorWindows: 2,
-  fileWindows: 4,
+  unusedShare: 0.5,
+  floorWindows: 4,
+  fileWindows: 8,
   directoryWindows: 4,
   neighbourBytes: 48 * 1024,
   streamWindows: 0.25,
   mostWindows: 8,
   sweepShare: 0.2,
+  fileStreamBytes: 16 * 1024 * 1024,
 };
 
 /** One member at a time, without speculation: the baseline for the adaptive policy. */
@@ -58,11 +61,16 @@ export const singlePolicy: WindowPolicy = {
   streamWindows: 0,
   mostWindows: 0,
   sweepShare: 0,
+  fileStreamBytes: 0,
 };
 
 export interface FetchWindow {
   /** Widens a miss of members [first, last] by members that are neither present nor in flight (`isFree`). */
   plan(first: number, last: number, isFree: (member: number) => boolean): FetchPlan;
+  /** A reader waits for these members (ascending), all in flight: what else of the file to fetch, in parallel requests. */
+  follow(members: readonly number[], isFree: (member: number) => boolean): readonly Span[];
+  /** What to fetch since readers, who report nothing while they find their content present, have gone on in their files. */
+  advance(isFree: (member: number) => boolean): readonly Span[];
   /** Compressed bytes: missed or used later; fetched unasked and not used so far. */
   accounts(): { readonly usedBytes: number; readonly unusedBytes: number };
 }
@@ -74,6 +82,8 @@ const mostDelayWindows = 0.05;
 const sweepOnsetWindows = 1;
 /** Maximum distance at which a sweep looks for missing members, in multiples of what it may fetch. */
 const sweepReach = 4;
+/** One request of a file's stream: several are under way at a time, since one TCP connection may not fill the link. */
+const streamRequestBytes = 2 * 1024 * 1024;
 
 /**
  * How much more than was asked for to fetch on a miss. Fetching less than bandwidth x RTT does not pay, since the
@@ -81,7 +91,7 @@ const sweepReach = 4;
  * file, its neighbours in the directory, more and more of what follows while a reader goes on sequentially, and of what
  * lies around while nearly all that was fetched unasked is used (tar, whose order is not the blob's). All of it is bounded
  * by a budget that only use refills: total bytes stay within (1 + unusedShare) of what was read plus the floor, however
- * badly the guesses turn out.
+ * badly the guesses turn out. A file's stream has its own: at most twice what was read of it in order.
  */
 export function createFetchWindow(
   table: InodeTable,
@@ -92,24 +102,82 @@ export function createFetchWindow(
 ): FetchWindow {
   let usedBytes = 0;
   let unusedBytes = 0;
-  let unused: number[] = [];
+  const unused = new Set<number>();
   /** Where a sequential reader would miss next -> how many windows it has earned. */
   const streams = new Map<number, number>();
+  /** The next member of a file that is read in order -> bytes that were. Several readers may share a file. */
+  const fileStreams = new Map<number, number>();
   const sizeOf = (member: number): number => table.memberEnd[member]! - table.memberOffset[member]!;
   const inodeOf = (member: number): number => table.chunkInode[chunksOf(index, member)[0]!]!;
   const directoryOf = (member: number): number => table.parent[inodeOf(member)]!;
 
+  const isMemberUsed = (member: number): boolean => chunksOf(index, member).some((chunk) => isUsed(bits, chunk));
+
   function settleAccounts(): void {
-    unused = unused.filter((member) => {
-      if (!chunksOf(index, member).some((chunk) => isUsed(bits, chunk))) return true;
+    for (const member of unused) {
+      if (!isMemberUsed(member)) continue;
+      unused.delete(member);
       usedBytes += sizeOf(member);
       unusedBytes -= sizeOf(member);
-      return false;
-    });
+    }
+  }
+
+  function guess(member: number): void {
+    unusedBytes += sizeOf(member);
+    unused.add(member);
+  }
+
+  /** Moves streams past what their readers have used without a miss; returns where those stand. */
+  function catchUp(): number[] {
+    const moved: number[] = [];
+    for (const [next, bytes] of [...fileStreams]) {
+      let at = next;
+      let readBytes = bytes;
+      while (at < table.memberCount && inodeOf(at) === inodeOf(next - 1) && isMemberUsed(at)) readBytes += sizeOf(at++);
+      if (at === next) continue;
+      fileStreams.delete(next);
+      fileStreams.set(at, readBytes);
+      moved.push(at);
+    }
+    return moved;
+  }
+
+  /** Bytes to have under way from `next` on. */
+  const streamBytes = (next: number): number => Math.min(2 * fileStreams.get(next)!, policy.fileStreamBytes);
+
+  /** A reader is at members [first, last]: fetches ahead of it if it came there in order. */
+  function stream(first: number, last: number, isFree: (member: number) => boolean): Span[] {
+    catchUp();
+    const next = last + 1;
+    if (fileStreams.has(next)) return restOfFile(last, streamBytes(next), isFree);
+    fileStreams.set(next, table.memberEnd[last]! - table.memberOffset[first]!);
+    if (fileStreams.size > keptStreams) fileStreams.delete(fileStreams.keys().next().value!);
+    return [];
+  }
+
+  /** The file's free members within that many bytes behind `from`, in requests of their own. */
+  function restOfFile(from: number, limitBytes: number, isFree: (member: number) => boolean): Span[] {
+    const inode = inodeOf(from);
+    const spans: { first: number; last: number }[] = [];
+    let leftBytes = limitBytes;
+    let spanBytes = 0;
+    for (let member = from + 1; member < table.memberCount && inodeOf(member) === inode && leftBytes > 0; member++) {
+      leftBytes -= sizeOf(member);
+      if (!isFree(member)) continue;
+      guess(member);
+      const span = spans.at(-1);
+      if (span?.last === member - 1 && spanBytes < streamRequestBytes) span.last = member;
+      else {
+        spans.push({ first: member, last: member });
+        spanBytes = 0;
+      }
+      spanBytes += sizeOf(member);
+    }
+    return spans;
   }
 
   /** Members of the span more than `mostDelayBytes` before the missed one get a request of their own. */
-  function planOf(members: number[], first: number, mostDelayBytes: number): Omit<FetchPlan, 'because'> {
+  function planOf(members: number[], first: number, mostDelayBytes: number): Pick<FetchPlan, 'demand' | 'ahead'> {
     const spans = contiguousSpans(
       table,
       members.sort((a, b) => a - b),
@@ -132,8 +200,7 @@ export function createFetchWindow(
       const taken: number[] = [];
       const take = (member: number): void => {
         budgetBytes -= sizeOf(member);
-        unusedBytes += sizeOf(member);
-        unused.push(member);
+        guess(member);
         taken.push(member);
       };
       /** Takes members from `from` on in steps of `step` while they are wanted and bytes allow; returns the last. */
@@ -177,6 +244,7 @@ export function createFetchWindow(
         return result;
       };
       const inode = inodeOf(last);
+      const inOrder = count('file', () => stream(first, last, isFree));
       let end = count('file', () =>
         reach(last, 1, policy.fileWindows * windowBytes, (member) => inodeOf(member) === inode),
       );
@@ -199,8 +267,15 @@ export function createFetchWindow(
       streams.set(end + 1, Math.min(earned === undefined ? policy.streamWindows : 2 * earned, policy.mostWindows));
       if (streams.size > keptStreams) streams.delete(streams.keys().next().value!);
       for (let member = first; member <= last; member++) taken.push(member);
-      return { ...planOf(taken, first, mostDelayWindows * windowBytes), because };
+      const { demand, ahead } = planOf(taken, first, mostDelayWindows * windowBytes);
+      return { demand, ahead: [...inOrder, ...ahead], because };
     },
+    follow(members, isFree) {
+      const first = members[0]!;
+      // What others fetch ahead, such as a profile's prefetch, is not extended by guesses.
+      return unused.has(first) ? stream(first, members.at(-1)!, isFree) : [];
+    },
+    advance: (isFree) => catchUp().flatMap((next) => restOfFile(next - 1, streamBytes(next), isFree)),
     accounts() {
       settleAccounts();
       return { usedBytes, unusedBytes };

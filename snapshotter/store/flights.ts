@@ -14,6 +14,7 @@ import type { ChunkTarget } from './member-reader.ts';
 import type { FetchMetrics, FetchPriority } from './metrics.ts';
 import { type FetchScheduler, moreUrgent, type Ticket } from './scheduler.ts';
 import { contiguousSpans, type Span } from './spans.ts';
+import { createStreamWatch } from './stream-watch.ts';
 
 export interface FlightContext {
   readonly target: ChunkTarget;
@@ -54,8 +55,7 @@ export function segmentBytesOf(link: Pick<LinkEstimate, 'windowBytes'>): number 
 
 /**
  * The fetches of one layer. A run is one ranged GET; each missing member belongs to at most one run. Readers wait for a
- * member by its number, whichever run fetches it, so a member can move from a run that has not reached it to a more
- * urgent one unnoticed.
+ * member by its number, so it can move from a run that has not reached it to a more urgent one unnoticed.
  */
 export class Flights {
   readonly #context: FlightContext;
@@ -66,6 +66,8 @@ export class Flights {
   /** Damaged members that were requested again, with the servers that sent them: none is asked twice for one member. */
   readonly #blamed = new Map<number, Set<string>>();
   readonly #aborter = new AbortController();
+  readonly #isUnasked = (member: number): boolean => this.#isFree(member, 'prefetch');
+  readonly #streams = createStreamWatch(() => this.#fetchAhead(this.#context.window.advance(this.#isUnasked)));
   #active = 0;
   #drained: (() => void) | undefined;
 
@@ -96,9 +98,12 @@ export class Flights {
       const plan = this.#context.window.plan(span.first, span.last, (member) => this.#isFree(member, priority));
       this.#traceMiss(span, plan);
       this.#start(plan.demand, priority);
-      for (const ahead of plan.ahead) this.#start(ahead, 'prefetch');
+      this.#fetchAhead(plan.ahead);
     }
-    if (priority === 'demand') for (const member of members) if (this.#owner.has(member)) this.#demanded.add(member);
+    if (priority === 'demand') {
+      if (needed.length === 0) this.#fetchAhead(this.#context.window.follow(members, this.#isUnasked));
+      for (const member of members) if (this.#owner.has(member)) this.#demanded.add(member);
+    }
     return { joined: needed.length === 0, done: this.waitFor(members, signal) };
   }
 
@@ -151,6 +156,7 @@ export class Flights {
   /** Ends all transfers and rejects all waits. Resolves once no run uses the data file. */
   async close(): Promise<void> {
     this.#aborter.abort();
+    this.#streams.stop();
     for (const run of new Set(this.#owner.values())) {
       if (run.state !== 'queued') continue;
       run.ticket?.cancel();
@@ -177,9 +183,15 @@ export class Flights {
     return moreUrgent(priority, run.priority) && this.#isOvertakable(run, member);
   }
 
-  /** A new request is faster: the run has not started, or is two link windows away from the member. */
+  /** A new request is faster: the run has not started, or two link windows of others' bytes come before the member. */
   #isOvertakable(run: Run, member: number): boolean {
-    return run.state === 'queued' || this.#endOf(member) - run.position > 2 * this.#context.link.windowBytes();
+    return run.state === 'queued' || this.#offsetOf(member) - run.position > 2 * this.#context.link.windowBytes();
+  }
+
+  #fetchAhead(spans: readonly Span[]): boolean {
+    for (const span of spans) this.#start(span, 'prefetch');
+    if (spans.length > 0) this.#streams.start();
+    return spans.length > 0;
   }
 
   #start({ first, last }: Span, priority: FetchPriority, rank = 0): void {

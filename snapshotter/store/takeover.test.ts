@@ -101,43 +101,49 @@ async function openStore(t: TestContext, blob: TestBlob, hasDigests: boolean) {
   return { store, source };
 }
 
-const file: TestFile = { name: 'large', content: pseudoRandomBytes(3_000_000, 1) };
+/** More than two link windows: a reader of what lies behind does not wait. All three fit into one prefetch request. */
+const before: TestFile = { name: 'before', content: pseudoRandomBytes(700_000, 3) };
+const file: TestFile = { name: 'large', content: pseudoRandomBytes(400_000, 1) };
+const after: TestFile = { name: 'after', content: pseudoRandomBytes(100_000, 4) };
+/** Of the large file in the data file. */
+const dataOffset = Math.ceil(before.content.length / 4096) * 4096;
 
 function contentOf(store: LayerStore): Buffer {
   const bytes = Buffer.alloc(file.content.length);
-  readSync(store.dataFd, bytes, 0, bytes.length, 0);
+  readSync(store.dataFd, bytes, 0, bytes.length, dataOffset);
   return bytes;
 }
 
 test('bytes that an overtaken transfer still brings do not reach content that another verifies', limit, async (t) => {
-  const blob = buildTestBlob([file]);
-  const forged = buildTestBlob([file], { damage: () => true });
+  const blob = buildTestBlob([before, file, after]);
+  const forged = buildTestBlob([before, file, after], { damage: ({ name }) => name === 'large' });
   const { store, source } = await openStore(t, blob, true);
   const prefetched = store.prefetch(blob.footer.tocOffset).catch(() => {});
-  const read = store.ensure(0, 3_000_000, 'demand', signal);
+  const read = store.ensure(dataOffset, file.content.length, 'demand', signal);
   const [slow, fast] = source.transfers as [Transfer, Transfer];
-  await fast.send(blob.bytes, 500_000);
-  await slow.send(forged.bytes, 100_000);
+  await fast.send(blob.bytes, 100_000);
+  await slow.send(forged.bytes, blob.members[1]!.offset + 50_000);
   await fast.send(blob.bytes, 10_000_000);
+  await slow.send(forged.bytes, 10_000_000);
   await Promise.all([read, prefetched]);
   assert.ok(contentOf(store).equals(file.content), 'forged bytes are taken for verified ones');
 });
 
 test('a chunk without a digest that two transfers bring counts once', limit, async (t) => {
-  const blob = buildTestBlob([file, { name: 'other', content: pseudoRandomBytes(50_000, 2) }], {
+  const blob = buildTestBlob([before, file, after, { name: 'other', content: pseudoRandomBytes(50_000, 2) }], {
     withoutDigests: true,
   });
   const { store, source } = await openStore(t, blob, false);
   let completed = false;
   store.onComplete(() => (completed = true));
-  const prefetched = store.prefetch(blob.members[1]!.offset);
-  const read = store.ensure(0, 3_000_000, 'demand', signal);
+  const prefetched = store.prefetch(blob.members[3]!.offset);
+  const read = store.ensure(dataOffset, file.content.length, 'demand', signal);
   const [slow, fast] = source.transfers as [Transfer, Transfer];
   // All of the content, but not yet the checksum behind it.
-  await slow.send(blob.bytes, blob.members[0]!.end - blob.members[0]!.offset - 4);
+  await slow.send(blob.bytes, blob.members[1]!.end - 4);
   await fast.send(blob.bytes, 10_000_000);
   await slow.send(blob.bytes, 10_000_000);
   await Promise.all([read, prefetched]);
   assert.ok(contentOf(store).equals(file.content));
-  assert.deepEqual([store.presentChunks(), store.complete, completed], [1, false, false]);
+  assert.deepEqual([store.presentChunks(), store.complete, completed], [3, false, false]);
 });

@@ -121,6 +121,7 @@ const checkingPrograms = [
   'harness/programs/differential/',
   'harness/programs/differential-registries/',
   'harness/programs/fuzz/',
+  'harness/programs/record-reads/',
 ];
 
 test('what is shipped imports nothing that is made for tests', limit, async () => {
