@@ -1,0 +1,90 @@
+import { sampleColumns } from '../../../measurements/sample.ts';
+import { seededRandom } from '../../../measurements/stats/random.ts';
+import { formatSeconds } from '../../../measurements/format.ts';
+import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
+import { ensureWorkloadImages, imagesBytes, openTestbedRun } from '../../assembly/testbed.ts';
+import { createCellExecutor } from '../../cell/cell.ts';
+import { estargz } from '../../cell/modes/estargz.ts';
+import { legacy } from '../../cell/modes/legacy.ts';
+import { openSandbox } from '../../cell/sandbox.ts';
+import { bandwidth, out, parseOptions, rtt, samples, seed, selected, stateDir, usageOf } from '../../cli/options.ts';
+import { runProgram, say } from '../../cli/program.ts';
+import { startLink } from '../../link/link.ts';
+import { conclude } from '../../run/conclude.ts';
+import { daemonSettingOf } from '../../run/daemon-setting.ts';
+import { buildPlan } from '../../run/plan.ts';
+import { runPlan } from '../../run/run.ts';
+import { measureFetch } from '../adaptive-fetch/measure.ts';
+import { compareWithFloor, describeFloor, floorColumns, limitsOf } from './summary.ts';
+
+const program = 'bench:floor';
+const about = `How close an optimised image comes to the least that any lazy start can take: three round trips, the bytes that are
+read at the link's bandwidth, and the run of an unpacked image from the page cache`;
+const table = {
+  workloads: selected('workload', workloads, 'what is run', { defaults: defaultWorkloads }),
+  samples: samples(3),
+  seed: seed(1, 'order of the cells'),
+  rtt,
+  bandwidth,
+  out,
+  stateDir,
+};
+const modes = [legacy, estargz];
+
+await runProgram({ name: program, usage: usageOf(program, about, table), run });
+
+async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const options = parseOptions(argv, table);
+  const { stateDir, out: outDir, workloads } = options;
+  const setting = { rttMs: options.rtt, bandwidthMbps: options.bandwidth };
+  const daemon = daemonSettingOf(modes);
+  const request = {
+    program,
+    argv,
+    outDir,
+    stateDir,
+    seed: options.seed,
+    link: setting,
+    daemon,
+    freeBytes: imagesBytes,
+  };
+  await using testbed = await openTestbedRun(request, signal);
+  const { results, registryAddress } = testbed;
+  const variants = modes.map((mode) => mode.variant);
+  const images = await ensureWorkloadImages(workloads, { stateDir, registryAddress, variants, onStep: say }, signal);
+  await using stack = new AsyncDisposableStack();
+  const link = await startLink({ target: registryAddress, ...setting });
+  stack.defer(() => link.close());
+
+  const needed = new Map<string, number>();
+  const sandbox = openSandbox(stateDir);
+  for (const workload of workloads) {
+    const image = images.get(workload.image.name)!.estargz!;
+    const counted = { sandbox, link, workload, image, adaptiveFetch: false, countReads: true };
+    needed.set(workload.name, (await measureFetch(counted, signal)).readBytes!);
+  }
+  const executor = createCellExecutor({
+    stateDir,
+    link,
+    imageOf: (workload, mode) => images.get(workload.image.name)![mode.variant]!,
+  });
+  stack.defer(() => executor.close());
+  const cells = buildPlan({ workloads, modes, samples: options.samples, random: seededRandom(options.seed) });
+  const sink = await results.openTable('samples', sampleColumns);
+  const observer = {
+    cellStarted: () => {},
+    phaseStarted: () => {},
+    cellFinished: (
+      { order }: { order: number },
+      sample: { workload: string; mode: string; totalMs?: number | undefined },
+    ) => say(`[${order}/${cells.length}] ${sample.workload} ${sample.mode}: ${formatSeconds(sample.totalMs)} s`),
+  };
+  const plan = { runId: results.runId, cells, executor, sink, observer, link: setting, now: () => new Date() };
+  const measured = await runPlan(plan, signal);
+  signal.throwIfAborted();
+  const rows = compareWithFloor(measured.samples, estargz.name, needed, setting);
+  await results.writeTable('summary', floorColumns, rows);
+  for (const row of rows) say(describeFloor(row));
+  const failedCount = measured.samples.filter((sample) => !sample.ok).length;
+  return (await conclude(results, limitsOf(rows), { failedCount })) && failedCount === 0;
+}
