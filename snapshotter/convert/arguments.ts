@@ -25,7 +25,8 @@ export const convertHelp = `Usage: npm run convert -- SOURCE TARGET [options]
 Converts an image in a registry so that it can run before it is fully pulled, and pushes it as TARGET.
 
   --format FORMAT       estargz (default), stargz or zstd-chunked
-  --accesses FILE       files to place first, as read by a run of the image: JSON lines {"layer":DIGEST,"path":PATH}
+  --accesses FILE       what a run of the image read, to be placed first and prefetched: JSON lines
+                        {"layer":DIGEST,"path":PATH,"offset":BYTES,"size":BYTES}; without offset and size: the whole file
   --recorded-on REF     the image FILE was recorded on, if it is neither SOURCE nor a conversion kept in --cache-dir
   --level N             compression level; default 6 (1 to 9, zstd-chunked 1 to 19)
   --chunk-size SIZE     maximum chunk size; default 4MiB (4KiB to 64MiB)

@@ -29,7 +29,7 @@ export interface ImageOptions {
   readonly level?: number;
   readonly chunkSizeBytes?: number;
   readonly minChunkSizeBytes?: number;
-  /** Files to place first, as read by a run of the image. Ignored for the stargz format. */
+  /** What a run of the image read: placed first, cut out of its files and listed. Ignored for the stargz format. */
   readonly accesses?: readonly AccessRecord[];
   /**
    * The image that the accesses were recorded on, if it is neither the source nor a conversion known to this cacheDir.

@@ -159,6 +159,7 @@ export class FuseServer {
     if (this.#workers.length > 0) return;
     this.#startWorkers();
     for (const { layer, reader } of this.#layers.values()) this.#postLayer(layer, reader);
+    await this.setReadahead(this.#options.readaheadKib ?? defaultReadaheadKib);
     if (hasFlag(this.connection.negotiated.flags, initFlag.HAS_RESEND)) await this.#notify(encodeResend());
     // The listing may name layers of the earlier daemon that were not added again.
     await this.#notify(encodeInvalInode(rootSlot, ROOT_INODE));

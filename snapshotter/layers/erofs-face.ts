@@ -1,7 +1,7 @@
 import { writeImageFile } from '../erofs/image-file.ts';
 import { isSuperblockAlive } from '../erofs/mount.ts';
 import type { ErofsServer } from '../erofs/server.ts';
-import { recordedReadaheadKib } from '../store/layer-reader.ts';
+import { defaultReadaheadKib, recordedReadaheadKib } from '../store/layer-reader.ts';
 import { type Face, mountKey } from './face.ts';
 import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
@@ -60,10 +60,11 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
         if (slot !== undefined) server.releaseGuard(slot);
       }
     },
-    narrowReadahead(store, views) {
+    setReadahead(store, views, width) {
+      const kib = width === 'narrow' ? recordedReadaheadKib : defaultReadaheadKib;
       for (const view of views) {
         const slot = book.slots.get(mountKey(store.meta.digest, view))?.slot;
-        if (slot !== undefined) void server.setReadahead(slot, recordedReadaheadKib);
+        if (slot !== undefined) void server.setReadahead(slot, kib);
       }
     },
     async resume() {

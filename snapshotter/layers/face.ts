@@ -24,8 +24,8 @@ export interface Face {
   readHits?(): number;
   /** Every chunk is present, so the face need not guard holes any more. */
   completed?(store: LayerStore, views: readonly string[]): void;
-  /** Only recorded ranges are prefetched of this layer: readers are to ask for little around them until it is complete. */
-  narrowReadahead?(store: LayerStore, views: readonly string[]): void;
+  /** Narrow: only recorded ranges of this layer are prefetched, so readers are to ask for little around them. */
+  setReadahead?(store: LayerStore, views: readonly string[], width: 'narrow' | 'usual'): void;
   /** After a takeover, once all layers are attached again: serves the reads that wait. */
   resume?(): Promise<void>;
   /** Ends and leaves the mounts to the next daemon; they break unless a keeper holds them meanwhile. */

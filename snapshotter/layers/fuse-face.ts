@@ -31,9 +31,11 @@ export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBo
       book.delete(key);
       widen(key);
     },
-    narrowReadahead(store, views) {
+    setReadahead(store, views, width) {
+      const keys = views.map((view) => mountKey(store.meta.digest, view));
+      if (width === 'usual') return keys.forEach(widen);
       if (narrowed.size === 0) void server.setReadahead(recordedReadaheadKib);
-      for (const view of views) narrowed.add(mountKey(store.meta.digest, view));
+      for (const key of keys) narrowed.add(key);
     },
     completed(store, views) {
       for (const view of views) widen(mountKey(store.meta.digest, view));

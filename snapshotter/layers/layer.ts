@@ -37,6 +37,8 @@ export interface AttachedView {
 
 const minRetryMs = 1000;
 const maxRetryMs = 300_000;
+/** After this the image has started, and the layer is read as any other. */
+const startMs = 60_000;
 
 /** A store, its attached views, and its prefetch and background fill. Owns all of them until `close`. */
 export class Layer {
@@ -51,8 +53,8 @@ export class Layer {
   readonly #attached = new Map<string, AttachedView>();
   readonly #fetching = new AbortController();
   #isFetchingAhead = false;
-  /** See Face.narrowReadahead. */
-  #isNarrow = false;
+  /** Runs while the readahead is narrow: see Face.setReadahead. */
+  #narrowTimer: NodeJS.Timeout | undefined;
 
   /** Neither attaches nor fetches anything yet. */
   constructor({ store, tree, memory }: OpenedLayer, options: LayerOptions) {
@@ -111,7 +113,7 @@ export class Layer {
       this.#attached.set(name, view);
       // The layer may have been completed meanwhile.
       if (this.store.complete) this.#noteComplete([name]);
-      else if (this.#isNarrow) this.#options.face.narrowReadahead?.(this.store, [name]);
+      else if (this.#narrowTimer !== undefined) this.#options.face.setReadahead?.(this.store, [name], 'narrow');
       return view;
     } catch (error) {
       this.#forget(table);
@@ -147,10 +149,19 @@ export class Layer {
     if (this.#isFetchingAhead || this.#fetching.signal.aborted) return;
     this.#isFetchingAhead = true;
     const ranges = this.#hotRangesOf(hotRanges);
-    this.#isNarrow = ranges !== undefined && !this.store.complete;
-    if (this.#isNarrow) this.#options.face.narrowReadahead?.(this.store, [...this.#attached.keys()]);
+    if (ranges !== undefined && !this.store.complete) this.#narrowReadahead();
     const plan = { ranges, prefetchSizeBytes };
     void fetchAhead(this.store, plan, this.#options, this.#fetching.signal);
+  }
+
+  #narrowReadahead(): void {
+    const set = (width: 'narrow' | 'usual'): void =>
+      this.#options.face.setReadahead?.(this.store, [...this.#attached.keys()], width);
+    set('narrow');
+    this.#narrowTimer = setTimeout(() => {
+      this.#narrowTimer = undefined;
+      if (!this.store.complete) set('usual');
+    }, startMs).unref();
   }
 
   /** A list that cannot be used is no reason to refuse the layer: anybody may have written the annotation. */
@@ -175,6 +186,7 @@ export class Layer {
   /** Closes without detaching, after the face was released to the next daemon. */
   async abandon(): Promise<void> {
     this.#fetching.abort();
+    clearTimeout(this.#narrowTimer);
     await this.store.touch();
     await this.store.close();
     this.memory.close();

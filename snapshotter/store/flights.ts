@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { rankUnitBytes } from '../estargz/hot-ranges.ts';
 import { untilAborted } from '../platform/abort.ts';
 import type { Log } from '../platform/log.ts';
 import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
@@ -107,7 +108,10 @@ export class Flights {
     return { joined: needed.length === 0, done: this.waitFor(members, signal) };
   }
 
-  /** Queues the members of [first, last] that are neither present nor in flight, in segments; returns those to wait for. */
+  /**
+   * Queues the members of [first, last] that are neither present nor in flight, in segments; returns those to wait for. The
+   * first segment has this rank, and the others that of their distance from it.
+   */
   queue(
     first: number,
     last: number,
@@ -121,7 +125,8 @@ export class Flights {
     for (let member = first; member <= last + 1; member++) {
       const free = member <= last && bytes < mostBytes && this.#isFree(member, priority);
       if (begin >= 0 && (!free || this.#endOf(member - 1) - this.#offsetOf(begin) >= segmentBytes)) {
-        this.#start({ first: begin, last: member - 1 }, priority, rank);
+        const distance = Math.floor((this.#offsetOf(begin) - this.#offsetOf(first)) / rankUnitBytes);
+        this.#start({ first: begin, last: member - 1 }, priority, rank + distance);
         begin = -1;
       }
       if (bytes >= mostBytes) break;

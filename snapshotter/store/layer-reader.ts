@@ -20,7 +20,7 @@ export interface Demand {
 export const defaultReadaheadKib = 512;
 
 /**
- * Readahead while accesses are recorded, and on an incomplete layer of which only recorded ranges are prefetched: with more,
+ * Readahead while accesses are recorded, and for a minute on a layer of which only recorded ranges are prefetched: with more,
  * a page fault amid ranges that are not needed would ask for, and wait for, half a MiB of them. The same in both, so that
  * readers ask for what was recorded.
  */
