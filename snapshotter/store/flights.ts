@@ -8,7 +8,7 @@ import { StoreError } from './error.ts';
 import { streamMembers } from './fetch-run.ts';
 import type { FetchPlan, FetchWindow } from './fetch-window.ts';
 import type { LayerInflater } from './inflate-pool.ts';
-import type { LinkEstimate } from './link-estimate.ts';
+import { type LinkEstimate, segmentBytesOf } from './link-estimate.ts';
 import type { Refusal } from './member-dispatch.ts';
 import { chunksOf } from './member-index.ts';
 import type { ChunkTarget } from './member-reader.ts';
@@ -45,14 +45,6 @@ interface Run {
 }
 
 type Waiter = (error: StoreError | undefined) => void;
-
-/** Size of prefetch and background requests, in link windows: fills the link, and demand does not wait long for it. */
-const segmentWindows = 4;
-const leastSegmentBytes = 1024 * 1024;
-
-export function segmentBytesOf(link: Pick<LinkEstimate, 'windowBytes'>): number {
-  return Math.max(segmentWindows * link.windowBytes(), leastSegmentBytes);
-}
 
 /**
  * The fetches of one layer. A run is one ranged GET; each missing member belongs to at most one run. Readers wait for a

@@ -1,7 +1,6 @@
 import { type HotRange, hotUnitBytes, rankUnitBytes } from '../estargz/hot-ranges.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
-import { segmentBytesOf } from './flights.ts';
-import type { LinkEstimate } from './link-estimate.ts';
+import { type LinkEstimate, segmentBytesOf } from './link-estimate.ts';
 import { firstMemberFrom } from './member-index.ts';
 import type { Span } from './spans.ts';
 

@@ -62,3 +62,11 @@ function push(samples: number[], sample: number): void {
   samples.push(sample);
   if (samples.length > keptSamples) samples.shift();
 }
+
+/** Size of prefetch and background requests, in link windows: fills the link, and demand does not wait long for it. */
+const segmentWindows = 4;
+const leastSegmentBytes = 1024 * 1024;
+
+export function segmentBytesOf(link: Pick<LinkEstimate, 'windowBytes'>): number {
+  return Math.max(segmentWindows * link.windowBytes(), leastSegmentBytes);
+}
