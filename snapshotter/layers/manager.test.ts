@@ -171,6 +171,8 @@ test(
     const list = [20, 3].map((at, rank) => ({ start: units(at), end: units(at) + 1, rank }));
     const registry = testRegistry([blob]);
     const { manager, face, warned } = await openBench(t, registry);
+    const widths: string[] = [];
+    face.setReadahead = (_store, views, width) => void widths.push(`${width} for ${views.length}`);
     const layers = manager();
     await layers.mount({ ...requestFor(blob), hotRanges: encodeHotRanges(list, blob.tocDigest) }, signal);
     const { store } = face.attached.get(blob.digest)!;
@@ -186,6 +188,7 @@ test(
       warned.map((fields) => (fields as { phase: string }).phase),
       ['hot-ranges'],
     );
+    assert.deepEqual(widths, ['narrow for 1']);
   },
 );
 
