@@ -16,7 +16,8 @@ import { RegistryClient } from '../registry/client.ts';
 import type { Digest } from '../registry/digest.ts';
 import { parseManifest } from '../registry/manifest.ts';
 import { parseReference } from '../registry/reference.ts';
-import { convertImage } from './image.ts';
+import type { AccessRecord } from './accesses.ts';
+import { convertImage, type ImageOptions } from './image.ts';
 import type { LayerFormat } from './layer.ts';
 import { pushDockerImage } from './testing/image.ts';
 import { type JsonEntry, openLazyBlob } from './testing/lazy-blob.ts';
@@ -49,6 +50,8 @@ let registry: TestRegistry;
 let containerd: TestContainerd;
 let scratch: string;
 let sourceName: string;
+/** Parts of one file. */
+let accesses: AccessRecord[];
 
 before(async () => {
   scratch = openScratch(suite, 'interop');
@@ -56,7 +59,10 @@ before(async () => {
   containerd = await startContainerd(suite, join(scratch, 'containerd'));
   sourceName = `${registry.host}/interop/src:1`;
   const tars = layerTrees.map((tree) => packTree(tree, { extraArguments: ['--owner=jo:1000', '--group=users:100'] }));
-  await pushDockerImage(client, parseReference(sourceName), tars);
+  const { layers } = await pushDockerImage(client, parseReference(sourceName), tars);
+  accesses = [4_000_000, 1_000_000].map((start) => {
+    return { layer: layers[0]!, path: 'bin/big', range: { start, end: start + 100_000 } };
+  });
 });
 after(() => client.close());
 
@@ -66,9 +72,14 @@ async function pull(name: string): Promise<void> {
 
 async function convert(
   format: LayerFormat,
+  options: Pick<ImageOptions, 'accesses'> = {},
 ): Promise<{ name: string; image: Awaited<ReturnType<typeof convertImage>> }> {
   const name = `${registry.host}/interop/out:${format}`;
-  const image = await convertImage(client, parseReference(sourceName), parseReference(name), { format, signal });
+  const image = await convertImage(client, parseReference(sourceName), parseReference(name), {
+    ...options,
+    format,
+    signal,
+  });
   await pull(name);
   return { name, image };
 }
@@ -123,7 +134,10 @@ async function unpackedTree(name: string): Promise<string[]> {
 
 for (const format of ['estargz', 'zstd-chunked'] as const) {
   test(`ctr-remote agrees on the TOC digest of every ${format} layer`, { timeout: 120_000 }, async () => {
-    const { image } = await convert(format);
+    const { name, image } = await convert(format, { accesses });
+    const { entries } = openLazyBlob((await fetchLayers(name))[0]!.path);
+    const chunks = entries.filter((entry) => entry.name === 'bin/big').map(({ chunkOffset = 0 }) => chunkOffset);
+    assert.deepEqual(chunks, [0, 999_424, 1_101_824, 3_997_696, 4_100_096]);
     const flags = format === 'zstd-chunked' ? ['--zstdchunked'] : [];
     for (const { digest, tocDigest } of image.layers) {
       const theirs = await containerd.command('ctr-remote', ['images', 'get-toc-digest', ...flags, digest]);
@@ -136,8 +150,10 @@ test('containerd unpacks every format to the same tree as the source', { timeout
   await pull(sourceName);
   const expected = await unpackedTree(sourceName);
   for (const format of ['stargz', 'estargz', 'zstd-chunked'] as const) {
-    const { name } = await convert(format);
-    assert.deepEqual(await unpackedTree(name), expected, format);
+    for (const options of [{}, { accesses }]) {
+      const { name } = await convert(format, options);
+      assert.deepEqual(await unpackedTree(name), expected, format);
+    }
   }
 });
 
