@@ -43,7 +43,7 @@ export function readElfNames(read: ReadAt): FileNames {
     if (!isOffset(interpreter.offset)) return { kind: 'none' };
     const path = read(interpreter.offset, Math.min(interpreter.sizeBytes, maxNameBytes));
     if (path === undefined) return { kind: 'wanting', offset: interpreter.offset };
-    names.push(textOf(path), '/etc/ld.so.cache');
+    names.push(...textOf(path), '/etc/ld.so.cache');
   }
   const dynamic = segments.find(({ type }) => type === pt.dynamic);
   if (dynamic === undefined) return { kind: 'libraries', names };
@@ -61,9 +61,9 @@ export function readElfNames(read: ReadAt): FileNames {
     if (!isOffset(offset)) return { kind: 'none' };
     const text = read(offset, maxNameBytes);
     if (text === undefined) return { kind: 'wanting', offset };
-    names.push(textOf(text));
+    names.push(...textOf(text));
   }
-  return { kind: 'libraries', names: names.filter((name) => name !== '') };
+  return { kind: 'libraries', names };
 }
 
 function parseSegment(table: Buffer, at: number): Segment {
@@ -88,10 +88,11 @@ function parseDynamic(entries: Buffer): { needed: number[]; stringsAddress: numb
   return { needed, stringsAddress };
 }
 
-/** Up to the first NUL. */
-function textOf(bytes: Buffer): string {
+/** What stands before the first NUL, if anything does. */
+function textOf(bytes: Buffer): string[] {
   const end = bytes.indexOf(0);
-  return bytes.toString('latin1', 0, end < 0 ? bytes.length : end);
+  const text = bytes.toString('latin1', 0, end < 0 ? bytes.length : end);
+  return text === '' ? [] : [text];
 }
 
 function isOffset(value: number): boolean {

@@ -19,6 +19,7 @@ import { type BuiltLayer, buildLayer } from './built-layer.ts';
 import { LayerError } from './error.ts';
 import type { LayerConfig } from './layer-config.ts';
 import type { LayerRequest } from './layer-request.ts';
+import { createNamedFiles, type NamedFiles } from './named-files.ts';
 import { isWrongFormat, type LayerFacts, resolveLayer, suffixBytesFor } from './resolve.ts';
 import { createResolvedLayers, type ResolvedLayers } from './resolved-layers.ts';
 import { createTreeMemory, type LayerMemory, type TreeMemory } from './tree-memory.ts';
@@ -53,6 +54,7 @@ export class LayerSources {
   readonly #options: LayerSourcesOptions;
   readonly #resolved: ResolvedLayers;
   readonly #memory: TreeMemory;
+  readonly #named: NamedFiles;
   readonly #onGrowth: () => void;
   readonly #aborter = new AbortController();
 
@@ -61,6 +63,7 @@ export class LayerSources {
     this.#options = options;
     this.#onGrowth = onGrowth;
     this.#resolved = createResolvedLayers(options.config.resolveTtlMs);
+    this.#named = createNamedFiles(options.log.trace);
     this.#memory = createTreeMemory(options.config.treeMemoryBytes);
   }
 
@@ -247,6 +250,7 @@ export class LayerSources {
       metrics,
       trace: log.trace,
       policy: config.adaptiveFetch ? adaptivePolicy : singlePolicy,
+      observer: config.adaptiveFetch ? this.#named.observe(request.siblings) : undefined,
       onGrowth: this.#onGrowth,
       onDamage: (chunk) =>
         this.#options.log.warn({ digest: request.digest, chunk }, 'damaged on disk; fetched again when it is needed'),

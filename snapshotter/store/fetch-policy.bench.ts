@@ -30,9 +30,10 @@ interface Variant extends ReplayOptions {
 
 /** Each varies one thing of the chosen policy, so that a row shows what that thing is worth. */
 const variants: Readonly<Record<string, Variant>> = {
-  'one member a time': { policy: singlePolicy },
+  'one member a time': { policy: singlePolicy, followsNames: false },
   chosen: { policy: adaptivePolicy },
-  'with names': { policy: adaptivePolicy, followsNames: true },
+  'no names': { policy: adaptivePolicy, followsNames: false },
+  'names only': { policy: singlePolicy },
   'no rest of file': { policy: { ...adaptivePolicy, fileWindows: 0 } },
   'rest of file 4': { policy: { ...adaptivePolicy, fileWindows: 4 } },
   'rest of file 16': { policy: { ...adaptivePolicy, fileWindows: 16 } },

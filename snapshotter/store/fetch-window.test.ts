@@ -11,17 +11,17 @@ import { buildTestTable } from './testing/table.ts';
 const link = { rttMs: 30, bandwidthMbps: 200 };
 
 /** Of one member a time. python reads little; tomcat and postgres work for long. */
-const mostTime = { python: 0.9, gcc: 0.65, postgres: 0.88, tomcat: 0.78, numpy: 0.5 };
+const mostTime = { python: 0.72, gcc: 0.56, postgres: 0.7, tomcat: 0.74, numpy: 0.42 };
 
 for (const name of recordedWorkloads) {
-  test(`recorded reads (${name}) take at most ${mostTime[name]} of one member a time, and 1.5 of the bytes`, () => {
+  test(`recorded reads (${name}) take at most ${mostTime[name]} of one member a time, and 1.25 of the bytes`, () => {
     const recording = readRecording(name);
-    const single = replay(recording, singlePolicy, link);
+    const single = replay(recording, singlePolicy, link, { followsNames: false });
     const adaptive = replay(recording, adaptivePolicy, link);
     assert.equal(single.fetchedBytes, single.usedBytes);
     assert.equal(single.requests, recording.reads.length);
     assert.ok(adaptive.totalMs <= mostTime[name] * single.totalMs, `${adaptive.totalMs} of ${single.totalMs} ms`);
-    assert.ok(adaptive.fetchedBytes <= 1.5 * adaptive.usedBytes, `${adaptive.fetchedBytes} for ${adaptive.usedBytes}`);
+    assert.ok(adaptive.fetchedBytes <= 1.25 * adaptive.usedBytes, `${adaptive.fetchedBytes} for ${adaptive.usedBytes}`);
   });
 }
 

@@ -82,6 +82,8 @@ const mostDelayWindows = 0.05;
 const sweepOnsetWindows = 1;
 /** Maximum distance at which a sweep looks for missing members, in multiples of what it may fetch. */
 const sweepReach = 4;
+/** What is under way ahead of a reader of a file, of what it has read in order: a JVM's class archive is read at random. */
+const fileStreamShare = 0.5;
 /** One request of a file's stream: several are under way at a time, since one TCP connection may not fill the link. */
 const streamRequestBytes = 2 * 1024 * 1024;
 
@@ -91,7 +93,7 @@ const streamRequestBytes = 2 * 1024 * 1024;
  * file, its neighbours in the directory, more and more of what follows while a reader goes on sequentially, and of what
  * lies around while nearly all that was fetched unasked is used (tar, whose order is not the blob's). All of it is bounded
  * by a budget that only use refills: total bytes stay within (1 + unusedShare) of what was read plus the floor, however
- * badly the guesses turn out. A file's stream has its own: at most twice what was read of it in order.
+ * badly the guesses turn out. A file's stream has its own, a share of what was read of it in order.
  */
 export function createFetchWindow(
   table: InodeTable,
@@ -143,7 +145,8 @@ export function createFetchWindow(
   }
 
   /** Bytes to have under way from `next` on. */
-  const streamBytes = (next: number): number => Math.min(2 * fileStreams.get(next)!, policy.fileStreamBytes);
+  const streamBytes = (next: number): number =>
+    Math.min(fileStreamShare * fileStreams.get(next)!, policy.fileStreamBytes);
 
   /** A reader is at members [first, last]: fetches ahead of it if it came there in order. */
   function stream(first: number, last: number, isFree: (member: number) => boolean): Span[] {

@@ -30,7 +30,7 @@ import { allocatePresence, countContent, firstChunkFrom, isPresent, markPresent,
 import { PresenceFile, readPresence } from './presence-file.ts';
 import type { FetchScheduler } from './scheduler.ts';
 import { chunkRunsOf, type Span } from './spans.ts';
-import type { StoreContext } from './store-context.ts';
+import type { StoreContext, StoreObserver } from './store-context.ts';
 import { createUnverifiedChunks, type UnverifiedChunks } from './unverified-chunks.ts';
 
 export interface NewLayer {
@@ -73,6 +73,7 @@ export class LayerStore {
   readonly #unverified: UnverifiedChunks;
   readonly #ownDigests: OwnDigests;
   readonly #onGrowth: () => void;
+  readonly #observer: StoreObserver | undefined;
   readonly #aborter = new AbortController();
   #presentChunks = 0;
   #onComplete: (() => void)[] = [];
@@ -133,6 +134,7 @@ export class LayerStore {
     this.#metrics = context.metrics;
     this.#scheduler = context.scheduler;
     this.#onGrowth = context.onGrowth ?? (() => {});
+    this.#observer = context.observer;
     this.present = allocatePresence(table.chunkCount);
     this.#bits = new Int32Array(this.present);
     this.dataPath = join(directory, 'data');
@@ -183,6 +185,7 @@ export class LayerStore {
       trace: context.trace,
       isStored: (member) => this.#isOnDisk(member),
     });
+    context.observer?.opened(this);
   }
 
   /**
@@ -196,8 +199,11 @@ export class LayerStore {
     for (let attempt = 0; ; attempt++) {
       const members = this.#missingMembers(dataOffset, sizeBytes, priority === 'demand');
       if (members.length === 0) {
-        if (waited && priority === 'demand') this.#metrics.demandWaited(performance.now() - startedMs);
         if (!waited) this.#metrics.ensured(priority, 'hit');
+        else if (priority === 'demand') {
+          this.#metrics.demandWaited(performance.now() - startedMs);
+          this.#observer?.waited(this, dataOffset);
+        }
         return;
       }
       if (attempt === 2) throw new StoreError('fetch', this.meta.digest, 'fetched content did not arrive in the store');
@@ -316,6 +322,7 @@ export class LayerStore {
   }
 
   async #close(): Promise<void> {
+    this.#observer?.closing(this);
     this.#aborter.abort(new StoreError('closed', this.meta.digest, 'the layer is being released'));
     await Promise.all([this.#flights.close(), this.#unverified.close()]);
     clearTimeout(this.#growthTimer);

@@ -5,6 +5,8 @@ import { type Digest, digestOf } from '../../registry/digest.ts';
 export interface TestFile {
   readonly name: string;
   readonly content: Buffer;
+  /** Default: 0o644. */
+  readonly mode?: number;
 }
 
 export interface TestMember {
@@ -69,7 +71,7 @@ export function buildTestBlob(files: readonly TestFile[], options: TestBlobOptio
     offset += compressed.length;
     return offset;
   };
-  const all = files.map((file) => ({ ...file, mode: 0o644 }));
+  const all = files.map((file) => ({ ...file, mode: file.mode ?? 0o644 }));
   if (options.prefetched !== undefined) {
     all.splice(options.prefetched, 0, { name: '.prefetch.landmark', content: Buffer.from([0x0f]), mode: 0o644 });
   }

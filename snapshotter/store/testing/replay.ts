@@ -1,7 +1,7 @@
 import type { InodeTable } from '../../tree/inode-table.ts';
 import { createFetchWindow, type FetchWindow, type WindowPolicy } from '../fetch-window.ts';
 import { type MemberIndex, indexMembers } from '../member-index.ts';
-import { allocatePresence, isUsed, markUsed } from '../presence.ts';
+import { allocatePresence, markUsed } from '../presence.ts';
 import { type Recording, recordedTable } from './recording.ts';
 import type { Span } from '../spans.ts';
 
@@ -22,7 +22,7 @@ export interface ReplayResult {
 }
 
 export interface ReplayOptions {
-  /** Fetch the files that a program, library or script names. */
+  /** Fetch the files that a program, library or script names, as layers/named-files.ts does. */
   readonly followsNames?: boolean;
 }
 
@@ -62,7 +62,7 @@ export function replay(
   recording: Recording,
   policy: WindowPolicy,
   link: SimulatedLink,
-  { followsNames = false }: ReplayOptions = {},
+  { followsNames = true }: ReplayOptions = {},
 ): ReplayResult {
   const bytesPerMs = link.bandwidthMbps * 125;
   const windowBytes = (): number => Math.min(Math.max(link.rttMs * bytesPerMs, 64 * 1024), 4 * 1024 * 1024);
@@ -91,7 +91,7 @@ export function replay(
   const answeredMs: number[] = [];
 
   const named = new Map(recording.needed.map(([at, member, files]) => [`${at} ${member}`, files] as const));
-  /** First members of files that were named, and of those that were looked into. */
+  /** First members of files that were named or that a reader waited for, and of those that were looked into. */
   const wanted = new Set<string>();
   const scanned = new Set<string>();
   const membersOf = ({ table }: Layer, member: number): { first: number; last: number } => {
@@ -104,8 +104,7 @@ export function replay(
     const layer = layers[at]!;
     const { first, last } = membersOf(layer, member);
     const key = `${at} ${first}` as const;
-    const isWanted = wanted.has(key) || chunksUsed(layer, first, last);
-    if (!followsNames || !isWanted || scanned.has(key)) return;
+    if (!followsNames || !wanted.has(key) || scanned.has(key)) return;
     if (!layer.present.has(first) || !layer.present.has(last)) return;
     scanned.add(key);
     for (const [target, other] of named.get(key) ?? []) {
@@ -170,8 +169,8 @@ export function replay(
     const needed: number[] = [];
     for (let member = first; member <= first + more; member++) {
       markUsed(layer.bits, member);
-      scan(at, member);
       if (layer.present.has(member)) continue;
+      wanted.add(`${at} ${membersOf(layer, member).first}`);
       missing.add(member);
       const run = layer.owner.get(member);
       if (run === undefined || (run.priority === 'ahead' && isOvertakable(run, member))) needed.push(member);
@@ -255,9 +254,4 @@ export function replay(
       if (run.layer.owner.get(member) === run) fetchedBytes += sizeOf(run.layer, member);
   }
   return { totalMs, requests, misses, fetchedBytes, usedBytes, idleMs };
-}
-
-function chunksUsed({ bits }: Layer, first: number, last: number): boolean {
-  for (let chunk = first; chunk <= last; chunk++) if (isUsed(bits, chunk)) return true;
-  return false;
 }
