@@ -38,7 +38,7 @@ export interface LayerFile {
 export interface ReplayedLayer {
   /** In order of creation, the root first: parents precede their children, link targets precede links. */
   readonly files: ReadonlyMap<string, LayerFile>;
-  /** Directories that inherit attributes from the layers below. */
+  /** Directories that unpacking looked up in the layers below, whether or not they are still there. */
   readonly inheriting: readonly string[];
 }
 
@@ -62,6 +62,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
   const root = newFile('', { type: 'dir', source: undefined }, undefined, undefined);
   const files = new Map([['', root]]);
   const directoryTimes: [string, TarTime][] = [];
+  const inheriting = new Set<string>();
   const look: Look = (path) => lookUp(files, path);
 
   const add = (file: LayerFile): LayerFile => {
@@ -87,6 +88,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
     for (const name of resolution.kind === 'missing' ? resolution.missing : []) {
       const at = joinPath(directory.path, name);
       directory = create(at, { ...impliedDirectory, inherits: !lowest }, undefined);
+      if (!lowest) inheriting.add(at);
     }
     return directory;
   };
@@ -182,8 +184,7 @@ export function replayLayer(lowest: boolean): LayerReplay {
         inode.attributes = { ...inode.attributes, mtime };
       }
       for (const file of files.values()) withoutLaterAcl(file, files.get(parentOf(file.path))!);
-      const inheriting = [...files.values()].filter(({ inode }) => inode.inherits).map(({ path }) => path);
-      return { files, inheriting };
+      return { files, inheriting: [...inheriting] };
     },
   };
 }
@@ -193,7 +194,7 @@ export function inheritInto({ files, inheriting }: ReplayedLayer, inherited: Inh
   for (const path of inheriting) {
     const attributes = inherited.get(path);
     const file = files.get(path);
-    if (file === undefined) continue;
+    if (file?.inode.inherits !== true) continue;
     if (attributes !== undefined) {
       file.inode.attributes = file.entry === undefined ? attributes : underlay(file.inode.attributes, attributes);
       continue;

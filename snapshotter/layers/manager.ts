@@ -256,7 +256,7 @@ export class LayerManager {
       try {
         const layer = await this.#openOnce(digest, () => this.#sources.openAhead(request, digest));
         // A tree that depends on the layers below waits for its own request, which knows them.
-        if (layer.tree.implied.length === 0) await this.#show(digest, layer, undefined);
+        if (layer.tree.implied.length + layer.tree.replaced.length === 0) await this.#show(digest, layer, undefined);
       } catch (error) {
         // Its own request reports the error. After an ordinary layer the next may still be lazy.
         if (!(error instanceof LayerError && error.reason === 'not-lazy')) break;

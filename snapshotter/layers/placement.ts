@@ -33,7 +33,7 @@ async function chooseView(layer: Layer, place: LayerPlace | undefined, context: 
   const { store, tree } = layer;
   if (place === undefined) return plainView;
   if (place.isLowest) return tree.hasMarks ? lowestView : plainView;
-  const inherited = tree.implied.length === 0 ? [] : await inherit(layer, place, context);
+  const inherited = tree.implied.length + tree.replaced.length === 0 ? [] : await inherit(layer, place, context);
   const view = inherited.length === 0 ? plainView : saveView(store.directory, inherited);
   if (!tree.hasMarks) return view;
   // Whiteouts are filtered where the overlay merges directories, so a repeated layer with some must be repeated there.

@@ -81,7 +81,14 @@ function layerOpener(sizeBytes: number) {
     ...Array.from({ length: readCount }, (_, at) => ({ name: `b${at}`, content: small })),
   ]);
   const table = buildTestTable(layoutOf(blob.members));
-  const tree = { table, landmark: undefined, unverifiableChunkCount: 0, hasMarks: false, implied: new Uint32Array() };
+  const tree = {
+    table,
+    landmark: undefined,
+    unverifiableChunkCount: 0,
+    hasMarks: false,
+    implied: new Uint32Array(),
+    replaced: [],
+  };
   const { digest, footer, tocDigest, bytes } = blob;
   const toc = bytes.subarray(footer.tocOffset, footer.tocEnd);
   const facts = {

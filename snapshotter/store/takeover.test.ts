@@ -77,6 +77,7 @@ async function openStore(t: TestContext, blob: TestBlob, hasDigests: boolean) {
     unverifiableChunkCount: 0,
     hasMarks: false,
     implied: new Uint32Array(),
+    replaced: [],
   };
   const { digest, footer, tocDigest } = blob;
   const store = await LayerStore.create(

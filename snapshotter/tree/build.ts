@@ -46,6 +46,8 @@ export interface BuiltTree {
    * `NAMED_SINCE` added got an entry later, and inherit extended attributes only.
    */
   readonly implied: Uint32Array;
+  /** Absolute Latin-1 paths of implied directories that later entries replaced. Unpacking has looked for them below all the same. */
+  readonly replaced: readonly string[];
 }
 
 /** The whole JSON, or a TocReader. */
@@ -116,12 +118,14 @@ function* replayAndBuild(json: TocSource, options: BuildOptions, replay: TocRepl
   fillChunks(table, replay, visible, plan);
   const { hasMarks } = replay;
   const implied = listImplied(replay, visible);
+  const replaced = listReplaced(replay, visible);
   return {
     table,
     landmark: findLandmark(replay),
     unverifiableChunkCount: plan.unverifiableChunkCount,
     hasMarks,
     implied,
+    replaced,
   };
 }
 
@@ -353,4 +357,15 @@ function listImplied({ implied, objects }: TocReplay, visible: VisibleNodes): Ui
     return objects.kind[object] === kinds.implicit ? inode : inode + NAMED_SINCE;
   });
   return Uint32Array.from(inodes);
+}
+
+const replacedLimit = 4096;
+
+function listReplaced({ implied, objects, tree }: TocReplay, visible: VisibleNodes): string[] {
+  const gone = implied.filter(
+    (object) => visible.inodeOfObject[object] === 0 && objects.hasFlag(object, objectFlags.inherits),
+  );
+  if (gone.length > replacedLimit)
+    throw new FormatError('limit', `${gone.length} directories without entries were replaced (limit ${replacedLimit})`);
+  return gone.map((object) => `/${tree.pathOf(objects.node[object]!, 'latin1')}`);
 }

@@ -1,5 +1,5 @@
 import { FormatError } from '../estargz/error.ts';
-import { NAMED_SINCE } from './build.ts';
+import { type BuiltTree, NAMED_SINCE } from './build.ts';
 import { allocateInodeTable, type InodeTable, inodeTableSizeBytes } from './inode-table.ts';
 import { findChild, isDirectory, isSymlink, ROOT_INODE, writeLinkTarget } from './lookup.ts';
 import type { MemoryAccount } from './memory.ts';
@@ -45,11 +45,13 @@ const permissionMask = 0o7777;
  * path, provided it is a directory there. Omits directories that inherit nothing.
  */
 export function* inheritInSteps(
-  { table, implied }: { readonly table: InodeTable; readonly implied: Uint32Array },
+  { table, implied, replaced }: Pick<BuiltTree, 'table' | 'implied' | 'replaced'>,
   lowers: readonly LowerTree[],
 ): Steps<InheritedDirectory[]> {
   if (implied.length > impliedLimit)
     throw new FormatError('limit', `${implied.length} directories without entries (limit ${impliedLimit})`);
+  // For the errors only: unpacking has failed where these cannot be resolved.
+  for (const path of replaced) findBelow(lowers, path);
   const inherited = new Map<number, InheritedDirectory>();
   /** What directories had when they were created, whatever their own entries made of it later. */
   const created = new Map<number, DirectoryAttributes>();

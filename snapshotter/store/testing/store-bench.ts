@@ -59,6 +59,7 @@ export async function openBench(
     unverifiableChunkCount: 0,
     hasMarks: false,
     implied: new Uint32Array(),
+    replaced: [],
   };
   const context = {
     source,
