@@ -61,6 +61,7 @@ function isAsFound(entry: TarEntry, path: string, { attributes }: Inode): boolea
 
 /** An empty file: only the name of a marker matters. */
 function marker(name: string, entry: TarEntry | undefined): CanonicalEntry {
-  const isAsWritten = entry?.name === name && entry.type === 'reg' && entry.sizeBytes === 0;
+  const isAsWritten =
+    entry?.name === name && entry.type === 'reg' && entry.sizeBytes === 0 && entry.extents === undefined;
   return isAsWritten ? { entry, rewritten: false } : { entry: { ...emptyFile, name, type: 'reg' }, rewritten: true };
 }
