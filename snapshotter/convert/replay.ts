@@ -196,7 +196,12 @@ export function inheritInto({ files, inheriting }: ReplayedLayer, inherited: Inh
     const file = files.get(path);
     if (file?.inode.inherits !== true) continue;
     if (attributes !== undefined) {
-      file.inode.attributes = file.entry === undefined ? attributes : underlay(file.inode.attributes, attributes);
+      // Without an entry, its own extended attributes can only be those of withoutLaterAcl.
+      const own = file.inode.attributes;
+      const isImplied = file.entry === undefined;
+      file.inode.attributes = isImplied
+        ? { ...attributes, xattrs: mergeXattrs(own.xattrs, attributes.xattrs) }
+        : underlay(own, attributes);
       continue;
     }
     const above = inherited.get(parentOf(path));
