@@ -122,6 +122,20 @@ test('a keeper without a daemon exits once nothing is mounted', { timeout: 30_00
   await until('the keeper leaves', () => !existsSync(join(root, 'keeper.sock')), { limitMs: 20_000 });
 });
 
+test('a keeper that is killed with messages unread counts as gone, not as a failure', {
+  timeout: 30_000,
+}, async (t) => {
+  const { root, file } = prepare(t);
+  await startGuard(t, root, file, 'found', 'ignore', '30000');
+  const { keeper, held } = (await findKeeper(root))!;
+  for (const fd of Object.values(held)) if (fd !== undefined) closeSync(fd);
+  process.kill(keeper.pid, 'SIGSTOP');
+  keeper.guard(['erofs,1']);
+  const { gone } = keeper;
+  process.kill(keeper.pid, 'SIGKILL');
+  await gone;
+});
+
 test('a keeper that was replaced unnoticed does not remove the socket of its successor', {
   timeout: 30_000,
 }, async (t) => {

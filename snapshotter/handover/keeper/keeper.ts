@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -30,9 +29,12 @@ export class Keeper {
     socket.unref();
   }
 
-  /** Resolves when the keeper is gone. */
-  get gone(): Promise<unknown> {
-    return this.#socket.closed ? Promise.resolve() : once(this.#socket, 'close');
+  /** Resolves when the keeper is gone; a reset, by one that was killed with messages unread, is no failure. */
+  get gone(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#socket.closed) resolve();
+      else this.#socket.once('close', () => resolve());
+    });
   }
 
   /** Nothing is mounted any more: the keeper exits. Gives up after a limit on one that does not answer. */
