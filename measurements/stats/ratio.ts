@@ -47,3 +47,8 @@ function redraw(pair: Pair, random: Random): Pair {
 function redrawGroup(group: SortedSamples, random: Random): SortedSamples {
   return sortSamples(group.map(() => group[randomBelow(group.length, random)]!))!;
 }
+
+/** Of positive ratios; not empty. */
+export function geometricMean(ratios: readonly number[]): number {
+  return Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+}

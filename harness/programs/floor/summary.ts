@@ -2,6 +2,7 @@ import { formatMegabytes, formatSeconds } from '../../../measurements/format.ts'
 import { holdTo, type Limit } from '../../../measurements/limit.ts';
 import type { Sample } from '../../../measurements/sample.ts';
 import { median, sortSamples } from '../../../measurements/stats/median.ts';
+import { geometricMean } from '../../../measurements/stats/ratio.ts';
 import type { Columns } from '../../../measurements/table.ts';
 
 /** A row of summary.csv: a workload's start beside the least that any lazy start can take. Durations are medians. */
@@ -85,8 +86,4 @@ export function describeFloor(row: FloorRow): string {
 function medianOf(values: readonly (number | undefined)[]): number | undefined {
   const sorted = sortSamples(values.filter((value) => value !== undefined));
   return sorted && median(sorted);
-}
-
-function geometricMean(ratios: readonly number[]): number {
-  return Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
 }

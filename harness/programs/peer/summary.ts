@@ -2,6 +2,7 @@ import { formatFactor, formatSeconds } from '../../../measurements/format.ts';
 import { holdTo, type Limit } from '../../../measurements/limit.ts';
 import type { Sample } from '../../../measurements/sample.ts';
 import { median, sortSamples } from '../../../measurements/stats/median.ts';
+import { geometricMean } from '../../../measurements/stats/ratio.ts';
 import type { Columns } from '../../../measurements/table.ts';
 import { peerPrefix } from './modes.ts';
 
@@ -145,8 +146,4 @@ function formatOf(mode: string): string {
 function medianOf(samples: readonly Sample[], key: 'pullMs' | 'createMs' | 'runMs' | 'totalMs' | 'wireBytes') {
   const sorted = sortSamples(samples.flatMap((sample) => sample[key] ?? []));
   return sorted && median(sorted);
-}
-
-function geometricMean(ratios: readonly number[]): number {
-  return Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
 }
