@@ -1,12 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Mount } from '../../snapshotter/api/types/types.ts';
-import type { Ready, Workload } from '../../workloads/workload.ts';
-import { HarnessError, lastLines } from '../cli/error.ts';
+import type { Workload } from '../../workloads/workload.ts';
 import type { ContainerdClient } from './client.ts';
 import { gcRoot } from './gc-root.ts';
 import type { PulledImage } from './image.ts';
 import { buildSpec } from './oci-spec.ts';
+import { type StartedContainer, startUntilReady } from './readiness.ts';
 import { encodeRuncOptions } from './runc-options.ts';
 import { TaskIo } from './task-io.ts';
 
@@ -20,8 +20,6 @@ export interface ContainerRequest {
 }
 
 const stopLimitMs = 10_000;
-/** How long the shim may take to deliver the output of a container that has ended. */
-const drainLimitMs = 5_000;
 
 /** One container of a pulled image. `prepare` is not part of any phase; `create` and `runUntilReady` are phases. */
 export class Container {
@@ -97,20 +95,7 @@ export class Container {
   /** Phase `run`: starts the workload and resolves when it is ready. Its time limit starts here. */
   async runUntilReady(signal: AbortSignal): Promise<void> {
     const { id, workload } = this.#request;
-    const timeout = AbortSignal.timeout(workload.timeoutMs);
-    const limited = AbortSignal.any([signal, timeout]);
-    try {
-      await this.#start(limited);
-      await this.#waitUntilReady(workload.ready, limited);
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!timeout.aborted) throw error;
-      throw new HarnessError(
-        'timeout',
-        `${workload.name} in ${id} was not ready after ${workload.timeoutMs / 1000} s: ${this.#said()}`,
-        { cause: error },
-      );
-    }
+    await startUntilReady(workload, id, this.#io.output, (limited) => this.#start(limited), signal);
   }
 
   /** Kills and deletes the container in whatever state it is. Tries every step, then throws the first failure. */
@@ -141,80 +126,21 @@ export class Container {
     if (failures.length > 0) throw failures[0];
   }
 
-  async #start(signal: AbortSignal): Promise<void> {
-    const { id } = this.#request;
+  async #start(signal: AbortSignal): Promise<StartedContainer> {
+    const { id, workload } = this.#request;
     const { tasks } = this.#client;
-    const { stdin, stdout, stderr } = this.#io;
+    const { stdin, stdout, stderr, output } = this.#io;
     this.#state = 'started';
-    // The signal limits the call: the client's default timeout must not.
-    const options = { signal, timeoutMs: this.#request.workload.timeoutMs + 1000 };
+    // The signal limits the calls: the client's default timeout must not.
+    const options = { signal, timeoutMs: workload.timeoutMs + 1000 };
     await tasks.create({ containerId: id, rootfs: this.#mounts, stdin, stdout, stderr }, options);
     await tasks.start({ containerId: id }, options);
-    if (stdin === '') return;
-    // The shim keeps its own writing end open so that a client may reattach; this closes it.
-    this.#io.closeInput();
-    await tasks.closeIo({ containerId: id, stdin: true }, options);
-  }
-
-  async #waitUntilReady(ready: Ready, signal: AbortSignal): Promise<void> {
-    const { id, workload } = this.#request;
-    const options = { signal, timeoutMs: workload.timeoutMs + 1000 };
-    const exited = this.#client.tasks.wait({ containerId: id }, options);
-    switch (ready.kind) {
-      case 'exit': {
-        const { exitStatus } = await exited;
-        await Promise.race([this.#io.ended, delay(drainLimitMs)]);
-        if (exitStatus !== 0) throw this.#ended(exitStatus);
-        const stdout = this.#io.text('stdout');
-        if (stdout === ready.stdout) return;
-        throw new HarnessError(
-          'not-ready',
-          `${workload.name} printed ${JSON.stringify(stdout.slice(0, 200))} instead of ${JSON.stringify(ready.stdout)}`,
-        );
-      }
-      case 'line': {
-        const seen = this.#waitForLine(ready.pattern, ready.occurrence ?? 1);
-        try {
-          const first = await Promise.race([seen.promise, exited]);
-          if (first === undefined) return;
-          await Promise.race([this.#io.ended, delay(drainLimitMs)]);
-          throw this.#ended(first.exitStatus);
-        } finally {
-          seen.stop();
-          // Rejects when the container is killed or the call cancelled, when nothing waits for it any more.
-          exited.catch(() => {});
-        }
-      }
-      default:
-        // A kind without a case would count as ready at once.
-        throw new HarnessError('not-ready', `unknown readiness ${JSON.stringify(ready satisfies never)}`);
+    if (stdin !== '') {
+      // The shim keeps its own writing end open so that a client may reattach; this closes it.
+      this.#io.closeInput();
+      await tasks.closeIo({ containerId: id, stdin: true }, options);
     }
+    const exited = tasks.wait({ containerId: id }, options).then(({ exitStatus }) => exitStatus);
+    return { id, exited, output, drained: this.#io.ended };
   }
-
-  #waitForLine(pattern: RegExp, occurrence: number): { promise: Promise<undefined>; stop: () => void } {
-    const { promise, resolve } = Promise.withResolvers<undefined>();
-    let count = 0;
-    const stop = this.#io.onLine((line) => {
-      if (pattern.test(line) && ++count === occurrence) resolve(undefined);
-    });
-    return { promise, stop };
-  }
-
-  #ended(exitStatus: number): HarnessError {
-    const { workload } = this.#request;
-    return new HarnessError(
-      'not-ready',
-      `${workload.name} ended with status ${exitStatus} before it was ready: ${this.#said()}`,
-    );
-  }
-
-  #said(): string {
-    return lastLines(this.#io.text('stderr') || this.#io.text('stdout')) || 'it printed nothing';
-  }
-}
-
-function delay(durationMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, durationMs).unref();
-  });
 }

@@ -4,11 +4,7 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { HarnessError } from '../cli/error.ts';
-
-export type StreamName = 'stdout' | 'stderr';
-
-/** More than any workload prints; the rest is read and discarded. */
-const keptBytes = 1 << 20;
+import { OutputLines, type StreamName } from './output-lines.ts';
 
 /**
  * The standard streams of a task, as FIFOs that its shim opens. Both readers are open before the shim starts, so that no
@@ -20,10 +16,9 @@ export class TaskIo {
   readonly stderr: string;
   /** Resolves when both streams have ended and everything was read. */
   readonly ended: Promise<unknown>;
+  readonly output = new OutputLines();
   #input: number | undefined;
   readonly #sockets: readonly Socket[];
-  readonly #text = { stdout: '', stderr: '' };
-  readonly #listeners = new Set<(line: string) => void>();
 
   private constructor(
     paths: Record<'stdin' | StreamName, string>,
@@ -62,19 +57,6 @@ export class TaskIo {
     return io;
   }
 
-  text(stream: StreamName): string {
-    return this.#text[stream];
-  }
-
-  /** Calls `listener` with each line of both streams, including those already read. Returns a function that stops it. */
-  onLine(listener: (line: string) => void): () => void {
-    for (const text of [this.#text.stdout, this.#text.stderr]) {
-      for (const line of text.split('\n').slice(0, -1)) listener(line);
-    }
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  }
-
   /** Closes our writing end; to be called once the shim has opened its own. */
   closeInput(): void {
     if (this.#input !== undefined) closeSync(this.#input);
@@ -88,13 +70,7 @@ export class TaskIo {
 
   async #collect(socket: Socket, stream: StreamName): Promise<void> {
     socket.setEncoding('utf8');
-    let partial = '';
-    socket.on('data', (text: string) => {
-      if (this.#text[stream].length < keptBytes) this.#text[stream] += text;
-      const lines = (partial + text).split('\n');
-      partial = lines.pop()!;
-      for (const line of lines) for (const listener of this.#listeners) listener(line);
-    });
+    socket.on('data', (text: string) => this.output.append(stream, text));
     await new Promise<void>((resolve) => {
       socket.once('error', () => resolve());
       socket.once('close', () => resolve());

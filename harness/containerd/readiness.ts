@@ -1,0 +1,104 @@
+import type { Workload } from '../../workloads/workload.ts';
+import { HarnessError, lastLines } from '../cli/error.ts';
+import type { OutputLines } from './output-lines.ts';
+
+/** A started container, whatever engine runs it. */
+export interface StartedContainer {
+  readonly id: string;
+  /** Its exit status. May reject once nothing waits for it any more. */
+  readonly exited: Promise<number>;
+  readonly output: OutputLines;
+  /** Resolves when everything that it printed was read. */
+  readonly drained: Promise<unknown>;
+}
+
+/** How long the output of a container that has ended may take to arrive. */
+const drainLimitMs = 5_000;
+
+/** Resolves when the workload is ready, by its own sign. Its time limit starts here, with `start`. */
+export async function startUntilReady(
+  workload: Workload,
+  id: string,
+  output: OutputLines,
+  start: (signal: AbortSignal) => Promise<StartedContainer>,
+  signal: AbortSignal,
+): Promise<void> {
+  const timeout = AbortSignal.timeout(workload.timeoutMs);
+  const limited = AbortSignal.any([signal, timeout]);
+  try {
+    await waitUntilReady(workload, await start(limited));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!timeout.aborted) throw error;
+    throw new HarnessError(
+      'timeout',
+      `${workload.name} in ${id} was not ready after ${workload.timeoutMs / 1000} s: ${said(output)}`,
+      { cause: error },
+    );
+  }
+}
+
+async function waitUntilReady(workload: Workload, container: StartedContainer): Promise<void> {
+  const { ready } = workload;
+  const { exited, output } = container;
+  switch (ready.kind) {
+    case 'exit': {
+      const exitStatus = await exited;
+      await drain(container);
+      if (exitStatus !== 0) throw ended(workload, exitStatus, output);
+      const stdout = output.text('stdout');
+      if (stdout === ready.stdout) return;
+      throw new HarnessError(
+        'not-ready',
+        `${workload.name} printed ${JSON.stringify(stdout.slice(0, 200))} instead of ${JSON.stringify(ready.stdout)}`,
+      );
+    }
+    case 'line': {
+      const seen = waitForLine(output, ready.pattern, ready.occurrence ?? 1);
+      try {
+        const exitStatus = await Promise.race([seen.promise, exited]);
+        if (exitStatus === undefined) return;
+        await drain(container);
+        throw ended(workload, exitStatus, output);
+      } finally {
+        seen.stop();
+        // Rejects when the container is killed or the call cancelled, when nothing waits for it any more.
+        exited.catch(() => {});
+      }
+    }
+    default:
+      // A kind without a case would count as ready at once.
+      throw new HarnessError('not-ready', `unknown readiness ${JSON.stringify(ready satisfies never)}`);
+  }
+}
+
+function waitForLine(
+  output: OutputLines,
+  pattern: RegExp,
+  occurrence: number,
+): { promise: Promise<undefined>; stop: () => void } {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  let count = 0;
+  const stop = output.onLine((line) => {
+    if (pattern.test(line) && ++count === occurrence) resolve(undefined);
+  });
+  return { promise, stop };
+}
+
+async function drain({ drained }: StartedContainer): Promise<void> {
+  const limit = Promise.withResolvers<void>();
+  const timer = setTimeout(limit.resolve, drainLimitMs);
+  await Promise.race([drained, limit.promise]);
+  clearTimeout(timer);
+}
+
+function ended(workload: Workload, exitStatus: number, output: OutputLines): HarnessError {
+  return new HarnessError(
+    'not-ready',
+    `${workload.name} ended with status ${exitStatus} before it was ready: ${said(output)}`,
+  );
+}
+
+function said(output: OutputLines): string {
+  return lastLines(output.text('stderr') || output.text('stdout')) || 'it printed nothing';
+}
