@@ -1,7 +1,7 @@
 /** The attributes of a file after containerd has unpacked it, as far as a tar can set them. */
 import { accessAcl, defaultAcl, fitAcls } from './posix-acl.ts';
-import type { TarEntry } from './tar.ts';
-import type { TarTime } from './tar-fields.ts';
+import type { TarEntry } from '../tar/tar.ts';
+import type { TarTime } from '../tar/tar-fields.ts';
 
 export type Attributes = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'userName' | 'groupName' | 'mtime' | 'xattrs'>;
 

@@ -4,8 +4,8 @@ import { FOOTER_MAX, parseFooter } from '../estargz/footer.ts';
 import { readWholeToc } from '../estargz/toc.ts';
 import type { LayerTree, TreeNode } from './lower-layers.ts';
 import { joinPath, parentOf } from './path-resolution.ts';
-import { readInto } from './spool.ts';
-import { normaliseName } from './tar.ts';
+import { readInto } from '../tar/file-reader.ts';
+import { normaliseName } from '../tar/tar.ts';
 
 /** Fields as toc-writer.ts writes them, absent where zero. */
 export interface TocLine {

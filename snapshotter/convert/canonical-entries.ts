@@ -2,8 +2,8 @@
 import { haveEqualAttributes } from './attributes.ts';
 import { joinPath, parentOf } from './path-resolution.ts';
 import type { Inode, LayerFile, ReplayedLayer } from './replay.ts';
-import { normaliseName, type TarEntry } from './tar.ts';
-import { emptyFile } from './tar-header.ts';
+import { normaliseName, type TarEntry } from '../tar/tar.ts';
+import { emptyFile } from '../tar/tar-header.ts';
 
 export interface CanonicalEntry {
   readonly entry: TarEntry;

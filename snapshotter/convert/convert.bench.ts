@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { Bench } from 'tinybench';
 import { layerFormats } from './format.ts';
 import { convertLayer } from './layer.ts';
-import { scanTar } from './tar.ts';
-import { encodeFile, endOfArchive } from './tar-header.ts';
+import { scanTar } from '../tar/tar.ts';
+import { encodeFile, endOfArchive } from '../tar/tar-header.ts';
 
 const fileCount = 2_000;
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import type { CanonicalEntry } from './canonical-entries.ts';
 import { cutFiles } from './cuts.ts';
 import { planMembers } from './members.ts';
-import type { TarEntry } from './tar.ts';
-import { emptyFile } from './tar-header.ts';
+import type { TarEntry } from '../tar/tar.ts';
+import { emptyFile } from '../tar/tar-header.ts';
 
 const limit = { timeout: 10_000 };
 const kib = 1024;

@@ -6,7 +6,7 @@
 import type { ByteRange } from './accesses.ts';
 import type { CanonicalEntry } from './canonical-entries.ts';
 import { recordedName } from './order.ts';
-import type { TarEntry } from './tar.ts';
+import type { TarEntry } from '../tar/tar.ts';
 
 export type FileCuts = ReadonlyMap<TarEntry, readonly number[]>;
 

@@ -1,3 +1,5 @@
+import { TarError } from '../tar/error.ts';
+
 export type ConvertErrorCode =
   | 'malformed-layer'
   | 'unsupported-layer'
@@ -15,4 +17,21 @@ export class ConvertError extends Error {
     super(message, options);
     this.code = code;
   }
+}
+
+export function malformed(what: string): ConvertError {
+  return new ConvertError(
+    'malformed-layer',
+    `cannot read the layer's tar: ${what}; pull the image again or rebuild it`,
+  );
+}
+
+/** A TarError as the layer's; anything else as it is. */
+export function ofLayer(error: unknown): unknown {
+  if (!(error instanceof TarError)) return error;
+  if (error.code === 'malformed') return malformed(error.detail);
+  return new ConvertError(
+    'unsupported-layer',
+    `cannot convert the layer: ${error.detail}; write it with tar --format=posix and build the image again`,
+  );
 }

@@ -9,7 +9,7 @@ import { type Digest, digestOf } from '../registry/digest.ts';
 import { mediaTypes } from '../registry/manifest.ts';
 import type { MemberCodec } from './compress.ts';
 import { ConvertError } from './error.ts';
-import { encodeFile, endOfArchive } from './tar-header.ts';
+import { encodeFile, endOfArchive } from '../tar/tar-header.ts';
 import type { TocFields } from './toc-writer.ts';
 
 export const layerFormats = ['stargz', 'estargz', 'zstd-chunked'] as const;

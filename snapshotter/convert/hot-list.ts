@@ -9,7 +9,7 @@ import {
 import type { PlacedAccess } from './accesses.ts';
 import { readBlobToc, type TocLine } from './blob-tree.ts';
 import { recordedName } from './order.ts';
-import { normaliseName } from './tar.ts';
+import { normaliseName } from '../tar/tar.ts';
 
 export interface ConvertedBlob {
   readonly path: string;

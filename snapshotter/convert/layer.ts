@@ -12,16 +12,17 @@ import type { ByteRange } from './accesses.ts';
 import { BlobFile } from './blob-file.ts';
 import { type CanonicalEntry, canonicalEntries } from './canonical-entries.ts';
 import { cutFiles, type FileCuts } from './cuts.ts';
-import { ConvertError } from './error.ts';
+import { ConvertError, ofLayer } from './error.ts';
 import { checkLevel, type FormatTraits, type LayerFormat, traitsOf } from './format.ts';
 import type { InheritedAttributes } from './lower-layers.ts';
 import { writeMembers } from './member-writer.ts';
 import type { PlannedFile } from './members.ts';
 import { type LayerOrder, orderEntries } from './order.ts';
 import { inheritInto, type ReplayedLayer, replayLayer } from './replay.ts';
-import { type Spool, spoolLayer, windowedReader } from './spool.ts';
-import { scanTar, type TarEntry } from './tar.ts';
-import { emptyFile, encodeEntryHeader, encodeFileHeader, endOfArchive } from './tar-header.ts';
+import { type Spool, spoolLayer } from './spool.ts';
+import { windowedReader } from '../tar/file-reader.ts';
+import { scanTar, type TarEntry } from '../tar/tar.ts';
+import { emptyFile, encodeEntryHeader, encodeFileHeader, endOfArchive } from '../tar/tar-header.ts';
 import { encodeToc } from './toc-writer.ts';
 
 export type { LayerFormat } from './format.ts';
@@ -107,7 +108,7 @@ export async function readLayer(
     };
   } catch (error) {
     spool.close();
-    throw error;
+    throw ofLayer(error);
   }
 }
 
@@ -126,6 +127,8 @@ async function writeReplayed(spool: Spool, replayed: ReplayedLayer, options: Lay
   const blob = new BlobFile(join(options.workDir, `${randomUUID()}.partial`));
   try {
     return await writeLayer(spool, replayed, blob, settings, options);
+  } catch (error) {
+    throw ofLayer(error);
   } finally {
     blob.discard();
   }

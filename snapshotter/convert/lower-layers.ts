@@ -4,8 +4,8 @@
  */
 import { type Attributes, mergeXattrs } from './attributes.ts';
 import { resolvePath } from './path-resolution.ts';
-import { printable } from './tar.ts';
-import { malformed } from './tar-fields.ts';
+import { printable } from '../tar/tar.ts';
+import { malformed } from './error.ts';
 
 export type TreeNode =
   | { readonly kind: 'dir'; readonly attributes: Attributes }

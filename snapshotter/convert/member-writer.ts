@@ -16,7 +16,7 @@ import {
   type PlannedFile,
   planMembers,
 } from './members.ts';
-import { readInto } from './spool.ts';
+import { readInto } from '../tar/file-reader.ts';
 import type { TocChunk, TocRecord } from './toc-writer.ts';
 
 export interface MemberWriterOptions {

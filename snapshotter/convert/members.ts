@@ -3,9 +3,9 @@
  * each further chunk. A file's header belongs to the preceding member. With `minChunkSizeBytes`, small files share a
  * member (innerOffset).
  */
-import type { Extent } from './sparse.ts';
-import type { TarEntry } from './tar.ts';
-import { roundUpToBlock } from './tar-fields.ts';
+import type { Extent } from '../tar/sparse.ts';
+import type { TarEntry } from '../tar/tar.ts';
+import { roundUpToBlock } from '../tar/tar-fields.ts';
 
 export type Segment =
   | { readonly kind: 'spooled'; readonly offset: number; readonly sizeBytes: number }

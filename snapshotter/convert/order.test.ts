@@ -4,7 +4,7 @@ import { type CanonicalEntry, canonicalEntries } from './canonical-entries.ts';
 import { orderEntries } from './order.ts';
 import { replayLayer } from './replay.ts';
 import { type RawEntry, rawTar } from './testing/raw-tar.ts';
-import { scanTar } from './tar.ts';
+import { scanTar } from '../tar/tar.ts';
 
 function entriesOf(...entries: readonly RawEntry[]): CanonicalEntry[] {
   const tar = rawTar(...entries);

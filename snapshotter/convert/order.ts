@@ -5,7 +5,7 @@
  */
 import type { CanonicalEntry } from './canonical-entries.ts';
 import { joinPath } from './path-resolution.ts';
-import { normaliseName } from './tar.ts';
+import { normaliseName } from '../tar/tar.ts';
 
 export interface LayerOrder {
   readonly first: readonly CanonicalEntry[];

@@ -2,7 +2,7 @@
  * Resolves paths with symbolic links within a layer, in the same steps as containerd's fs.RootPath: their order matters where
  * `..` follows a link. A path that would leave the root stays at the root.
  */
-import { normaliseName } from './tar.ts';
+import { normaliseName } from '../tar/tar.ts';
 
 export type Found =
   | { readonly kind: 'dir' | 'other' | 'missing' }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { canonicalEntries } from './canonical-entries.ts';
 import { inheritInto, replayLayer } from './replay.ts';
-import { scanTar } from './tar.ts';
+import { scanTar } from '../tar/tar.ts';
 import { type RawEntry, rawTar } from './testing/raw-tar.ts';
 
 function replay(entries: readonly RawEntry[], lowest = false) {

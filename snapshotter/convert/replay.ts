@@ -10,8 +10,9 @@ import { type Attributes, applyAttributes, defaultDirectory, mergeXattrs } from 
 import { type InheritedAttributes, underlay } from './lower-layers.ts';
 import { joinPath, type Look, maxPathBytes, parentOf, type Resolution, resolvePath } from './path-resolution.ts';
 import { accessAcl, defaultAcl, emptyAcl, minimalAcl } from './posix-acl.ts';
-import { printable, type TarEntry, type TarEntryType } from './tar.ts';
-import { malformed, type TarTime } from './tar-fields.ts';
+import { printable, type TarEntry, type TarEntryType } from '../tar/tar.ts';
+import { malformed } from './error.ts';
+import type { TarTime } from '../tar/tar-fields.ts';
 
 export interface Inode {
   readonly type: Exclude<TarEntryType, 'hardlink'> | 'whiteout';

@@ -2,15 +2,14 @@
  * Decompresses a layer (gzip, zstd or none, by its magic number) into a temporary file, so that layers of any size can be
  * reordered within bounded memory.
  */
-import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { isSkippableMagic, ZSTD_FRAME_MAGIC } from '../estargz/zstd-frame.ts';
-import { ConvertError } from './error.ts';
-import type { ReadAt } from './tar.ts';
-import { malformed, roundUpToBlock } from './tar-fields.ts';
+import { ConvertError, malformed } from './error.ts';
+import { roundUpToBlock } from '../tar/tar-fields.ts';
 import { splitZstdFrames } from './zstd-frames.ts';
 
 export type LayerCompression = 'gzip' | 'zstd' | 'none';
@@ -47,36 +46,6 @@ export async function spoolLayer(
   } catch (error) {
     closeSync(fd);
     throw error;
-  }
-}
-
-/** Reads through a window, because most headers are close to each other. */
-export function windowedReader(fd: number, sizeBytes: number): ReadAt {
-  const window = Buffer.allocUnsafe(64 * 1024);
-  let windowOffset = 0;
-  let windowLength = 0;
-  return (offset, length) => {
-    if (length > window.length) return readExactly(fd, offset, length);
-    if (offset < windowOffset || offset + length > windowOffset + windowLength) {
-      windowOffset = offset;
-      windowLength = Math.min(window.length, sizeBytes - offset);
-      readInto(fd, window, 0, offset, windowLength);
-    }
-    return window.subarray(offset - windowOffset, offset - windowOffset + length);
-  };
-}
-
-function readExactly(fd: number, offset: number, length: number): Buffer {
-  const buffer = Buffer.allocUnsafeSlow(length);
-  readInto(fd, buffer, 0, offset, length);
-  return buffer;
-}
-
-export function readInto(fd: number, target: Buffer, start: number, offset: number, length: number): void {
-  for (let done = 0; done < length; ) {
-    const count = readSync(fd, target, start + done, length - done, offset + done);
-    if (count === 0) throw new RangeError(`spooled layer: unexpected end of file at ${offset + done}`);
-    done += count;
   }
 }
 

@@ -2,7 +2,7 @@
  * The TOC as JSON (eStargz specification, "TOC"). Fields that are zero or empty are omitted. Names are written byte for byte,
  * even if they are not valid UTF-8.
  */
-import type { TarEntry } from './tar.ts';
+import type { TarEntry } from '../tar/tar.ts';
 
 /** One chunk of a regular file, and the position of its member. */
 export interface TocChunk {

@@ -4,7 +4,7 @@
  * of zstd:chunked, are omitted.
  */
 import { isSkippableMagic, SKIPPABLE_HEADER_BYTES, ZSTD_FRAME_MAGIC } from '../estargz/zstd-frame.ts';
-import { malformed } from './tar-fields.ts';
+import { malformed } from './error.ts';
 
 const longestHeaderBytes = 18;
 

@@ -35,6 +35,8 @@ const outer: Readonly<Record<string, readonly string[]>> = {
     'snapshotter/api',
     'snapshotter/platform',
     'snapshotter/registry',
+    'snapshotter/tar',
+    'snapshotter/images',
     'snapshotter/convert',
     'snapshotter/process/node-options.ts',
   ],
@@ -46,6 +48,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
     'snapshotter/api',
     'snapshotter/platform',
     'snapshotter/registry',
+    'snapshotter/tar',
     'snapshotter/estargz',
     'snapshotter/tree',
     'snapshotter/store',
@@ -81,7 +84,8 @@ const order: Readonly<Record<string, readonly string[]>> = {
 };
 /** Rooms outside that order. */
 const aside: Readonly<Record<string, readonly string[]>> = {
-  'snapshotter/convert': ['snapshotter/registry', 'snapshotter/estargz'],
+  'snapshotter/convert': ['snapshotter/registry', 'snapshotter/tar', 'snapshotter/estargz', 'snapshotter/images'],
+  'snapshotter/images': ['snapshotter/registry', 'snapshotter/tar'],
 };
 
 /** Programs that any room may start, as a user may: they share nothing with whoever starts them but their command line. */

@@ -38,7 +38,7 @@ export const targets: readonly FuzzTarget[] = [
     ],
     repair: repairChecksums,
     run(input) {
-      refusing(['ConvertError'], () => {
+      refusing(['TarError'], () => {
         let end = 0;
         const readAt = (offset: number, length: number): Buffer => {
           assert.ok(offset >= 0 && length >= 0 && offset + length <= input.length, `reads [${offset}, +${length})`);
@@ -56,11 +56,11 @@ export const targets: readonly FuzzTarget[] = [
     seeds: [paxRecords, Buffer.from('11 size=12\n')],
     dictionary: ['GNU.sparse.numbytes=', 'mtime=-1.5', '=', '\n', ' '],
     run(input) {
-      refusing(['ConvertError'], () => {
+      refusing(['TarError'], () => {
         for (const [key, value] of parsePaxRecords(input)) {
           assert.ok(key.length > 0 && !key.includes('='));
-          refusing(['ConvertError'], () => void parsePaxTime(value));
-          refusing(['ConvertError'], () => void parsePaxInteger(value));
+          refusing(['TarError'], () => void parsePaxTime(value));
+          refusing(['TarError'], () => void parsePaxInteger(value));
         }
       });
     },

@@ -68,7 +68,7 @@ interface Extensions {
 const none: Extensions = {};
 
 /**
- * Throws ConvertError `malformed-layer` or `unsupported-layer`. Calls `onGlobalHeader` with the names of global headers, in
+ * Throws TarError. Calls `onGlobalHeader` with the names of global headers, in
  * order: containerd creates their parent directories, but no file.
  */
 export function* scanTar(

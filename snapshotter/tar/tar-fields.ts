@@ -3,7 +3,7 @@
  * Header Block"; GNU tar manual, "Extensions to the Tar Format"). Text is kept as Latin-1, one character per byte, so
  * that names that are not UTF-8 survive.
  */
-import { ConvertError } from './error.ts';
+import { TarError } from './error.ts';
 
 export const blockSizeBytes = 512;
 
@@ -115,16 +115,10 @@ export function parsePaxInteger(text: string): bigint {
   return BigInt(text.replace('+', ''));
 }
 
-export function malformed(what: string): ConvertError {
-  return new ConvertError(
-    'malformed-layer',
-    `cannot read the layer's tar: ${what}; pull the image again or rebuild it`,
-  );
+export function malformed(what: string): TarError {
+  return new TarError('malformed', what, `cannot read the tar: ${what}`);
 }
 
-export function unsupported(what: string): ConvertError {
-  return new ConvertError(
-    'unsupported-layer',
-    `cannot convert the layer: ${what}; write it with tar --format=posix and build the image again`,
-  );
+export function unsupported(what: string): TarError {
+  return new TarError('unsupported', what, `cannot read the tar: ${what}; write it with tar --format=posix`);
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { normaliseName, scanTar, type TarEntry } from './tar.ts';
-import { paxOf, rawTar } from './testing/raw-tar.ts';
-import { packTree } from './testing/source-tree.ts';
+import { paxOf, rawTar } from '../convert/testing/raw-tar.ts';
+import { packTree } from '../convert/testing/source-tree.ts';
 
 function pax(records: Readonly<Record<string, string>>): Buffer {
   return paxOf(Object.entries(records));
@@ -146,14 +146,14 @@ test('pax global headers and volume labels are ignored and are not part of an en
 });
 
 test('old GNU sparse files and unknown types are rejected by name, with a remedy', { timeout: 10_000 }, () => {
-  const refused = { name: 'ConvertError', code: 'unsupported-layer', message: /"holes".*tar --format=posix/ };
+  const refused = { name: 'TarError', code: 'unsupported', message: /"holes".*tar --format=posix/ };
   assert.throws(() => scan(rawTar({ name: 'holes', type: 'S' })), refused);
   assert.throws(() => scan(rawTar({ name: 'holes', type: 'M' })), refused);
   const packed = packTree([{ kind: 'hole', path: 'holes', sizeBytes: 1 << 20 }], {
     format: 'gnu',
     extraArguments: ['--sparse'],
   });
-  assert.throws(() => scan(packed), { code: 'unsupported-layer', message: /old format, which containerd refuses too/ });
+  assert.throws(() => scan(packed), { code: 'unsupported', message: /old format, which containerd refuses too/ });
 });
 
 test('wrong checksums and lengths, truncation, lone zero blocks and huge headers are rejected', {
@@ -170,10 +170,10 @@ test('wrong checksums and lengths, truncation, lone zero blocks and huge headers
   const negative = rawTar({ name: 'f', fields: [[124, Buffer.from('fffffffffffffffffffffff0', 'hex')]] });
   const damaged = { flipped, huge, zeroBetween, shortRecord, notOctal, huge256, negative };
   for (const [what, tar] of Object.entries(damaged)) {
-    assert.throws(() => scan(tar), { code: 'malformed-layer' }, what);
+    assert.throws(() => scan(tar), { code: 'malformed' }, what);
   }
   for (const cut of [100, 515, 1300, 2000, 2135]) {
-    assert.throws(() => scan(good.subarray(0, cut)), { code: 'malformed-layer' }, `cut at ${cut}`);
+    assert.throws(() => scan(good.subarray(0, cut)), { code: 'malformed' }, `cut at ${cut}`);
   }
 });
 

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { layerFormats } from './format.ts';
-import { convertLayer } from './layer.ts';
+import { layerFormats } from '../convert/format.ts';
+import { convertLayer } from '../convert/layer.ts';
 import { scanTar, type TarEntry } from './tar.ts';
-import { pieces } from './testing/image.ts';
-import { openLazyBlob } from './testing/lazy-blob.ts';
-import { type RawEntry, rawTar } from './testing/raw-tar.ts';
-import { packTree } from './testing/source-tree.ts';
+import { pieces } from '../convert/testing/image.ts';
+import { openLazyBlob } from '../convert/testing/lazy-blob.ts';
+import { type RawEntry, rawTar } from '../convert/testing/raw-tar.ts';
+import { packTree } from '../convert/testing/source-tree.ts';
 
 const workDir = mkdtempSync(join(tmpdir(), 'convert-sparse-'));
 after(() => rmSync(workDir, { recursive: true, force: true }));
@@ -80,10 +80,10 @@ test('sparse maps that do not match the file or its data are rejected', { timeou
     'a map of more entries than bytes': one(`999999999\n0\n5\n${'\0'.repeat(600)}`),
   };
   for (const [what, entry] of Object.entries(cases)) {
-    assert.throws(() => scan(rawTar(entry)), { code: 'malformed-layer' }, what);
+    assert.throws(() => scan(rawTar(entry)), { code: 'malformed' }, what);
   }
   const odd: RawEntry = { ...data, pax: [['GNU.sparse.numbytes', '5']] };
-  assert.throws(() => scan(rawTar(odd)), { code: 'malformed-layer' }, 'numbytes without an offset');
+  assert.throws(() => scan(rawTar(odd)), { code: 'malformed' }, 'numbytes without an offset');
   assert.equal(scan(rawTar(old('0,5', '1')))[0]!.sizeBytes, 100);
 });
 
