@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { type FillLayer, fillShell, pushImage, type SyntheticImage } from '../harness/images/synthetic-image.ts';
-import { type ConvertedImage, convertImage, type ImageOptions } from '../snapshotter/convert/image.ts';
+import { type ConvertedImage, convertImage, type RegistryOptions } from '../snapshotter/convert/image.ts';
 import { RegistryClient } from '../snapshotter/registry/client.ts';
 import { parseReference } from '../snapshotter/registry/reference.ts';
 
@@ -17,7 +17,7 @@ export async function pushPlain(image: SyntheticImage): Promise<void> {
 /** Pushes an image as `REFERENCE-plain`, and converts it to `REFERENCE`; estargz by default. */
 export async function pushLazy(
   image: SyntheticImage,
-  options: Omit<Partial<ImageOptions>, 'signal'> = {},
+  options: Omit<Partial<RegistryOptions>, 'signal'> = {},
 ): Promise<ConvertedImage> {
   const plain = `${image.reference}-plain`;
   return await withClient(async (client, signal) => {
@@ -31,7 +31,7 @@ export async function pushLazy(
 export async function convertPlain(
   source: string,
   target: string,
-  options: Omit<ImageOptions, 'signal' | 'recordedOn'> & { readonly recordedOn?: string },
+  options: Omit<RegistryOptions, 'signal' | 'recordedOn'> & { readonly recordedOn?: string },
 ): Promise<ConvertedImage> {
   const { recordedOn, ...rest } = options;
   const recorded = recordedOn === undefined ? {} : { recordedOn: parseReference(recordedOn) };

@@ -1,19 +1,19 @@
 import { parseArgs } from 'node:util';
+import { type ImageLocation, locationHelp, parseLocation, parseTarget } from '../images/location.ts';
 import type { Platform } from '../registry/manifest.ts';
-import { parseReference, type Reference } from '../registry/reference.ts';
 import { ConvertError } from './error.ts';
 import { type LayerFormat, layerFormats } from './format.ts';
 import { checkOptions } from './layer.ts';
 
 export interface ConvertArguments {
-  readonly source: Reference;
-  readonly target: Reference;
+  readonly source: ImageLocation;
+  readonly target: ImageLocation;
   readonly format: LayerFormat;
   readonly level: number | undefined;
   readonly chunkSizeBytes: number | undefined;
   readonly minChunkSizeBytes: number | undefined;
   readonly accessesPath: string | undefined;
-  readonly recordedOn: Reference | undefined;
+  readonly recordedOn: ImageLocation | undefined;
   readonly cacheDir: string | undefined;
   readonly platform: Platform | undefined;
   readonly allPlatforms: boolean;
@@ -22,7 +22,9 @@ export interface ConvertArguments {
 
 export const convertHelp = `Usage: npm run convert -- SOURCE TARGET [options]
 
-Converts an image in a registry so that it can run before it is fully pulled, and pushes it as TARGET.
+Converts an image so that it can run before it is fully pulled, and writes it as TARGET.
+
+  SOURCE, TARGET        ${locationHelp}
 
   --format FORMAT       estargz (default), stargz or zstd-chunked
   --accesses FILE       what a run of the image read, to be placed first and prefetched: JSON lines
@@ -40,7 +42,7 @@ Converts an image in a registry so that it can run before it is fully pulled, an
 Credentials are taken from docker login. Exit status: 0 converted, 1 failed, 2 wrong arguments, 130 interrupted.
 `;
 
-/** Undefined if --help was given. Throws ConvertError `invalid-option` or RegistryError `invalid-reference`. */
+/** Undefined if --help was given. Throws ConvertError `invalid-option`, RegistryError `invalid-reference` or ImageError `invalid-location`. */
 export function parseConvertArguments(argv: readonly string[]): ConvertArguments | undefined {
   const { values, positionals } = parseStrictly(argv);
   if (values.help === true) return undefined;
@@ -49,9 +51,7 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
   }
   const format = layerFormats.find((known) => known === (values.format ?? 'estargz'));
   if (format === undefined) throw invalid(`unknown format ${quote(values.format)}: one of ${layerFormats.join(', ')}`);
-  const target = parseReference(positionals[1]!);
-  if (target.digest !== undefined)
-    throw invalid('TARGET has a digest, which is unknown before the conversion: give a tag');
+  const target = parseTarget(positionals[1]!);
   if (values.platform !== undefined && values['all-platforms'] === true) {
     throw invalid('--platform and --all-platforms exclude each other');
   }
@@ -59,14 +59,14 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
     throw invalid('--accesses is for estargz and zstd-chunked: the stargz format has no prefetch landmark');
   }
   const parsed: ConvertArguments = {
-    source: parseReference(positionals[0]!),
+    source: parseLocation(positionals[0]!),
     target,
     format,
     level: values.level === undefined ? undefined : parseLevel(values.level),
     chunkSizeBytes: parseSize('--chunk-size', values['chunk-size']),
     minChunkSizeBytes: parseSize('--min-chunk-size', values['min-chunk-size']),
     accessesPath: values.accesses,
-    recordedOn: values['recorded-on'] === undefined ? undefined : parseReference(values['recorded-on']),
+    recordedOn: values['recorded-on'] === undefined ? undefined : parseLocation(values['recorded-on']),
     cacheDir: values['cache-dir'],
     platform: values.platform === undefined ? undefined : parsePlatform(values.platform),
     allPlatforms: values['all-platforms'] === true,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { formatLocation } from '../images/location.ts';
 import { parseConvertArguments } from './arguments.ts';
 import { run } from './testing/command.ts';
 
@@ -11,7 +12,7 @@ test('parses arguments, including sizes with units', { timeout: 5_000 }, () => {
     'localhost:5000/d:esgz',
     ...['--level', '9', '--chunk-size', '64KiB', '--min-chunk-size=8192', '--cache-dir', '/c', '--all-platforms'],
   ]);
-  assert.equal(parsed?.source.repository, 'library/debian');
+  assert.equal(parsed && formatLocation(parsed.source), 'docker.io/library/debian:latest');
   assert.equal(parsed?.format, 'estargz');
   assert.deepEqual(
     [parsed?.level, parsed?.chunkSizeBytes, parsed?.minChunkSizeBytes, parsed?.cacheDir, parsed?.allPlatforms],
@@ -33,7 +34,7 @@ test('each invalid argument is reported in one line', { timeout: 5_000 }, () => 
     [['a', 'b', '--platform', 'linux'], /not OS\/ARCH/],
     [['a', 'b', '--platform', 'linux/arm64', '--all-platforms'], /exclude each other/],
     [['a', 'b', '--format', 'stargz', '--accesses', 'f'], /--accesses is for estargz/],
-    [['a', `b@sha256:${'0'.repeat(64)}`], /TARGET has a digest/],
+    [['a', `b@sha256:${'0'.repeat(64)}`], /a target has a digest/],
     [['A B', 'b'], /A B/],
   ];
   for (const [argv, message] of cases) {

@@ -1,12 +1,16 @@
 /** npm run convert -- SOURCE TARGET --format estargz --accesses FILE */
+import { mkdir } from 'node:fs/promises';
+import { ImageError } from '../images/error.ts';
+import type { ImageSource } from '../images/image.ts';
+import { formatLocation, type ImageLocation } from '../images/location.ts';
+import { openSource, openTarget } from '../images/open.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { dockerConfigKeychain } from '../registry/docker-keychain.ts';
 import { RegistryError } from '../registry/error.ts';
-import { formatReference } from '../registry/reference.ts';
 import { readAccesses } from './accesses.ts';
 import { type ConvertArguments, convertHelp, parseConvertArguments, withoutUndefined } from './arguments.ts';
 import { ConvertError } from './error.ts';
-import { type ConvertedImage, convertImage } from './image.ts';
+import { type ConvertedImage, convertFrom } from './image.ts';
 import { progressDisplay } from './progress-display.ts';
 
 process.exitCode = await main(process.argv.slice(2));
@@ -22,7 +26,7 @@ async function main(argv: readonly string[]): Promise<number> {
       return 0;
     }
     const image = await convert(parsed, interruption.signal);
-    process.stdout.write(`${formatReference(image.reference)}@${image.digest}\n`);
+    process.stdout.write(`${formatLocation(parsed.target)}@${image.digest}\n`);
     return 0;
   } catch (error) {
     if (interruption.signal.aborted) {
@@ -35,32 +39,47 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function convert(parsed: ConvertArguments, signal: AbortSignal): Promise<ConvertedImage> {
-  const { source, target, accessesPath, plainHttp, ...options } = parsed;
+  const { source, target, recordedOn, accessesPath, plainHttp, ...options } = parsed;
   const accesses = accessesPath === undefined ? undefined : await readAccesses(accessesPath);
-  const registries = [source.registry, target.registry];
+  await using resources = new AsyncDisposableStack();
   const client = new RegistryClient({
     keychains: [dockerConfigKeychain()],
-    hosts: plainHttp ? Object.fromEntries(registries.map((name) => [name, { plainHttp }])) : {},
+    hosts: plainHttp ? plainHosts([source, target, recordedOn]) : {},
   });
+  resources.defer(() => client.close());
+  const from = async (location: ImageLocation): Promise<ImageSource> => {
+    const opened = await openSource(location, { client, scratch: options.cacheDir }, signal);
+    resources.defer(() => opened.close());
+    return opened;
+  };
+  if (options.cacheDir !== undefined) await mkdir(options.cacheDir, { recursive: true });
+  const to = await openTarget(target, { client, scratch: options.cacheDir });
+  resources.defer(() => to.close());
   const display = progressDisplay(process.stderr);
-  try {
-    const given = withoutUndefined({ ...options, accesses });
-    const onNotice = (line: string): void => void process.stderr.write(`convert: ${line}\n`);
-    return await convertImage(client, source, target, { ...given, onProgress: display.show, onNotice, signal });
-  } finally {
-    display.end();
-    await client.close();
-  }
+  resources.defer(async () => display.end());
+  const recorded = recordedOn === undefined ? undefined : await from(recordedOn);
+  return await convertFrom(await from(source), to, {
+    ...withoutUndefined({ ...options, accesses, recordedOn: recorded }),
+    onProgress: display.show,
+    onNotice: (line) => void process.stderr.write(`convert: ${line}\n`),
+    signal,
+  });
+}
+
+function plainHosts(locations: readonly (ImageLocation | undefined)[]): Record<string, { readonly plainHttp: true }> {
+  const named = locations.flatMap((one) => (one?.kind === 'registry' ? [one.reference.registry] : []));
+  return Object.fromEntries(named.map((name) => [name, { plainHttp: true }]));
 }
 
 function isUsage(error: unknown): boolean {
   if (error instanceof ConvertError) return error.code === 'invalid-option';
+  if (error instanceof ImageError) return error.code === 'invalid-location';
   return error instanceof RegistryError && error.code === 'invalid-reference';
 }
 
 /** One line; file system errors get a remedy. */
 function describeFailure(error: unknown): string {
-  if (error instanceof ConvertError || error instanceof RegistryError) return error.message;
+  if ([ConvertError, RegistryError, ImageError].some((kind) => error instanceof kind)) return (error as Error).message;
   const { code, path, message } = error as NodeJS.ErrnoException;
   const at = path === undefined ? '' : ` ${path}`;
   switch (code) {

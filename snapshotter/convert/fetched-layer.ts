@@ -1,15 +1,13 @@
 import { rm } from 'node:fs/promises';
-import type { RegistryClient } from '../registry/client.ts';
+import type { ImageSource } from '../images/image.ts';
 import { RegistryError } from '../registry/error.ts';
 import type { Descriptor } from '../registry/manifest.ts';
-import type { Reference } from '../registry/reference.ts';
 import { ConvertError } from './error.ts';
 import { readLayer, type SourceLayer } from './layer.ts';
 import type { LayerCache } from './layer-cache.ts';
 
 export interface FetchedLayerOptions {
-  readonly client: RegistryClient;
-  readonly source: Reference;
+  readonly source: ImageSource;
   readonly cache: LayerCache;
   readonly lowest: boolean;
   readonly onFetched: (doneBytes: number) => void;
@@ -29,14 +27,13 @@ export class FetchedLayer {
   }
 
   async open(): Promise<{ readonly layer: SourceLayer; readonly workDir: string }> {
-    const { client, source, cache, lowest, onFetched, signal } = this.#options;
+    const { source, cache, lowest, onFetched, signal } = this.#options;
     this.#workDir ??= await cache.workDir();
     const workDir = this.#workDir;
-    const { digest, urls } = this.#descriptor;
     const blamed = new Set<string>();
     while (this.#layer === undefined) {
       try {
-        const blob = countBytes(client.fetchBlob(source, digest, signal, urls), onFetched);
+        const blob = countBytes(source.fetchBlob(this.#descriptor, signal), onFetched);
         this.#layer = await readLayer(blob, { workDir, signal, lowest });
       } catch (error) {
         const server = await this.#whoGaveWrongBytes(error);
@@ -54,10 +51,9 @@ export class FetchedLayer {
   async #whoGaveWrongBytes(error: unknown): Promise<string | undefined> {
     if (error instanceof RegistryError) return error.code === 'digest-mismatch' ? error.host : undefined;
     if (!(error instanceof ConvertError) || error.code !== 'malformed-layer') return undefined;
-    const { client, source, signal } = this.#options;
-    const { digest, urls } = this.#descriptor;
+    const { source, signal } = this.#options;
     try {
-      for await (const _piece of client.fetchBlob(source, digest, signal, urls));
+      for await (const _piece of source.fetchBlob(this.#descriptor, signal));
       return undefined;
     } catch (failure) {
       return failure instanceof RegistryError && failure.code === 'digest-mismatch' ? failure.host : undefined;

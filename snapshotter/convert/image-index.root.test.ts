@@ -9,7 +9,7 @@ import { RegistryClient } from '../registry/client.ts';
 import { digestOf } from '../registry/digest.ts';
 import { type Descriptor, type ImageIndex, mediaTypes, parseManifest } from '../registry/manifest.ts';
 import { parseReference, type Reference } from '../registry/reference.ts';
-import { convertImage, type ImageOptions } from './image.ts';
+import { convertImage, type RegistryOptions } from './image.ts';
 import { pushBytes, pushDockerImage } from './testing/image.ts';
 import { rawTar } from './testing/raw-tar.ts';
 
@@ -29,7 +29,7 @@ function reference(name: string): Reference {
   return parseReference(`${registry.host}/${name}`);
 }
 
-async function convert(name: string, options: Partial<ImageOptions> = {}) {
+async function convert(name: string, options: Partial<RegistryOptions> = {}) {
   const notices: string[] = [];
   const image = await convertImage(client, reference(`${name}/src:1`), reference(`${name}/out:1`), {
     format: 'estargz',

@@ -1,9 +1,8 @@
 /** Fetches, converts (or finds in the cache) and pushes the layers of an image, two at a time. */
 import { createReadStream } from 'node:fs';
-import type { RegistryClient } from '../registry/client.ts';
+import type { ImageSource, ImageTarget } from '../images/image.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { Descriptor } from '../registry/manifest.ts';
-import type { Reference } from '../registry/reference.ts';
 import type { LayerAccesses } from './accesses.ts';
 import { readBlobTree } from './blob-tree.ts';
 import { FetchedLayer } from './fetched-layer.ts';
@@ -13,9 +12,8 @@ import { inheritAttributes, type LayerTree } from './lower-layers.ts';
 import type { ConvertProgress, PushOutcome } from './progress.ts';
 
 export interface LayerRun {
-  readonly client: RegistryClient;
-  readonly source: Reference;
-  readonly target: Reference;
+  readonly source: ImageSource;
+  readonly target: ImageTarget;
   readonly cache: LayerCache;
   readonly options: Pick<LayerOptions, 'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes'>;
   readonly onProgress: (progress: ConvertProgress) => void;
@@ -96,12 +94,11 @@ interface FinishedLayer {
 
 async function convertAt(stack: Stack, index: number): Promise<FinishedLayer> {
   const { run, layers } = stack;
-  const { client, source, cache, options, onProgress, signal } = run;
+  const { source, cache, options, onProgress, signal } = run;
   const descriptor = layers[index]!;
   const accesses = stack.accesses[index]!;
   const position: Position = { layer: index, layerCount: layers.length, source: descriptor.digest };
   const fetched = new FetchedLayer(descriptor, {
-    client,
     source,
     cache,
     lowest: index === 0,
@@ -170,7 +167,7 @@ async function convertOne(run: LayerRun, place: Place, fetched: FetchedLayer): P
   signal.throwIfAborted();
   onProgress({ ...position, phase: 'push', totalBytes: kept.sizeBytes });
   const outcome = await pushLayer(run, key, kept);
-  await cache.addRepository(key, repositoryName(run.target));
+  if (run.target.repository !== undefined) await cache.addRepository(key, run.target.repository);
   onProgress({ ...position, phase: 'done', totalBytes: kept.sizeBytes, outcome });
   return { kept, pushed: { ...kept, source: descriptor.digest, cached: found !== undefined, outcome } };
 }
@@ -192,24 +189,12 @@ async function convertAndKeep(
   return cache.keep(key, descriptor.digest, converted);
 }
 
-async function pushLayer(
-  { client, target, cache, signal }: LayerRun,
-  key: string,
-  layer: CachedLayer,
-): Promise<PushOutcome> {
-  if (await client.hasBlob(target, layer.digest, signal)) return 'present';
-  for (const name of await cache.repositories(key)) {
-    const slash = name.indexOf('/');
-    const repository = name.slice(slash + 1);
-    if (name.slice(0, slash) !== target.registry || repository === target.repository) continue;
-    if (await client.mountBlob(target, layer.digest, repository, signal)) return 'mounted';
+async function pushLayer({ target, cache, signal }: LayerRun, key: string, layer: CachedLayer): Promise<PushOutcome> {
+  if (await target.hasBlob(layer.digest, signal)) return 'present';
+  for (const from of target.repository === undefined ? [] : await cache.repositories(key)) {
+    if (await target.mountBlob(layer.digest, from, signal)) return 'mounted';
   }
   const open = (): AsyncIterable<Uint8Array> => createReadStream(layer.path, { highWaterMark: 1 << 20 });
-  await client.pushBlob(target, { digest: layer.digest, sizeBytes: layer.sizeBytes, open }, signal);
+  await target.pushBlob({ digest: layer.digest, sizeBytes: layer.sizeBytes, open }, signal);
   return 'pushed';
-}
-
-/** Registry names contain no slash, so the first one ends the name. */
-function repositoryName({ registry, repository }: Reference): string {
-  return `${registry}/${repository}`;
 }

@@ -2,7 +2,7 @@
  * Decides what to convert before anything is written: one image, or every image of an index and its nested indexes. Entries
  * that are not images are left out and reported.
  */
-import type { RegistryClient } from '../registry/client.ts';
+import type { ImageSource } from '../images/image.ts';
 import {
   type Descriptor,
   type ImageConfig,
@@ -14,7 +14,6 @@ import {
   parseManifest,
   pickPlatform,
 } from '../registry/manifest.ts';
-import { formatReference, type Reference } from '../registry/reference.ts';
 import { ConvertError } from './error.ts';
 
 /** containerd's limit for what it reads into memory. */
@@ -35,14 +34,13 @@ export interface PlannedIndex {
   readonly entries: readonly (PlannedImage | PlannedIndex)[];
 }
 
-export interface SourceRegistry {
-  readonly client: RegistryClient;
-  readonly source: Reference;
+export interface PlanSource {
+  readonly source: ImageSource;
   readonly signal: AbortSignal;
 }
 
 /** Throws ConvertError `unsupported-image` if the source is not a container image that can be converted. */
-export async function planImage(from: SourceRegistry, platform: Platform | undefined): Promise<PlannedImage> {
+export async function planImage(from: PlanSource, platform: Platform | undefined): Promise<PlannedImage> {
   const parsed = await fetchParsed(from);
   if (parsed.kind === 'manifest') return readImage(from, undefined, parsed.manifest);
   return chooseImage(from, parsed.index, platform ?? defaultPlatform);
@@ -50,7 +48,7 @@ export async function planImage(from: SourceRegistry, platform: Platform | undef
 
 /** Throws as `planImage` does. `onLeftOut` gets one line for each entry of the index that is not converted. */
 export async function planAllImages(
-  from: SourceRegistry,
+  from: PlanSource,
   onLeftOut: (line: string) => void,
 ): Promise<PlannedImage | PlannedIndex> {
   const parsed = await fetchParsed(from);
@@ -71,7 +69,7 @@ const defaultPlatform: Platform = { os: 'linux', architecture: 'amd64' };
 const maxIndexDepth = 4;
 
 async function planIndex(
-  from: SourceRegistry,
+  from: PlanSource,
   descriptor: Descriptor | undefined,
   index: ImageIndex,
   onLeftOut: (line: string) => void,
@@ -101,7 +99,7 @@ async function planIndex(
   return { kind: 'index', descriptor, index, entries };
 }
 
-async function chooseImage(from: SourceRegistry, index: ImageIndex, platform: Platform): Promise<PlannedImage> {
+async function chooseImage(from: PlanSource, index: ImageIndex, platform: Platform): Promise<PlannedImage> {
   const picked = pickPlatform(index, platform);
   const parsed = picked && (await fetchParsed(from, picked));
   if (parsed?.kind === 'manifest') return readImage(from, picked, parsed.manifest);
@@ -118,30 +116,28 @@ async function chooseImage(from: SourceRegistry, index: ImageIndex, platform: Pl
   const has = manifests.map((manifest) => platformName(manifest.platform));
   throw new ConvertError(
     'unsupported-image',
-    `${formatReference(from.source)} has no ${platformName(platform)} image, only ${has.join(', ') || 'other content'}; ` +
+    `${from.source.name} has no ${platformName(platform)} image, only ${has.join(', ') || 'other content'}; ` +
       'choose one with --platform or take --all-platforms',
   );
 }
 
 async function fetchParsed(
-  { client, source, signal }: SourceRegistry,
+  { source, signal }: PlanSource,
   entry?: Descriptor,
 ): Promise<ReturnType<typeof parseManifest>> {
-  const { registry, repository } = source;
-  const reference = entry === undefined ? source : { registry, repository, digest: entry.digest };
-  const { bytes, mediaType } = await client.fetchManifest(reference, signal);
+  const { bytes, mediaType } = await source.fetchManifest(entry?.digest, signal);
   return parseManifest(bytes, mediaType);
 }
 
 async function readImage(
-  from: SourceRegistry,
+  from: PlanSource,
   descriptor: Descriptor | undefined,
   manifest: ImageManifest,
 ): Promise<PlannedImage> {
   const unfit = whyUnfit(manifest);
   if (unfit !== undefined) throw unsupported(from, unfit);
-  const { client, source, signal } = from;
-  const config = parseImageConfig(await client.readBlob(source, manifest.config.digest, maxConfigBytes, signal));
+  const { source, signal } = from;
+  const config = parseImageConfig(await source.readBlob(manifest.config.digest, maxConfigBytes, signal));
   const { layers } = manifest;
   if (config.rootfs.diff_ids.length === layers.length) return { kind: 'image', descriptor, manifest, config };
   throw unsupported(
@@ -186,6 +182,6 @@ function platformName({ os, architecture, variant }: Platform): string {
   return [os, architecture, variant].filter((part) => part !== undefined).join('/');
 }
 
-function unsupported({ source }: SourceRegistry, reason: string): ConvertError {
-  return new ConvertError('unsupported-image', `cannot convert ${formatReference(source)}: ${reason}`);
+function unsupported({ source }: PlanSource, reason: string): ConvertError {
+  return new ConvertError('unsupported-image', `cannot convert ${source.name}: ${reason}`);
 }

@@ -10,7 +10,7 @@ import { RegistryClient } from '../registry/client.ts';
 import { digestOf } from '../registry/digest.ts';
 import { type ImageManifest, mediaTypes, parseManifest } from '../registry/manifest.ts';
 import { parseReference, type Reference } from '../registry/reference.ts';
-import { convertImage, type ImageOptions } from './image.ts';
+import { convertImage, type RegistryOptions } from './image.ts';
 import type { ConvertProgress } from './progress.ts';
 import { pushBytes, pushDockerImage } from './testing/image.ts';
 import { type LazyBlob, openLazyBlob } from './testing/lazy-blob.ts';
@@ -44,7 +44,7 @@ function reference(name: string): Reference {
   return parseReference(`${registry.host}/${name}`);
 }
 
-function convert(source: string, target: string, options: Partial<ImageOptions> = {}) {
+function convert(source: string, target: string, options: Partial<RegistryOptions> = {}) {
   return convertImage(client, reference(source), reference(target), { format: 'estargz', signal, ...options });
 }
 
@@ -281,7 +281,7 @@ test('directories without an entry inherit attributes from the image’s own low
 }, async () => {
   const lower = (mode: number): Buffer => rawTar({ name: 'tmp/', mode }, { name: 'tmp/old' });
   const upper = rawTar({ name: 'tmp/x', content: 'x' }, { name: 'var/.wh.old' });
-  const tmpOf = async (name: string, options: Partial<ImageOptions> = {}): Promise<[number, boolean, string]> => {
+  const tmpOf = async (name: string, options: Partial<RegistryOptions> = {}): Promise<[number, boolean, string]> => {
     const { layers } = await convert(`${name}/src:1`, `${name}/out:1`, { cacheDir, ...options });
     const blob = await fetchLayer(`${name}/out:1`, 1);
     const tmp = blob.entries.find((entry) => entry.name === 'tmp/');

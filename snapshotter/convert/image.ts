@@ -3,6 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HOT_RANGES_LABEL } from '../estargz/names.ts';
+import type { ImageSource, ImageTarget } from '../images/image.ts';
+import { registrySource, registryTarget } from '../images/registry-image.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import { type Digest, digestOf } from '../registry/digest.ts';
 import { type Descriptor, type ImageManifest, mediaTypes, type Platform } from '../registry/manifest.ts';
@@ -18,7 +20,7 @@ import {
   type PlannedIndex,
   planAllImages,
   planImage,
-  type SourceRegistry,
+  type PlanSource,
 } from './image-plan.ts';
 import { checkOptions, type LayerFormat } from './layer.ts';
 import { LayerCache } from './layer-cache.ts';
@@ -34,7 +36,7 @@ export interface ImageOptions {
   /**
    * The image that the accesses were recorded on, if it is neither the source nor a conversion known to this cacheDir.
    */
-  readonly recordedOn?: Reference;
+  readonly recordedOn?: ImageSource;
   /** Selects an image from an index; default linux/amd64. */
   readonly platform?: Platform;
   /** Convert every image of an index and push an index. */
@@ -48,7 +50,6 @@ export interface ImageOptions {
 }
 
 export interface ConvertedImage {
-  readonly reference: Reference;
   /** Of the manifest; of the index if `allPlatforms` converted one. */
   readonly digest: Digest;
   readonly mediaType: string;
@@ -58,17 +59,36 @@ export interface ConvertedImage {
 
 const tocAnnotations = /^(containerd\.io\/snapshot\/stargz\/|io\.containers\.(estargz|zstd-chunked)\.)/;
 
-/** Throws ConvertError or RegistryError; disk errors are thrown as they are. The target is tagged last. */
-export async function convertImage(
+export interface RegistryOptions extends Omit<ImageOptions, 'recordedOn'> {
+  readonly recordedOn?: Reference;
+}
+
+/** From registry to registry; see `convertFrom`. */
+export function convertImage(
   client: RegistryClient,
   source: Reference,
   target: Reference,
+  { recordedOn, ...options }: RegistryOptions,
+): Promise<ConvertedImage> {
+  const recorded = recordedOn === undefined ? {} : { recordedOn: registrySource(client, recordedOn) };
+  return convertFrom(registrySource(client, source), registryTarget(client, target), { ...options, ...recorded });
+}
+
+/**
+ * Throws ConvertError, RegistryError or ImageError; disk errors are thrown as they are. The target is tagged last. The caller
+ * closes source and target.
+ */
+export async function convertFrom(
+  source: ImageSource,
+  target: ImageTarget,
   options: ImageOptions,
 ): Promise<ConvertedImage> {
   checkOptions(options);
+  if (options.allPlatforms === true && !target.takesIndex)
+    throw new ConvertError('invalid-option', `${target.name} holds one image: convert without --all-platforms`);
   const directory = options.cacheDir ?? (await mkdtemp(join(tmpdir(), 'stargz-convert-')));
   try {
-    const conversion = { client, source, target, cache: await LayerCache.open(directory), options };
+    const conversion = { source, target, cache: await LayerCache.open(directory), options };
     return await convertPlanned(conversion);
   } finally {
     if (options.cacheDir === undefined) await rm(directory, { recursive: true, force: true });
@@ -76,23 +96,22 @@ export async function convertImage(
 }
 
 interface Conversion {
-  readonly client: RegistryClient;
-  readonly source: Reference;
-  readonly target: Reference;
+  readonly source: ImageSource;
+  readonly target: ImageTarget;
   readonly cache: LayerCache;
   readonly options: ImageOptions;
 }
 
 /** Refuses what it cannot convert before the first push. */
 async function convertPlanned(conversion: Conversion): Promise<ConvertedImage> {
-  const { client, source, options } = conversion;
-  const from: SourceRegistry = { client, source, signal: options.signal };
+  const { source, options } = conversion;
+  const from: PlanSource = { source, signal: options.signal };
   const planned =
     options.allPlatforms === true
       ? await planAllImages(from, options.onNotice ?? (() => {}))
       : await planImage(from, options.platform);
   const prioritized = await prioritizeImages(conversion, imagesOf(planned));
-  const { sizeBytes: _, ...image } = await pushPlanned(conversion, planned, conversion.target, prioritized);
+  const { sizeBytes: _, ...image } = await pushPlanned(conversion, planned, true, prioritized);
   return image;
 }
 
@@ -101,18 +120,17 @@ type Prioritized = ReadonlyMap<PlannedImage, ImageAccesses>;
 async function pushPlanned(
   conversion: Conversion,
   planned: PlannedImage | PlannedIndex,
-  target: Reference | undefined,
+  isRoot: boolean,
   prioritized: Prioritized,
 ): Promise<ConvertedImage & { readonly sizeBytes: number }> {
-  const { client, options } = conversion;
+  const { signal } = conversion.options;
   const { bytes, mediaType, layers } =
     planned.kind === 'index'
       ? await buildIndex(conversion, planned, prioritized)
       : await buildManifest(conversion, planned, prioritized.get(planned)!);
-  const { registry, repository } = conversion.target;
-  const reference = target ?? { registry, repository, digest: digestOf(bytes) };
-  const digest = await client.pushManifest(reference, mediaType, bytes, options.signal);
-  return { reference, digest, mediaType, layers, sizeBytes: bytes.length };
+  const { target } = conversion;
+  const digest = await (isRoot ? target.tag(mediaType, bytes, signal) : target.pushManifest(mediaType, bytes, signal));
+  return { digest, mediaType, layers, sizeBytes: bytes.length };
 }
 
 interface BuiltManifest {
@@ -130,7 +148,7 @@ async function buildIndex(
   const manifests: Descriptor[] = [];
   const layers: PushedLayer[] = [];
   for (const entry of entries) {
-    const pushed = await pushPlanned(conversion, entry, undefined, prioritized);
+    const pushed = await pushPlanned(conversion, entry, false, prioritized);
     const { platform, annotations } = entry.descriptor!;
     layers.push(...pushed.layers);
     manifests.push({
@@ -153,9 +171,9 @@ async function buildManifest(
   { manifest, config }: PlannedImage,
   accesses: ImageAccesses,
 ): Promise<BuiltManifest> {
-  const { client, source, target, cache, options } = conversion;
+  const { source, target, cache, options } = conversion;
   const { signal } = options;
-  const run = { client, source, target, cache, options, onProgress: options.onProgress ?? (() => {}), signal };
+  const run = { source, target, cache, options, onProgress: options.onProgress ?? (() => {}), signal };
   const layers = await convertLayers(run, manifest.layers, accesses.layers);
   const hotRanges = traitsOf(options.format).landmark ? listHotRanges(accesses.order, layers) : [];
   const configBytes = encodeJson({
@@ -163,11 +181,11 @@ async function buildManifest(
     rootfs: { ...config.rootfs, diff_ids: layers.map(({ diffId }) => diffId) },
   });
   const configDigest = digestOf(configBytes);
-  if (!(await client.hasBlob(target, configDigest, signal))) {
+  if (!(await target.hasBlob(configDigest, signal))) {
     const open = async function* (): AsyncGenerator<Uint8Array> {
       yield configBytes;
     };
-    await client.pushBlob(target, { digest: configDigest, sizeBytes: configBytes.length, open }, signal);
+    await target.pushBlob({ digest: configDigest, sizeBytes: configBytes.length, open }, signal);
   }
   const mediaType = mediaTypes.ociManifest;
   const { annotations } = manifest;
@@ -196,12 +214,12 @@ function describeLayer(layer: PushedLayer, original: Descriptor, hotRanges: stri
 
 /** Throws if the record fits none of the images; an image that it does not fit gets no prioritised files. */
 async function prioritizeImages(conversion: Conversion, images: readonly PlannedImage[]): Promise<Prioritized> {
-  const { client, cache, options } = conversion;
-  const { accesses = [], recordedOn: recordedReference, platform, signal } = options;
+  const { cache, options } = conversion;
+  const { accesses = [], recordedOn: recordedSource, platform, signal } = options;
   const recordedOn =
-    accesses.length === 0 || recordedReference === undefined
+    accesses.length === 0 || recordedSource === undefined
       ? undefined
-      : layersOf((await planImage({ client, source: recordedReference, signal }, platform)).manifest);
+      : layersOf((await planImage({ source: recordedSource, signal }, platform)).manifest);
   const prioritized = new Map<PlannedImage, ImageAccesses>();
   const refusals: ConvertError[] = [];
   for (const image of images) {

@@ -85,7 +85,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
 /** Rooms outside that order. */
 const aside: Readonly<Record<string, readonly string[]>> = {
   'snapshotter/convert': ['snapshotter/registry', 'snapshotter/tar', 'snapshotter/estargz', 'snapshotter/images'],
-  'snapshotter/images': ['snapshotter/registry', 'snapshotter/tar'],
+  'snapshotter/images': ['snapshotter/platform', 'snapshotter/registry', 'snapshotter/tar'],
 };
 
 /** Programs that any room may start, as a user may: they share nothing with whoever starts them but their command line. */
