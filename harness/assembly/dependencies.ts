@@ -1,24 +1,44 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { defaultWorkloads, workloads } from '../../workloads/catalogue.ts';
-import { benchPackages, ensurePackages, findMissing, testPackages } from '../host/install.ts';
+import {
+  benchPackages,
+  dockerPackage,
+  ensurePackages,
+  findMissing,
+  type PackageNeed,
+  testPackages,
+} from '../host/install.ts';
 import { describeMachine, noiseWarnings } from '../host/machine.ts';
 import { preflight } from '../host/preflight.ts';
-import { modes } from '../cell/modes/catalogue.ts';
+import { firstRuns, modeGroups, modes, withSecondRuns } from '../cell/modes/catalogue.ts';
+import { peerPackages } from '../daemon/peer.ts';
+import { readPeers } from '../daemon/peers-file.ts';
+import { variantNames } from '../images/ensure.ts';
+import type { Mode } from '../run/mode.ts';
+import { peerModes } from '../run/peer-modes.ts';
 import { daemonSettingOf } from '../run/daemon-setting.ts';
-import type { Dependencies } from '../bench/dependencies.ts';
+import type { Dependencies, PackagesRequest } from '../bench/dependencies.ts';
+import type { KnownModes } from '../run/known-modes.ts';
 
 const gib = 2 ** 30;
 /** First the base, layers, archives and three variants of each image; later only what a cell unpacks. */
 const firstRunBytes = 12 * gib;
 const laterRunBytes = 4 * gib;
 
+/** The snapshotters of others that come with the project. */
+export const ownPeersPath = fileURLToPath(new URL('../../modes/peers.toml', import.meta.url));
+
 export const realDependencies: Dependencies = {
   workloads,
   defaultWorkloads,
-  modes,
-  mountedBy: (mode, backend, name) =>
-    mode.daemonConfig && { ...mode, name, daemonConfig: { ...mode.daemonConfig, mount: { backend } } },
+  readModes,
+  mountedBy: (mode, backend, name) => {
+    const { daemonConfig, peer } = mode;
+    if (daemonConfig === undefined || peer !== undefined || daemonConfig.mount !== undefined) return undefined;
+    return { ...mode, name, daemonConfig: { ...daemonConfig, mount: { backend } } };
+  },
   isRoot: process.getuid?.() === 0,
   preflight: async ({ stateDir }) => {
     const haveImages = await access(join(stateDir, 'images')).then(
@@ -27,10 +47,9 @@ export const realDependencies: Dependencies = {
     );
     await preflight({ stateDir, freeBytes: haveImages ? laterRunBytes : firstRunBytes });
   },
-  missingPackages: async (forTests) =>
-    (await findMissing(forTests ? testPackages : benchPackages)).map((need) => need.package),
-  ensurePackages: async (forTests, reporter, signal) => {
-    await ensurePackages(forTests ? testPackages : benchPackages, reporter, signal);
+  missingPackages: async (request) => (await findMissing(await packagesOf(request))).map((need) => need.package),
+  ensurePackages: async (request, reporter, signal) => {
+    await ensurePackages(await packagesOf(request), reporter, signal);
   },
   describeMachine: async (stateDir) => {
     const machine = await describeMachine(stateDir);
@@ -41,3 +60,19 @@ export const realDependencies: Dependencies = {
   openExecutor: async (request, signal) => (await import('./executor.ts')).openExecutor(request, signal),
   drawCharts: async (resultDir) => (await import('../../charts/draw.ts')).drawCharts(resultDir),
 };
+
+async function readModes(peersPath = ownPeersPath): Promise<KnownModes> {
+  const peers = await readPeers(peersPath, variantNames);
+  const all = [...firstRuns, ...peers.flatMap(peerModes)].flatMap(withSecondRuns);
+  return { defaults: modes, all, groups: modeGroups };
+}
+
+async function packagesOf({ forTests, modes: chosen }: PackagesRequest): Promise<PackageNeed[]> {
+  const peers = new Map(chosen.flatMap(({ peer }) => (peer === undefined ? [] : [[peer.name, peer] as const])));
+  const needs = await Promise.all([...peers.values()].map(peerPackages));
+  return [...(forTests ? testPackages : benchPackages), ...(isDocker(chosen) ? [dockerPackage] : []), ...needs.flat()];
+}
+
+function isDocker(chosen: readonly Mode[]): boolean {
+  return chosen.some((mode) => mode.engine === 'docker');
+}

@@ -1,47 +1,153 @@
 import { join } from 'node:path';
+import { RegistryClient } from '../../snapshotter/registry/client.ts';
+import { workloads as allWorkloads } from '../../workloads/catalogue.ts';
 import type { Workload } from '../../workloads/workload.ts';
+import type { ExecutorRequest, OpenExecutor } from '../bench/dependencies.ts';
 import { createCellExecutor } from '../cell/cell.ts';
+import { clearSandbox, openSandbox } from '../cell/sandbox.ts';
 import { HarnessError } from '../cli/error.ts';
+import { ensureErofsPrograms } from '../containerd/erofs-programs.ts';
+import { type Peer, readPeerVersion, resolvePeer } from '../daemon/peer.ts';
 import type { ImageSet } from '../images/ensure.ts';
-import type { Mode } from '../run/mode.ts';
+import { ensurePrepared } from '../images/prepared.ts';
 import { startLink } from '../link/link.ts';
 import { startRegistry } from '../registry/registry.ts';
-import type { ExecutorRequest, OpenExecutor } from '../bench/dependencies.ts';
+import type { Mode } from '../run/mode.ts';
+import { sharingWorkload } from '../run/sharing.ts';
 import { ensureWorkloadImages } from './testbed.ts';
 
 /** Starts registry, images, link and cells; the executor's `close` takes them down in reverse order. */
 export async function openExecutor(request: ExecutorRequest, signal: AbortSignal): Promise<OpenExecutor> {
-  const { stateDir, reporter, workloads, modes } = request;
+  const { stateDir, reporter } = request;
   await using stack = new AsyncDisposableStack();
+  // Before the images, which take their time.
+  const peers = await resolvePeers(request, signal);
   reporter.step('registry', 'starting');
   const registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
   stack.defer(() => registry.close());
-
-  const images = await ensureWorkloadImages(
-    workloads,
-    {
-      stateDir,
-      registryAddress: registry.address,
-      variants: [...new Set(modes.map((mode) => mode.variant))],
-      onStep: (detail) => reporter.step('images', detail),
-    },
-    signal,
+  const { executor, record } = stack.use(
+    await openCells({ ...request, registryAddress: registry.address, peers }, signal),
   );
-
-  const link = await startLink({ target: registry.address, ...request.link });
-  stack.defer(() => link.close());
-  const cells = createCellExecutor({ stateDir, link, imageOf: (workload, mode) => imageOf(images, workload, mode) });
-  stack.defer(() => cells.close());
-
   const owned = stack.move();
-  return {
-    executor: { execute: cells.execute, close: () => owned.disposeAsync() },
-    record: { images: Object.fromEntries(images) },
+  return { executor: { execute: executor.execute, close: () => owned.disposeAsync() }, record };
+}
+
+export interface CellsRequest extends ExecutorRequest {
+  /** `host:port` of the registry itself. */
+  readonly registryAddress: string;
+  /** The peers of the modes with their programs, by name. */
+  readonly peers: ReadonlyMap<string, Peer>;
+  /** What runs before a workload in a mode whose daemon is warm. */
+  readonly warmUpFor?: (workload: Workload) => Workload;
+}
+
+/** The images, the link and the cells. */
+export async function openCells(request: CellsRequest, signal: AbortSignal): Promise<OpenExecutor & AsyncDisposable> {
+  const { stateDir, reporter, registryAddress, peers, modes } = request;
+  await using stack = new AsyncDisposableStack();
+  const programs = modes.some((mode) => mode.snapshotter === 'erofs')
+    ? await ensureErofsPrograms(join(stateDir, 'containerd'), signal)
+    : undefined;
+  const images = await ensureModeImages(request, signal);
+  const link = await startLink({ target: registryAddress, ...request.link });
+  stack.defer(() => link.close());
+  const cells = createCellExecutor({
+    stateDir,
+    link,
+    programs,
+    imageOf: images.of,
+    warmUpFor: request.warmUpFor,
+    sharingWith,
+  });
+  stack.defer(() => cells.close());
+  const versions: Record<string, unknown> = {};
+  for (const [name, peer] of peers) {
+    versions[name] = { program: peer.program, version: (await readPeerVersion(peer, signal)) ?? null };
+    reporter.step('peers', `${name}: ${peer.program}`);
+  }
+  const owned = stack.move();
+  const withProgram = (mode: Mode): Mode => {
+    const peer = mode.peer && peers.get(mode.peer.name);
+    return peer === undefined ? mode : { ...mode, peer };
   };
+  return {
+    executor: {
+      execute: (cell, onPhase, cellSignal) =>
+        cells.execute({ ...cell, mode: withProgram(cell.mode) }, onPhase, cellSignal),
+      close: () => owned.disposeAsync(),
+    },
+    record: {
+      images: images.record,
+      ...(peers.size === 0 ? {} : { peers: versions }),
+      ...(programs === undefined ? {} : { programs }),
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Finds or builds the program of each peer among the modes. Throws HarnessError where there is none. */
+export async function resolvePeers(
+  { modes, stateDir, reporter }: Pick<ExecutorRequest, 'modes' | 'stateDir' | 'reporter'>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Peer>> {
+  const place = { cacheDir: join(stateDir, 'peers'), onStep: (detail: string) => reporter.step('peers', detail) };
+  const peers = new Map<string, Peer>();
+  for (const { peer } of modes) {
+    if (peer === undefined || peers.has(peer.name)) continue;
+    peers.set(peer.name, await resolvePeer(peer, place, signal));
+  }
+  return peers;
+}
+
+interface ModeImages {
+  readonly record: Readonly<Record<string, unknown>>;
+  of(workload: Workload, mode: Mode): string;
+}
+
+/** The variants that the modes pull, of their workloads and of those that run before them, and what peers make of them. */
+async function ensureModeImages(request: CellsRequest, signal: AbortSignal): Promise<ModeImages> {
+  const { stateDir, registryAddress, modes, workloads, reporter } = request;
+  const before = modes.some((mode) => mode.daemonState === 'shared')
+    ? workloads.flatMap((one) => sharingWith(one) ?? [])
+    : [];
+  const onStep = (detail: string) => reporter.step('images', detail);
+  const variants = [...new Set(modes.map((mode) => mode.variant))];
+  const needed = [...new Set([...workloads, ...before])];
+  const sets = await ensureWorkloadImages(needed, { stateDir, registryAddress, variants, onStep }, signal);
+  const prepared = new Map<string, string>();
+  const client = new RegistryClient();
+  const sandbox = openSandbox(stateDir);
+  try {
+    for (const mode of modes) {
+      if (mode.peer === undefined || mode.peer.prepare.length === 0) continue;
+      await clearSandbox(sandbox);
+      const place = { registry: registryAddress, directory: join(sandbox.directory, 'prepare'), client, onStep };
+      for (const workload of needed) {
+        const source = imageOf(sets, workload, mode);
+        const image = await ensurePrepared({ ...place, peer: mode.peer, source }, signal);
+        prepared.set(preparedKey(workload, mode), image);
+      }
+    }
+  } finally {
+    await client.close();
+  }
+  return {
+    record: { ...Object.fromEntries(sets), ...Object.fromEntries(prepared) },
+    of: (workload, mode) => prepared.get(preparedKey(workload, mode)) ?? imageOf(sets, workload, mode),
+  };
+}
+
+/** The name of a peer's mode has no suffix where its image is meant. */
+function preparedKey(workload: Workload, { peer, variant }: Mode): string {
+  return `${workload.image.name} ${peer?.name}:${variant}`;
 }
 
 function imageOf(images: ReadonlyMap<string, ImageSet>, workload: Workload, mode: Mode): string {
   const image = images.get(workload.image.name)?.[mode.variant];
   if (image !== undefined) return image;
   throw new HarnessError('unsupported-image', `there is no ${mode.variant} image of ${workload.image.name}`);
+}
+
+function sharingWith(workload: Workload): Workload | undefined {
+  return sharingWorkload(workload, allWorkloads);
 }

@@ -8,7 +8,8 @@ import { HarnessError, messageOf } from '../cli/error.ts';
 import { createPaint, formatPath } from '../cli/terminal.ts';
 import type { Progress } from '../progress/progress.ts';
 import { lockStateDir } from '../run/lock.ts';
-import type { Mode } from '../run/mode.ts';
+import { selectModes } from '../run/known-modes.ts';
+import { describeMode, type Mode } from '../run/mode.ts';
 import { buildPlan, type Cell } from '../run/plan.ts';
 import { openResults, type Results } from '../run/results.ts';
 import { type RunResult, runPlan } from '../run/run.ts';
@@ -30,14 +31,17 @@ export interface BenchResult extends RunResult {
 }
 
 /** The cells that a run measures, in order. Throws UsageError on an unknown name. */
-export function selectCells(options: Options, dependencies: Dependencies, drawSeed: () => number): Selection {
+export async function selectCells(
+  options: Options,
+  dependencies: Dependencies,
+  drawSeed: () => number,
+): Promise<Selection> {
   const workloads =
     options.workloads === undefined
       ? dependencies.defaultWorkloads
       : selectNamed('workload', dependencies.workloads, options.workloads);
-  const modes = selectNamed('mode', dependencies.modes, options.modes).flatMap((mode) =>
-    mountEach(dependencies, mode, options.mounts),
-  );
+  const known = await dependencies.readModes(options.peersPath);
+  const modes = selectModes(known, options.modes).flatMap((mode) => mountEach(dependencies, mode, options.mounts));
   const seed = options.seed ?? drawSeed();
   const cells = buildPlan({ workloads, modes, samples: options.samples, random: seededRandom(seed) });
   return { workloads, modes, seed, cells };
@@ -75,7 +79,7 @@ export async function runBench(
   await dependencies.preflight({ stateDir });
   const lock = await lockStateDir(stateDir);
   stack.defer(() => lock.release());
-  await dependencies.ensurePackages(false, progress, signal);
+  await dependencies.ensurePackages({ forTests: false, modes: selection.modes }, progress, signal);
   const results = stack.use(await openBenchResults(argv, options, dependencies, selection, signal));
   for (const warning of results.environment.warnings) progress.warn(warning);
 
@@ -119,7 +123,6 @@ async function openBenchResults(
   { workloads, modes, seed }: Selection,
   signal: AbortSignal,
 ): Promise<Results> {
-  const titles = (items: readonly (Workload | Mode)[]) => items.map(({ name, title }) => ({ name, title }));
   const request = {
     program: 'bench',
     argv,
@@ -130,8 +133,8 @@ async function openBenchResults(
     machine: await dependencies.describeMachine(options.stateDir),
     details: {
       samples: options.samples,
-      workloads: titles(workloads),
-      modes: titles(modes),
+      workloads: workloads.map(({ name, title }) => ({ name, title })),
+      modes: modes.map(describeMode),
       random: 'xoshiro128** seeded by SplitMix32; blocks of all workload x mode pairs, each shuffled (Fisher-Yates)',
     },
   };

@@ -257,7 +257,7 @@ const wrongUsage: [string[], RegExp][] = [
   [['--mount', 'fuse,nfs'], /unknown mount 'nfs'; mounts: fuse, erofs/],
   [['--modes', 'legacy,turbo'], /unknown mode 'turbo'; modes: legacy, stargz, estargz/],
   [['--workloads', ''], /--workloads needs names separated by commas/],
-  [['--sampels', '3'], /unknown option '--sampels'; options: --workloads, --modes, --mount, --samples/],
+  [['--sampels', '3'], /unknown option '--sampels'; options: --workloads, --modes, --peers, --mount, --samples/],
   [['-x'], /unknown option '-x'/],
   [['--samples', '0'], /--samples needs a whole number from 1 to 1000, not '0'/],
   [['--samples', '1e3'], /--samples needs a whole number/],

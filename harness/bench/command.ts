@@ -7,7 +7,7 @@ import { type ExitCode, reportFailure, signalName } from '../cli/failure.ts';
 import { helpText } from './help.ts';
 import { type Options, parseBenchOptions } from './options.ts';
 import type { Workload } from '../../workloads/workload.ts';
-import type { Mode } from '../run/mode.ts';
+import { type KnownModes, selectModes } from '../run/known-modes.ts';
 import { createProgress, type ProgressOutput, usesColor } from '../progress/progress.ts';
 import type { Dependencies } from './dependencies.ts';
 import { renderResult } from './summary-table.ts';
@@ -33,10 +33,12 @@ export async function runCommand(
     const options = parseBenchOptions(argv);
     switch (options.command) {
       case 'help':
-        around.stdout.write(helpText(dependencies.workloads, dependencies.defaultWorkloads, dependencies.modes));
+        around.stdout.write(
+          helpText(dependencies.workloads, dependencies.defaultWorkloads, await dependencies.readModes(undefined)),
+        );
         return 0;
       case 'list':
-        around.stdout.write(listText(dependencies));
+        around.stdout.write(listText(dependencies, await dependencies.readModes(options.peersPath)));
         return 0;
       case 'install':
         return await install(options, dependencies, around);
@@ -49,14 +51,16 @@ export async function runCommand(
 }
 
 async function install(options: Options, dependencies: Dependencies, around: Surroundings): Promise<ExitCode> {
-  const missing = await dependencies.missingPackages(options.forTests);
+  const known = await dependencies.readModes(options.peersPath);
+  const request = { forTests: options.forTests, modes: options.modes ? selectModes(known, options.modes) : [] };
+  const missing = await dependencies.missingPackages(request);
   if (options.dryRun || missing.length === 0) {
     around.stdout.write(missing.length === 0 ? 'nothing to install\n' : `would install: ${missing.join(' ')}\n`);
     return 0;
   }
   const progress = createProgress(around.stderr, around.env, around.now);
   try {
-    await dependencies.ensurePackages(options.forTests, progress, around.signal);
+    await dependencies.ensurePackages(request, progress, around.signal);
   } finally {
     progress.end();
   }
@@ -70,7 +74,7 @@ async function bench(
   dependencies: Dependencies,
   around: Surroundings,
 ): Promise<ExitCode> {
-  const selection = selectCells(options, dependencies, () => randomInt(2 ** 32));
+  const selection = await selectCells(options, dependencies, () => randomInt(2 ** 32));
   if (options.dryRun) {
     around.stdout.write(await dryRunText(options, dependencies, selection));
     return 0;
@@ -113,26 +117,31 @@ function commandArguments(argv: readonly string[]): readonly string[] {
   return argv.filter((argument, index) => !(index === 0 && argument === 'bench'));
 }
 
-function listText(dependencies: Dependencies): string {
-  const width = Math.max(...[...dependencies.workloads, ...dependencies.modes].map((item) => item.name.length)) + 2;
-  const lines = (items: readonly (Workload | Mode)[]) =>
+function listText(dependencies: Dependencies, modes: KnownModes): string {
+  const first = modes.all.filter((mode) => !mode.name.includes('+'));
+  const groups = Object.entries(modes.groups).map(([name, members]) => ({ name, title: members.join(', ') }));
+  const width = Math.max(...[...dependencies.workloads, ...first].map((item) => item.name.length)) + 2;
+  const lines = (items: readonly { readonly name: string; readonly title: string }[]) =>
     items.map((item) => `  ${item.name.padEnd(width)}${item.title}`);
   const isDefault = (item: Workload) => dependencies.defaultWorkloads.some((other) => other.name === item.name);
   const more = dependencies.workloads.filter((item) => !isDefault(item));
   const extra = more.length > 0 ? ['', 'More workloads, when named', ...lines(more)] : [];
+  const others = first.filter((mode) => !modes.defaults.includes(mode));
+  const moreModes = others.length > 0 ? ['', 'More modes, when named', ...lines([...others, ...groups])] : [];
   const body = [
     'Workloads',
     ...lines(dependencies.workloads.filter(isDefault)),
     ...extra,
     '',
     'Modes',
-    ...lines(dependencies.modes),
+    ...lines(modes.defaults),
+    ...moreModes,
   ];
   return `${body.join('\n')}\n`;
 }
 
 async function dryRunText(options: Options, dependencies: Dependencies, selection: Selection): Promise<string> {
-  const missing = await dependencies.missingPackages(false);
+  const missing = await dependencies.missingPackages({ forTests: false, modes: selection.modes });
   const modeWidth = Math.max(10, ...selection.modes.map((mode) => mode.name.length + 2));
   const lines = [
     `packages   ${missing.length === 0 ? 'all there' : `would install ${missing.join(' ')}`}`,

@@ -2,6 +2,7 @@ import type { DaemonSetting, LinkSetting } from '../../measurements/environment.
 import type { Workload } from '../../workloads/workload.ts';
 import type { MountName } from '../cli/options.ts';
 import type { Reporter } from '../cli/reporter.ts';
+import type { KnownModes } from '../run/known-modes.ts';
 import type { Mode } from '../run/mode.ts';
 import type { CellExecutor } from '../run/run.ts';
 
@@ -11,6 +12,12 @@ export interface ExecutorRequest {
   readonly stateDir: string;
   readonly link: LinkSetting;
   readonly reporter: Reporter;
+}
+
+export interface PackagesRequest {
+  /** What the tests need as well. */
+  readonly forTests: boolean;
+  readonly modes: readonly Mode[];
 }
 
 export interface OpenExecutor {
@@ -24,15 +31,16 @@ export interface Dependencies {
   readonly workloads: readonly Workload[];
   /** Run unless --workloads names others. */
   readonly defaultWorkloads: readonly Workload[];
-  readonly modes: readonly Mode[];
-  /** The same mode with its layers mounted this way, under `name`. Undefined for a mode without lazy layers. */
+  /** With those of a peers file; undefined: the file that comes with the project. Throws UsageError. */
+  readModes(peersPath: string | undefined): Promise<KnownModes>;
+  /** The same mode with its layers mounted this way, under `name`. Undefined where its mount is not ours to choose. */
   mountedBy(mode: Mode, mount: MountName, name: string): Mode | undefined;
   readonly isRoot: boolean;
   /** Rejects if a run cannot work on this machine. Creates the state directory. */
   preflight(request: { readonly stateDir: string }): Promise<void>;
   /** Packages that an installation would add. */
-  missingPackages(forTests: boolean): Promise<readonly string[]>;
-  ensurePackages(forTests: boolean, reporter: Reporter, signal: AbortSignal): Promise<void>;
+  missingPackages(request: PackagesRequest): Promise<readonly string[]>;
+  ensurePackages(request: PackagesRequest, reporter: Reporter, signal: AbortSignal): Promise<void>;
   /** The machine, for environment.json, and warnings of what may disturb a measurement. */
   describeMachine(stateDir: string): Promise<{ readonly machine: object; readonly warnings: readonly string[] }>;
   /** The daemon's options in these modes; undefined if none of them has a daemon. */

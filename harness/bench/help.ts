@@ -1,12 +1,9 @@
 import type { Workload } from '../../workloads/workload.ts';
+import type { KnownModes } from '../run/known-modes.ts';
 import type { Mode } from '../run/mode.ts';
 
 /** Fits 80 columns. */
-export function helpText(
-  workloads: readonly Workload[],
-  defaults: readonly Workload[],
-  modes: readonly Mode[],
-): string {
+export function helpText(workloads: readonly Workload[], defaults: readonly Workload[], modes: KnownModes): string {
   const names = (items: readonly (Workload | Mode)[]) => items.map((item) => item.name).join(',');
   return `Measures how long container images take from pull to ready: whole (legacy),
 lazily (stargz) and lazily in the order of use (estargz). Everything it needs is
@@ -20,7 +17,11 @@ built or installed here; nothing that runs on this machine is touched.
 What is measured
   --workloads A,B    default ${names(defaults)}
                      all     ${names(workloads)}
-  --modes A,B        default ${names(modes)}
+  --modes A,B        default ${names(modes.defaults)}; --list has them all.
+                     NAME+again: after the same container; NAME+shared: after
+                     one of another image that shares layers
+  --peers FILE       snapshotters of others, as modes PEER:VARIANT
+                                             (default: modes/peers.toml here)
   --mount A,B        how lazy modes mount: fuse, erofs; each of them with each
                      that is named             (default: the daemon's choice)
   --samples N        of each workload in each mode, 1 to 1000; 6 or more give

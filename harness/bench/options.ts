@@ -23,6 +23,8 @@ export interface Options {
   /** Undefined: all of them. Names, not checked against what exists. */
   readonly workloads: readonly string[] | undefined;
   readonly modes: readonly string[] | undefined;
+  /** A file of snapshotters of others. Undefined: the one that comes with the project. */
+  readonly peersPath: string | undefined;
   /** Ways to mount lazily; with more than one, each lazy mode runs with each. Undefined: the daemon's own choice. */
   readonly mounts: readonly MountName[] | undefined;
   readonly samples: number;
@@ -42,6 +44,10 @@ const commands = ['bench', 'install', 'list'] as const;
 const table = {
   workloads: names('what is run'),
   modes: names('how its image is pulled'),
+  peers: optional('FILE', 'snapshotters of others', (name, text) => {
+    if (text === '') throw new UsageError(`${name} needs a file`);
+    return text;
+  }),
   mount: selected(
     'mount',
     mountNames.map((name) => ({ name })),
@@ -71,6 +77,7 @@ export function parseBenchOptions(argv: readonly string[]): Options {
     command: values.help ? 'help' : values.list ? 'list' : command,
     workloads: values.workloads,
     modes: values.modes,
+    peersPath: values.peers,
     mounts: values.mount.length > 0 ? values.mount.map((mount) => mount.name) : undefined,
     samples: values.samples,
     seed: values.seed,

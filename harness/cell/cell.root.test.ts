@@ -1,103 +1,51 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readAccesses } from '../../snapshotter/convert/accesses.ts';
-import { convertImage } from '../../snapshotter/convert/image.ts';
-import { RegistryClient } from '../../snapshotter/registry/client.ts';
-import { parseReference } from '../../snapshotter/registry/reference.ts';
-import { tinyImage } from '../../testkit/images.ts';
-import type { Workload } from '../../workloads/workload.ts';
-import { createCellExecutor } from './cell.ts';
-import { openSandbox, clearSandbox, startCell } from './sandbox.ts';
-import { listMounts, mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
-import { findProcessesInCgroup, findProcessesNaming } from '../host/processes.ts';
-import { pushImage } from '../images/synthetic-image.ts';
-import { modes } from './modes/catalogue.ts';
+import { findProcessesNaming } from '../host/processes.ts';
 import type { Mode } from '../run/mode.ts';
-import { recordAccesses } from './record.ts';
-import { type Link, startLink } from '../link/link.ts';
-import { type Registry, startRegistry } from '../registry/registry.ts';
-import type { CellExecutor, CellPhase } from '../run/run.ts';
+import type { CellPhase } from '../run/run.ts';
+import { firstRuns, modes, withSecondRuns } from './modes/catalogue.ts';
+import { clearSandbox, openSandbox, startCell } from './sandbox.ts';
+import {
+  assertNothingLeft as assertNoneLeft,
+  type CellBed,
+  cell,
+  openCellBed,
+  timeout,
+  tiny,
+} from './testing/cell-bed.ts';
 
-const timeout = 120_000;
 const [legacy, stargz, estargz] = modes as [Mode, Mode, Mode];
-const tiny: Workload = {
-  name: 'tiny',
-  title: '',
-  image: { name: 'tiny', directory: '', parent: undefined },
-  command: undefined,
-  env: [],
-  stdin: undefined,
-  ready: { kind: 'exit', stdout: 'hello\n' },
-  timeoutMs: 20_000,
-};
+/** docker and erofs need programs of their own, and tests of their own. */
+const containerdModes = firstRuns.filter(({ engine, snapshotter }) => engine !== 'docker' && snapshotter !== 'erofs');
 
-let stateDir: string;
-let registry: Registry;
-let link: Link;
-let executor: CellExecutor;
-let accessPath: string;
+const estargzNoopt = firstRuns.find(({ name }) => name === 'estargz-noopt')!;
+
+let bed: CellBed;
 
 before(async () => {
-  stateDir = await mkdtemp(join(tmpdir(), 'bench-cell-'));
-  const signal = AbortSignal.timeout(timeout);
-  registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
-  const at = (tag: string) => `${registry.address}/tiny:${tag}`;
-  const client = new RegistryClient();
-  await pushImage(client, { reference: at('legacy'), ...tinyImage }, signal);
-  const source = parseReference(at('legacy'));
-  await convertImage(client, source, parseReference(at('stargz')), { format: 'stargz', signal });
-  accessPath = join(stateDir, 'accesses');
-  const recording = { stateDir, registryAddress: registry.address, workload: tiny, path: accessPath };
-  await recordAccesses({ ...recording, image: 'tiny:stargz' }, signal);
-  const accesses = await readAccesses(accessPath);
-  const recordedOn = parseReference(at('stargz'));
-  await convertImage(client, source, parseReference(at('estargz')), {
-    format: 'estargz',
-    accesses,
-    recordedOn,
-    signal,
-  });
-  await client.close();
-  link = await startLink({ target: registry.address, rttMs: 2, bandwidthMbps: undefined });
-  executor = createCellExecutor({ stateDir, link, imageOf: (_, mode) => `tiny:${mode.variant}` });
+  bed = await openCellBed();
 });
 
 after(async () => {
-  await executor?.close();
-  await link?.close();
-  await registry?.close();
-  await clearSandbox(openSandbox(stateDir));
-  await rm(stateDir, { recursive: true, force: true });
+  await bed?.[Symbol.asyncDispose]();
 });
 
-const cell = (mode: Mode, workload: Workload = tiny) => ({ order: 1, sample: 1, workload, mode });
-
-async function assertNothingLeft(): Promise<void> {
-  const sandbox = openSandbox(stateDir);
-  assert.deepEqual(mountsUnder(sandbox.directory), []);
-  assert.deepEqual(await findProcessesNaming(sandbox.directory), []);
-  assert.deepEqual(await findProcessesInCgroup(sandbox.idPrefix), []);
-  const groups = listMounts()
-    .filter((mount) => mount.type.startsWith('cgroup'))
-    .map((mount) => readdir(mount.path));
-  const left = (await Promise.all(groups)).flat().filter((name) => name.startsWith(sandbox.idPrefix));
-  assert.deepEqual(left, []);
-}
+const assertNothingLeft = () => assertNoneLeft(bed.stateDir);
 
 test('the record names the files that the workload read, and their layers', { timeout }, async () => {
-  const paths = (await readAccesses(accessPath)).map((access) => access.path);
+  const paths = (await readAccesses(bed.accessPath)).map((access) => access.path);
   assert.ok(paths.includes('bin/busybox'));
   assert.ok(paths.includes('greeting'));
-  assert.equal(new Set((await readAccesses(accessPath)).map((access) => access.layer)).size, 2);
+  assert.equal(new Set((await readAccesses(bed.accessPath)).map((access) => access.layer)).size, 2);
 });
 
-for (const mode of modes) {
+for (const mode of containerdModes) {
   test(`a cell of mode ${mode.name} is measured and proven, and leaves nothing`, { timeout }, async (t) => {
     const phases: CellPhase[] = [];
-    const outcome = await executor.execute(cell(mode), (phase) => phases.push(phase), t.signal);
+    const outcome = await bed.executor.execute(cell(mode), (phase) => phases.push(phase), t.signal);
     assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
     assert.deepEqual(phases, ['reset', 'start', 'pull', 'create', 'run', 'collect', 'stop']);
     for (const durationMs of [outcome.pullMs, outcome.createMs, outcome.runMs]) assert.ok(durationMs > 0);
@@ -115,41 +63,42 @@ for (const mode of modes) {
   });
 }
 
-test('a peer is measured and proven as ours is, and a warm daemon after another image', { timeout }, async (t) => {
-  const peer = join(import.meta.dirname, 'testing/peer.sh');
-  const pulled: string[] = [];
-  const both = createCellExecutor({
-    stateDir,
-    link,
-    imageOf: (workload, { variant }) => {
-      pulled.push(workload.name);
-      return `tiny:${variant}`;
-    },
-    warmUpFor: () => ({ ...tiny, name: 'other' }),
-  });
-  for (const mode of [
-    { ...stargz, peer },
-    { ...estargz, peer, daemonState: 'warm' as const },
-  ]) {
-    const outcome = await both.execute(cell(mode), () => {}, t.signal);
-    assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
-    assert.equal(outcome.lazyLayers, 2);
-    assert.equal(outcome.mountReason, undefined);
-    assert.equal(outcome.daemonState, mode.daemonState);
-    assert.deepEqual(outcome.warnings, []);
-    await assertNothingLeft();
-  }
-  assert.deepEqual(pulled, ['tiny', 'tiny', 'other']);
+test('estargz-fuse is mounted with FUSE, whatever this machine would choose', { timeout }, async (t) => {
+  const mode = firstRuns.find(({ name }) => name === 'estargz-fuse')!;
+  const outcome = await bed.executor.execute(cell(mode), () => {}, t.signal);
+  assert.deepEqual([outcome.mount, outcome.mountReason], ['fuse', 'configured']);
 });
 
-test('a peer that is no snapshotter fails its cell within the limit, with its own words', { timeout }, async (t) => {
-  const outcome = await executor.execute(cell({ ...stargz, peer: '/bin/false' }), () => {}, t.signal);
-  assert.ok(!outcome.ok && /\/bin\/false ended while starting/.test(outcome.error));
+// Of two optimised images, each has its own order of files, so they share no layer.
+for (const first of [legacy, estargzNoopt]) {
+  const [, again, shared] = withSecondRuns(first) as [Mode, Mode, Mode];
+  test(`${first.name} once more costs less than ${first.name} after an image that shares layers`, {
+    timeout,
+  }, async (t) => {
+    const measure = (mode: Mode) => bed.executor.execute(cell(mode), () => {}, t.signal);
+    const [once, afterOther, twice] = [await measure(first), await measure(shared), await measure(again)];
+    for (const outcome of [once, afterOther, twice]) assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
+    assert.deepEqual([once.daemonState, afterOther.daemonState, twice.daemonState], [undefined, 'shared', 'again']);
+    assert.ok(once.wireBytes! > afterOther.wireBytes!, `${once.wireBytes} > ${afterOther.wireBytes}`);
+    assert.ok(afterOther.wireBytes! >= twice.wireBytes!, `${afterOther.wireBytes} >= ${twice.wireBytes}`);
+    assert.deepEqual(
+      [once, afterOther, twice].map(({ warnings }) => warnings),
+      [[], [], []],
+    );
+    await assertNothingLeft();
+  });
+}
+
+test('a second run of which nothing can come before is an error, not a first run', { timeout }, async (t) => {
+  const alone = bed.openCells({ sharingWith: () => undefined });
+  const [, , shared] = withSecondRuns(estargz) as [Mode, Mode, Mode];
+  const outcome = await alone.execute(cell(shared), () => {}, t.signal);
+  assert.ok(!outcome.ok && /there is no workload to run before tiny in estargz\+shared/.test(outcome.error));
   await assertNothingLeft();
 });
 
 test('an image that cannot be pulled lazily gives an error rather than a measurement', { timeout }, async (t) => {
-  const plain = createCellExecutor({ stateDir, link, imageOf: () => 'tiny:legacy' });
+  const plain = bed.openCells({ imageOf: () => 'tiny:legacy' });
   const outcome = await plain.execute(cell(estargz), () => {}, t.signal);
   assert.ok(!outcome.ok);
   assert.match(outcome.error, /not pulled lazily: layer 1 of 2/);
@@ -158,11 +107,11 @@ test('an image that cannot be pulled lazily gives an error rather than a measure
 });
 
 test('a missing image or a wrong output fails the cell', { timeout }, async (t) => {
-  const absent = createCellExecutor({ stateDir, link, imageOf: () => 'tiny:absent' });
+  const absent = bed.openCells({ imageOf: () => 'tiny:absent' });
   const missing = await absent.execute(cell(legacy), () => {}, t.signal);
   assert.ok(!missing.ok && /not found/.test(missing.error));
   const bye = { ...tiny, ready: { kind: 'exit', stdout: 'bye\n' } } as const;
-  const wrong = await executor.execute(cell(stargz, bye), () => {}, t.signal);
+  const wrong = await bed.executor.execute(cell(stargz, bye), () => {}, t.signal);
   assert.ok(!wrong.ok && /"hello\\n" instead of "bye\\n"/.test(wrong.error));
   await assertNothingLeft();
 });
@@ -171,7 +120,7 @@ test('an abort rejects with its reason and leaves nothing', { timeout }, async (
   for (const phase of ['start', 'run'] as const) {
     const controller = new AbortController();
     const reason = new Error(`interrupted in ${phase}`);
-    const running = executor.execute(
+    const running = bed.executor.execute(
       cell(stargz),
       (now) => {
         if (now === phase) controller.abort(reason);
@@ -184,14 +133,18 @@ test('an abort rejects with its reason and leaves nothing', { timeout }, async (
 });
 
 test('what a killed run left is removed', { timeout }, async (t) => {
-  const sandbox = openSandbox(stateDir);
+  const sandbox = openSandbox(bed.stateDir);
   await clearSandbox(sandbox);
-  const setting = { snapshotter: 'stargz', daemonConfig: stargz.daemonConfig, registryAddress: link.address } as const;
+  const setting = {
+    snapshotter: 'stargz',
+    daemonConfig: stargz.daemonConfig,
+    registryAddress: bed.link.address,
+  } as const;
   const running = await startCell(sandbox, setting, t.signal);
   const sleeper = { ...tiny, command: ['sh', '-c', 'cat /greeting; exec sleep 60'] };
   const container = await running.prepareContainer({ ...sleeper, ready: { kind: 'line', pattern: /hello/ } });
-  await running.containerd.pull(`${link.address}/tiny:stargz`, t.signal);
-  await container.create(await running.containerd.readImage(`${link.address}/tiny:stargz`, t.signal), t.signal);
+  await running.containerd.pull(`${bed.link.address}/tiny:stargz`, t.signal);
+  await container.create(await running.containerd.readImage(`${bed.link.address}/tiny:stargz`, t.signal), t.signal);
   await container.runUntilReady(t.signal);
   assert.ok((await findProcessesNaming(sandbox.directory)).length >= 3);
   running.containerd.client.close();

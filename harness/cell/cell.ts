@@ -1,6 +1,9 @@
 import type { Workload } from '../../workloads/workload.ts';
-import { type Sandbox, openSandbox, clearSandbox, type RunningCell, startCell } from './sandbox.ts';
-import { messageOf } from '../cli/error.ts';
+import { startContainerdEngine } from './containerd-engine.ts';
+import { startDockerEngine } from './docker-engine.ts';
+import type { CellEngine } from './engine.ts';
+import { type ContainerdPrograms, type Sandbox, openSandbox, clearSandbox } from './sandbox.ts';
+import { HarnessError, messageOf } from '../cli/error.ts';
 import { dropCaches } from '../host/caches.ts';
 import type { Mode } from '../run/mode.ts';
 import type { Cell } from '../run/plan.ts';
@@ -15,7 +18,11 @@ export interface CellExecutorOptions {
   /** `repository:tag` of the image that a cell pulls. */
   readonly imageOf: (workload: Workload, mode: Mode) => string;
   /** What a warm daemon has pulled and run before `workload`. */
-  readonly warmUpFor?: (workload: Workload) => Workload;
+  readonly warmUpFor?: ((workload: Workload) => Workload) | undefined;
+  /** A workload of another image that has layers of this one's; undefined where there is none. */
+  readonly sharingWith?: (workload: Workload) => Workload | undefined;
+  /** For all modes alike. Default: the machine's own. */
+  readonly programs?: ContainerdPrograms | undefined;
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -51,45 +58,60 @@ async function measureCell(
   await dropCaches(signal);
 
   onPhase('start');
-  const { snapshotter, daemonConfig, peer } = mode;
-  const setting = { snapshotter, daemonConfig, peer, registryAddress: link.address };
-  const running = await startCell(sandbox, setting, signal);
+  const engine = await startEngine(options, sandbox, mode, signal);
   const image = `${link.address}/${options.imageOf(workload, mode)}`;
-  const observed: Mutable<Observations> = { image, snapshotter, daemonState: mode.daemonState };
+  const observed: Mutable<Observations> = { image, snapshotter: mode.snapshotter, daemonState: mode.daemonState };
   let outcome: Outcome;
   try {
-    if (mode.daemonState === 'warm') await warmUp(options, running, workload, mode, signal);
-    const durations = await measurePhases(running, link, workload, image, observed, onPhase, signal);
+    await runBefore(options, engine, workload, mode, signal);
+    const durations = await measurePhases(engine, link, workload, image, observed, onPhase, signal);
     outcome = { ok: true, ...durations, ...observed };
   } catch (error) {
-    outcome = { ok: false, error: await explain(error, running), ...observed };
+    outcome = { ok: false, error: [messageOf(error), ...(await engine.explainEnds())].join('; '), ...observed };
   }
   onPhase('stop');
-  const failures = await running.stop();
+  const failures = await engine.stop();
   signal.throwIfAborted();
   return { ...outcome, warnings: failures };
 }
 
-/** Pulls and runs another workload first; its container is gone before the measurement. */
-async function warmUp(
-  { link, imageOf, warmUpFor }: CellExecutorOptions,
-  { containerd, prepareContainer }: RunningCell,
+function startEngine(
+  { link, programs }: CellExecutorOptions,
+  sandbox: Sandbox,
+  mode: Mode,
+  signal: AbortSignal,
+): Promise<CellEngine> {
+  const place = { registryAddress: link.address, programs };
+  if (mode.engine === 'docker') return startDockerEngine(sandbox, place, signal);
+  return startContainerdEngine(sandbox, mode, place, signal);
+}
+
+/** Pulls and runs what the mode's state calls for; its container is gone before the measurement. */
+async function runBefore(
+  { link, imageOf, warmUpFor, sharingWith }: CellExecutorOptions,
+  engine: CellEngine,
   workload: Workload,
   mode: Mode,
   signal: AbortSignal,
 ): Promise<void> {
-  const other = warmUpFor?.(workload) ?? workload;
-  const image = `${link.address}/${imageOf(other, mode)}`;
-  const container = await prepareContainer(other);
-  await containerd.pull(image, signal);
-  await container.create(await containerd.readImage(image, signal), signal);
+  const other = { fresh: undefined, warm: warmUpFor?.(workload), again: workload, shared: sharingWith?.(workload) };
+  const { daemonState = 'fresh' } = mode;
+  const before = other[daemonState];
+  if (before === undefined) {
+    if (daemonState === 'fresh') return;
+    throw new HarnessError('unsupported-image', `there is no workload to run before ${workload.name} in ${mode.name}`);
+  }
+  const image = `${link.address}/${imageOf(before, mode)}`;
+  const container = await engine.prepareContainer(before);
+  await engine.pull(image, signal);
+  await container.create(image, signal);
   await container.runUntilReady(signal);
   await container.stop();
 }
 
 /** Runs the three phases and reads the counters while everything still runs. Fills `observed` even if it throws. */
 async function measurePhases(
-  running: RunningCell,
+  engine: CellEngine,
   link: CellExecutorOptions['link'],
   workload: Workload,
   image: string,
@@ -97,44 +119,33 @@ async function measurePhases(
   onPhase: (phase: CellPhase) => void,
   signal: AbortSignal,
 ) {
-  const { containerd, daemon } = running;
-  const container = await running.prepareContainer(workload);
-  const costBefore = await containerd.cost();
+  const container = await engine.prepareContainer(workload);
+  const before = await engine.cost();
   await link.reset();
   try {
     onPhase('pull');
-    const pullMs = await timed(() => containerd.pull(image, signal));
+    const pullMs = await timed(() => engine.pull(image, signal));
     onPhase('create');
-    const created = await timedValue(async () => {
-      const pulled = await containerd.readImage(image, signal);
-      await container.create(pulled, signal);
-      return pulled;
-    });
+    const created = await timedValue(() => container.create(image, signal));
     observed.imageBytes = created.value.sizeBytes;
-    observed.layers = created.value.layers.length;
+    observed.layers = created.value.layers;
     onPhase('run');
     const runMs = await timed(() => container.runUntilReady(signal));
     onPhase('collect');
     // Traffic first: a lazy layer may still be fetching.
     await observeWire(link, observed);
-    const proof = await containerd.prove(created.value, signal);
-    observed.lazyLayers = proof.lazyLayers;
-    observed.mount = await running.mountKind();
-    observed.mountReason = running.isPeer ? undefined : daemon?.status().face?.reason;
-    if (daemon !== undefined && proof.downloaded.length > 0) {
-      throw new Error(`not pulled lazily: ${proof.downloaded.join(', ')}`);
-    }
+    const { fault, ...findings } = await engine.inspect(image, signal);
+    Object.assign(observed, findings);
+    if (fault !== undefined) throw new Error(fault);
     return { pullMs, createMs: created.durationMs, runMs };
   } catch (error) {
     await observeWire(link, observed).catch(() => {});
     throw error;
   } finally {
-    const [daemonCost, costAfter] = await Promise.all([daemon?.cost(), containerd.cost()]);
-    observed.daemonCpuMs = daemonCost?.cpuMs;
-    observed.daemonRssPeakKib = daemonCost?.rssPeakKib;
-    observed.keeperRssPeakKib = daemonCost?.childrenRssPeakKib || undefined;
-    if (costBefore !== undefined && costAfter !== undefined) {
-      observed.containerdCpuMs = costAfter.cpuMs - costBefore.cpuMs;
+    const { containerdCpuMs, ...cost } = await engine.cost();
+    Object.assign(observed, cost);
+    if (containerdCpuMs !== undefined && before.containerdCpuMs !== undefined) {
+      observed.containerdCpuMs = containerdCpuMs - before.containerdCpuMs;
     }
   }
 }
@@ -153,10 +164,4 @@ async function timedValue<T>(phase: () => Promise<T>): Promise<{ value: T; durat
   const start = process.hrtime.bigint();
   const value = await phase();
   return { value, durationMs: Number(process.hrtime.bigint() - start) / 1e6 };
-}
-
-/** If a program has ended, the end of its log explains more than the failed call. */
-async function explain(error: unknown, { containerd, daemon }: RunningCell): Promise<string> {
-  const ends = await Promise.all([containerd.explainEnd(), daemon?.explainEnd()]);
-  return [messageOf(error), ...ends.filter((end) => end !== undefined)].join('; ');
 }

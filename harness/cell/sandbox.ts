@@ -8,10 +8,11 @@ import type { PulledImage } from '../containerd/image.ts';
 import { HarnessError } from '../cli/error.ts';
 import { dropCaches } from '../host/caches.ts';
 import { removeCgroups } from '../host/cgroups.ts';
-import { listMounts, mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
+import { mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
 import { unmountUnder } from '../host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming, killProcesses } from '../host/processes.ts';
-import { type SnapshotterDaemon, startDaemon } from '../daemon/daemon.ts';
+import { type RunningSnapshotter, type SnapshotterDaemon, startDaemon, startPeer } from '../daemon/daemon.ts';
+import type { Peer } from '../daemon/peer.ts';
 
 /** The directory in which cells run one after another. Its path identifies their processes and mounts. */
 export interface Sandbox {
@@ -22,10 +23,19 @@ export interface Sandbox {
   readonly compileCache: string;
 }
 
+/** Programs other than the machine's own. */
+export interface ContainerdPrograms {
+  readonly containerd: string;
+  /** A directory in which containerd looks for programs first. */
+  readonly path?: string | undefined;
+}
+
 export interface CellSetting {
-  readonly snapshotter: 'overlayfs' | 'stargz';
+  /** overlayfs, erofs, stargz (ours), or the name of the peer. */
+  readonly snapshotter: string;
   readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
-  readonly peer?: string | undefined;
+  readonly peer?: Peer | undefined;
+  readonly programs?: ContainerdPrograms | undefined;
   /** Of our daemon. Default: info. */
   readonly logLevel?: string;
   readonly registryAddress: string;
@@ -34,12 +44,13 @@ export interface CellSetting {
 /** The programs of a cell. */
 export interface RunningCell {
   readonly containerd: Containerd;
-  readonly daemon: SnapshotterDaemon | undefined;
-  /** The daemon is not ours. */
-  readonly isPeer: boolean;
+  /** Ours or a peer's. */
+  readonly daemon: RunningSnapshotter | undefined;
+  /** The same where it is ours. */
+  readonly own: SnapshotterDaemon | undefined;
   prepareContainer(workload: Workload): Promise<Container>;
-  /** What serves the layers: the type of the daemon's mounts, or overlayfs. */
-  mountKind(): Promise<'overlayfs' | 'fuse' | 'erofs'>;
+  /** What serves the layers: the types of the snapshotter's own mounts, or overlayfs. */
+  mountKind(): Promise<string>;
   /** Stops everything in reverse order of dependency. Tries every step; returns the failures. */
   stop(): Promise<string[]>;
 }
@@ -77,26 +88,23 @@ async function findLeft({ directory, idPrefix }: Sandbox): Promise<number[]> {
 /** Starts the snapshotter, if the cell has one, and a containerd that uses it. The sandbox must be clear. */
 export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: AbortSignal): Promise<RunningCell> {
   const { directory } = sandbox;
-  const { snapshotter, daemonConfig, peer, logLevel, registryAddress } = setting;
+  const { snapshotter, peer, registryAddress } = setting;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const daemonDirectory = join(directory, 'stargz');
-  const daemon =
-    daemonConfig === undefined
-      ? undefined
-      : await startDaemon(
-          {
-            directory: daemonDirectory,
-            config: daemonConfig,
-            peer,
-            ...(logLevel === undefined ? {} : { logLevel }),
-            env: { NODE_COMPILE_CACHE: sandbox.compileCache },
-          },
-          signal,
-        );
+  const daemonDirectory = join(directory, snapshotter);
+  const containerdDirectory = join(directory, 'containerd');
+  const own = peer === undefined ? await startOwn(sandbox, daemonDirectory, setting, signal) : undefined;
+  const daemon = peer === undefined ? own : await startPeerOf(peer, daemonDirectory, setting, signal);
   let containerd: Containerd;
   try {
     containerd = await Containerd.start(
-      { directory: join(directory, 'containerd'), snapshotter, snapshotterAddress: daemon?.address, registryAddress },
+      {
+        directory: containerdDirectory,
+        snapshotter,
+        snapshotterAddress: daemon?.address,
+        registryAddress,
+        command: setting.programs?.containerd,
+        path: setting.programs?.path,
+      },
       signal,
     );
   } catch (error) {
@@ -107,21 +115,14 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
   return {
     containerd,
     daemon,
-    isPeer: peer !== undefined,
+    own,
     prepareContainer: async (workload) => {
       const id = `${sandbox.idPrefix}${containers.length + 1}`;
       const container = await containerd.prepareContainer({ id, workload });
       containers.push(container);
       return container;
     },
-    mountKind: async () => {
-      if (daemon === undefined) return 'overlayfs';
-      const below = `${daemonDirectory}/`;
-      const types = listMounts()
-        .filter((mount) => mount.path.startsWith(below))
-        .map((mount) => mount.type);
-      return types.includes('erofs') ? 'erofs' : 'fuse';
-    },
+    mountKind: async () => kindOfMounts(daemon === undefined ? join(containerdDirectory, 'root') : daemonDirectory),
     stop: async () => {
       const failures: string[] = [];
       const attempt = async (what: string, step: Promise<unknown> | undefined) => {
@@ -130,9 +131,43 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
       for (const container of containers) await attempt('stop container', container.stop());
       await attempt('stop containerd', containerd.stop());
       await attempt('stop the snapshotter', daemon?.stop());
+      // containerd's own snapshotters, and those of others, leave their mounts.
+      if (own === undefined) await attempt('unmount', unmountUnder(directory));
       return failures;
     },
   };
+}
+
+async function startOwn(
+  { compileCache }: Sandbox,
+  directory: string,
+  { daemonConfig, logLevel }: CellSetting,
+  signal: AbortSignal,
+): Promise<SnapshotterDaemon | undefined> {
+  if (daemonConfig === undefined) return undefined;
+  const env = { NODE_COMPILE_CACHE: compileCache };
+  const level = logLevel === undefined ? {} : { logLevel };
+  return await startDaemon({ directory, config: daemonConfig, env, ...level }, signal);
+}
+
+async function startPeerOf(
+  peer: Peer,
+  directory: string,
+  { daemonConfig }: CellSetting,
+  signal: AbortSignal,
+): Promise<RunningSnapshotter> {
+  return await startPeer(peer, { directory, ...(daemonConfig === undefined ? {} : { config: daemonConfig }) }, signal);
+}
+
+/** The types of the mounts below a snapshotter's directory but overlays, such as erofs. Subtypes are cut: fuse.rawBridge is fuse. */
+function kindOfMounts(directory: string): string {
+  const types = mountsUnder(directory).map(({ type }) => type.split('.')[0]!);
+  return (
+    [...new Set(types)]
+      .filter((type) => type !== 'overlay')
+      .sort()
+      .join('+') || 'overlayfs'
+  );
 }
 
 /**

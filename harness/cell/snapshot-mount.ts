@@ -9,7 +9,7 @@ export async function mountSnapshot(
   sandbox: Sandbox,
   { containerd }: RunningCell,
   pulled: PulledImage,
-  snapshotter: 'overlayfs' | 'stargz',
+  snapshotter: string,
   signal: AbortSignal,
 ): Promise<string> {
   const parent = pulled.chainIds.at(-1)!;

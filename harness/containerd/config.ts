@@ -6,8 +6,9 @@ export interface ContainerdConfigOptions {
   readonly directory: string;
   /** Major version of containerd: 1 or 2. */
   readonly majorVersion: number;
-  readonly snapshotter: 'overlayfs' | 'stargz';
-  /** Socket of the stargz snapshotter daemon. */
+  /** overlayfs, erofs, or the name of the proxy plugin that is served at `snapshotterAddress`. */
+  readonly snapshotter: string;
+  /** Socket of the snapshotter's daemon. */
   readonly snapshotterAddress?: string | undefined;
   /** The image of a pod's sandbox container. Only pods need it. */
   readonly pauseImage?: string | undefined;
@@ -59,7 +60,7 @@ export function formatContainerdConfig(options: ContainerdConfigOptions): string
     version: options.majorVersion >= 2 ? 3 : 2,
     root: paths.root,
     state: paths.state,
-    disabled_plugins: disabledPlugins,
+    disabled_plugins: disabledPlugins.filter((plugin) => plugin !== `io.containerd.snapshotter.v1.${snapshotter}`),
     // A score below that of this process needs CAP_SYS_RESOURCE, which containers often lack.
     oom_score: 0,
     grpc: { address: paths.socket },
@@ -73,7 +74,7 @@ export function formatContainerdConfig(options: ContainerdConfigOptions): string
         type: 'snapshot',
         address: snapshotterAddress,
         exports: {
-          root: join(options.directory, 'stargz'),
+          root: join(options.directory, snapshotter),
           // For the transfer service what disable_snapshot_annotations = false is for CRI.
           enable_remote_snapshot_annotations: 'true',
         },
@@ -100,6 +101,7 @@ function pluginsOfVersion1(options: ContainerdConfigOptions, { hosts }: Containe
 
 function pluginsOfVersion2(options: ContainerdConfigOptions, { hosts }: ContainerdPaths): TomlTable {
   const { snapshotter, pauseImage, pullsByTransfer = false } = options;
+  const isErofs = snapshotter === 'erofs';
   return {
     'io.containerd.cri.v1.images': {
       snapshotter,
@@ -116,8 +118,10 @@ function pluginsOfVersion2(options: ContainerdConfigOptions, { hosts }: Containe
     'io.containerd.grpc.v1.cri': { disable_tcp_service: true },
     'io.containerd.transfer.v1.local': {
       config_path: hosts,
-      unpack_config: [{ platform: 'linux', snapshotter }],
+      unpack_config: [{ platform: 'linux', snapshotter, ...(isErofs ? { differ: 'erofs' } : {}) }],
     },
+    // Its differ writes a layer as an EROFS image; any other snapshotter's mounts it leaves to the next in the list.
+    ...(isErofs ? { 'io.containerd.service.v1.diff-service': { default: ['erofs', 'walking'] } } : {}),
     'io.containerd.gc.v1.scheduler': withoutScheduledCollection,
   };
 }

@@ -15,13 +15,16 @@ import { type LayerProof, proveLayers } from './proof.ts';
 export interface ContainerdOptions {
   /** containerd writes nothing outside of it. It must not hold the state of another containerd. */
   readonly directory: string;
-  readonly snapshotter: 'overlayfs' | 'stargz';
-  /** Socket of the stargz snapshotter daemon. */
+  /** overlayfs, erofs, or the name of the proxy plugin that is served at `snapshotterAddress`. */
+  readonly snapshotter: string;
+  /** Socket of the snapshotter's daemon. */
   readonly snapshotterAddress?: string | undefined;
   /** `host:port` of a plain-HTTP registry. On loopback, containerd falls back to plain HTTP by itself. */
   readonly registryAddress?: string | undefined;
   /** Path of the program. Default: the one on PATH. Its shim lies beside it. */
   readonly command?: string | undefined;
+  /** A directory in which it looks for programs first. */
+  readonly path?: string | undefined;
   /** The image of a pod's sandbox container. Only pods need it. */
   readonly pauseImage?: string | undefined;
   /** CRI pulls through the transfer service; containerd 2.1 and later. */
@@ -62,12 +65,13 @@ export class Containerd {
     }
     const config = { directory, majorVersion, snapshotter, snapshotterAddress, pauseImage, pullsByTransfer };
     await writeFile(paths.config, formatContainerdConfig(config));
+    const first = [options.path, options.command && dirname(command)].filter((path) => path !== undefined);
     const service = await Service.start({
       name: 'containerd',
       command,
       args: ['--config', paths.config, '--log-level', 'warn'],
       // containerd looks up the shim and runc on its PATH.
-      env: { ...process.env, PATH: [...(options.command ? [dirname(command)] : []), ...searchPath()].join(':') },
+      env: { ...process.env, PATH: [...first, ...searchPath()].join(':') },
       logPath: options.logPath ?? paths.log,
     });
     const client = openContainerdClient(paths.socket);

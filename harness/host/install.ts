@@ -22,6 +22,9 @@ export const benchPackages: readonly PackageNeed[] = [
   { package: 'debian-archive-keyring', provides: { file: '/usr/share/keyrings/debian-archive-keyring.gpg' } },
 ];
 
+/** Docker Engine, for the mode that pulls and runs with it. */
+export const dockerPackage: PackageNeed = { package: 'docker.io', provides: { command: 'dockerd' } };
+
 /** What the tests need: also a static shell for small images, and other implementations of our formats. */
 export const testPackages: readonly PackageNeed[] = [
   ...benchPackages,
@@ -34,6 +37,9 @@ export const testPackages: readonly PackageNeed[] = [
   { package: 'openssl', provides: { command: 'openssl' } },
   { package: 'python3', provides: { command: 'python3' } },
   { package: 'zstd', provides: { command: 'zstd' } },
+  dockerPackage,
+  // Builds the Go daemon that ours is measured beside.
+  { package: 'golang-go', provides: { command: 'go' } },
 ];
 
 const policyPath = '/usr/sbin/policy-rc.d';

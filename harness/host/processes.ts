@@ -40,11 +40,16 @@ export async function findProcessesNaming(directory: string): Promise<number[]> 
   });
 }
 
-/** Processes in a control group, of any hierarchy, whose last path component starts with `prefix`. */
+/** Processes in or below a control group, of any hierarchy, whose name starts with `prefix`. */
 export async function findProcessesInCgroup(prefix: string): Promise<number[]> {
   return await findPids(async (pid) => {
     const lines = (await readFile(`/proc/${pid}/cgroup`, 'utf8')).split('\n');
-    return lines.some((line) => line.slice(line.lastIndexOf('/') + 1).startsWith(prefix));
+    return lines.some((line) =>
+      line
+        .split('/')
+        .slice(1)
+        .some((name) => name.startsWith(prefix)),
+    );
   });
 }
 

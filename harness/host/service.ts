@@ -90,7 +90,8 @@ export class Service {
         });
       }
       if (performance.now() > until) {
-        throw new HarnessError('timeout', `${this.name} did not answer within ${limitMs / 1000} s`, {
+        const said = (await this.logTail()) || 'its log is empty';
+        throw new HarnessError('timeout', `${this.name} did not answer within ${limitMs / 1000} s: ${said}`, {
           remedy: `see ${this.#logPath}`,
           cause: failure.error,
         });

@@ -2,6 +2,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs
 import { join } from 'node:path';
 import { readAccesses } from '../../snapshotter/convert/accesses.ts';
 import { convertImage } from '../../snapshotter/convert/image.ts';
+import type { LayerFormat } from '../../snapshotter/convert/layer.ts';
 import type { ConvertProgress } from '../../snapshotter/convert/progress.ts';
 import type { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { RegistryError } from '../../snapshotter/registry/error.ts';
@@ -16,7 +17,9 @@ import { keyOf, recipeKey } from './key.ts';
 /** Part of the names of access records and of images converted with them. 2: ranges. */
 const profileVersion = 2;
 
-export type Variant = 'legacy' | 'stargz' | 'estargz';
+/** The formats that an image is kept in. `estargz-noopt` is eStargz without an access record, so without a landmark to prefetch to. */
+export const variantNames = ['legacy', 'stargz', 'estargz-noopt', 'estargz', 'zstdchunked'] as const;
+export type Variant = (typeof variantNames)[number];
 
 /** An image in the local registry as `repository:tag`, to be prefixed with an address of the registry or of a link to it. */
 export type ImageName = string;
@@ -26,7 +29,7 @@ export interface ImagesRequest {
   /** `host:port` of the registry itself, not of the link. */
   readonly registry: string;
   readonly client: RegistryClient;
-  /** Variants that the run's modes need. estargz implies stargz, on which accesses are recorded. */
+  /** Variants that the run's modes need. The optimised ones imply stargz, on which accesses are recorded. */
   readonly variants: readonly Variant[];
   /**
    * Runs the workload once on a lazily mounted stargz image and writes its access record (convert/accesses.ts) to `path`.
@@ -73,22 +76,43 @@ async function ensureSet(builder: Builder, recipe: ImageRecipe, profile: Workloa
   const legacy = `${recipe.name}:legacy-${key}`;
   if (!(await isPushed(builder, legacy))) await buildAndPush(builder, recipe, legacy);
   const set: Partial<Record<Variant, ImageName>> = { legacy };
-  if (!wanted.includes('stargz') && !wanted.includes('estargz')) return set;
+  if (wanted.includes('estargz-noopt')) {
+    set['estargz-noopt'] = `${recipe.name}:estargz-noopt-${key}`;
+    if (!(await isPushed(builder, set['estargz-noopt']))) {
+      await convert(builder, legacy, set['estargz-noopt'], 'estargz');
+    }
+  }
+  if (!['stargz', ...optimised.keys()].some((variant) => wanted.includes(variant as Variant))) return set;
   set.stargz = `${recipe.name}:stargz-${key}`;
   if (!(await isPushed(builder, set.stargz))) await convert(builder, legacy, set.stargz, 'stargz');
-  if (!wanted.includes('estargz')) return set;
   const { command, env, stdin } = profile;
-  set.estargz = `${recipe.name}:estargz-${keyOf([profileVersion, key, command ?? null, env, stdin ?? null])}`;
-  if (!(await isPushed(builder, set.estargz))) {
-    const path = await ensureRecord(builder, profile, set.stargz, set.estargz);
-    await convert(builder, legacy, set.estargz, 'estargz', { path, image: set.stargz });
+  const profileKey = keyOf([profileVersion, key, command ?? null, env, stdin ?? null]);
+  for (const [variant, format] of optimised) {
+    if (!wanted.includes(variant)) continue;
+    const target = `${recipe.name}:${variant}-${profileKey}`;
+    set[variant] = target;
+    if (await isPushed(builder, target)) continue;
+    // One record for all formats, under the name that it had when there was one format.
+    const path = await ensureRecord(builder, profile, set.stargz, `${recipe.name}:estargz-${profileKey}`);
+    await convert(builder, legacy, target, format, { path, image: set.stargz });
   }
   return set;
 }
 
-async function isPushed({ request, signal }: Builder, image: ImageName): Promise<boolean> {
+/** The variants that are converted with an access record. */
+const optimised: ReadonlyMap<Variant, LayerFormat> = new Map([
+  ['estargz', 'estargz'],
+  ['zstdchunked', 'zstd-chunked'],
+]);
+
+function isPushed({ request: { client, registry }, signal }: Builder, image: ImageName): Promise<boolean> {
+  return hasImage(client, `${registry}/${image}`, signal);
+}
+
+/** Whether the registry of a full reference has it. */
+export async function hasImage(client: RegistryClient, reference: string, signal: AbortSignal): Promise<boolean> {
   try {
-    await request.client.fetchManifest(parseReference(`${request.registry}/${image}`), signal);
+    await client.fetchManifest(parseReference(reference), signal);
     return true;
   } catch (error) {
     if (error instanceof RegistryError && error.code === 'not-found') return false;
@@ -155,7 +179,7 @@ async function convert(
   { request, signal }: Builder,
   source: ImageName,
   target: ImageName,
-  format: 'stargz' | 'estargz',
+  format: LayerFormat,
   recording?: { readonly path: string; readonly image: ImageName },
 ): Promise<void> {
   const name = target.slice(0, target.indexOf(':'));

@@ -1,4 +1,16 @@
+import type { Peer } from '../daemon/peer.ts';
 import type { Variant } from '../images/ensure.ts';
+
+/** What the snapshotter had pulled and run before the measured run. */
+export type DaemonState =
+  /** Nothing. */
+  | 'fresh'
+  /** Another workload. */
+  | 'warm'
+  /** The same workload: its image is there, and what a run reads is cached. */
+  | 'again'
+  /** A workload of another image that shares layers with this one. */
+  | 'shared';
 
 /** One way to pull and run an image. */
 export interface Mode {
@@ -7,11 +19,24 @@ export interface Mode {
   readonly title: string;
   /** The image format it pulls. */
   readonly variant: Variant;
-  readonly snapshotter: 'overlayfs' | 'stargz';
-  /** config.toml of the daemon; undefined for a mode without one. */
+  /** What pulls and runs. Default: containerd. */
+  readonly engine?: 'containerd' | 'docker';
+  /** overlayfs, erofs (containerd's own), stargz (ours), or the name of a peer. */
+  readonly snapshotter: string;
+  /** config.toml of the daemon: how it mounts, prefetches and fills; undefined for a mode without one. */
   readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
-  /** Path of a `containerd-stargz-grpc` to run instead of ours. */
-  readonly peer?: string;
-  /** Whether the daemon has pulled and run another image before the measured one. */
-  readonly daemonState?: 'fresh' | 'warm';
+  /** The snapshotter to run instead of ours. */
+  readonly peer?: Peer;
+  /** Absent: fresh, and nothing is compared with it. */
+  readonly daemonState?: DaemonState;
+}
+
+/** A mode as environment.json records it: nothing that decides its result is left out. */
+export function describeMode(mode: Mode): Readonly<Record<string, unknown>> {
+  const { name, title, variant, engine = 'containerd', snapshotter, daemonConfig, daemonState = 'fresh', peer } = mode;
+  return {
+    ...{ name, title, variant, engine, snapshotter, daemonState },
+    config: daemonConfig ?? null,
+    ...(peer === undefined ? {} : { peer }),
+  };
 }

@@ -72,6 +72,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
     'harness/link',
     'harness/daemon',
     'harness/containerd',
+    'harness/docker',
     'harness/images',
     'harness/run',
     'harness/cell',

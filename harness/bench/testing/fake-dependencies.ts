@@ -49,7 +49,7 @@ export function fakeDependencies(fakeCell: FakeCell, overrides: Partial<Dependen
     calls,
     workloads: fakeWorkloads,
     defaultWorkloads: fakeWorkloads.slice(0, 2),
-    modes: fakeModes,
+    readModes: async () => ({ defaults: fakeModes, all: fakeModes, groups: {} }),
     mountedBy: (mode, _mount, name) => (mode.name === 'legacy' ? undefined : { ...mode, name }),
     isRoot: true,
     preflight: async () => void calls.push('preflight'),

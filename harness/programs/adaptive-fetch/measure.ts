@@ -66,8 +66,8 @@ export async function measureFetch(request: FetchRequest, signal: AbortSignal): 
   return withCell(sandbox, setting, measure, signal);
 }
 
-async function countReads({ daemon }: RunningCell, signal: AbortSignal): Promise<number> {
-  const answer = await fetch(`http://${daemon!.status().listening.metrics}/debug/layers`, { signal });
+async function countReads({ own }: RunningCell, signal: AbortSignal): Promise<number> {
+  const answer = await fetch(`http://${own!.status().listening.metrics}/debug/layers`, { signal });
   const layers = (await answer.json()) as readonly { readonly demandedBytes: number }[];
   return layers.reduce((sum, layer) => sum + layer.demandedBytes, 0);
 }

@@ -29,7 +29,7 @@ export interface Comparison {
   readonly layers: number;
   /** "name: what overlayfs shows | what the lazy mount shows", at most `shownDifferences`. */
   readonly differences: readonly string[];
-  readonly mount: 'overlayfs' | 'fuse' | 'erofs';
+  readonly mount: string;
 }
 
 const program = fileURLToPath(new URL('listing.ts', import.meta.url));

@@ -1,14 +1,13 @@
-import { access, constants } from 'node:fs/promises';
-import { execa } from 'execa';
+import { resolve } from 'node:path';
 import { type Sample, sampleColumns } from '../../../measurements/sample.ts';
 import { formatSeconds } from '../../../measurements/format.ts';
 import { seededRandom } from '../../../measurements/stats/random.ts';
 import type { Workload } from '../../../workloads/workload.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
-import { createCellExecutor } from '../../cell/cell.ts';
+import { ownPeersPath } from '../../assembly/dependencies.ts';
+import { openCells, resolvePeers } from '../../assembly/executor.ts';
+import { imagesBytes, openTestbed } from '../../assembly/testbed.ts';
 import { modes } from '../../cell/modes/catalogue.ts';
-import { HarnessError } from '../../cli/error.ts';
 import {
   bandwidth,
   type Option,
@@ -24,22 +23,27 @@ import {
 } from '../../cli/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
 import { UsageError } from '../../cli/quantity.ts';
-import { findCommand } from '../../host/commands.ts';
-import { startLink } from '../../link/link.ts';
+import { type Peer, peerPackages, readPeerVersion } from '../../daemon/peer.ts';
+import { readPeers } from '../../daemon/peers-file.ts';
+import { ensurePackages } from '../../host/install.ts';
+import { variantNames } from '../../images/ensure.ts';
 import { conclude } from '../../run/conclude.ts';
-import { daemonSetting } from '../../run/daemon-setting.ts';
+import { daemonSettingOf } from '../../run/daemon-setting.ts';
+import { type DaemonState, describeMode } from '../../run/mode.ts';
 import { buildPlan, type Cell } from '../../run/plan.ts';
 import { openResults } from '../../run/results.ts';
 import { runPlan } from '../../run/run.ts';
-import { type DaemonState, peerModes } from './modes.ts';
+import { pairedModes } from './modes.ts';
 import { comparePeers, comparisonColumns, limitsOf, renderComparisons } from './summary.ts';
 
 const program = 'bench:peer';
 const about = `Our snapshotter beside another containerd-stargz-grpc, in one interleaved run`;
+/** Of the peers file. */
+const goPeerName = 'go-stargz';
 const lazyModes = modes.filter((mode) => mode.snapshotter === 'stargz');
 const states = [{ name: 'fresh' }, { name: 'warm' }] as const satisfies readonly { name: DaemonState }[];
 const table = {
-  peer: text('PATH', "the peer's program", 'containerd-stargz-grpc, found on PATH'),
+  peer: text('PATH', "the peer's program", 'containerd-stargz-grpc on PATH, else 0.12, which is built'),
   peerName: text('TEXT', 'what the results call it', 'what it answers to --version'),
   workloads: selected('workload', workloads, 'what is run', { defaults: defaultWorkloads }),
   modes: selected('mode', lazyModes, 'how they are pulled'),
@@ -57,53 +61,42 @@ await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
   const options = parseOptions(argv, table);
-  const { stateDir, out: outDir, rtt: rttMs, bandwidth: bandwidthMbps } = options;
-  if (options.daemon.some(({ name }) => name === 'warm') && options.workloads.length < 2)
+  const { stateDir, out: outDir, rtt: rttMs, bandwidth: bandwidthMbps, workloads } = options;
+  const states = options.daemon.map(({ name }) => name);
+  if (states.includes('warm') && workloads.length < 2)
     throw new UsageError('--daemon warm needs a second workload to warm the daemon with');
+  const peer = await goPeer(options);
+  const measured = pairedModes(options.modes, peer, states);
   await using stack = new AsyncDisposableStack();
   const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
-  const peer = await findPeer(options, signal);
+  const reporter = { step: (_: string, detail: string) => say(detail), warn: say };
+  await ensurePackages(await peerPackages(peer), reporter, signal);
+  const peers = await resolvePeers({ modes: measured, stateDir, reporter }, signal);
+  const { program: path } = peers.get(peer.name)!;
+  const version = options.peerName ?? (await readPeerVersion(peers.get(peer.name)!, signal)) ?? 'unknown version';
   const link = { rttMs, bandwidthMbps };
-  const daemon = daemonSetting(Object.fromEntries(options.modes.map((mode) => [mode.name, mode.daemonConfig])));
-  const details = { peer };
+  const daemon = daemonSettingOf(options.modes);
+  const details = { peer: { path, version }, modes: measured.map(describeMode) };
   const request = { program, argv, outDir, stateDir, seed: options.seed, link, daemon, details };
   const results = stack.use(await openResults(request, signal));
 
-  const { workloads } = options;
-  const variants = options.modes.map((mode) => mode.variant);
-  const images = await ensureWorkloadImages(workloads, { stateDir, registryAddress, variants, onStep: say }, signal);
-  const emulated = await startLink({ target: registryAddress, ...link });
-  stack.defer(() => emulated.close());
-  const executor = createCellExecutor({
-    stateDir,
-    link: emulated,
-    imageOf: (workload, mode) => images.get(workload.image.name)![mode.variant]!,
-    warmUpFor: (workload) => otherThan(workload, workloads),
-  });
-  stack.defer(() => executor.close());
-
-  const cells = buildPlan({
-    workloads,
-    modes: peerModes(
-      options.modes,
-      peer.path,
-      options.daemon.map(({ name }) => name),
-    ),
-    samples: options.samples,
-    random: seededRandom(options.seed),
-  });
+  const warmUpFor = (workload: Workload) => otherThan(workload, workloads);
+  const cellsRequest = { stateDir, registryAddress, workloads, modes: measured, link, reporter, peers, warmUpFor };
+  const { executor } = stack.use(await openCells(cellsRequest, signal));
+  const { samples: each, seed: start } = options;
+  const cells = buildPlan({ workloads, modes: measured, samples: each, random: seededRandom(start) });
   const sink = await results.openTable('samples', sampleColumns);
   const observer = { cellStarted: () => {}, phaseStarted: () => {}, cellFinished: reportCell(cells.length) };
   const plan = { runId: results.runId, cells, executor, sink, observer, link, now: () => new Date() };
-  const measured = await runPlan(plan, signal);
+  const { samples: rows } = await runPlan(plan, signal);
   signal.throwIfAborted();
 
-  const comparisons = comparePeers(measured.samples);
+  const comparisons = comparePeers(rows);
   await results.writeTable('summary', comparisonColumns, comparisons);
   const text = renderComparisons(comparisons);
   await results.writeFile('summary.txt', text);
-  say(`\nSeconds, ours / ${peer.version}\n\n${text}`);
-  const failedCount = measured.samples.filter((sample) => !sample.ok).length;
+  say(`\nSeconds, ours / ${version}\n\n${text}`);
+  const failedCount = rows.filter((sample) => !sample.ok).length;
   const within = await conclude(results, limitsOf(comparisons, link), { failedCount });
   return within && failedCount === 0;
 }
@@ -117,24 +110,11 @@ function text(argument: string, help: string, shownDefault: string): Option<stri
   return { argument, help, shownDefault, parse: ([value]) => value };
 }
 
-async function findPeer({ peer, peerName }: Options, signal: AbortSignal) {
-  const path = peer ?? (await findCommand('containerd-stargz-grpc'));
-  if (path === undefined || !(await isExecutable(path))) {
-    throw new HarnessError('start', `the peer ${path ?? 'containerd-stargz-grpc'} cannot be run`, {
-      remedy:
-        "give its path with --peer PATH; Debian's stargz-snapshotter package has only ctr-remote, the daemon is built from source",
-    });
-  }
-  if (peerName !== undefined) return { path, version: peerName };
-  const { stdout } = await execa(path, ['--version'], { cancelSignal: signal, reject: false });
-  return { path, version: stdout.trim() || 'unknown version' };
-}
-
-function isExecutable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+/** The Go daemon as the project's own peers file starts it, with another program if one is named. */
+async function goPeer({ peer: path }: Options): Promise<Peer> {
+  const peers = await readPeers(ownPeersPath, variantNames);
+  const peer = peers.find(({ name }) => name === goPeerName)!;
+  return path === undefined ? peer : { ...peer, program: resolve(path) };
 }
 
 function reportCell(count: number) {

@@ -1,0 +1,17 @@
+import type { ImageRecipe, Workload } from '../../workloads/workload.ts';
+
+/**
+ * The workload of another image that shares the most layers with that of `workload`, counted by the recipes that both are
+ * built on; of equals the first in `all`. Undefined where none shares any.
+ */
+export function sharingWorkload(workload: Workload, all: readonly Workload[]): Workload | undefined {
+  const own = new Set(chainOf(workload.image));
+  const sharedCount = (other: Workload) => chainOf(other.image).filter((name) => own.has(name)).length;
+  return all
+    .filter((other) => other.image.name !== workload.image.name && sharedCount(other) > 0)
+    .sort((a, b) => sharedCount(b) - sharedCount(a))[0];
+}
+
+function chainOf(recipe: ImageRecipe | undefined): string[] {
+  return recipe === undefined ? [] : [recipe.name, ...chainOf(recipe.parent)];
+}
