@@ -47,16 +47,17 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
   const { values, positionals } = parseStrictly(argv);
   if (values.help === true) return undefined;
   if (positionals.length !== 2) {
-    throw invalid(`expected SOURCE and TARGET, got ${positionals.length} names`);
+    throw invalidOption(`expected SOURCE and TARGET, got ${positionals.length} names`);
   }
   const format = layerFormats.find((known) => known === (values.format ?? 'estargz'));
-  if (format === undefined) throw invalid(`unknown format ${quote(values.format)}: one of ${layerFormats.join(', ')}`);
+  if (format === undefined)
+    throw invalidOption(`unknown format ${quote(values.format)}: one of ${layerFormats.join(', ')}`);
   const target = parseTarget(positionals[1]!);
   if (values.platform !== undefined && values['all-platforms'] === true) {
-    throw invalid('--platform and --all-platforms exclude each other');
+    throw invalidOption('--platform and --all-platforms exclude each other');
   }
   if (values.accesses !== undefined && format === 'stargz') {
-    throw invalid('--accesses is for estargz and zstd-chunked: the stargz format has no prefetch landmark');
+    throw invalidOption('--accesses is for estargz and zstd-chunked: the stargz format has no prefetch landmark');
   }
   const parsed: ConvertArguments = {
     source: parseLocation(positionals[0]!),
@@ -106,12 +107,12 @@ function parseStrictly(argv: readonly string[]) {
     });
   } catch (error) {
     // The first sentence of Node's message names the option; the rest is about its parser.
-    throw invalid((error as Error).message.split('. ')[0]!);
+    throw invalidOption((error as Error).message.split('. ')[0]!);
   }
 }
 
 function parseLevel(text: string): number {
-  if (!/^\d{1,2}$/.test(text)) throw invalid(`--level ${quote(text)} is not a number`);
+  if (!/^\d{1,2}$/.test(text)) throw invalidOption(`--level ${quote(text)} is not a number`);
   return Number(text);
 }
 
@@ -120,18 +121,18 @@ const units: Readonly<Record<string, number>> = { '': 1, k: 1 << 10, m: 1 << 20 
 function parseSize(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const match = /^(\d{1,12})\s*([km]?)(?:i?b)?$/i.exec(text);
-  if (match === null) throw invalid(`${option} ${quote(text)} is not a size: write 65536, 64KiB or 4MiB`);
+  if (match === null) throw invalidOption(`${option} ${quote(text)} is not a size: write 65536, 64KiB or 4MiB`);
   return Number(match[1]) * units[match[2]!.toLowerCase()]!;
 }
 
-function parsePlatform(text: string): Platform {
+export function parsePlatform(text: string): Platform {
   const [os, architecture, variant, ...rest] = text.split('/');
   if (!os || !architecture || rest.length > 0)
-    throw invalid(`--platform ${quote(text)} is not OS/ARCH or OS/ARCH/VARIANT`);
+    throw invalidOption(`--platform ${quote(text)} is not OS/ARCH or OS/ARCH/VARIANT`);
   return { os, architecture, ...(variant === undefined ? {} : { variant }) };
 }
 
-function invalid(what: string): ConvertError {
+export function invalidOption(what: string): ConvertError {
   return new ConvertError('invalid-option', `${what} (see --help)`);
 }
 

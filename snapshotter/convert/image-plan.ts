@@ -42,8 +42,20 @@ export interface PlanSource {
 /** Throws ConvertError `unsupported-image` if the source is not a container image that can be converted. */
 export async function planImage(from: PlanSource, platform: Platform | undefined): Promise<PlannedImage> {
   const parsed = await fetchParsed(from);
-  if (parsed.kind === 'manifest') return readImage(from, undefined, parsed.manifest);
+  if (parsed.kind === 'manifest')
+    return requirePlatform(from, await readImage(from, undefined, parsed.manifest), platform);
   return chooseImage(from, parsed.index, platform ?? defaultPlatform);
+}
+
+/** An image that is no index has one platform, which counts only if another one is asked for. */
+function requirePlatform({ source }: PlanSource, image: PlannedImage, wanted: Platform | undefined): PlannedImage {
+  const own = platformOf(image.config);
+  const descriptor = { ...image.manifest.config, platform: own };
+  if (wanted === undefined || pickPlatform({ schemaVersion: 2, manifests: [descriptor] }, wanted)) return image;
+  throw new ConvertError(
+    'unsupported-image',
+    `${source.name} is for ${platformName(own)}, not ${platformName(wanted)}; leave out --platform or name another image`,
+  );
 }
 
 /** Throws as `planImage` does. `onLeftOut` gets one line for each entry of the index that is not converted. */

@@ -31,7 +31,6 @@ export async function spoolLayer(
   const fd = openSync(path, 'wx+', 0o600);
   rmSync(path); // unlinked, so that a crash leaves nothing behind
   try {
-    const [compression, blob] = await detectCompression(source);
     let sizeBytes = 0;
     const write = async (pieces: AsyncIterable<Uint8Array>): Promise<void> => {
       for await (const piece of pieces) {
@@ -39,7 +38,7 @@ export async function spoolLayer(
         sizeBytes += piece.length;
       }
     };
-    await decompress(compression, blob, write, signal);
+    const compression = await inflateLayer(source, write, signal);
     // The padding of the last file may be missing.
     ftruncateSync(fd, roundUpToBlock(sizeBytes));
     return { fd, sizeBytes, compression, close: () => closeSync(fd) };
@@ -49,7 +48,18 @@ export async function spoolLayer(
   }
 }
 
-type Consume = (pieces: AsyncIterable<Uint8Array>) => Promise<void>;
+export type Consume = (pieces: AsyncIterable<Uint8Array>) => Promise<void>;
+
+/** The tar of a layer, however it is compressed. Throws ConvertError; source errors are thrown as they are. */
+export async function inflateLayer(
+  source: AsyncIterable<Uint8Array>,
+  consume: Consume,
+  signal: AbortSignal | undefined,
+): Promise<LayerCompression> {
+  const [compression, blob] = await detectCompression(source);
+  await decompress(compression, blob, consume, signal);
+  return compression;
+}
 
 async function decompress(
   compression: LayerCompression,

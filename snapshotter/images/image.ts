@@ -4,7 +4,7 @@ import type { Digest } from '../registry/digest.ts';
 import type { Descriptor } from '../registry/manifest.ts';
 import type { BlobUpload } from '../registry/push.ts';
 
-/** Every byte is verified by its digest; failures are RegistryError or ImageError. */
+/** Every blob is verified by its digest; failures are RegistryError or ImageError. */
 export interface ImageSource {
   /** For messages. */
   readonly name: string;
@@ -14,6 +14,8 @@ export interface ImageSource {
   readBlob(digest: Digest, limitBytes: number, signal: AbortSignal): Promise<Buffer>;
   /** In order; the digest is verified at the end. */
   fetchBlob(descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Buffer>;
+  /** Bytes [start, end) of a blob, at most its size. Not verified: the caller knows the digest of what it reads. */
+  readRange(descriptor: Descriptor, start: number, end: number, signal: AbortSignal): Promise<Buffer>;
   close(): Promise<void>;
 }
 

@@ -5,7 +5,15 @@ import { type Descriptor, type ImageIndex, mediaTypes, parseManifest } from '../
 import { ImageError } from './error.ts';
 import type { ImageSource } from './image.ts';
 import { isSameName } from './location.ts';
-import { blobPath, type FileTree, readPieces, readWhole, type StoredFile, verifyPieces } from './stored-file.ts';
+import {
+  blobPath,
+  type FileTree,
+  rangeOf,
+  readPieces,
+  readWhole,
+  type StoredFile,
+  verifyPieces,
+} from './stored-file.ts';
 
 /** containerd's limit for what it reads into memory. */
 export const maxManifestBytes = 8 * 1024 * 1024;
@@ -69,6 +77,10 @@ export function blobSource({ name, blobFile, root, close }: BlobFiles): ImageSou
     readBlob,
     fetchBlob: async function* ({ digest }, signal) {
       yield* verifyPieces(readPieces(await open(digest), signal), digest, name);
+    },
+    readRange: async ({ digest }, start, end) => {
+      const file = await open(digest);
+      return await readWhole(rangeOf(file, start, end), end - start, `blob ${digest} of ${name}`);
     },
     close,
   };

@@ -12,6 +12,12 @@ export function registrySource(client: RegistryClient, reference: Reference): Im
       client.fetchManifest(digest === undefined ? reference : { registry, repository, digest }, signal),
     readBlob: (digest, limitBytes, signal) => client.readBlob(reference, digest, limitBytes, signal),
     fetchBlob: ({ digest, urls }, signal) => client.fetchBlob(reference, digest, signal, urls),
+    readRange: async ({ digest, urls }, start, end, signal) => {
+      const pieces: Buffer[] = [];
+      const range = client.blob(reference, digest, urls).fetchRange(start, end, signal);
+      for await (const piece of range) pieces.push(Buffer.from(piece));
+      return Buffer.concat(pieces);
+    },
     close: async () => {},
   };
 }

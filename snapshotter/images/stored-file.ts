@@ -41,6 +41,11 @@ export function directoryTree(directory: string, name: string): FileTree {
   };
 }
 
+/** Bytes [start, end) of the file, at most to its end. */
+export function rangeOf({ path, offset, sizeBytes }: StoredFile, start: number, end: number): StoredFile {
+  return { path, offset: offset + start, sizeBytes: Math.min(end, sizeBytes) - start };
+}
+
 export function readPieces({ path, offset, sizeBytes }: StoredFile, signal?: AbortSignal): AsyncIterable<Buffer> {
   if (sizeBytes === 0) return noPieces();
   const options = { start: offset, end: offset + sizeBytes - 1, highWaterMark: 1 << 20 };

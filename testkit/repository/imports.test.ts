@@ -86,6 +86,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
 /** Rooms outside that order. */
 const aside: Readonly<Record<string, readonly string[]>> = {
   'snapshotter/convert': ['snapshotter/registry', 'snapshotter/tar', 'snapshotter/estargz', 'snapshotter/images'],
+  'snapshotter/inspect': ['snapshotter/registry', 'snapshotter/estargz', 'snapshotter/images', 'snapshotter/convert'],
   'snapshotter/images': ['snapshotter/platform', 'snapshotter/registry', 'snapshotter/tar'],
 };
 

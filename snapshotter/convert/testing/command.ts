@@ -16,9 +16,18 @@ export interface Circumstances {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Runs the convert command until it exits; sends SIGINT once `interruptOn` resolves. */
-export async function run(args: readonly string[], { interruptOn, env }: Circumstances = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [cli, ...args], {
+/** Runs the convert command until it exits. */
+export function run(args: readonly string[], circumstances?: Circumstances): Promise<Outcome> {
+  return runProgram(cli, args, circumstances);
+}
+
+/** Runs a program until it exits; sends SIGINT once `interruptOn` resolves. */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  { interruptOn, env }: Circumstances = {},
+): Promise<Outcome> {
+  const child = spawn(process.execPath, [program, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 60_000,
