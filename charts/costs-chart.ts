@@ -4,9 +4,11 @@ import { median, sortSamples } from '../measurements/stats/median.ts';
 import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
 import type { Run } from './run.ts';
 import type { Chart } from './render.ts';
-import { colorsOf, config, framePadding, frameWidth, ink } from './theme.ts';
+import { colorByMode, config, framePadding, frameWidth, ink, labelsBelow } from './theme.ts';
 
 const axisWidth = 46;
+const plotRoom = frameWidth - 2 * framePadding - axisWidth;
+const minBarWidth = 4;
 
 interface Metric {
   readonly title: string;
@@ -35,19 +37,19 @@ export function costsChart(run: Run): Chart | undefined {
   const values = costData(run);
   const shown = metrics.filter((metric) => values.some((datum) => datum.metric === metric.title));
   if (shown.length === 0) return undefined;
-  const columns = Math.min(3, shown.length);
+  const bars = run.workloads.length * run.modes.length;
+  const columns = Math.max(1, Math.min(3, shown.length, Math.floor(plotRoom / (bars * minBarWidth))));
   const width = Math.floor((frameWidth - 2 * framePadding - axisWidth * columns) / columns);
-  const color = {
-    field: 'mode',
-    type: 'nominal' as const,
-    scale: { domain: [...run.modes], range: colorsOf(run.modes) },
-    legend: { title: null, orient: 'top' as const, direction: 'horizontal' as const, symbolType: 'circle', offset: 14 },
-  };
+  const color = colorByMode(run.modes);
+  const labels = labelsBelow(run.workloads, width / run.workloads.length);
   const x = {
     field: 'workload',
     type: 'nominal' as const,
     sort: [...run.workloads],
-    axis: { title: null, labelAngle: 0, ticks: false, labelColor: ink, labelFontSize: 11 },
+    axis: {
+      ...{ title: null, ticks: false, labelColor: ink, labelFontSize: 11 },
+      ...labels,
+    },
   };
   const xOffset = { field: 'mode', sort: [...run.modes] };
   // Headroom: a dot above the domain would move the plot's title.
@@ -62,7 +64,7 @@ export function costsChart(run: Run): Chart | undefined {
     columns,
     // Aligned by their plots, whatever the width of the axis labels.
     bounds: 'flush',
-    spacing: { column: axisWidth, row: 64 },
+    spacing: { column: axisWidth, row: labels.labelAngle === 0 ? 64 : 110 },
     resolve: { scale: { color: 'shared' } },
     concat: shown.map((metric) => ({
       title: metric.title,

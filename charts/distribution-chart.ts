@@ -2,7 +2,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
 import type { Run } from './run.ts';
 import type { Chart } from './render.ts';
-import { colorsOf, config, framePadding, frameWidth, logTicks } from './theme.ts';
+import { colorByMode, config, framePadding, frameWidth, logTicks } from './theme.ts';
 
 export interface DistributionDatum {
   readonly workload: string;
@@ -16,12 +16,7 @@ export interface DistributionDatum {
 export function distributionChart(run: Run): Chart {
   const columns = Math.min(4, run.workloads.length);
   const width = Math.min(380, Math.floor((frameWidth - 2 * framePadding - 58 - 18 * (columns - 1)) / columns));
-  const color = {
-    field: 'mode',
-    type: 'nominal' as const,
-    scale: { domain: [...run.modes], range: colorsOf(run.modes) },
-    legend: { title: null, orient: 'top' as const, direction: 'horizontal' as const, symbolType: 'circle', offset: 14 },
-  };
+  const color = colorByMode(run.modes);
   const x = {
     field: 'seconds',
     type: 'quantitative' as const,

@@ -12,6 +12,7 @@ import { distributionData } from './distribution-chart.ts';
 import { drawCharts } from './draw.ts';
 import { phaseData } from './phases-chart.ts';
 import { readRun } from './run.ts';
+import { colorsOf, labelsBelow } from './theme.ts';
 import { wireData } from './wire-chart.ts';
 
 const limit = { timeout: 60_000 };
@@ -111,6 +112,50 @@ test('neither a failed cell nor one of unknown size is a dot on the wire chart',
     undefined,
   );
   assert.deepEqual(wireData(bare), []);
+});
+
+test('second runs stand behind their mode, peers last, and each has a colour of its own', () => {
+  const names = [
+    'mine:estargz',
+    'estargz+shared',
+    'docker',
+    'estargz-noopt',
+    'estargz',
+    'legacy+again',
+    'legacy',
+    'estargz+again',
+  ];
+  const rows = names.map((mode, index) =>
+    csv
+      .split('\n')[1]!
+      .replace('legacy', mode)
+      .replace('r1,1,1', `r1,1,${index + 1}`),
+  );
+  const { modes, overall } = readRun(parseSamples([header, ...rows, ''].join('\n'), 'x'), undefined);
+  assert.deepEqual(modes, [
+    ...[
+      'legacy',
+      'legacy+again',
+      'estargz',
+      'estargz+again',
+      'estargz+shared',
+      'estargz-noopt',
+      'docker',
+      'mine:estargz',
+    ],
+  ]);
+  assert.equal(new Set(colorsOf(modes)).size, modes.length);
+  const compared = overall.filter(({ speedUp }) => speedUp !== undefined).map(({ mode }) => mode);
+  assert.deepEqual(
+    compared,
+    ['estargz', 'estargz+again', 'estargz-noopt', 'docker', 'mine:estargz'],
+    'no legacy+shared',
+  );
+});
+
+test('names below bars stand upright while they fit', () => {
+  assert.equal(labelsBelow(['legacy', 'stargz', 'estargz'], 60).labelAngle, 0);
+  assert.equal(labelsBelow(['legacy', 'go-stargz:estargz'], 60).labelAngle, -40);
 });
 
 test('modes are in their known order, workloads from the fastest', () => {

@@ -3,7 +3,7 @@ import { formatRatio, formatSeconds } from '../measurements/format.ts';
 import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
 import type { Run } from './run.ts';
 import type { Chart } from './render.ts';
-import { config, framePadding, frameWidth, ink, phaseColors } from './theme.ts';
+import { config, framePadding, frameWidth, ink, labelsBelow, phaseColors } from './theme.ts';
 
 /** One mark: a segment of a bar, a sample, or the text above a bar. */
 export interface PhaseDatum {
@@ -21,12 +21,17 @@ const phases = ['pull', 'create', 'run'] as const;
 const facetSpacing = 18;
 const axisWidth = 52;
 const maxColumns = 4;
+/** The seconds above a bar need it. */
+const minBandWidth = 50;
 
 /** Pull, create and run of the middle sample, stacked per mode and grouped by workload; every sample as a dot. */
 export function phasesChart(run: Run): Chart {
-  const columns = Math.min(maxColumns, run.workloads.length);
-  const room = frameWidth - 2 * framePadding - axisWidth - facetSpacing * (columns - 1);
-  const width = Math.min(380, Math.floor(room / columns));
+  const { length: modeCount } = run.modes;
+  const space = frameWidth - 2 * framePadding - axisWidth;
+  const fitting = Math.max(1, Math.floor((space + facetSpacing) / (modeCount * minBandWidth + facetSpacing)));
+  const columns = Math.min(maxColumns, run.workloads.length, fitting);
+  const room = space - facetSpacing * (columns - 1);
+  const width = Math.min(Math.max(380, modeCount * minBandWidth), Math.floor(room / columns));
   // Headroom for two lines of text above the highest bar.
   const highest = Math.max(0, ...run.groups.map((group) => (group.samples.at(-1)?.totalMs ?? 0) / 1000));
   const y = { field: 'seconds', type: 'quantitative' as const, scale: { domain: [0, highest * 1.15 || 1] } };
@@ -34,7 +39,7 @@ export function phasesChart(run: Run): Chart {
     field: 'mode',
     type: 'nominal',
     sort: [...run.modes],
-    axis: { title: null, labelAngle: 0, ticks: false, labelColor: ink },
+    axis: { title: null, ticks: false, labelColor: ink, ...labelsBelow(run.modes, width / modeCount) },
   } as const;
   const label = { type: 'text', baseline: 'bottom', color: ink } as const;
   const spec: TopLevelSpec = {
@@ -93,7 +98,7 @@ export function phasesChart(run: Run): Chart {
   return {
     name: 'phases',
     title: 'From pull to ready',
-    subtitle: `${describeConditions(run)}; bars: the middle sample, dots: every sample, ×: speed-up over legacy`,
+    subtitle: `${describeConditions(run)}; bars: the middle sample, dots: every sample, ×: ${describeBaseline(run)}`,
     origin: describeOrigin(run),
     caption: reproduction(run),
     description: describeGroups(run),
@@ -129,6 +134,10 @@ export function phaseData(run: Run): readonly PhaseDatum[] {
       },
     ];
   });
+}
+
+function describeBaseline({ modes }: Run): string {
+  return `speed-up over legacy${modes.some((mode) => mode.includes('+')) ? ", of a second run over legacy's" : ''}`;
 }
 
 function describeGroups(run: Run): string {

@@ -1,5 +1,5 @@
 import { formatFactor, formatMegabytes, formatRatio, formatSeconds } from '../measurements/format.ts';
-import type { Group } from '../measurements/summary.ts';
+import { baselineMode, baselineOf, type Group } from '../measurements/summary.ts';
 import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
 import type { Run } from './run.ts';
 import { type Chart, escapeXml } from './render.ts';
@@ -44,8 +44,11 @@ ${environment === undefined ? '<p>No environment.json beside the samples.</p>' :
 `;
 }
 
+const maxHeadlineModes = 3;
+
 function headline(run: Run): string {
-  const parts = run.overall.flatMap(({ mode, speedUp }) => {
+  const first = run.overall.filter(({ mode, speedUp }) => speedUp !== undefined && baselineOf(mode) === baselineMode);
+  const parts = first.slice(0, maxHeadlineModes).flatMap(({ mode, speedUp }) => {
     if (speedUp === undefined) return [];
     const words = speedUp >= 1 ? `${formatFactor(speedUp)} times faster` : `${formatFactor(1 / speedUp)} times slower`;
     return [`<em>${escapeXml(mode)}</em> is ${words}`];

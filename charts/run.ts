@@ -2,6 +2,7 @@ import type { Environment } from '../measurements/environment.ts';
 import type { Sample } from '../measurements/sample.ts';
 import { baselineMode, type DisplayOrder, goodSamples, type Summary, summarize } from '../measurements/summary.ts';
 import { median, sortSamples } from '../measurements/stats/median.ts';
+import { modeColors } from './theme.ts';
 
 /** What the charts of one run of `bench` are drawn from. */
 export interface Run extends Summary {
@@ -11,7 +12,8 @@ export interface Run extends Summary {
   readonly environment: Environment | undefined;
 }
 
-const knownModes = [baselineMode, 'stargz', 'estargz'];
+const knownModes = [baselineMode, ...Object.keys(modeColors).filter((mode) => mode !== baselineMode)];
+const secondRuns = ['again', 'shared'];
 
 export function readRun(samples: readonly Sample[], environment: Environment | undefined): Run {
   const summary = summarize(samples, displayOrder(samples), environment?.seed ?? 0);
@@ -19,7 +21,7 @@ export function readRun(samples: readonly Sample[], environment: Environment | u
   return { ...summary, samples, sampleCounts: { min: Math.min(...counts), max: Math.max(...counts) }, environment };
 }
 
-/** Known modes first; workloads by the median total of the first mode, quickest first. */
+/** Known modes first, each before its second runs; workloads by the median total of the first mode, quickest first. */
 function displayOrder(samples: readonly Sample[]): DisplayOrder {
   const names = [...new Set(samples.map((sample) => sample.mode))];
   const modes = names.sort((one, other) => rankOf(one) - rankOf(other) || one.localeCompare(other, 'en'));
@@ -36,8 +38,9 @@ function displayOrder(samples: readonly Sample[]): DisplayOrder {
   return { modes, workloads };
 }
 
-/** `estargz/erofs` ranks with `estargz`. */
+/** `estargz/erofs` and `estargz+again` rank with `estargz`, and second runs behind it; unknown modes, such as peers', are last. */
 function rankOf(mode: string): number {
-  const rank = knownModes.indexOf(mode.split('/')[0]!);
-  return rank < 0 ? knownModes.length : rank;
+  const [name = '', second = ''] = mode.split('/')[0]!.split('+');
+  const rank = knownModes.indexOf(name);
+  return rank < 0 ? knownModes.length : rank + (secondRuns.indexOf(second) + 1) / 10;
 }

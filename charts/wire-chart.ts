@@ -2,7 +2,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import { describeConditions, describeOrigin, reproduction } from './conditions.ts';
 import type { Run } from './run.ts';
 import type { Chart } from './render.ts';
-import { colorsOf, config, framePadding, frameWidth, ink, logTicks, quietInk } from './theme.ts';
+import { colorByMode, config, framePadding, frameWidth, ink, logTicks, quietInk } from './theme.ts';
 
 export interface WireDatum {
   readonly kind: 'sample' | 'name' | 'line';
@@ -62,12 +62,7 @@ export function wireChart(run: Run): Chart | undefined {
         encoding: {
           x,
           y,
-          color: {
-            field: 'mode',
-            type: 'nominal',
-            scale: { domain: [...run.modes], range: colorsOf(run.modes) },
-            legend: { title: null, orient: 'top', direction: 'horizontal', symbolType: 'circle', offset: 14 },
-          },
+          color: colorByMode(run.modes),
         },
       },
       {

@@ -16,6 +16,11 @@ import type { Columns } from './table.ts';
 /** The mode that all others are compared with. */
 export const baselineMode = 'legacy';
 
+/** A second run is compared with the baseline's second run: `estargz+again` with `legacy+again`. */
+export function baselineOf(mode: string): string {
+  return baselineMode + (/\+[a-z]+/.exec(mode)?.[0] ?? '');
+}
+
 /** A sample that succeeded: all three phases and their sum are there. */
 export interface GoodSample extends Sample {
   readonly pullMs: number;
@@ -44,12 +49,12 @@ export interface Group {
   readonly medianWireBytes: number | undefined;
   readonly medianWireRequests: number | undefined;
   readonly maxDaemonRssKib: number | undefined;
-  /** Median total of the baseline / median total: above 1 is faster. */
+  /** Median total of its baseline / median total: above 1 is faster. */
   readonly speedUp: number | undefined;
   readonly speedUpInterval: Interval | undefined;
 }
 
-/** A mode over all workloads that were measured both in it and in the baseline. */
+/** A mode over all workloads that were measured both in it and in its baseline. */
 export interface Overall {
   readonly mode: string;
   readonly workloadCount: number;
@@ -78,7 +83,7 @@ export function summarize(samples: readonly Sample[], order: DisplayOrder, seed:
     order.modes.flatMap((mode) => {
       const own = samples.filter((sample) => sample.workload === workload && sample.mode === mode);
       if (own.length === 0) return [];
-      const base = samples.filter((sample) => sample.workload === workload && sample.mode === baselineMode);
+      const base = samples.filter((sample) => sample.workload === workload && sample.mode === baselineOf(mode));
       return [describeGroup(workload, mode, own, totalsOf(goodSamples(base)), seed)];
     }),
   );
@@ -183,7 +188,7 @@ function describeGroup(
 ): Group {
   const good = goodSamples(own);
   const totalMs = totalsOf(good);
-  const pair = totalMs && baseline && mode !== baselineMode ? { baseline, subject: totalMs } : undefined;
+  const pair = totalMs && baseline && mode !== baselineOf(mode) ? { baseline, subject: totalMs } : undefined;
   return {
     workload,
     mode,
@@ -205,10 +210,10 @@ function describeGroup(
 
 function describeOverall(mode: string, own: readonly Group[], groups: readonly Group[], seed: number): Overall {
   const pairs = own.flatMap((group): Pair[] => {
-    const base = groups.find((other) => other.workload === group.workload && other.mode === baselineMode);
+    const base = groups.find((other) => other.workload === group.workload && other.mode === baselineOf(mode));
     return base?.totalMs && group.totalMs ? [{ baseline: base.totalMs, subject: group.totalMs }] : [];
   });
-  const [first, ...rest] = mode === baselineMode ? [] : pairs;
+  const [first, ...rest] = mode === baselineOf(mode) ? [] : pairs;
   return {
     mode,
     workloadCount: pairs.length,

@@ -6,7 +6,7 @@ import { type Paint, visibleLength } from '../cli/terminal.ts';
 const headings = ['workload', 'mode', 'pull', 'create', 'run', 'total', 'MB', 'speed-up', ''] as const;
 type Widths = readonly number[];
 const barWidth = 8;
-const workloadWidth = 10;
+const minWorkloadWidth = 10;
 const minModeWidth = 9;
 const speedUpWidth = 10;
 /** How far the bar shrinks for long mode names: `estargz/erofs`. */
@@ -26,15 +26,23 @@ export function renderResult(
 }
 
 /**
- * The table at the end of a run, in 80 columns. Seconds are the phases of the sample with the median total, so that they add
+ * The table at the end of a run, in 80 columns unless a mode's name is long, as that of a peer's. Seconds are the phases of the sample with the median total, so that they add
  * up. The bar is that total, relative to the slowest mode of the workload.
  */
 function renderSummary(summary: Summary, paint: Paint): string {
   const workloads = [...new Set(summary.groups.map((group) => group.workload))];
-  const rule = paint.dim('─'.repeat(79));
   const modeWidth = Math.max(minModeWidth, ...summary.groups.map((group) => group.mode.length + 1));
-  const barCut = Math.min(maxBarCut, modeWidth - minModeWidth);
+  const workloadWidth = Math.max(minWorkloadWidth, ...workloads.map((workload) => workload.length + 1));
+  const barCut = Math.min(maxBarCut, modeWidth - minModeWidth + workloadWidth - minWorkloadWidth);
   const widths: Widths = [workloadWidth, modeWidth, 8, 8, 8, 9, 8, speedUpWidth, barWidth - barCut + 1];
+  const rule = paint.dim(
+    '─'.repeat(
+      Math.max(
+        79,
+        widths.reduce((sum, width) => sum + width, 0),
+      ),
+    ),
+  );
   const blocks = workloads.map((workload) => {
     const groups = summary.groups.filter((group) => group.workload === workload);
     const slowestMs = Math.max(...groups.map((group) => group.middle?.totalMs ?? 0));
@@ -49,7 +57,7 @@ function renderSummary(summary: Summary, paint: Paint): string {
     rule,
     ...summary.overall
       .filter((mode) => mode.speedUp !== undefined)
-      .map((mode, index) => renderOverall(mode, index === 0, modeWidth, paint)),
+      .map((mode, index) => renderOverall(mode, index === 0, widths, paint)),
     '',
   ].join('\n');
 }
@@ -76,7 +84,8 @@ function renderGroup(group: Group, title: string, slowestMs: number, widths: Wid
   return cells.trimEnd() + failed;
 }
 
-function renderOverall(mode: Overall, first: boolean, modeWidth: number, paint: Paint): string {
+function renderOverall(mode: Overall, first: boolean, widths: Widths, paint: Paint): string {
+  const [workloadWidth = 0, modeWidth = 0] = widths;
   const interval = mode.speedUpInterval;
   const range = interval ? ` (95 %: ${formatRatio(interval.low)} to ${formatRatio(interval.high)})` : '';
   const words = `  geometric mean of ${mode.workloadCount}${range}`;
