@@ -15,7 +15,7 @@ import { preflight } from '../host/preflight.ts';
 import { firstRuns, modeGroups, modes, withSecondRuns } from '../cell/modes/catalogue.ts';
 import { peerPackages } from '../daemon/peer.ts';
 import { readPeers } from '../daemon/peers-file.ts';
-import { variantNames } from '../images/ensure.ts';
+import { variantNames } from '../images/variants.ts';
 import type { Mode } from '../run/mode.ts';
 import { peerModes } from '../run/peer-modes.ts';
 import { daemonSettingOf } from '../run/daemon-setting.ts';

@@ -8,7 +8,7 @@ import { clearSandbox, openSandbox } from '../cell/sandbox.ts';
 import { HarnessError } from '../cli/error.ts';
 import { ensureErofsPrograms } from '../containerd/erofs-programs.ts';
 import { type Peer, readPeerVersion, resolvePeer } from '../daemon/peer.ts';
-import type { ImageSet } from '../images/ensure.ts';
+import type { ImageSet } from '../images/variants.ts';
 import { ensurePrepared } from '../images/prepared.ts';
 import { startLink } from '../link/link.ts';
 import { startRegistry } from '../registry/registry.ts';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Workload } from '../../workloads/workload.ts';
 import { type Peer, readPeerVersion, resolvePeer } from '../daemon/peer.ts';
 import { parsePeers, readPeers } from '../daemon/peers-file.ts';
-import { variantNames } from '../images/ensure.ts';
+import { variantNames } from '../images/variants.ts';
 import type { Mode } from '../run/mode.ts';
 import { peerModes } from '../run/peer-modes.ts';
 import { withSecondRuns } from './modes/catalogue.ts';

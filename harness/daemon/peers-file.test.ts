@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { variantNames } from '../images/ensure.ts';
+import { variantNames } from '../images/variants.ts';
 import { fillPlaceholders } from './peer.ts';
 import { parsePeers, readPeers } from './peers-file.ts';
 

@@ -6,7 +6,7 @@ import { HarnessError, lastLines, messageOf } from '../cli/error.ts';
 import { Containerd } from '../containerd/containerd.ts';
 import { fillPlaceholders, type Peer } from '../daemon/peer.ts';
 import { unmountUnder } from '../host/mounts.ts';
-import { hasImage, type ImageName } from './ensure.ts';
+import { hasImage, type ImageName } from './variants.ts';
 import { keyOf } from './key.ts';
 
 export interface PreparationRequest {

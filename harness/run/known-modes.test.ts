@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { firstRuns, modeGroups, modes, withSecondRuns } from '../cell/modes/catalogue.ts';
 import { readPeers } from '../daemon/peers-file.ts';
-import { variantNames } from '../images/ensure.ts';
+import { variantNames } from '../images/variants.ts';
 import { selectModes } from './known-modes.ts';
 import { describeMode } from './mode.ts';
 import { peerModes } from './peer-modes.ts';

@@ -1,5 +1,5 @@
 import type { Peer } from '../daemon/peer.ts';
-import type { Variant } from '../images/ensure.ts';
+import type { Variant } from '../images/variants.ts';
 
 /** What the snapshotter had pulled and run before the measured run. */
 export type DaemonState =

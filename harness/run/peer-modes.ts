@@ -1,5 +1,5 @@
 import type { Peer } from '../daemon/peer.ts';
-import type { Variant } from '../images/ensure.ts';
+import type { Variant } from '../images/variants.ts';
 import type { Mode } from './mode.ts';
 
 /** A peer's modes, one for each variant that it can pull: `go-stargz:estargz`. */

@@ -26,7 +26,7 @@ import { UsageError } from '../../cli/quantity.ts';
 import { type Peer, peerPackages, readPeerVersion } from '../../daemon/peer.ts';
 import { readPeers } from '../../daemon/peers-file.ts';
 import { ensurePackages } from '../../host/install.ts';
-import { variantNames } from '../../images/ensure.ts';
+import { variantNames } from '../../images/variants.ts';
 import { conclude } from '../../run/conclude.ts';
 import { daemonSettingOf } from '../../run/daemon-setting.ts';
 import { type DaemonState, describeMode } from '../../run/mode.ts';

@@ -1,0 +1,173 @@
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readAccesses } from '../../snapshotter/convert/accesses.ts';
+import { convertImage } from '../../snapshotter/convert/image.ts';
+import type { LayerFormat } from '../../snapshotter/convert/layer.ts';
+import type { ConvertProgress } from '../../snapshotter/convert/progress.ts';
+import type { RegistryClient } from '../../snapshotter/registry/client.ts';
+import { RegistryError } from '../../snapshotter/registry/error.ts';
+import { parseReference } from '../../snapshotter/registry/reference.ts';
+import type { Workload } from '../../workloads/workload.ts';
+import { HarnessError, messageOf } from '../cli/error.ts';
+import { keyOf } from './key.ts';
+
+/** Part of the names of access records and of images converted with them. 2: ranges. */
+const profileVersion = 2;
+
+/** The formats that an image is kept in. `estargz-noopt` is eStargz without an access record, so without a landmark to prefetch to. */
+export const variantNames = ['legacy', 'stargz', 'estargz-noopt', 'estargz', 'zstdchunked'] as const;
+export type Variant = (typeof variantNames)[number];
+
+/** An image in the local registry as `repository:tag`, to be prefixed with an address of the registry or of a link to it. */
+export type ImageName = string;
+
+export type ImageSet = Readonly<Partial<Record<Variant, ImageName>>>;
+
+export interface ImagesRequest {
+  readonly stateDir: string;
+  /** `host:port` of the registry itself, not of the link. */
+  readonly registry: string;
+  readonly client: RegistryClient;
+  /** Variants that the run's modes need. The optimised ones imply stargz, on which accesses are recorded. */
+  readonly variants: readonly Variant[];
+  /**
+   * Runs the workload once on a lazily mounted stargz image and writes its access record (convert/accesses.ts) to `path`.
+   */
+  readonly record: (workload: Workload, image: ImageName, path: string, signal: AbortSignal) => Promise<void>;
+  readonly onStep: (detail: string) => void;
+}
+
+export interface LegacyImage {
+  /** Of its recipe: also its repository. */
+  readonly name: string;
+  /** Of its content: its tag is `legacy-KEY`. */
+  readonly key: string;
+  /** What the optimised variants are optimised for. */
+  readonly profile: Workload;
+}
+
+interface Conversions {
+  readonly request: ImagesRequest;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Converts what is missing of the variants that are asked for from an image that is in the registry; returns the names of
+ * all that are there for them.
+ */
+export async function ensureVariants(
+  { name, key, profile }: LegacyImage,
+  request: ImagesRequest,
+  signal: AbortSignal,
+): Promise<ImageSet> {
+  const { variants: wanted } = request;
+  const conversions = { request, signal };
+  const legacy = `${name}:legacy-${key}`;
+  const set: Partial<Record<Variant, ImageName>> = { legacy };
+  if (wanted.includes('estargz-noopt')) {
+    set['estargz-noopt'] = `${name}:estargz-noopt-${key}`;
+    if (!(await isPushed(conversions, set['estargz-noopt']))) {
+      await convert(conversions, legacy, set['estargz-noopt'], 'estargz');
+    }
+  }
+  if (!['stargz', ...optimised.keys()].some((variant) => wanted.includes(variant as Variant))) return set;
+  set.stargz = `${name}:stargz-${key}`;
+  if (!(await isPushed(conversions, set.stargz))) await convert(conversions, legacy, set.stargz, 'stargz');
+  const { command, env, stdin } = profile;
+  const profileKey = keyOf([profileVersion, key, command ?? null, env, stdin ?? null]);
+  for (const [variant, format] of optimised) {
+    if (!wanted.includes(variant)) continue;
+    const target = `${name}:${variant}-${profileKey}`;
+    set[variant] = target;
+    if (await isPushed(conversions, target)) continue;
+    // One record for all formats, under the name that it had when there was one format.
+    const path = await ensureRecord(conversions, profile, set.stargz, `${name}:estargz-${profileKey}`);
+    await convert(conversions, legacy, target, format, { path, image: set.stargz });
+  }
+  return set;
+}
+
+/** The variants that are converted with an access record. */
+const optimised: ReadonlyMap<Variant, LayerFormat> = new Map([
+  ['estargz', 'estargz'],
+  ['zstdchunked', 'zstd-chunked'],
+]);
+
+function isPushed({ request: { client, registry }, signal }: Conversions, image: ImageName): Promise<boolean> {
+  return hasImage(client, `${registry}/${image}`, signal);
+}
+
+/** Whether the registry of a full reference has it. */
+export async function hasImage(client: RegistryClient, reference: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await client.fetchManifest(parseReference(reference), signal);
+    return true;
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'not-found') return false;
+    throw error;
+  }
+}
+
+async function ensureRecord(
+  conversions: Conversions,
+  profile: Workload,
+  stargz: ImageName,
+  target: ImageName,
+): Promise<string> {
+  const { request, signal } = conversions;
+  const directory = join(request.stateDir, 'images', 'accesses');
+  const path = join(directory, `${target.replace(/[/:]/g, '-')}.jsonl`);
+  if ((await readFile(path, 'utf8').catch(() => '')) !== '') return path;
+  await mkdir(directory, { recursive: true });
+  request.onStep(`${profile.name}: record its accesses`);
+  const partial = `${path}.partial`;
+  await rm(partial, { force: true });
+  await request.record(profile, stargz, partial, signal);
+  if ((await readFile(partial, 'utf8').catch(() => '')) === '') {
+    throw new HarnessError('image-convert', `recording ${profile.name} on ${stargz} recorded no access`, {
+      remedy: `remove ${directory} and run again; if that does not help, run with --modes legacy,stargz`,
+    });
+  }
+  await rename(partial, path);
+  return path;
+}
+
+async function convert(
+  { request, signal }: Conversions,
+  source: ImageName,
+  target: ImageName,
+  format: LayerFormat,
+  recording?: { readonly path: string; readonly image: ImageName },
+): Promise<void> {
+  const name = target.slice(0, target.indexOf(':'));
+  request.onStep(`${name}: convert to ${format}`);
+  try {
+    await convertImage(
+      request.client,
+      parseReference(`${request.registry}/${source}`),
+      parseReference(`${request.registry}/${target}`),
+      {
+        format,
+        ...(recording === undefined
+          ? {}
+          : {
+              accesses: await readAccesses(recording.path),
+              recordedOn: parseReference(`${request.registry}/${recording.image}`),
+            }),
+        cacheDir: join(request.stateDir, 'images', 'layers'),
+        onProgress: (progress) => request.onStep(`${name}: convert to ${format}, ${describeProgress(progress)}`),
+        signal,
+      },
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new HarnessError('image-convert', `converting ${source} to ${format} failed: ${messageOf(error)}`, {
+      remedy: 'run again: layers that were converted are kept',
+      cause: error,
+    });
+  }
+}
+
+function describeProgress({ layer, layerCount, phase }: ConvertProgress): string {
+  return `layer ${layer + 1} of ${layerCount} (${phase})`;
+}
