@@ -10,6 +10,9 @@ import { TimeLeft } from './time-left.ts';
 
 const redrawIntervalMs = 200;
 const maxWidth = 100;
+/** Of the table of medians. */
+const cellWidth = 14;
+const maxRows = 14;
 
 /**
  * A block of lines at the bottom of the terminal, redrawn in place: the current cell, progress, and the medians so far.
@@ -140,7 +143,7 @@ export class LiveProgress implements Progress {
       `${bar}  ${count}  ${dim(clock)}`,
       `${cyan('now')}  ${this.#currentText()}`,
       '',
-      ...this.#medianLines(),
+      ...this.#medianLines(width - 1),
     ];
   }
 
@@ -157,22 +160,50 @@ export class LiveProgress implements Progress {
     return `${name}  ${this.#paint.bold(phase)} ${((this.#now() - since) / 1000).toFixed(1)} s`;
   }
 
-  #medianLines(): string[] {
+  /** A column for each mode, or, where those do not fit, a column for each workload. What does not fit then is left out. */
+  #medianLines(width: number): string[] {
     const { modes, workloads } = this.#order;
-    const nameWidth = Math.max(14, ...workloads.map((name) => name.length + 2));
-    const head = this.#paint.dim('median total s'.padEnd(nameWidth) + modes.map((mode) => mode.padStart(14)).join(''));
-    const body = workloads.map(
-      (workload) => workload.padEnd(nameWidth) + modes.map((mode) => this.#medianCell(workload, mode)).join(''),
+    const current = this.#current?.cell;
+    const byMode = modes.length * cellWidth + firstWidth(workloads) <= width && longest(modes) < cellWidth;
+    const [columns, rows] = byMode ? [modes, workloads] : [workloads, modes];
+    const [column, row] = byMode
+      ? [current?.mode.name, current?.workload.name]
+      : [current?.workload.name, current?.mode.name];
+    const nameWidth = firstWidth(rows);
+    const shownColumns = windowAround(columns, column, Math.max(1, Math.floor((width - nameWidth) / cellWidth)));
+    const head = this.#paint.dim(
+      'median total s'.padEnd(nameWidth) + shownColumns.map((name) => name.padStart(cellWidth)).join(''),
     );
+    const body = windowAround(rows, row, maxRows).map((name) => {
+      const cells = shownColumns.map((other) =>
+        byMode ? this.#medianCell(name, other) : this.#medianCell(other, name),
+      );
+      return name.padEnd(nameWidth) + cells.join('');
+    });
     return [head, ...body];
   }
 
   #medianCell(workload: string, mode: string): string {
     const samples = sortSamples(this.#totals.get(groupKey(workload, mode)) ?? []);
-    if (samples === undefined) return this.#paint.dim('·'.padStart(14));
+    if (samples === undefined) return this.#paint.dim('·'.padStart(cellWidth));
     const count = `×${samples.length}`;
-    return formatSeconds(median(samples)).padStart(13 - count.length) + this.#paint.dim(` ${count}`);
+    return formatSeconds(median(samples)).padStart(cellWidth - 1 - count.length) + this.#paint.dim(` ${count}`);
   }
+}
+
+function firstWidth(names: readonly string[]): number {
+  return Math.max(14, longest(names) + 2);
+}
+
+function longest(names: readonly string[]): number {
+  return Math.max(...names.map((name) => name.length));
+}
+
+/** At most `count` names, among them the current one. */
+function windowAround(names: readonly string[], current: string | undefined, count: number): readonly string[] {
+  const at = current === undefined ? 0 : names.indexOf(current);
+  const start = Math.max(0, Math.min(at - Math.floor(count / 2), names.length - count));
+  return names.slice(start, start + count);
 }
 
 function groupKey(workload: string, mode: string): string {

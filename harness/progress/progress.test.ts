@@ -44,6 +44,27 @@ test('the live display stays within the terminal, and the cursor is shown again 
   assert.equal(output.text.split('\x1b[?25h').length, 2);
 });
 
+test('with more modes than fit beside each other, each has a line, and the current one is among them', () => {
+  const modes = Array.from({ length: 20 }, (_, index) => ({ ...fakeModes[1]!, name: `peer-${index}:estargz+again` }));
+  const many = buildPlan({ workloads: fakeWorkloads, modes, samples: 1, random: seededRandom(1) });
+  const output = fakeOutput(true);
+  const progress = createProgress(output, {}, () => 0);
+  progress.begin('title', many, { workloads: order.workloads, modes: modes.map(({ name }) => name) });
+  for (const cell of many) {
+    output.text = '';
+    progress.cellStarted(cell);
+    const lines = output.text.split('\n');
+    assert.ok(lines.length <= 24 && lines.every((line) => visibleLength(line) <= 80), output.text);
+    assert.ok(
+      lines.some((line) => line.startsWith(`${cell.mode.name} `)),
+      cell.mode.name,
+    );
+    progress.cellFinished(cell, sampleOf(cell));
+  }
+  assert.ok(output.text.split('1.10').length > 30, 'medians of three workloads in each line');
+  progress.end();
+});
+
 test('a redraw moves up by exactly the lines that were drawn', () => {
   const output = fakeOutput(true);
   const progress = createProgress(output, {}, () => 0);
