@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { readdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { findProcessesInCgroup } from '../host/processes.ts';
+import { startDockerEngine } from './docker-engine.ts';
 import { firstRuns, withSecondRuns } from './modes/catalogue.ts';
+import { clearSandbox, openSandbox } from './sandbox.ts';
 import {
   assertNothingLeft as assertNoneLeft,
   type CellBed,
@@ -78,5 +82,46 @@ test('an image that is not there is an error row', { timeout }, async () => {
     !outcome.ok && /docker pull .*tiny:absent: .*not found|manifest unknown/.test(outcome.error),
     outcome.ok ? '' : outcome.error,
   );
+  await assertNothingLeft();
+});
+
+test('an abort while Docker Engine pulls or runs rejects with its reason and leaves nothing', { timeout }, async () => {
+  const sleeper = { ...tiny, command: ['sh', '-c', 'exec sleep 60'] };
+  for (const phase of ['start', 'pull', 'run'] as const) {
+    const controller = new AbortController();
+    const reason = new Error(`interrupted in ${phase}`);
+    const running = bed.executor.execute(
+      cell(docker, sleeper),
+      (now) => {
+        if (now === phase) setTimeout(() => controller.abort(reason), 30);
+      },
+      controller.signal,
+    );
+    await assert.rejects(running, reason);
+    await assertNothingLeft();
+  }
+});
+
+test('what a killed run left of Docker Engine is removed, its containers too', { timeout }, async (t) => {
+  // All but the key that it writes outside of its directory, which no run can tell from another engine's.
+  const keyPath = '/etc/docker/key.json';
+  if (!existsSync(keyPath)) t.after(() => rm(keyPath, { force: true }));
+  const sandbox = openSandbox(bed.stateDir);
+  await clearSandbox(sandbox);
+  const signal = AbortSignal.timeout(timeout);
+  const engine = await startDockerEngine(sandbox, { registryAddress: bed.link.address }, signal);
+  const image = `${bed.link.address}/tiny:legacy`;
+  const ready = { kind: 'line', pattern: /hello/ } as const;
+  const container = await engine.prepareContainer({
+    ...tiny,
+    command: ['sh', '-c', 'cat /greeting; exec sleep 60'],
+    ready,
+  });
+  await engine.pull(image, signal);
+  await container.create(image, signal);
+  await container.runUntilReady(signal);
+  assert.equal((await findProcessesInCgroup(sandbox.idPrefix)).length, 1);
+  // As after a SIGKILL of this process, nothing is stopped.
+  await clearSandbox(sandbox);
   await assertNothingLeft();
 });

@@ -97,6 +97,8 @@ export class Docker {
     const limited = AbortSignal.any([signal, AbortSignal.timeout(pullLimitMs)]);
     const progress = await this.client.pull(reference, { abortSignal: limited });
     const done = Promise.withResolvers<void>();
+    // A progress that is cut off by an abort may never end.
+    limited.addEventListener('abort', () => done.reject(limited.reason), { once: true });
     this.client.modem.followProgress(progress, (error) => (error === null ? done.resolve() : done.reject(error)));
     await done.promise.catch((cause: unknown) => {
       limited.throwIfAborted();
