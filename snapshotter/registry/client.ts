@@ -7,7 +7,9 @@ import { defaultRequestTimeoutMs, endpointsOf, type HostLookup, type HostOptions
 import { type Keychain, type KeychainFailure, keychainChain } from './keychain.ts';
 import { manifestMediaTypes, mediaTypes } from './manifest.ts';
 import { type BlobUpload, Pusher } from './push.ts';
+import { type Artifact, type PublishedArtifact, ReferrerPublisher } from './referrer-push.ts';
 import { formatReference, manifestName, type Reference } from './reference.ts';
+import { type Referrer, type ReferrerQuery, ReferrerReader } from './referrers.ts';
 import { type RegistryRequest, retriesBefore, Sender, type WrongBytes } from './sender.ts';
 import { headerText, Transport, type TransportOptions } from './transport.ts';
 import { readVerified } from './verified-blob.ts';
@@ -38,6 +40,7 @@ export class RegistryClient {
   readonly #authorizer: Authorizer;
   readonly #sender: Sender;
   readonly #pusher: Pusher;
+  readonly #referrers: ReferrerReader;
 
   /** Throws RegistryError `invalid-host` if the address of a server cannot be used. */
   constructor(options: RegistryClientOptions = {}) {
@@ -55,6 +58,7 @@ export class RegistryClient {
     const onWrongBytes = options.onWrongBytes ?? (() => {});
     this.#sender = new Sender(this.#transport, this.#authorizer, lookup, requestTimeoutMs, onWrongBytes);
     this.#pusher = new Pusher(this.#sender);
+    this.#referrers = new ReferrerReader(this.#sender);
   }
 
   /**
@@ -137,8 +141,18 @@ export class RegistryClient {
     return this.#pusher.mountBlob(reference, digest, fromRepository, signal);
   }
 
-  pushManifest(reference: Reference, mediaType: string, bytes: Uint8Array, signal: AbortSignal): Promise<Digest> {
-    return this.#pusher.pushManifest(reference, mediaType, bytes, signal);
+  async pushManifest(reference: Reference, mediaType: string, bytes: Uint8Array, signal: AbortSignal): Promise<Digest> {
+    return (await this.#pusher.pushManifest(reference, mediaType, bytes, signal)).digest;
+  }
+
+  /** Artifacts of one type that refer to a manifest; see `ReferrerReader.find`. */
+  findReferrers(query: ReferrerQuery, signal: AbortSignal): Promise<readonly Referrer[]> {
+    return this.#referrers.find(query, signal);
+  }
+
+  /** Pushes an artifact that refers to an image, in place of earlier ones of its type. */
+  publishArtifact(artifact: Artifact, signal: AbortSignal): Promise<PublishedArtifact> {
+    return new ReferrerPublisher(this.#sender, this.#pusher, this.#referrers).publish(artifact, signal);
   }
 
   /** Closes all connections; requests under way fail. */

@@ -14,6 +14,12 @@ export interface BlobUpload {
   readonly open: () => AsyncIterable<Uint8Array>;
 }
 
+export interface PushedManifest {
+  readonly digest: Digest;
+  /** The registry lists it as a referrer of its `subject` (OCI distribution-spec, "Pushing Manifests with Subject"). */
+  readonly listsSubject: boolean;
+}
+
 /** Writes to registries, always to the one server with the push capability. */
 export class Pusher {
   readonly #sender: Sender;
@@ -76,8 +82,13 @@ export class Pusher {
     }
   }
 
-  /** Puts a manifest under the tag (or digest) of the reference; returns its digest. */
-  async pushManifest(reference: Reference, mediaType: string, bytes: Uint8Array, signal: AbortSignal): Promise<Digest> {
+  /** Puts a manifest under the tag (or digest) of the reference. */
+  async pushManifest(
+    reference: Reference,
+    mediaType: string,
+    bytes: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<PushedManifest> {
     const operation = `push manifest ${formatReference(reference)}`;
     const digest = digestOf(bytes);
     if (reference.digest !== undefined && reference.digest !== digest) {
@@ -94,10 +105,27 @@ export class Pusher {
     });
     await response.body.drain();
     const stored = headerText(response.headers, 'docker-content-digest');
-    if (stored?.startsWith('sha256:') !== true || stored === digest) return digest;
+    if (stored?.startsWith('sha256:') !== true || stored === digest)
+      return { digest, listsSubject: headerText(response.headers, 'oci-subject') !== undefined };
     throw new RegistryError('digest-mismatch', `the registry stored ${stored} instead of ${digest}`, {
       operation,
       host: response.url.host,
+    });
+  }
+
+  /** False if the registry refuses for any reason: many delete nothing. */
+  async deleteManifest(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const operation = `delete manifest ${digest} of ${nameOf(reference)}`;
+    return await optional(signal, async () => {
+      const response = await this.#sender.expectOk(this.#sender.pushEndpoint(reference.registry), {
+        ...this.#request(reference, operation, signal),
+        method: 'DELETE',
+        target: `/${reference.repository}/manifests/${digest}`,
+        actions: 'pull,push,delete',
+        maxRetries: maxOptionalRetries,
+      });
+      await response.body.drain();
+      return true;
     });
   }
 

@@ -15,7 +15,7 @@ export interface RegistryRequest {
   readonly target: string | URL;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: HttpRequest['body'];
-  readonly actions: 'pull' | 'pull,push';
+  readonly actions: 'pull' | 'pull,push' | 'pull,push,delete';
   readonly extraScopes?: readonly string[];
   readonly kind: RequestKind;
   readonly operation: string;

@@ -111,6 +111,7 @@ export class Transport {
     send: () => Promise<HttpResponse>,
     limitBytes: number,
     signal: AbortSignal,
+    maxRetries = this.retry.maxRetries,
   ): Promise<{ readonly response: HttpResponse; readonly bytes: Buffer | undefined }> {
     for (let attempt = 1; ; attempt++) {
       // Retries on its own; its failure is final.
@@ -120,7 +121,7 @@ export class Transport {
         const coding = headerText(response.headers, 'content-encoding');
         return { response, bytes: bytes === undefined ? undefined : decodeContent(bytes, coding, limitBytes) };
       } catch (error) {
-        if (attempt > this.retry.maxRetries || !isRetryableError(error)) throw error;
+        if (attempt > maxRetries || !isRetryableError(error)) throw error;
       }
       await this.wait(attempt, signal);
     }

@@ -21,6 +21,9 @@ export type RequestKind =
   | 'upload'
   /** PUT of a manifest. */
   | 'tag'
+  /** DELETE of a manifest. */
+  | 'delete'
+  | 'referrers'
   | 'token'
   | 'other';
 
@@ -55,7 +58,7 @@ export interface Answer {
   readonly release?: () => void;
 }
 
-const namedPath = /^\/v2\/(.+)\/(blobs|manifests)\/([^/]+)$/;
+const namedPath = /^\/v2\/(.+)\/(blobs|manifests|referrers)\/([^/]+)$/;
 const uploadPath = /^\/v2\/(.+)\/blobs\/uploads\/([^/]*)$/;
 
 /** Classifies a request by its method and path. */
@@ -69,6 +72,8 @@ export function classify(site: Site, method: string, url: URL): Pick<SimulatedRe
   }
   const [, repository, collection, name] = namedPath.exec(url.pathname) ?? [];
   if (repository === undefined) return { kind: 'other', repository, name };
+  if (collection === 'referrers') return { kind: 'referrers', repository, name };
+  if (method === 'DELETE') return { kind: 'delete', repository, name };
   const readKind = collection === 'blobs' ? 'blob' : 'manifest';
   const kind = method === 'HEAD' && site === 'registry' ? 'look' : method === 'PUT' ? 'tag' : readKind;
   return { kind, repository, name };

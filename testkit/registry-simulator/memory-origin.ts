@@ -1,5 +1,6 @@
 import { hash, randomUUID } from 'node:crypto';
 import { type Answer, answerWith, readAll, type SimulatedRequest } from './exchange.ts';
+import { listReferrers, subjectOf } from './referrers.ts';
 
 /** A registry that responds correctly; faults are applied to its responses. */
 export interface Origin {
@@ -22,6 +23,8 @@ export interface MemoryContent {
     readonly mediaType: string;
     readonly bytes: Buffer;
   }>;
+  /** Whether it has the API of referrers, and deletes manifests; the oldest registries do neither. */
+  readonly hasReferrers?: boolean;
 }
 
 /** A registry in memory (OCI distribution-spec): blobs by range, uploads, mounts, manifests. */
@@ -67,8 +70,17 @@ export function memoryOrigin(content: MemoryContent = {}): MemoryOrigin {
           if (name!.startsWith('sha256:') && name !== digest) return refuse(400, 'DIGEST_INVALID');
           manifests.set(`${repository}:${name}`, { mediaType, bytes });
           manifests.set(`${repository}:${digest}`, { mediaType, bytes });
-          return answerWith(201, '', { location: url.pathname, 'docker-content-digest': digest });
+          const subject = content.hasReferrers === true ? subjectOf(bytes) : undefined;
+          const listed = subject === undefined ? {} : { 'oci-subject': subject };
+          return answerWith(201, '', { location: url.pathname, 'docker-content-digest': digest, ...listed });
         }
+        case 'referrers':
+          return content.hasReferrers === true
+            ? listReferrers(manifests, request)
+            : answerWith(404, '404 page not found');
+        case 'delete':
+          if (content.hasReferrers !== true) return refuse(405, 'UNSUPPORTED');
+          return answerWith(manifests.delete(`${repository}:${name}`) ? 202 : 404);
         case 'mount':
         case 'upload':
           return await answerUpload(request, method, blobs, uploads);
