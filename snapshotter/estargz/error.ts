@@ -13,8 +13,10 @@ export type FormatErrorCode =
   | 'link'
   /** The chunks of a file overlap, leave gaps, or lie outside the blob. */
   | 'chunk'
-  /** The label with the list of hot ranges is malformed, or of another layer. */
+  /** A list of hot ranges is malformed, or of another layer. */
   | 'hot-ranges'
+  /** An access profile is malformed. */
+  | 'access-profile'
   /** A compressed member does not inflate to what the TOC promises. */
   | 'member'
   /** Over a limit of this reader: see toc.ts, toc-member.ts, json-scanner.ts, member.ts and tree/build.ts. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeHotRanges, maxHotRangesLength, parseHotRanges } from './hot-ranges.ts';
+import { encodeHotRanges, maxListLength, parseHotRanges } from './hot-ranges.ts';
 
 const limit = { timeout: 5_000 };
 const tocDigest = `sha256:${'0123456789abcdef'.repeat(4)}`;
@@ -25,7 +25,7 @@ test('a list that is malformed or of another layer is refused', limit, () => {
     assert.throws(() => parseHotRanges(text, layer), { name: 'FormatError', code: 'hot-ranges', message });
   refuse('', /not base64/);
   refuse('%%%%', /not base64/);
-  refuse('A'.repeat(maxHotRangesLength + 1), /not base64 of a label/);
+  refuse('A'.repeat(maxListLength + 1), /too long/);
   refuse(encoded([2, ...head.slice(1)]), /unknown version/);
   refuse(encoded([1, 1, 2, 3, 4]), /another layer/);
   refuse(encoded([...head, 0]), /cut short/);

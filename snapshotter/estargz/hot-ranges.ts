@@ -1,7 +1,8 @@
 /**
  * The hot ranges of a layer: what of its blob a recorded run of the image read, in the order of use. The converter writes the
  * list into an annotation of the layer's descriptor; containerd passes it on as a snapshot label, and the daemon prefetches
- * those ranges instead of everything before the landmark. Others ignore it.
+ * those ranges instead of everything before the landmark. Others ignore it. An access profile (access-profile.ts) has the same list
+ * for each layer of an image that was converted without one.
  *
  * The value is base64 without padding of: a byte 1 (version), the first 4 bytes of the TOC's sha256, and per range three
  * varints (LEB128), up to the end:
@@ -21,6 +22,8 @@ export const rankUnitBytes = 64 * 1024;
 /** containerd refuses labels whose key and value are longer together (labels.Validate). */
 const maxLabelBytes = 4096;
 export const maxHotRangesLength = maxLabelBytes - HOT_RANGES_LABEL.length;
+/** Of a list that is read: access profiles (access-profile.ts) are not labels. */
+export const maxListLength = 128 * 1024;
 
 export interface HotRange {
   /** In units of 512 bytes of the blob: [start, end). */
@@ -57,7 +60,7 @@ export function encodeHotRanges(ranges: readonly HotRange[], tocDigest: string):
 
 /** Throws FormatError 'hot-ranges': the text is untrusted. */
 export function parseHotRanges(text: string, { tocDigest, payloadEnd }: HotLayer): HotRange[] {
-  if (text.length > maxHotRangesLength || !/^[A-Za-z0-9+/]+$/.test(text)) throw malformed('not base64 of a label');
+  if (text.length > maxListLength || !/^[A-Za-z0-9+/]+$/.test(text)) throw malformed('too long or not base64');
   const bytes = Buffer.from(text, 'base64');
   if (bytes.length < headBytes || bytes[0] !== version) throw malformed('of an unknown version');
   if (!bytes.subarray(1, headBytes).equals(digestPrefix(tocDigest))) throw malformed('of another layer');
@@ -91,7 +94,7 @@ function pushVarint(bytes: number[], value: number): void {
   bytes.push(rest);
 }
 
-/** Up to 35 bits, so that sums of as many as a label holds stay exact. */
+/** Up to 35 bits, so that sums of as many as a list holds, 2^15 ranges, stay exact. */
 function readVarint(reader: { readonly bytes: Buffer; at: number }): number {
   let value = 0;
   for (let scale = 1; scale <= 2 ** 28; scale *= 128) {
@@ -106,6 +109,6 @@ function readVarint(reader: { readonly bytes: Buffer; at: number }): number {
 function malformed(how: string): FormatError {
   return new FormatError(
     'hot-ranges',
-    `the list of hot ranges (${HOT_RANGES_LABEL}) is ${how}; convert the image again`,
+    `the list of hot ranges is ${how}; convert the image or publish its access profile again`,
   );
 }
