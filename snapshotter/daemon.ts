@@ -1,10 +1,10 @@
 import { flushCompileCache } from 'node:module';
 import { join, resolve } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import { BuilderThread } from './builder/builder.ts';
 import type { Config } from './config/config.ts';
 import { openFace } from './handover/faces.ts';
 import type { Face } from './layers/face.ts';
+import { createAccessProfiles } from './layers/access-profiles.ts';
 import type { LayerConfig } from './layers/layer-config.ts';
 import { LayerManager } from './layers/manager.ts';
 import { describeError, type Log } from './platform/log.ts';
@@ -75,9 +75,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   opened.defer(() => scheduler.close());
   const inflaters = new InflatePool();
   opened.defer(() => inflaters.close());
-  const builder = new BuilderThread();
-  opened.defer(() => builder.close());
-  const mounts = await openFace({ root, config, log, builder, onChange: (change) => status.change(change) });
+  const mounts = await openFace({ root, config, log, onChange: (change) => status.change(change) });
   const { face } = mounts;
   // A start that fails leaves what it took over to the next one.
   let keepMounts = mounts.isAdopted;
@@ -95,13 +93,17 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
     opaqueXattr: store.overlayOptions.includes('userxattr') ? 'user' : 'trusted',
     ...(config.record_accesses === '' ? {} : { recordAccesses: config.record_accesses }),
   };
+  const ttlMs = layerConfig.resolveTtlMs;
+  const profiles =
+    config.access_profiles && !config.noprefetch ? createAccessProfiles({ registry, log, ttlMs }) : undefined;
+  opened.defer(() => profiles?.close());
   const layers = new LayerManager({
     root: join(root, 'layers'),
     registry,
+    profiles,
     face,
     scheduler,
     inflaters,
-    builder,
     config: layerConfig,
     log,
     metrics: metrics.fetch,
@@ -176,7 +178,6 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
       root,
       registry,
       inflaters,
-      builder,
       face: face.unrecorded(),
       config: rehearsedConfig,
       overlayOptions: store.overlayOptions,

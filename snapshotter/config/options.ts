@@ -60,6 +60,8 @@ export const sections = {
   resolve_result_entry_ttl_sec: setting(120, maxSec),
   /** File to append the first read of every range of every file to, for convert's --accesses; '' for none. */
   record_accesses: text(''),
+  /** Look for access profiles that were published of images without lists of hot ranges (estargz/access-profile.ts). */
+  access_profiles: flag(true),
   http_cache_type: noEffect('text', oneStore),
   http_cache_chunk_ttl_sec: noEffect('integer', oneStore),
   filesystem_cache_type: noEffect('text', oneStore),

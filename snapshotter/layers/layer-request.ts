@@ -6,11 +6,11 @@ export interface LayerRequest {
   readonly digest: Digest;
   /** This and other layers of the image, to be resolved together. */
   readonly siblings: readonly Digest[];
+  /** Of the image's manifest for this platform, where the client says it. */
+  readonly manifestDigest?: Digest;
   readonly tocDigest?: Digest;
   readonly urls?: readonly string[];
   readonly prefetchSizeBytes?: number;
-  /** Of this layer and those above it, in order; see estargz/toc-sizes.ts. */
-  readonly tocSizes?: readonly number[];
   /** As in the label; see estargz/hot-ranges.ts. */
   readonly hotRanges?: string;
   readonly skipVerify: boolean;

@@ -10,7 +10,7 @@ import { pathOf } from '../tree/lookup.ts';
 import type { AccessRecord } from './access-record.ts';
 import type { Face } from './face.ts';
 import type { OpenedLayer } from './layer-sources.ts';
-import type { LayerMemory } from '../builder/tree-memory.ts';
+import type { LayerMemory } from './tree-memory.ts';
 
 export interface LayerOptions {
   readonly face: Face;
@@ -39,6 +39,8 @@ const minRetryMs = 1000;
 const maxRetryMs = 300_000;
 /** After this the image has started, and the layer is read as any other. */
 const startMs = 60_000;
+/** For how long a prefetch up to the landmark waits for an access profile that is being looked for. */
+const profileWaitMs = 500;
 
 /** A store, its attached views, and its prefetch and background fill. Owns all of them until `close`. */
 export class Layer {
@@ -143,15 +145,22 @@ export class Layer {
 
   /**
    * Starts the prefetch and then the background fill. `hotRanges` (estargz/hot-ranges.ts) says what to prefetch; without it,
-   * or where it is not this layer's, the landmark does, else `prefetchSizeBytes`. Only the first call has an effect.
+   * or where it is not this layer's, the landmark does, else `prefetchSizeBytes`. Only the first call has an effect. A list that
+   * is still being looked for must settle and not reject.
    */
-  startFetching(prefetchSizeBytes: number, hotRanges?: string): void {
+  startFetching(prefetchSizeBytes: number, hotRanges?: string | Promise<string | undefined>): void {
     if (this.#isFetchingAhead || this.#fetching.signal.aborted) return;
     this.#isFetchingAhead = true;
-    const ranges = this.#hotRangesOf(hotRanges);
-    if (ranges !== undefined && !this.store.complete) this.#narrowReadahead();
+    const ranges = hotRanges instanceof Promise ? hotRanges.then((text) => this.#adopt(text)) : this.#adopt(hotRanges);
     const plan = { ranges, prefetchSizeBytes };
     void fetchAhead(this.store, plan, this.#options, this.#fetching.signal);
+  }
+
+  /** The ranges to prefetch; with some, readers are to ask for little more. */
+  #adopt(hotRanges: string | undefined): readonly HotRange[] | undefined {
+    const ranges = this.#hotRangesOf(hotRanges);
+    if (ranges !== undefined && !this.store.complete && !this.#fetching.signal.aborted) this.#narrowReadahead();
+    return ranges;
   }
 
   #narrowReadahead(): void {
@@ -225,22 +234,22 @@ function readerOf(
   };
 }
 
+type HotRanges = readonly HotRange[] | undefined;
+
 interface PrefetchPlan {
-  readonly ranges: readonly HotRange[] | undefined;
+  readonly ranges: HotRanges | Promise<HotRanges>;
   readonly prefetchSizeBytes: number;
 }
 
 /** Prefetches at once, then fills while nothing else is fetched, until the layer is complete or released. */
 async function fetchAhead(
   store: LayerStore,
-  { ranges, prefetchSizeBytes }: PrefetchPlan,
+  plan: PrefetchPlan,
   options: LayerOptions,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    const prefetchEnd = options.noprefetch ? 0 : prefetchEndOf(store, prefetchSizeBytes);
-    if (ranges !== undefined) await store.prefetchRanges(ranges, signal);
-    else if (prefetchEnd > 0) await store.prefetch(prefetchEnd, signal);
+    if (!options.noprefetch) await prefetch(store, plan, signal);
   } catch (error) {
     if (signal.aborted) return;
     options.onFetchError('prefetch', error);
@@ -259,6 +268,28 @@ async function fetchAhead(
     if (store.presentChunks() > before) retryMs = minRetryMs;
     if (!store.complete) await delay(retryMs, undefined, { signal, ref: false }).catch(() => {});
   }
+}
+
+/**
+ * A profile usually arrives before the layer is mounted, so what the landmark says waits for it a moment: it may be far more than
+ * is read. When it has begun, a profile that arrives only adds to it; what is in flight or present is not fetched again.
+ */
+async function prefetch(store: LayerStore, plan: PrefetchPlan, signal: AbortSignal): Promise<void> {
+  const { ranges: coming, prefetchSizeBytes } = plan;
+  const isSought = coming instanceof Promise;
+  const early = isSought
+    ? await Promise.race([coming, delay(profileWaitMs, undefined, { signal, ref: false })])
+    : coming;
+  if (early !== undefined) return await store.prefetchRanges(early, signal);
+  const prefetchEnd = prefetchEndOf(store, prefetchSizeBytes);
+  const byLandmark = prefetchEnd > 0 ? store.prefetch(prefetchEnd, signal) : undefined;
+  const late = isSought ? prefetchLate(store, coming, signal) : undefined;
+  await Promise.all([byLandmark, late]);
+}
+
+async function prefetchLate(store: LayerStore, coming: Promise<HotRanges>, signal: AbortSignal): Promise<void> {
+  const ranges = await coming;
+  if (ranges !== undefined && !signal.aborted) await store.prefetchRanges(ranges, signal);
 }
 
 /** Blob offset of the prefetch's end: the landmark, else the given size. */

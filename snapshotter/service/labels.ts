@@ -1,5 +1,4 @@
-import { HOT_RANGES_LABEL, TOC_DIGEST_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
-import { parseTocSizes } from '../estargz/toc-sizes.ts';
+import { HOT_RANGES_LABEL, TOC_DIGEST_LABEL } from '../estargz/names.ts';
 import type { LayerRequest } from '../layers/layer-request.ts';
 import { isDigest } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
@@ -25,15 +24,16 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
   if (source === undefined || typeof source === 'string') return source;
   const tocDigest = labels[TOC_DIGEST_LABEL];
   if (tocDigest !== undefined && !isDigest(tocDigest)) return `label ${TOC_DIGEST_LABEL} is not a sha256 digest`;
+  const manifestDigest = labels[`${criPrefix}manifest-digest`];
   // As in the Go daemon, an invalid size is ignored.
   const prefetch = /^\d{1,15}$/.exec(labels[`${stargzPrefix}prefetch`] ?? '')?.[0];
-  const tocSizes = parseTocSizes(labels[TOC_SIZES_LABEL] ?? '');
   const urls = labels[urlsLabel]?.split(',').filter((url) => url !== '') ?? [];
   return {
     ...source,
+    // It only helps to find an access profile.
+    ...(manifestDigest !== undefined && isDigest(manifestDigest) ? { manifestDigest } : {}),
     ...(tocDigest === undefined ? {} : { tocDigest }),
     ...(urls.length === 0 ? {} : { urls }),
-    ...(tocSizes === undefined ? {} : { tocSizes }),
     ...(labels[HOT_RANGES_LABEL] === undefined ? {} : { hotRanges: labels[HOT_RANGES_LABEL] }),
     ...(prefetch === undefined ? {} : { prefetchSizeBytes: Number(prefetch) }),
     // Presence is enough; the value is ignored.

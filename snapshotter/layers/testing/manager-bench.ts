@@ -13,6 +13,7 @@ import type { InodeTable } from '../../tree/inode-table.ts';
 import { findPath } from '../../tree/lookup.ts';
 import { LayerError, type LayerErrorReason } from '../error.ts';
 import type { LayerReader } from '../../store/layer-reader.ts';
+import type { AccessProfiles } from '../access-profiles.ts';
 import type { Face } from '../face.ts';
 import type { LayerConfig } from '../layer-config.ts';
 import { LayerManager } from '../manager.ts';
@@ -68,7 +69,7 @@ export interface ManagerBench {
   readonly logged: string[];
   /** Fields of the warnings. */
   readonly warned: object[];
-  manager(config?: Partial<LayerConfig>): LayerManager;
+  manager(config?: Partial<LayerConfig>, profiles?: Pick<AccessProfiles, 'find'>): LayerManager;
 }
 
 /** With `ownRoot`, the caller deletes the directory. */
@@ -91,7 +92,7 @@ export async function openBench(t: TestContext, registry: TestRegistry, ownRoot?
     face,
     logged,
     warned,
-    manager(config = {}) {
+    manager(config = {}, profiles = undefined) {
       const log = {
         info: (_: object, text: string) => void logged.push(text),
         warn(fields: object, text: string) {
@@ -103,6 +104,7 @@ export async function openBench(t: TestContext, registry: TestRegistry, ownRoot?
       const manager = new LayerManager({
         root,
         registry,
+        profiles,
         face,
         scheduler,
         inflaters,
