@@ -21,8 +21,10 @@ export interface ConvertArguments {
 }
 
 export const convertHelp = `Usage: npm run convert -- SOURCE TARGET [options]
+       npm run convert -- --profile-only --accesses FILE IMAGE
 
-Converts an image so that it can run before it is fully pulled, and writes it as TARGET.
+Converts an image so that it can run before it is fully pulled, and writes it as TARGET. With --profile-only, publishes what a run
+of an image that was converted without --accesses read, beside it in its registry: daemons then prefetch just that.
 
   SOURCE, TARGET        ${locationHelp}
 
@@ -36,6 +38,8 @@ Converts an image so that it can run before it is fully pulled, and writes it as
   --cache-dir DIR       keep converted layers, so that layers shared by images are converted once; default: not kept
   --platform OS/ARCH    image to convert from an index; default linux/amd64
   --all-platforms       convert every image of an index
+  --profile-only        convert nothing: publish FILE as the access profile of IMAGE, in place of an earlier one; takes
+                        --accesses, --recorded-on, --platform and --plain-http
   --plain-http          use HTTP for the registries of SOURCE and TARGET (the default for loopback)
   --help                this text
 

@@ -4,6 +4,8 @@ import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { formatLocation } from '../images/location.ts';
 import { parseConvertArguments } from './arguments.ts';
+import { formatReference } from '../registry/reference.ts';
+import { parseProfileArguments } from './profile-arguments.ts';
 import { run } from './testing/command.ts';
 
 test('parses arguments, including sizes with units', { timeout: 5_000 }, () => {
@@ -40,6 +42,25 @@ test('each invalid argument is reported in one line', { timeout: 5_000 }, () => 
   for (const [argv, message] of cases) {
     assert.throws(() => parseConvertArguments(argv), { message }, argv.join(' '));
     assert.throws(() => parseConvertArguments(argv), { message: /^[^\n]+$/ }, argv.join(' '));
+  }
+});
+
+test('with --profile-only, what has no meaning there is refused', { timeout: 5_000 }, () => {
+  const parsed = parseProfileArguments(['--profile-only', 'debian', '--accesses', 'f', '--platform', 'linux/arm64']);
+  assert.deepEqual(
+    [formatReference(parsed.image), parsed.accessesPath, parsed.platform?.architecture],
+    ['docker.io/library/debian:latest', 'f', 'arm64'],
+  );
+  const cases: [string[], RegExp][] = [
+    [[], /takes one IMAGE, got 0/],
+    [['a', 'b', '--accesses', 'f'], /takes one IMAGE, got 2/],
+    [['a'], /needs --accesses/],
+    [['oci:a', '--accesses', 'f'], /in a registry/],
+    [['a', '--accesses', 'f', '--format', 'stargz'], /with --profile-only: .*--format/],
+    [['a', '--accesses', 'f', '--cache-dir', 'c'], /--cache-dir/],
+  ];
+  for (const [argv, message] of cases) {
+    assert.throws(() => parseProfileArguments(['--profile-only', ...argv]), { message, code: 'invalid-option' });
   }
 });
 

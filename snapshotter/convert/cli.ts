@@ -4,16 +4,25 @@ import { mkdir } from 'node:fs/promises';
 import type { ImageSource } from '../images/image.ts';
 import { formatLocation, type ImageLocation } from '../images/location.ts';
 import { openSource, openTarget } from '../images/open.ts';
+import { formatReference } from '../registry/reference.ts';
 import { readAccesses } from './accesses.ts';
 import { type ConvertArguments, convertHelp, parseConvertArguments, withoutUndefined } from './arguments.ts';
 import { openClient, runCommand } from './command.ts';
 import { type ConvertedImage, convertFrom } from './image.ts';
+import { type PublishedProfile, publishProfile } from './profile.ts';
+import { type ProfileArguments, parseProfileArguments } from './profile-arguments.ts';
 import { progressDisplay } from './progress-display.ts';
 
 const command = { name: 'convert', help: convertHelp, whenInterrupted: 'nothing was tagged', run };
 process.exitCode = await runCommand(command, process.argv.slice(2));
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<number | undefined> {
+  if (argv.includes('--profile-only') && !argv.includes('--help')) {
+    const parsed = parseProfileArguments(argv);
+    const { digest } = await publish(parsed, signal);
+    process.stdout.write(`${formatReference({ ...parsed.image, digest })}\n`);
+    return 0;
+  }
   const parsed = parseConvertArguments(argv);
   if (parsed === undefined) return undefined;
   const { digest } = await convert(parsed, signal);
@@ -41,6 +50,21 @@ async function convert(parsed: ConvertArguments, signal: AbortSignal): Promise<C
   return await convertFrom(await from(source), to, {
     ...withoutUndefined({ ...options, accesses, recordedOn: recorded }),
     onProgress: display.show,
+    onNotice: (line) => void process.stderr.write(`convert: ${line}\n`),
+    signal,
+  });
+}
+
+async function publish(parsed: ProfileArguments, signal: AbortSignal): Promise<PublishedProfile> {
+  const { image, accessesPath, recordedOn, platform, plainHttp } = parsed;
+  const accesses = await readAccesses(accessesPath);
+  await using resources = new AsyncDisposableStack();
+  const client = openClient([{ kind: 'registry', reference: image }, recordedOn], plainHttp);
+  resources.defer(() => client.close());
+  const recorded = recordedOn === undefined ? undefined : await openSource(recordedOn, { client }, signal);
+  resources.defer(async () => recorded?.close());
+  return await publishProfile(client, image, {
+    ...withoutUndefined({ accesses, recordedOn: recorded, platform }),
     onNotice: (line) => void process.stderr.write(`convert: ${line}\n`),
     signal,
   });

@@ -19,16 +19,36 @@ export interface ConvertedBlob {
 /** One value per layer for HOT_RANGES_LABEL; undefined where nothing was read. */
 export function listHotRanges(order: readonly PlacedAccess[], blobs: readonly ConvertedBlob[]): (string | undefined)[] {
   const read = new Set(order.map(({ layer }) => layer));
-  const layers = blobs.map(({ path }, layer) => (read.has(layer) ? indexLayer(path) : undefined));
-  const members: HotMember[][] = blobs.map(() => []);
+  const tocs = blobs.map(({ path, tocDigest }, layer) =>
+    read.has(layer) ? { ...readBlobToc(path), tocDigest } : undefined,
+  );
+  return listMembers(order, tocs, maxHotRangesLength);
+}
+
+export interface LayerToc {
+  readonly tocDigest: string;
+  readonly entries: readonly TocLine[];
+  readonly payloadEnd: number;
+}
+
+/** One list per layer, of at most `maxLength` characters; undefined where nothing was read, or of which there is no TOC. */
+export function listMembers(
+  order: readonly PlacedAccess[],
+  tocs: readonly (LayerToc | undefined)[],
+  maxLength: number,
+): (string | undefined)[] {
+  const layers = tocs.map((toc) => (toc === undefined ? undefined : indexLayer(toc)));
+  const members: HotMember[][] = tocs.map(() => []);
   let usedBytes = 0;
   for (const { layer, path, range } of order) {
-    for (const { offset, endOffset } of layers[layer]!.take(path, range?.start ?? 0, range?.end ?? Infinity)) {
+    for (const { offset, endOffset } of layers[layer]?.take(path, range?.start ?? 0, range?.end ?? Infinity) ?? []) {
       members[layer]!.push({ offset, endOffset, usedBytes });
       usedBytes += endOffset - offset;
     }
   }
-  return members.map((some, layer) => (some.length === 0 ? undefined : encodeToFit(some, blobs[layer]!.tocDigest)));
+  return members.map((some, layer) =>
+    some.length === 0 ? undefined : encodeToFit(some, tocs[layer]!.tocDigest, maxLength),
+  );
 }
 
 interface HotMember {
@@ -43,8 +63,7 @@ interface LayerIndex {
   take(path: string, start: number, end: number): { readonly offset: number; readonly endOffset: number }[];
 }
 
-function indexLayer(blobPath: string): LayerIndex {
-  const { entries, payloadEnd } = readBlobToc(blobPath);
+function indexLayer({ entries, payloadEnd }: LayerToc): LayerIndex {
   const links = new Map<string, string>();
   const files = new Map<string, TocLine[]>();
   for (const line of entries) {
@@ -81,11 +100,11 @@ interface BlobRange extends HotRange {
   readonly endOffset: number;
 }
 
-function encodeToFit(members: readonly HotMember[], tocDigest: string): string {
+function encodeToFit(members: readonly HotMember[], tocDigest: string, maxLength: number): string {
   let ranges = joinMembers(members);
   for (;;) {
     const text = encodeHotRanges(ranges, tocDigest);
-    const excess = 1 - maxHotRangesLength / text.length;
+    const excess = 1 - maxLength / text.length;
     if (excess <= 0) return text;
     ranges = joinNeighbours(ranges, Math.ceil(excess * ranges.length));
   }

@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export interface MountEntry {
@@ -38,12 +39,8 @@ export function parseMountinfo(text: string): MountEntry[] {
 }
 
 /** Sets how far the kernel reads ahead on a mount, by its name in /sys/class/bdi. Where that is read-only, the default of 128 KiB stays. */
-export function setReadahead(bdi: string, kib: number): void {
-  try {
-    writeFileSync(join('/sys/class/bdi', bdi, 'read_ahead_kb'), String(kib));
-  } catch {
-    // Read-only.
-  }
+export async function setReadahead(bdi: string, kib: number): Promise<void> {
+  await writeFile(join('/sys/class/bdi', bdi, 'read_ahead_kb'), String(kib)).catch(() => {});
 }
 
 /** The kernel writes space, tab, newline and backslash as octal escapes. */

@@ -56,7 +56,6 @@ const order: Readonly<Record<string, readonly string[]>> = {
     'snapshotter/observability',
     'snapshotter/fuse',
     'snapshotter/erofs',
-    'snapshotter/builder',
     'snapshotter/layers',
     'snapshotter/snapshots',
     'snapshotter/service',
