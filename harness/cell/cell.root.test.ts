@@ -1,21 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { readAccesses } from '../../snapshotter/convert/accesses.ts';
 import { findProcessesNaming } from '../host/processes.ts';
 import type { Mode } from '../run/mode.ts';
 import type { CellPhase } from '../run/run.ts';
 import { firstRuns, modes, withSecondRuns } from './modes/catalogue.ts';
 import { clearSandbox, openSandbox, startCell } from './sandbox.ts';
-import {
-  assertNothingLeft as assertNoneLeft,
-  type CellBed,
-  cell,
-  openCellBed,
-  timeout,
-  tiny,
-} from './testing/cell-bed.ts';
+import { cell, timeout, tiny, useCellBed } from './testing/cell-bed.ts';
 
 const [legacy, stargz, estargz] = modes as [Mode, Mode, Mode];
 /** docker and erofs need programs of their own, and tests of their own. */
@@ -23,29 +16,20 @@ const containerdModes = firstRuns.filter(({ engine, snapshotter }) => engine !==
 
 const estargzNoopt = firstRuns.find(({ name }) => name === 'estargz-noopt')!;
 
-let bed: CellBed;
-
-before(async () => {
-  bed = await openCellBed();
-});
-
-after(async () => {
-  await bed?.[Symbol.asyncDispose]();
-});
-
-const assertNothingLeft = () => assertNoneLeft(bed.stateDir);
+const fixture = useCellBed();
+const { assertNothingLeft } = fixture;
 
 test('the record names the files that the workload read, and their layers', { timeout }, async () => {
-  const paths = (await readAccesses(bed.accessPath)).map((access) => access.path);
+  const paths = (await readAccesses(fixture.bed.accessPath)).map((access) => access.path);
   assert.ok(paths.includes('bin/busybox'));
   assert.ok(paths.includes('greeting'));
-  assert.equal(new Set((await readAccesses(bed.accessPath)).map((access) => access.layer)).size, 2);
+  assert.equal(new Set((await readAccesses(fixture.bed.accessPath)).map((access) => access.layer)).size, 2);
 });
 
 for (const mode of containerdModes) {
   test(`a cell of mode ${mode.name} is measured and proven, and leaves nothing`, { timeout }, async (t) => {
     const phases: CellPhase[] = [];
-    const outcome = await bed.executor.execute(cell(mode), (phase) => phases.push(phase), t.signal);
+    const outcome = await fixture.bed.executor.execute(cell(mode), (phase) => phases.push(phase), t.signal);
     assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
     assert.deepEqual(phases, ['reset', 'start', 'pull', 'create', 'run', 'collect', 'stop']);
     for (const durationMs of [outcome.pullMs, outcome.createMs, outcome.runMs]) assert.ok(durationMs > 0);
@@ -65,7 +49,7 @@ for (const mode of containerdModes) {
 
 test('estargz-fuse is mounted with FUSE, whatever this machine would choose', { timeout }, async (t) => {
   const mode = firstRuns.find(({ name }) => name === 'estargz-fuse')!;
-  const outcome = await bed.executor.execute(cell(mode), () => {}, t.signal);
+  const outcome = await fixture.bed.executor.execute(cell(mode), () => {}, t.signal);
   assert.deepEqual([outcome.mount, outcome.mountReason], ['fuse', 'configured']);
 });
 
@@ -75,7 +59,7 @@ for (const first of [legacy, estargzNoopt]) {
   test(`${first.name} once more costs less than ${first.name} after an image that shares layers`, {
     timeout,
   }, async (t) => {
-    const measure = (mode: Mode) => bed.executor.execute(cell(mode), () => {}, t.signal);
+    const measure = (mode: Mode) => fixture.bed.executor.execute(cell(mode), () => {}, t.signal);
     const [once, afterOther, twice] = [await measure(first), await measure(shared), await measure(again)];
     for (const outcome of [once, afterOther, twice]) assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
     assert.deepEqual([once.daemonState, afterOther.daemonState, twice.daemonState], [undefined, 'shared', 'again']);
@@ -90,7 +74,7 @@ for (const first of [legacy, estargzNoopt]) {
 }
 
 test('a second run of which nothing can come before is an error, not a first run', { timeout }, async (t) => {
-  const alone = bed.openCells({ sharingWith: () => undefined });
+  const alone = fixture.bed.openCells({ sharingWith: () => undefined });
   const [, , shared] = withSecondRuns(estargz) as [Mode, Mode, Mode];
   const outcome = await alone.execute(cell(shared), () => {}, t.signal);
   assert.ok(!outcome.ok && /there is no workload to run before tiny in estargz\+shared/.test(outcome.error));
@@ -98,7 +82,7 @@ test('a second run of which nothing can come before is an error, not a first run
 });
 
 test('an image that cannot be pulled lazily gives an error rather than a measurement', { timeout }, async (t) => {
-  const plain = bed.openCells({ imageOf: () => 'tiny:legacy' });
+  const plain = fixture.bed.openCells({ imageOf: () => 'tiny:legacy' });
   const outcome = await plain.execute(cell(estargz), () => {}, t.signal);
   assert.ok(!outcome.ok);
   assert.match(outcome.error, /not pulled lazily: layer 1 of 2/);
@@ -107,11 +91,11 @@ test('an image that cannot be pulled lazily gives an error rather than a measure
 });
 
 test('a missing image or a wrong output fails the cell', { timeout }, async (t) => {
-  const absent = bed.openCells({ imageOf: () => 'tiny:absent' });
+  const absent = fixture.bed.openCells({ imageOf: () => 'tiny:absent' });
   const missing = await absent.execute(cell(legacy), () => {}, t.signal);
   assert.ok(!missing.ok && /not found/.test(missing.error));
   const bye = { ...tiny, ready: { kind: 'exit', stdout: 'bye\n' } } as const;
-  const wrong = await bed.executor.execute(cell(stargz, bye), () => {}, t.signal);
+  const wrong = await fixture.bed.executor.execute(cell(stargz, bye), () => {}, t.signal);
   assert.ok(!wrong.ok && /"hello\\n" instead of "bye\\n"/.test(wrong.error));
   await assertNothingLeft();
 });
@@ -120,7 +104,7 @@ test('an abort rejects with its reason and leaves nothing', { timeout }, async (
   for (const phase of ['start', 'run'] as const) {
     const controller = new AbortController();
     const reason = new Error(`interrupted in ${phase}`);
-    const running = bed.executor.execute(
+    const running = fixture.bed.executor.execute(
       cell(stargz),
       (now) => {
         if (now === phase) controller.abort(reason);
@@ -133,18 +117,21 @@ test('an abort rejects with its reason and leaves nothing', { timeout }, async (
 });
 
 test('what a killed run left is removed', { timeout }, async (t) => {
-  const sandbox = openSandbox(bed.stateDir);
+  const sandbox = openSandbox(fixture.bed.stateDir);
   await clearSandbox(sandbox);
   const setting = {
     snapshotter: 'stargz',
     daemonConfig: stargz.daemonConfig,
-    registryAddress: bed.link.address,
+    registryAddress: fixture.bed.link.address,
   } as const;
   const running = await startCell(sandbox, setting, t.signal);
   const sleeper = { ...tiny, command: ['sh', '-c', 'cat /greeting; exec sleep 60'] };
   const container = await running.prepareContainer({ ...sleeper, ready: { kind: 'line', pattern: /hello/ } });
-  await running.containerd.pull(`${bed.link.address}/tiny:stargz`, t.signal);
-  await container.create(await running.containerd.readImage(`${bed.link.address}/tiny:stargz`, t.signal), t.signal);
+  await running.containerd.pull(`${fixture.bed.link.address}/tiny:stargz`, t.signal);
+  await container.create(
+    await running.containerd.readImage(`${fixture.bed.link.address}/tiny:stargz`, t.signal),
+    t.signal,
+  );
   await container.runUntilReady(t.signal);
   assert.ok((await findProcessesNaming(sandbox.directory)).length >= 3);
   running.containerd.client.close();

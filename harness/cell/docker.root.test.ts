@@ -1,36 +1,19 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { findProcessesInCgroup } from '../host/processes.ts';
 import { startDockerEngine } from './docker-engine.ts';
 import { firstRuns, withSecondRuns } from './modes/catalogue.ts';
 import { clearSandbox, openSandbox } from './sandbox.ts';
-import {
-  assertNothingLeft as assertNoneLeft,
-  type CellBed,
-  cell,
-  openCellBed,
-  timeout,
-  tiny,
-} from './testing/cell-bed.ts';
+import { cell, timeout, tiny, useCellBed } from './testing/cell-bed.ts';
 import type { Mode } from '../run/mode.ts';
 
 const [docker, again, shared] = withSecondRuns(firstRuns.find(({ name }) => name === 'docker')!) as [Mode, Mode, Mode];
 
-let bed: CellBed;
+const fixture = useCellBed();
 
-before(async () => {
-  bed = await openCellBed();
-});
-
-after(async () => {
-  await bed?.[Symbol.asyncDispose]();
-});
-
-const assertNothingLeft = () => assertNoneLeft(bed.stateDir);
-const measure = (mode: Mode, workload = tiny) =>
-  bed.executor.execute(cell(mode, workload), () => {}, AbortSignal.timeout(timeout));
+const { assertNothingLeft, measure } = fixture;
 
 test('Docker Engine pulls and runs, is measured, and leaves nothing on the machine', { timeout }, async () => {
   const before = await Promise.all(['/etc/docker', '/run', '/var/lib'].map((path) => readdir(path).catch(() => [])));
@@ -76,7 +59,7 @@ test('a container of Docker Engine reads its input, prints lines, and fails as a
 });
 
 test('an image that is not there is an error row', { timeout }, async () => {
-  const absent = bed.openCells({ imageOf: () => 'tiny:absent' });
+  const absent = fixture.bed.openCells({ imageOf: () => 'tiny:absent' });
   const outcome = await absent.execute(cell(docker), () => {}, AbortSignal.timeout(timeout));
   assert.ok(
     !outcome.ok && /docker pull .*tiny:absent: .*not found|manifest unknown/.test(outcome.error),
@@ -90,7 +73,7 @@ test('an abort while Docker Engine pulls or runs rejects with its reason and lea
   for (const phase of ['start', 'pull', 'run'] as const) {
     const controller = new AbortController();
     const reason = new Error(`interrupted in ${phase}`);
-    const running = bed.executor.execute(
+    const running = fixture.bed.executor.execute(
       cell(docker, sleeper),
       (now) => {
         if (now === phase) setTimeout(() => controller.abort(reason), 30);
@@ -106,11 +89,11 @@ test('what a killed run left of Docker Engine is removed, its containers too', {
   // All but the key that it writes outside of its directory, which no run can tell from another engine's.
   const keyPath = '/etc/docker/key.json';
   if (!existsSync(keyPath)) t.after(() => rm(keyPath, { force: true }));
-  const sandbox = openSandbox(bed.stateDir);
+  const sandbox = openSandbox(fixture.bed.stateDir);
   await clearSandbox(sandbox);
   const signal = AbortSignal.timeout(timeout);
-  const engine = await startDockerEngine(sandbox, { registryAddress: bed.link.address }, signal);
-  const image = `${bed.link.address}/tiny:legacy`;
+  const engine = await startDockerEngine(sandbox, { registryAddress: fixture.bed.link.address }, signal);
+  const image = `${fixture.bed.link.address}/tiny:legacy`;
   const ready = { kind: 'line', pattern: /hello/ } as const;
   const container = await engine.prepareContainer({
     ...tiny,

@@ -1,36 +1,28 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { ensureErofsPrograms, hasErofsSnapshotter } from '../containerd/erofs-programs.ts';
 import { firstRuns } from './modes/catalogue.ts';
-import { assertNothingLeft, type CellBed, cell, openCellBed, timeout } from './testing/cell-bed.ts';
+import { cell, timeout, useCellBed } from './testing/cell-bed.ts';
 
 /** Kept between test runs. */
 const cacheDir = '/var/lib/stargz-bench/containerd';
 const modeOf = (name: string) => firstRuns.find((mode) => mode.name === name)!;
 
-let bed: CellBed;
-
-before(async () => {
-  bed = await openCellBed();
-});
-
-after(async () => {
-  await bed?.[Symbol.asyncDispose]();
-});
+const fixture = useCellBed();
 
 test("containerd's erofs snapshotter is measured with the same containerd as the other modes", {
   timeout: 2 * timeout,
 }, async () => {
   const signal = AbortSignal.timeout(2 * timeout);
   const programs = await ensureErofsPrograms(cacheDir, signal);
-  const executor = bed.openCells({ programs });
+  const executor = fixture.bed.openCells({ programs });
   for (const name of ['erofs', 'legacy', 'estargz']) {
     const outcome = await executor.execute(cell(modeOf(name)), () => {}, signal);
     assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
     if (name !== 'estargz') assert.equal(outcome.mount, name === 'erofs' ? 'erofs' : 'overlayfs');
     assert.equal(outcome.lazyLayers, name === 'estargz' ? 2 : 0);
     assert.deepEqual(outcome.warnings, []);
-    await assertNothingLeft(bed.stateDir);
+    await fixture.assertNothingLeft();
   }
 });
 

@@ -2,42 +2,24 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Workload } from '../../workloads/workload.ts';
+import { startPeer } from '../daemon/daemon.ts';
 import { type Peer, readPeerVersion, resolvePeer } from '../daemon/peer.ts';
 import { parsePeers, readPeers } from '../daemon/peers-file.ts';
 import { variantNames } from '../images/variants.ts';
-import type { Mode } from '../run/mode.ts';
 import { peerModes } from '../run/peer-modes.ts';
 import { withSecondRuns } from './modes/catalogue.ts';
-import {
-  assertNothingLeft as assertNoneLeft,
-  type CellBed,
-  cell,
-  openCellBed,
-  timeout,
-  tiny,
-} from './testing/cell-bed.ts';
+import { cell, timeout, tiny, useCellBed } from './testing/cell-bed.ts';
 
 const ownPeersPath = fileURLToPath(new URL('../../modes/peers.toml', import.meta.url));
 const standInPath = join(import.meta.dirname, 'testing/peer.sh');
 /** Kept between test runs. */
 const cacheDir = '/var/lib/stargz-bench/peers';
 
-let bed: CellBed;
+const fixture = useCellBed();
 
-before(async () => {
-  bed = await openCellBed();
-});
-
-after(async () => {
-  await bed?.[Symbol.asyncDispose]();
-});
-
-const assertNothingLeft = () => assertNoneLeft(bed.stateDir);
-const measure = (mode: Mode, workload: Workload = tiny) =>
-  bed.executor.execute(cell(mode, workload), () => {}, AbortSignal.timeout(timeout));
+const { assertNothingLeft, measure } = fixture;
 
 function peerOf(lines: readonly string[]): Peer {
   const [peer] = parsePeers(['[peer.stand-in]', ...lines].join('\n'), '/peers.toml', variantNames);
@@ -79,7 +61,7 @@ test('the Go daemon, of the version of Debian, is built and measured in every va
 test('a peer is measured and proven as ours is, and a warm daemon after another image', { timeout }, async (t) => {
   const peer = standIn('variants = ["estargz"]', 'config = { no_background_fetch = true }');
   const pulled: string[] = [];
-  const cells = bed.openCells({
+  const cells = fixture.bed.openCells({
     imageOf: (workload, { variant }) => {
       pulled.push(workload.name);
       return `tiny:${variant}`;
@@ -121,6 +103,17 @@ test('a peer that never answers is an error row within its limit, with the end o
   await assertNothingLeft();
 });
 
+test('any answer to a gRPC call means that a peer has started', { timeout }, async (t) => {
+  // A server without services: every method is UNIMPLEMENTED.
+  const script = `const grpc = require('@grpc/grpc-js'); new grpc.Server().bindAsync('unix:' + process.argv[1],
+    grpc.ServerCredentials.createInsecure(), () => {});`;
+  const command = [process.execPath, '-e', script, '{socket}'];
+  const peer = peerOf([`command = ${JSON.stringify(command)}`, 'variants = ["estargz"]', 'start_limit_s = 20']);
+  const running = await startPeer(peer, { directory: join(fixture.bed.stateDir, 'silent') }, t.signal);
+  assert.equal(await running.explainEnd(), undefined);
+  await running.stop();
+});
+
 test('a peer that ends at once is an error row with its own words', { timeout }, async () => {
   const command = ['sh', '-c', 'echo no such option >&2; exit 2', '{socket}'];
   const peer = peerOf([`command = ${JSON.stringify(command)}`, 'variants = ["estargz"]']);
@@ -130,7 +123,7 @@ test('a peer that ends at once is an error row with its own words', { timeout },
 });
 
 test('a program that is missing, or cannot be built, is one line before anything runs', { timeout }, async (t) => {
-  const place = { cacheDir: join(bed.stateDir, 'peers'), onStep: () => {} };
+  const place = { cacheDir: join(fixture.bed.stateDir, 'peers'), onStep: () => {} };
   const missing = (program: string) =>
     resolvePeer(
       peerOf([`command = [${JSON.stringify(program)}, "{socket}"]`, 'variants = ["estargz"]']),

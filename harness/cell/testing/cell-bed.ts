@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after, before } from 'node:test';
 import { execa } from 'execa';
 import { readAccesses } from '../../../snapshotter/convert/accesses.ts';
 import { convertImage } from '../../../snapshotter/convert/image.ts';
@@ -48,7 +49,7 @@ export interface CellBed extends AsyncDisposable {
   openCells(options?: Partial<CellExecutorOptions>): CellExecutor;
 }
 
-export async function openCellBed(): Promise<CellBed> {
+async function openCellBed(): Promise<CellBed> {
   await using stack = new AsyncDisposableStack();
   const signal = AbortSignal.timeout(timeout);
   const stateDir = await mkdtemp(join(tmpdir(), 'bench-cell-'));
@@ -73,6 +74,26 @@ export async function openCellBed(): Promise<CellBed> {
   const owned = stack.move();
   const dispose = () => owned.disposeAsync();
   return { stateDir, registry, link, executor, accessPath, openCells, [Symbol.asyncDispose]: dispose };
+}
+
+/** A bed for the tests of a file, opened before the first and closed after the last. */
+export function useCellBed() {
+  let bed: CellBed | undefined;
+  before(async () => {
+    bed = await openCellBed();
+  });
+  after(async () => {
+    await bed?.[Symbol.asyncDispose]();
+  });
+  return {
+    get bed(): CellBed {
+      return bed!;
+    },
+    assertNothingLeft: () => assertNothingLeft(bed!.stateDir),
+    /** Measures one cell. */
+    measure: (mode: Mode, workload: Workload = tiny) =>
+      bed!.executor.execute(cell(mode, workload), () => {}, AbortSignal.timeout(timeout)),
+  };
 }
 
 async function pushVariants(
@@ -121,7 +142,7 @@ export function cell(mode: Mode, workload: Workload = tiny) {
 }
 
 /** Fails if a mount, a process or a control group of a cell is there. */
-export async function assertNothingLeft(stateDir: string): Promise<void> {
+async function assertNothingLeft(stateDir: string): Promise<void> {
   const sandbox = openSandbox(stateDir);
   assert.deepEqual(mountsUnder(sandbox.directory), []);
   assert.deepEqual(await findProcessesNaming(sandbox.directory), []);
