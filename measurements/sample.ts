@@ -22,9 +22,9 @@ export interface Observations {
   /** The reference that was pulled. */
   readonly image?: string | undefined;
   readonly snapshotter?: string | undefined;
-  /** `fresh` or `warm`: whether the daemon had pulled and run another image before. */
+  /** What the daemon had pulled and run before: nothing (`fresh`), another image (`warm`, `shared`: with layers of this one), this one (`again`). */
   readonly daemonState?: string | undefined;
-  /** What served the layers: overlayfs, fuse, erofs. */
+  /** What served the layers: overlayfs, fuse, erofs, overlay2 (Docker Engine). */
   readonly mount?: string | undefined;
   /** Why the daemon mounts them that way: configured, or found by its probe of the machine. */
   readonly mountReason?: string | undefined;
@@ -36,8 +36,9 @@ export interface Observations {
   /** Compressed: the sum of the layers' sizes in the manifest that was pulled. */
   readonly imageBytes?: number | undefined;
   readonly daemonRssPeakKib?: number | undefined;
-  /** Of the keeper, the small process beside the daemon that holds its descriptors. */
+  /** Of the keeper, the small process beside the daemon that holds its descriptors; of a peer, of the processes it started. */
   readonly keeperRssPeakKib?: number | undefined;
+  /** From its start on; of a second run, from the measured pull on. */
   readonly daemonCpuMs?: number | undefined;
   readonly containerdCpuMs?: number | undefined;
   /** What was odd about a cell that counts all the same. */

@@ -142,8 +142,11 @@ async function measurePhases(
     await observeWire(link, observed).catch(() => {});
     throw error;
   } finally {
-    const { containerdCpuMs, ...cost } = await engine.cost();
+    const { containerdCpuMs, daemonCpuMs, ...cost } = await engine.cost();
     Object.assign(observed, cost);
+    // A first run is charged with the daemon's start, a second run with neither that nor the first.
+    const isFirst = (observed.daemonState ?? 'fresh') === 'fresh';
+    observed.daemonCpuMs = daemonCpuMs && daemonCpuMs - (isFirst ? 0 : (before.daemonCpuMs ?? 0));
     if (containerdCpuMs !== undefined && before.containerdCpuMs !== undefined) {
       observed.containerdCpuMs = containerdCpuMs - before.containerdCpuMs;
     }
