@@ -24,9 +24,17 @@ export function reproduction(run: Run): string {
   const rtt = first?.rttMs === undefined ? '' : ` --rtt ${first.rttMs}ms`;
   const bandwidth =
     first?.bandwidthMbps === undefined ? rtt && ' --bandwidth unlimited' : ` --bandwidth ${first.bandwidthMbps}mbit`;
-  const names = ` --workloads ${run.workloads.join(',')}`;
+  const names = ` --workloads ${run.workloads.join(',')}${describeModes(run)}`;
   return `Reproduce: npm ci && npm run bench --${names} --samples ${run.sampleCounts.max}${rtt}${bandwidth}`;
 }
+
+/** The modes where they are not those that a run measures by itself; `estargz/erofs` is estargz. */
+function describeModes({ modes }: Run): string {
+  const names = [...new Set(modes.map((mode) => mode.split('/')[0]!))];
+  return names.every((name) => defaultModes.includes(name)) ? '' : ` --modes ${names.join(',')}`;
+}
+
+const defaultModes = ['legacy', 'stargz', 'estargz'];
 
 function describeLinks(run: Run): string {
   const links = new Set(

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { environmentSchema } from '../measurements/environment.ts';
 import { parseSamples } from '../measurements/sample.ts';
+import { reproduction } from './conditions.ts';
 import { distributionData } from './distribution-chart.ts';
 import { drawCharts } from './draw.ts';
 import { phaseData } from './phases-chart.ts';
@@ -145,6 +146,8 @@ test('second runs stand behind their mode, peers last, and each has a colour of 
     ],
   ]);
   assert.equal(new Set(colorsOf(modes)).size, modes.length);
+  assert.match(reproduction({ ...run, modes }), / --modes legacy,legacy\+again,estargz,.*,mine:estargz --samples/);
+  assert.doesNotMatch(reproduction(run), /--modes/);
   const compared = overall.filter(({ speedUp }) => speedUp !== undefined).map(({ mode }) => mode);
   assert.deepEqual(
     compared,

@@ -1,6 +1,7 @@
 import { flushCompileCache } from 'node:module';
 import { join, resolve } from 'node:path';
 import { status } from '@grpc/grpc-js';
+import { BuilderThread } from './builder/builder.ts';
 import type { Config } from './config/config.ts';
 import { openFace } from './handover/faces.ts';
 import type { Face } from './layers/face.ts';
@@ -75,7 +76,9 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   opened.defer(() => scheduler.close());
   const inflaters = new InflatePool();
   opened.defer(() => inflaters.close());
-  const mounts = await openFace({ root, config, log, onChange: (change) => status.change(change) });
+  const builder = new BuilderThread();
+  opened.defer(() => builder.close());
+  const mounts = await openFace({ root, config, log, builder, onChange: (change) => status.change(change) });
   const { face } = mounts;
   // A start that fails leaves what it took over to the next one.
   let keepMounts = mounts.isAdopted;
@@ -104,6 +107,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
     face,
     scheduler,
     inflaters,
+    builder,
     config: layerConfig,
     log,
     metrics: metrics.fetch,
@@ -178,6 +182,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
       root,
       registry,
       inflaters,
+      builder,
       face: face.unrecorded(),
       config: rehearsedConfig,
       overlayOptions: store.overlayOptions,

@@ -79,7 +79,7 @@ export async function openCells(request: CellsRequest, signal: AbortSignal): Pro
     record: {
       images: images.record,
       ...(peers.size === 0 ? {} : { peers: versions }),
-      ...(programs === undefined ? {} : { programs }),
+      ...(programs === undefined ? {} : { containerd: programs.containerdVersion }),
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { parse } from 'csv-parse/sync';
+import { realDependencies } from '../assembly/dependencies.ts';
 import { runCommand } from './command.ts';
 import { HarnessError } from '../cli/error.ts';
 import type { ExitCode } from '../cli/failure.ts';
@@ -283,6 +284,25 @@ for (const [argv, expected] of wrongUsage) {
     assert.deepEqual(run.dependencies.calls, []);
   });
 }
+
+test('a peers file that cannot be used is one line and exit code 2, before anything else', limit, async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'stargz-bench-peers-'));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  const path = join(directory, 'peers.toml');
+  await writeFile(path, '[peer.mine]\ncommand = ["daemon", "{socket}"]\nvariants = ["estargz"]\nprefech = true\n');
+  const dependencies = { readModes: realDependencies.readModes };
+  const bad = await start(t, ['--peers', path], quickCell, { dependencies });
+  assert.equal(bad.exitCode, 2);
+  assert.match(bad.stderr, /^stargz-bench: .*peers\.toml: peer\.mine: unknown key 'prefech'; keys: [^\n]+\n$/);
+  assert.deepEqual(bad.dependencies.calls, []);
+  await writeFile(path, '[peer.mine]\ncommand = ["daemon", "{socket}"]\nvariants = ["estargz"]\n');
+  const argv = ['--peers', path, '--modes', 'mine:estargz+again,legacy', '--workloads', 'gcc', '--samples', '1'];
+  const run = await start(t, argv, quickCell, { dependencies });
+  assert.deepEqual((await run.samples()).map(({ mode }) => mode).sort(), ['legacy', 'mine:estargz+again']);
+  const { details } = JSON.parse(await run.read('environment.json'));
+  assert.deepEqual(details.modes[1].peer.command, ['{program}', '{socket}']);
+  assert.equal(details.modes[1].daemonState, 'again');
+});
 
 function isCell(call: string): boolean {
   return call.startsWith('cell ');

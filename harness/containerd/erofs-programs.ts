@@ -9,6 +9,8 @@ import { unpackDebianPackage } from '../host/debian-package.ts';
 export interface ErofsPrograms {
   /** Path of a containerd with that snapshotter: 2.1 or later. */
   readonly containerd: string;
+  /** What it answers to --version. */
+  readonly containerdVersion: string;
   /** A directory to be searched first, with a mkfs.erofs that reads tar archives. Undefined: the one on PATH does. */
   readonly path: string | undefined;
 }
@@ -19,13 +21,16 @@ const erofsSuite = 'trixie';
 
 /** The machine's own where they are new enough; else Debian's, unpacked below `cacheDir` and not installed. */
 export async function ensureErofsPrograms(cacheDir: string, signal: AbortSignal): Promise<ErofsPrograms> {
-  const own = await findCommand('containerd');
-  const isNewEnough = own !== undefined && hasErofsSnapshotter(await outputOf(own, '--version', signal));
   const path = await ensureMkfs(cacheDir, signal);
-  if (isNewEnough) return { containerd: own, path };
+  const own = await findCommand('containerd');
+  const ownVersion = own === undefined ? '' : await outputOf(own, '--version', signal);
+  if (own !== undefined && hasErofsSnapshotter(ownVersion)) {
+    return { containerd: own, containerdVersion: ownVersion, path };
+  }
   const unpacked = await unpackDebianPackage({ name: 'containerd', suite: containerdSuite, cacheDir }, signal);
   const containerd = join(unpacked.root, 'usr/bin/containerd');
-  if (hasErofsSnapshotter(await outputOf(containerd, '--version', signal))) return { containerd, path };
+  const containerdVersion = await outputOf(containerd, '--version', signal);
+  if (hasErofsSnapshotter(containerdVersion)) return { containerd, containerdVersion, path };
   throw new HarnessError('unsupported-host', `containerd ${unpacked.version} has no erofs snapshotter`, {
     remedy: `remove ${unpacked.root}, so that a newer one is downloaded, or install containerd 2.1 or later`,
   });
@@ -68,5 +73,5 @@ async function outputOf(program: string, option: string, signal: AbortSignal): P
     timeout: 10_000,
   });
   signal.throwIfAborted();
-  return result.all ?? '';
+  return (result.all ?? '').trim();
 }

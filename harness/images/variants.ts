@@ -14,6 +14,9 @@ import { keyOf } from './key.ts';
 /** Part of the names of access records and of images converted with them. 2: ranges. */
 const profileVersion = 2;
 
+/** Part of the names of all converted images, to be incremented when the converter gives others. 2: sizes of the TOCs. */
+const converterVersion = 2;
+
 /** The formats that an image is kept in. `estargz-noopt` is eStargz without an access record, so without a landmark to prefetch to. */
 export const variantNames = ['legacy', 'stargz', 'estargz-noopt', 'estargz', 'zstdchunked'] as const;
 export type Variant = (typeof variantNames)[number];
@@ -65,22 +68,22 @@ export async function ensureVariants(
   const legacy = `${name}:legacy-${key}`;
   const set: Partial<Record<Variant, ImageName>> = { legacy };
   if (wanted.includes('estargz-noopt')) {
-    set['estargz-noopt'] = `${name}:estargz-noopt-${key}`;
+    set['estargz-noopt'] = `${name}:estargz-noopt-${converterVersion}-${key}`;
     if (!(await isPushed(conversions, set['estargz-noopt']))) {
       await convert(conversions, legacy, set['estargz-noopt'], 'estargz');
     }
   }
   if (!['stargz', ...optimised.keys()].some((variant) => wanted.includes(variant as Variant))) return set;
-  set.stargz = `${name}:stargz-${key}`;
+  set.stargz = `${name}:stargz-${converterVersion}-${key}`;
   if (!(await isPushed(conversions, set.stargz))) await convert(conversions, legacy, set.stargz, 'stargz');
   const { command, env, stdin } = profile;
   const profileKey = keyOf([profileVersion, key, command ?? null, env, stdin ?? null]);
   for (const [variant, format] of optimised) {
     if (!wanted.includes(variant)) continue;
-    const target = `${name}:${variant}-${profileKey}`;
+    const target = `${name}:${variant}-${converterVersion}-${profileKey}`;
     set[variant] = target;
     if (await isPushed(conversions, target)) continue;
-    // One record for all formats, under the name that it had when there was one format.
+    // One record for all formats and converters, under the name that it had when there was one of each.
     const path = await ensureRecord(conversions, profile, set.stargz, `${name}:estargz-${profileKey}`);
     await convert(conversions, legacy, target, format, { path, image: set.stargz });
   }

@@ -37,6 +37,19 @@ export function describeMode(mode: Mode): Readonly<Record<string, unknown>> {
   return {
     ...{ name, title, variant, engine, snapshotter, daemonState },
     config: daemonConfig ?? null,
-    ...(peer === undefined ? {} : { peer }),
+    ...(peer === undefined ? {} : { peer: describePeer(peer) }),
   };
+}
+
+/** Without how it got onto this machine: its program and version are recorded once it is found. */
+function describePeer({
+  name,
+  command,
+  env,
+  files,
+  prepare,
+  lazy,
+  eagerLayers,
+}: Peer): Readonly<Record<string, unknown>> {
+  return { name, command, env, files, prepare, lazy, eagerLayers };
 }

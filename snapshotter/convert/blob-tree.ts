@@ -1,6 +1,6 @@
 /** Reads the TOC of a layer that was converted earlier from its cached blob. */
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { FOOTER_MAX, parseFooter } from '../estargz/footer.ts';
+import { FOOTER_MAX, type Footer, parseFooter } from '../estargz/footer.ts';
 import { readWholeToc } from '../estargz/toc.ts';
 import type { LayerTree, TreeNode } from './lower-layers.ts';
 import { joinPath, parentOf } from './path-resolution.ts';
@@ -47,14 +47,29 @@ export function readBlobToc(path: string): { readonly entries: readonly TocLine[
   return { entries, payloadEnd };
 }
 
+/** Bytes from the TOC to the end. */
+export function tocSizeBytesOf(path: string): number {
+  const fd = openSync(path, 'r');
+  try {
+    return fstatSync(fd).size - readFooter(fd, path).tocOffset;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readFooter(fd: number, path: string): Footer {
+  const { size } = fstatSync(fd);
+  const tail = Buffer.alloc(Math.min(FOOTER_MAX, size));
+  readInto(fd, tail, 0, size - tail.length, tail.length);
+  const footer = parseFooter(tail, size);
+  if (footer === undefined) throw new Error(`${path} has no footer`);
+  return footer;
+}
+
 function readJson(path: string): { readonly json: Buffer; readonly payloadEnd: number } {
   const fd = openSync(path, 'r');
   try {
-    const { size } = fstatSync(fd);
-    const tail = Buffer.alloc(Math.min(FOOTER_MAX, size));
-    readInto(fd, tail, 0, size - tail.length, tail.length);
-    const footer = parseFooter(tail, size);
-    if (footer === undefined) throw new Error(`${path} has no footer`);
+    const footer = readFooter(fd, path);
     const toc = Buffer.alloc(footer.tocEnd - footer.tocOffset);
     readInto(fd, toc, 0, footer.tocOffset, toc.length);
     return { json: readWholeToc(toc, footer), payloadEnd: footer.payloadEnd };

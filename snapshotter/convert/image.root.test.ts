@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { suiteLifetime } from '../../testkit/lifetime.ts';
 import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
+import { FOOTER_MAX, type Footer, parseFooter } from '../estargz/footer.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { digestOf } from '../registry/digest.ts';
 import { type ImageManifest, mediaTypes, parseManifest } from '../registry/manifest.ts';
@@ -76,14 +77,16 @@ test('a Docker image becomes an OCI image with annotated layers, new DiffIDs and
   const image = await convert('one/src:1', 'one/out:1', { cacheDir });
   const manifest = await fetchManifest('one/out:1');
   assert.equal(digestOf((await client.fetchManifest(reference('one/out:1'), signal)).bytes), image.digest);
+  const tocSizes = image.layers.map(({ path, sizeBytes }) => sizeBytes - footerOf(path).tocOffset);
   assert.deepEqual(
     manifest.layers.map(({ mediaType, digest, size, annotations }) => ({ mediaType, digest, size, annotations })),
-    image.layers.map((layer) => ({
+    image.layers.map((layer, index) => ({
       mediaType: mediaTypes.ociLayerGzip,
       digest: layer.digest,
       size: layer.sizeBytes,
       annotations: {
         'containerd.io/snapshot/stargz/toc.digest': layer.tocDigest,
+        'containerd.io/snapshot/stargz/toc-sizes': tocSizes.slice(index).join(','),
         'io.containers.estargz.uncompressed-size': String(layer.uncompressedSizeBytes),
       },
     })),
@@ -144,8 +147,8 @@ test('accesses recorded on a converted image apply to the layers of its source',
   const stargz = await convert('four/src:1', 'four/src:stargz', { format: 'stargz', cacheDir });
   const manifest = await fetchManifest('four/src:stargz');
   assert.deepEqual(
-    manifest.layers.map(({ annotations }) => annotations),
-    [undefined, undefined],
+    manifest.layers.map(({ annotations }) => Object.keys(annotations!)),
+    [1, 2].map(() => ['containerd.io/snapshot/stargz/toc-sizes']),
     'stargz has no TOC digest',
   );
   const accesses = [{ layer: stargz.layers[0]!.digest, path: 'etc/os-release' }];
@@ -301,3 +304,8 @@ test('directories without an entry inherit attributes from the image’s own low
     'a directory that no layer below has gets an entry',
   );
 });
+
+function footerOf(path: string): Footer {
+  const blob = readFileSync(path);
+  return parseFooter(blob.subarray(-FOOTER_MAX), blob.length)!;
+}

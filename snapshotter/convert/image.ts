@@ -2,7 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HOT_RANGES_LABEL } from '../estargz/names.ts';
+import { HOT_RANGES_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
+import { encodeTocSizes } from '../estargz/toc-sizes.ts';
 import type { ImageSource, ImageTarget } from '../images/image.ts';
 import { registrySource, registryTarget } from '../images/registry-image.ts';
 import type { RegistryClient } from '../registry/client.ts';
@@ -10,6 +11,7 @@ import { type Digest, digestOf } from '../registry/digest.ts';
 import { type Descriptor, type ImageManifest, mediaTypes, type Platform } from '../registry/manifest.ts';
 import type { Reference } from '../registry/reference.ts';
 import { type AccessRecord, assignAccesses, type ImageAccesses, noAccesses } from './accesses.ts';
+import { tocSizeBytesOf } from './blob-tree.ts';
 import { ConvertError } from './error.ts';
 import { traitsOf } from './format.ts';
 import { listHotRanges } from './hot-list.ts';
@@ -176,6 +178,7 @@ async function buildManifest(
   const run = { source, target, cache, options, onProgress: options.onProgress ?? (() => {}), signal };
   const layers = await convertLayers(run, manifest.layers, accesses.layers);
   const hotRanges = traitsOf(options.format).landmark ? listHotRanges(accesses.order, layers) : [];
+  const tocSizes = layers.map(({ path }) => tocSizeBytesOf(path));
   const configBytes = encodeJson({
     ...config,
     rootfs: { ...config.rootfs, diff_ids: layers.map(({ diffId }) => diffId) },
@@ -193,17 +196,21 @@ async function buildManifest(
     schemaVersion: 2,
     mediaType,
     config: { mediaType: mediaTypes.ociConfig, digest: configDigest, size: configBytes.length },
-    layers: layers.map((layer, index) => describeLayer(layer, manifest.layers[index]!, hotRanges[index])),
+    layers: layers.map((layer, index) =>
+      describeLayer(layer, manifest.layers[index]!, {
+        [TOC_SIZES_LABEL]: encodeTocSizes(tocSizes.slice(index)),
+        ...(hotRanges[index] === undefined ? {} : { [HOT_RANGES_LABEL]: hotRanges[index] }),
+      }),
+    ),
     ...(annotations ? { annotations } : {}),
   });
   return { bytes, mediaType, layers };
 }
 
 /** Keeps annotations, except those that describe an earlier conversion. */
-function describeLayer(layer: PushedLayer, original: Descriptor, hotRanges: string | undefined): Descriptor {
+function describeLayer(layer: PushedLayer, original: Descriptor, added: Readonly<Record<string, string>>): Descriptor {
   const kept = Object.entries(original.annotations ?? {}).filter(([name]) => !tocAnnotations.test(name));
-  const hot = hotRanges === undefined ? {} : { [HOT_RANGES_LABEL]: hotRanges };
-  const annotations = { ...Object.fromEntries(kept), ...layer.annotations, ...hot };
+  const annotations = { ...Object.fromEntries(kept), ...layer.annotations, ...added };
   return {
     mediaType: layer.mediaType,
     digest: layer.digest,

@@ -52,7 +52,7 @@ async function mountOne({ imagePath, path, device, readaheadKib, isDirect }: Ima
     // More than one: some are other processes', whose settings must not be changed.
     const own = appeared.length === 1 ? appeared : [];
     if (isDirect) await readDirectly(path, own);
-    else for (const name of own) await setReadahead(name, readaheadKib);
+    else for (const name of own) setReadahead(name, readaheadKib);
     return appeared;
   } catch (error) {
     await unmountImage(path).catch(() => {});
@@ -70,7 +70,7 @@ export async function readDirectly(path: string, superblocks: readonly string[])
     // The kernel does not have this option, or the image is no longer mounted.
     if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error;
   });
-  for (const name of superblocks) await setReadahead(name, directReadaheadKib);
+  for (const name of superblocks) setReadahead(name, directReadaheadKib);
 }
 
 /** Unmounts, if something is mounted there. Rejects with SyscallError EBUSY where files are open. */

@@ -168,10 +168,10 @@ export class ErofsServer {
   }
 
   /** Of the slot's mount, unless its data file is read directly, or other processes mounted at the same time. */
-  async setReadahead(slot: number, kib: number): Promise<void> {
+  setReadahead(slot: number, kib: number): void {
     const mounted = this.#mounted.get(slot);
     if (mounted === undefined || mounted.isDirect || mounted.superblocks.length !== 1) return;
-    await setReadahead(mounted.superblocks[0]!, kib);
+    setReadahead(mounted.superblocks[0]!, kib);
   }
 
   /**

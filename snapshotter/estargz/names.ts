@@ -8,3 +8,6 @@ export const TOC_DIGEST_LABEL = 'containerd.io/snapshot/stargz/toc.digest';
 
 /** What to prefetch of the layer (hot-ranges.ts): an annotation and a label, likewise. */
 export const HOT_RANGES_LABEL = 'containerd.io/snapshot/stargz/hot-ranges';
+
+/** Sizes of the TOCs of the layer and those above it (toc-sizes.ts): likewise. */
+export const TOC_SIZES_LABEL = 'containerd.io/snapshot/stargz/toc-sizes';

@@ -97,7 +97,7 @@ export class FuseServer {
       const device = findMount(mountpoint)?.device;
       if (device === undefined) throw new FuseError('mount-failed', mountpoint, 'unmounted while it was being set up');
       server.#connection = { mountpoint, device, negotiated };
-      await setReadahead(device, options.readaheadKib ?? defaultReadaheadKib);
+      setReadahead(device, options.readaheadKib ?? defaultReadaheadKib);
       return server;
     } catch (error) {
       await server.close();
@@ -159,15 +159,15 @@ export class FuseServer {
     if (this.#workers.length > 0) return;
     this.#startWorkers();
     for (const { layer, reader } of this.#layers.values()) this.#postLayer(layer, reader);
-    await this.setReadahead(this.#options.readaheadKib ?? defaultReadaheadKib);
+    this.setReadahead(this.#options.readaheadKib ?? defaultReadaheadKib);
     if (hasFlag(this.connection.negotiated.flags, initFlag.HAS_RESEND)) await this.#notify(encodeResend());
     // The listing may name layers of the earlier daemon that were not added again.
     await this.#notify(encodeInvalInode(rootSlot, ROOT_INODE));
   }
 
   /** For files opened from now on. */
-  async setReadahead(kib: number): Promise<void> {
-    if (this.#closing === undefined) await setReadahead(this.connection.device, kib);
+  setReadahead(kib: number): void {
+    if (this.#closing === undefined) setReadahead(this.connection.device, kib);
   }
 
   /** Shows a layer as a directory; returns its path, good for overlay's `lowerdir=` until `removeLayer`. */

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { LayerBuilder } from '../builder/builder.ts';
 import type { Config } from '../config/config.ts';
 import { listErofsMounts, listSuperblocks, unmountImage } from '../erofs/mount.ts';
 import { probeErofs } from '../erofs/probe.ts';
@@ -25,6 +26,7 @@ export interface FaceSetting {
   readonly root: string;
   readonly config: Config;
   readonly log: Log;
+  readonly builder: LayerBuilder;
   /** For the status document. */
   onChange(change: StatusChange): void;
 }
@@ -84,7 +86,7 @@ async function adoptFace(setting: FaceSetting): Promise<OpenFace | undefined> {
     if (denied > 0) log.warn({ reads: denied }, 'reads that the earlier daemon had taken but not answered failed');
     const server = openErofs(root, config, log, held.groupFd);
     await server.ready;
-    face = createErofsFace(server, book);
+    face = createErofsFace(server, book, setting.builder);
   }
   if (face === undefined || book === undefined) {
     log.warn({ keeper: keeper?.pid }, 'what an earlier daemon left cannot be taken over');
@@ -136,7 +138,7 @@ async function openNewFace(setting: FaceSetting): Promise<OpenFace> {
       log.info({ face: 'erofs', backend: configured, reason }, 'layers are shown through EROFS');
       onChange({ face: { kind: 'erofs', configured, reason, takenOver: false } });
       const book = openSlotBook<FaceFacts>(bookPath(root), { kind: 'erofs' });
-      return guard(setting, createErofsFace(server, book), book, held, keeping, false);
+      return guard(setting, createErofsFace(server, book, setting.builder), book, held, keeping, false);
     } catch (error) {
       await server.close();
       if (configured === 'erofs') throw error;

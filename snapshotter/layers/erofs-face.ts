@@ -1,4 +1,4 @@
-import { writeImageFile } from '../erofs/image-file.ts';
+import { inlineBuilder, type LayerBuilder } from '../builder/builder.ts';
 import { isSuperblockAlive } from '../erofs/mount.ts';
 import type { ErofsServer } from '../erofs/server.ts';
 import { defaultReadaheadKib, recordedReadaheadKib } from '../store/layer-reader.ts';
@@ -6,19 +6,23 @@ import { type Face, mountKey } from './face.ts';
 import { memorySlotBook, type SlotBook } from './slot-book.ts';
 
 /** An EROFS mount per view, with its image beside the layer's data file. The mount's directory is named by the slot. */
-export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlotBook()): Face {
+export function createErofsFace(
+  server: ErofsServer,
+  book: SlotBook = memorySlotBook(),
+  builder: LayerBuilder = inlineBuilder,
+): Face {
   /** Superblocks of an earlier daemon's views that could not be attached again: they may still read data. */
   const leftSuperblocks = (): readonly string[] =>
     [...book.slots.values()].flatMap(({ slot, superblocks = [] }) => (server.has(slot) ? [] : superblocks));
   return {
     kind: 'erofs',
     async attach(store, reader, { name, table }) {
-      const { digest } = store.meta;
+      const { digest, reference } = store.meta;
       const key = mountKey(digest, name);
       const left = book.slots.get(key);
       const slot = left?.slot ?? book.take();
       const { present, dataFd, dataPath } = store;
-      const imagePath = await writeImageFile(store.directory, table, name);
+      const imagePath = await builder.writeImage(store.directory, table, name, reference);
       const path = await server.addLayer(
         {
           slot,
@@ -64,7 +68,7 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
       const kib = width === 'narrow' ? recordedReadaheadKib : defaultReadaheadKib;
       for (const view of views) {
         const slot = book.slots.get(mountKey(store.meta.digest, view))?.slot;
-        if (slot !== undefined) void server.setReadahead(slot, kib);
+        if (slot !== undefined) server.setReadahead(slot, kib);
       }
     },
     async resume() {
@@ -73,7 +77,7 @@ export function createErofsFace(server: ErofsServer, book: SlotBook = memorySlot
         if (!server.has(slot) && !superblocks.some(isSuperblockAlive)) book.delete(digest);
     },
     release: () => server.release(),
-    unrecorded: () => createErofsFace(server, memorySlotBook(book)),
+    unrecorded: () => createErofsFace(server, memorySlotBook(book), builder),
     async close() {
       const left = leftSuperblocks();
       return (await server.close()).length === 0 && !left.some(isSuperblockAlive);

@@ -11,7 +11,7 @@ export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBo
   /** The connection's readahead is that of all its layers. */
   const narrowed = new Set<string>();
   const widen = (key: string): void => {
-    if (narrowed.delete(key) && narrowed.size === 0) void server.setReadahead(defaultReadaheadKib);
+    if (narrowed.delete(key) && narrowed.size === 0) server.setReadahead(defaultReadaheadKib);
   };
   return {
     kind: 'fuse',
@@ -34,7 +34,7 @@ export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBo
     setReadahead(store, views, width) {
       const keys = views.map((view) => mountKey(store.meta.digest, view));
       if (width === 'usual') return keys.forEach(widen);
-      if (narrowed.size === 0) void server.setReadahead(recordedReadaheadKib);
+      if (narrowed.size === 0) server.setReadahead(recordedReadaheadKib);
       for (const key of keys) narrowed.add(key);
     },
     completed(store, views) {

@@ -11,6 +11,8 @@ export interface LayerRequest {
   readonly tocDigest?: Digest;
   readonly urls?: readonly string[];
   readonly prefetchSizeBytes?: number;
+  /** Of this layer and those above it, in order; see estargz/toc-sizes.ts. */
+  readonly tocSizes?: readonly number[];
   /** As in the label; see estargz/hot-ranges.ts. */
   readonly hotRanges?: string;
   readonly skipVerify: boolean;

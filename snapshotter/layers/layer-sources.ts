@@ -1,5 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inlineBuilder, type LayerBuilder } from '../builder/builder.ts';
+import type { BuiltLayer } from '../builder/built-layer.ts';
+import { createTreeMemory, type LayerMemory, type TreeMemory } from '../builder/tree-memory.ts';
 import { TocReader } from '../estargz/toc.ts';
 import { describeError, type Log } from '../platform/log.ts';
 import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
@@ -16,14 +19,12 @@ import type { FetchScheduler } from '../store/scheduler.ts';
 import type { BuiltTree } from '../tree/build.ts';
 import type { InodeTable } from '../tree/inode-table.ts';
 import type { AccessProfiles } from './access-profiles.ts';
-import { type BuiltLayer, buildLayer } from './built-layer.ts';
 import { LayerError } from './error.ts';
 import type { LayerConfig } from './layer-config.ts';
 import type { LayerRequest } from './layer-request.ts';
 import { createNamedFiles, type NamedFiles } from './named-files.ts';
 import { isWrongFormat, type LayerFacts, resolveLayer, suffixBytesFor } from './resolve.ts';
 import { createResolvedLayers, type ResolvedLayers } from './resolved-layers.ts';
-import { createTreeMemory, type LayerMemory, type TreeMemory } from './tree-memory.ts';
 import { checkTocDigest } from './verification.ts';
 
 export interface LayerSourcesOptions {
@@ -34,6 +35,8 @@ export interface LayerSourcesOptions {
   readonly profiles?: Pick<AccessProfiles, 'find'> | undefined;
   readonly scheduler: FetchScheduler;
   readonly inflaters: InflatePool;
+  /** Default: on this thread. */
+  readonly builder?: LayerBuilder;
   readonly config: LayerConfig;
   readonly log: Pick<Log, 'trace' | 'info' | 'warn'>;
   readonly metrics: FetchMetrics;
@@ -58,6 +61,7 @@ export class LayerSources {
   readonly #resolved: ResolvedLayers;
   readonly #memory: TreeMemory;
   readonly #named: NamedFiles;
+  readonly #builder: LayerBuilder;
   readonly #onGrowth: () => void;
   readonly #aborter = new AbortController();
 
@@ -65,6 +69,7 @@ export class LayerSources {
   constructor(options: LayerSourcesOptions, onGrowth: () => void) {
     this.#options = options;
     this.#onGrowth = onGrowth;
+    this.#builder = options.builder ?? inlineBuilder;
     this.#resolved = createResolvedLayers(options.config.resolveTtlMs);
     this.#named = createNamedFiles(options.log.trace);
     this.#memory = createTreeMemory(options.config.treeMemoryBytes);
@@ -79,7 +84,7 @@ export class LayerSources {
       const facts = await this.#resolveOwn(request);
       try {
         return await this.#withMemory(async (memory) => {
-          const built = await this.#build(facts.toc, facts.footer, memory);
+          const built = await this.#build(request, facts.toc, facts.footer, memory);
           this.verify(request, built.tocDigest, built.tree.unverifiableChunkCount);
           return await this.#createStore(request, facts, built);
         });
@@ -95,9 +100,9 @@ export class LayerSources {
   /** Opens a sibling that is not on disk, unverified: only its own request has its label. */
   async openAhead(request: LayerRequest, sibling: Digest): Promise<OpenedLayer> {
     const ahead = { reference: request.reference, digest: sibling, siblings: request.siblings, skipVerify: false };
-    const facts = await this.#resolve(ahead, sibling);
+    const facts = await this.#resolve(request, sibling);
     return await this.#withMemory(async (memory) =>
-      this.#createStore(ahead, facts, await this.#build(facts.toc, facts.footer, memory)),
+      this.#createStore(ahead, facts, await this.#build(ahead, facts.toc, facts.footer, memory)),
     );
   }
 
@@ -106,7 +111,8 @@ export class LayerSources {
     const { meta, directory, table } = store;
     const toc = readFileSync(join(directory, 'toc'));
     const { opaqueXattr } = this.#options.config;
-    const { tree, tocDigest } = await buildLayer(toc, meta.footer, { opaqueXattr, memory, isLowest: true });
+    const build = { toc, footer: meta.footer, opaqueXattr, memory, isLowest: true };
+    const { tree, tocDigest } = await this.#builder.build(build, meta.reference);
     const isSame = tree.table.chunkCount === table.chunkCount && tree.table.dataSizeBytes === table.dataSizeBytes;
     if (tocDigest !== meta.tocDigest || !isSame)
       throw new LayerError('corrupt', meta.digest, 'its TOC on disk is not the one that it was mounted by');
@@ -170,7 +176,7 @@ export class LayerSources {
     try {
       const { root, log } = this.#options;
       const rebuild = async (toc: Uint8Array, meta: LayerMeta): Promise<BuiltTree> => {
-        const { tree, tocDigest } = await this.#build(toc, meta.footer, memory);
+        const { tree, tocDigest } = await this.#build(request, toc, meta.footer, memory);
         opened = tree;
         if (tocDigest !== meta.tocDigest) throw new Error(`the TOC has digest ${tocDigest}, not ${meta.tocDigest}`);
         return tree;
@@ -213,8 +219,14 @@ export class LayerSources {
     return { store, tree };
   }
 
-  #build(toc: Uint8Array, footer: LayerMeta['footer'], memory: LayerMemory): Promise<BuiltLayer> {
-    return buildLayer(toc, footer, { opaqueXattr: this.#options.config.opaqueXattr, memory });
+  #build(
+    { reference }: LayerRequest,
+    toc: Uint8Array,
+    footer: LayerMeta['footer'],
+    memory: LayerMemory,
+  ): Promise<BuiltLayer> {
+    const { opaqueXattr } = this.#options.config;
+    return this.#builder.build({ toc, footer, opaqueXattr, memory }, reference);
   }
 
   /** A layer that was resolved ahead as ordinary, but has a TOC label of its own, may have come from a wrong mirror: resolve again. */
@@ -237,7 +249,7 @@ export class LayerSources {
       const urls = digest === request.digest ? request.urls : undefined;
       const source = this.#options.registry.blob(reference, digest, urls);
       const link = this.#options.scheduler.link(reference.registry);
-      const suffixBytes = suffixBytesFor(Math.max(1, request.siblings.length));
+      const suffixBytes = suffixBytesFor(request, digest);
       const isLazy = digest === request.digest && request.tocDigest !== undefined;
       const memory = this.#memory.open();
       const resolving = resolveLayer(source, suffixBytes, link, isLazy, memory, this.#aborter.signal);

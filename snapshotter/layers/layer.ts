@@ -10,7 +10,7 @@ import { pathOf } from '../tree/lookup.ts';
 import type { AccessRecord } from './access-record.ts';
 import type { Face } from './face.ts';
 import type { OpenedLayer } from './layer-sources.ts';
-import type { LayerMemory } from './tree-memory.ts';
+import type { LayerMemory } from '../builder/tree-memory.ts';
 
 export interface LayerOptions {
   readonly face: Face;

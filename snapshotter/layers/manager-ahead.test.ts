@@ -33,6 +33,26 @@ test(
   },
 );
 
+test('a TOC larger than a guess takes one request where the image says its size', limit, async (t) => {
+  const large = [1, 2, 3].map((seed) => buildTestBlob(testFiles(6000, 10, seed * 10_000)));
+  const tocSizes = large.map(({ bytes, footer }) => bytes.length - footer.tocOffset);
+  const digests = large.map(({ digest }) => digest);
+  assert.ok(Math.min(...tocSizes) > 256 * 1024, String(tocSizes));
+  for (const [promised, requestCount] of [
+    [undefined, 2],
+    [tocSizes, 1],
+    [tocSizes.map(() => 1), 2],
+  ] as const) {
+    const registry = testRegistry(large);
+    const { manager } = await openBench(t, registry);
+    const layers = manager({ noprefetch: true });
+    const sizes = promised === undefined ? {} : { tocSizes: promised };
+    await layers.mount(requestFor(large[0]!, { siblings: digests, ...sizes }), signal);
+    await until('all mounts', () => layers.mountedCount === large.length, soon);
+    for (const digest of digests) assert.equal(registry.sources.get(digest)!.requests.length, requestCount);
+  }
+});
+
 test('layers below the first requested one are not mounted ahead', limit, async (t) => {
   const { manager } = await openBench(t, testRegistry(blobs));
   const layers = manager();

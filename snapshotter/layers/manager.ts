@@ -5,7 +5,8 @@ import type { Digest } from '../registry/digest.ts';
 import { isDiskFull } from '../store/error.ts';
 import { type AccessRecord, createAccessRecord } from './access-record.ts';
 import { asLayerError, LayerError } from './error.ts';
-import { evictLayers, reclaimLeaks } from './eviction.ts';
+import { reclaimLeaks } from './eviction.ts';
+import { Evictor } from './evictor.ts';
 import type { Face } from './face.ts';
 import { Layer } from './layer.ts';
 import type { LayerPlace, LayerRequest, MountedLayer, RestoredLayer } from './layer-request.ts';
@@ -23,9 +24,6 @@ const refusedTtlMs = 1000;
 /** Minimum delay before the unmount of a busy layer is tried again. */
 const minBusyTtlMs = 1000;
 
-/** Debounces growth notifications of the stores. */
-const growthDelayMs = 2000;
-
 /** Lets the response to the request go out first. */
 const answerMs = 2;
 
@@ -34,6 +32,7 @@ export class LayerManager {
   readonly #options: LayerManagerOptions;
   readonly #sources: LayerSources;
   readonly #record: AccessRecord | undefined;
+  readonly #evictor: Evictor;
   readonly #layers = new Map<Digest, Layer>();
   /** Number of snapshots per view of a layer, mounted or not: a view that could not be restored may be mounted later. */
   readonly #holders = new Map<Digest, Map<string, number>>();
@@ -42,16 +41,16 @@ export class LayerManager {
   readonly #idleTimers = new Map<Digest, NodeJS.Timeout>();
   /** References of images whose layers are being mounted ahead of their requests. */
   readonly #ahead = new Set<string>();
-  #evicting: Promise<void> = Promise.resolve();
-  #isEvictionDue = false;
-  #makingRoom: Promise<void> | undefined;
-  #growthTimer: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: LayerManagerOptions) {
     this.#options = options;
-    const { config, log } = options;
-    this.#sources = new LayerSources(options, () => this.#noteGrowth());
+    const { root, config, log } = options;
+    // Layers of snapshots count as held even if not mounted: without the registry their cache is the only copy.
+    const isHeld = (digest: Digest): boolean =>
+      [this.#layers, this.#opening, this.#unmounting, this.#holders].some((those) => those.has(digest));
+    this.#evictor = new Evictor({ root, limitBytes: config.cacheLimitBytes, isHeld, log });
+    this.#sources = new LayerSources(options, () => this.#evictor.noteGrowth());
     if (config.recordAccesses !== undefined) {
       const file = config.recordAccesses;
       this.#record = createAccessRecord(file, (error) =>
@@ -97,7 +96,7 @@ export class LayerManager {
         ),
       ),
     );
-    this.#evict();
+    this.#evictor.evict();
     return results.filter((result) => result !== undefined);
   }
 
@@ -164,12 +163,12 @@ export class LayerManager {
   }
 
   async #close(letGo: () => void | Promise<void>): Promise<void> {
-    for (const timer of [this.#growthTimer, ...this.#idleTimers.values()]) clearTimeout(timer);
+    for (const timer of this.#idleTimers.values()) clearTimeout(timer);
     this.#sources.close();
     await Promise.allSettled(this.#opening.values());
     await letGo();
     await Promise.allSettled(this.#unmounting.values());
-    await this.#evicting;
+    await this.#evictor.close();
     this.#record?.flush();
   }
 
@@ -200,7 +199,7 @@ export class LayerManager {
       if (stayed !== undefined) return stayed;
       const opened = await open().catch(async (error) => {
         if (!isDiskFull(error)) throw error;
-        await this.#makeRoom();
+        await this.#evictor.makeRoom();
         return await open();
       });
       if (this.#closing !== undefined) {
@@ -217,7 +216,7 @@ export class LayerManager {
         onFetchError: (phase, error) =>
           log.warn({ digest, phase, error: describeError(error) }, 'fetching ahead failed'),
         onComplete: () => log.info({ digest }, 'layer complete'),
-        makeRoom: () => this.#makeRoom(),
+        makeRoom: () => this.#evictor.makeRoom(),
       });
       this.#layers.set(digest, layer);
       this.#watchIdle(digest, layer);
@@ -250,13 +249,15 @@ export class LayerManager {
     const { reference } = request;
     this.#ahead.add(reference);
     await delay(answerMs);
+    const shown: Promise<unknown>[] = [];
     for (const digest of this.#siblingsToMount(request)) {
       if (this.#closing !== undefined) break;
       if (!this.#isNew(digest)) continue;
       try {
         const layer = await this.#openOnce(digest, () => this.#sources.openAhead(request, digest));
         // A tree that depends on the layers below waits for its own request, which knows them.
-        if (layer.tree.implied.length + layer.tree.replaced.length === 0) await this.#show(digest, layer, undefined);
+        if (layer.tree.implied.length + layer.tree.replaced.length === 0)
+          shown.push(this.#show(digest, layer, undefined));
       } catch (error) {
         // Its own request reports the error. After an ordinary layer the next may still be lazy.
         if (!(error instanceof LayerError && error.reason === 'not-lazy')) break;
@@ -264,6 +265,7 @@ export class LayerManager {
       // Requests that came meanwhile go first.
       await yieldTurn();
     }
+    await Promise.allSettled(shown);
     this.#ahead.delete(reference);
   }
 
@@ -348,50 +350,9 @@ export class LayerManager {
       .catch((error) => this.#stays(digest, layer, error))
       .finally(() => {
         this.#unmounting.delete(digest);
-        this.#evict();
+        this.#evictor.evict();
       });
     this.#unmounting.set(digest, done);
-  }
-
-  /** Debounces growth notifications: each layer being filled sends one every few seconds. */
-  #noteGrowth(): void {
-    this.#growthTimer ??= setTimeout(() => {
-      this.#growthTimer = undefined;
-      this.#evict();
-    }, growthDelayMs).unref();
-  }
-
-  /** Queues an eviction, unless one is queued that has not started yet. */
-  #evict(): void {
-    if (this.#isEvictionDue) return;
-    this.#isEvictionDue = true;
-    this.#evicting = this.#evicting.then(() => {
-      this.#isEvictionDue = false;
-      return this.#evictDownTo(this.#options.config.cacheLimitBytes);
-    });
-  }
-
-  /** The disk is full: evicts every unused layer. */
-  #makeRoom(): Promise<void> {
-    this.#makingRoom ??= this.#evicting.then(() => {
-      this.#makingRoom = undefined;
-      return this.#evictDownTo(0);
-    });
-    this.#evicting = this.#makingRoom;
-    return this.#makingRoom;
-  }
-
-  async #evictDownTo(limitBytes: number): Promise<void> {
-    const { root, log } = this.#options;
-    // Layers of snapshots count as held even if not mounted: without the registry their cache is the only copy.
-    const isHeld = (digest: Digest): boolean =>
-      [this.#layers, this.#opening, this.#unmounting, this.#holders].some((those) => those.has(digest));
-    try {
-      const evicted = await evictLayers(root, limitBytes, isHeld);
-      if (evicted.length > 0) log.info({ layers: evicted.length }, 'unused layers deleted');
-    } catch (error) {
-      log.warn({ error: describeError(error) }, 'unused layers not deleted');
-    }
   }
 
   #assertOpen(digest: Digest): void {

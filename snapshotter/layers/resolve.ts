@@ -2,9 +2,11 @@ import { performance } from 'node:perf_hooks';
 import { FormatError } from '../estargz/error.ts';
 import { FOOTER_MAX, type Footer, parseFooter } from '../estargz/footer.ts';
 import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
+import type { Digest } from '../registry/digest.ts';
 import type { LinkEstimate } from '../store/link-estimate.ts';
 import { LayerError } from './error.ts';
-import type { LayerMemory } from './tree-memory.ts';
+import type { LayerRequest } from './layer-request.ts';
+import type { LayerMemory } from '../builder/tree-memory.ts';
 
 /** Footer and TOC of a layer. */
 export interface LayerFacts {
@@ -25,10 +27,18 @@ const imageSuffixBytes = 320 * 1024;
 /** The TOC of some 250 files. */
 const minSuffixBytes = 16 * 1024;
 const maxSuffixBytes = 256 * 1024;
+/** For a promised size: memory that a wrong promise may cost for each of the layers that are resolved at once. */
+const maxPromisedBytes = 4 << 20;
 const maxTocBytes = 256 * 1024 * 1024;
 
-/** Size of the first request for each of `layerCount` layers resolved together. Larger TOCs need a second request. */
-export function suffixBytesFor(layerCount: number): number {
+/**
+ * Size of the first request for a layer of the request's image: what the image promises, or a share of a guess for all of its
+ * layers. A larger TOC needs a second request.
+ */
+export function suffixBytesFor({ digest, siblings, tocSizes = [] }: LayerRequest, layer: Digest): number {
+  const promised = tocSizes[siblings.indexOf(layer) - siblings.indexOf(digest)];
+  if (promised !== undefined) return Math.min(Math.max(promised, FOOTER_MAX), maxPromisedBytes);
+  const layerCount = Math.max(1, siblings.length);
   return Math.min(Math.max(Math.floor(imageSuffixBytes / layerCount), minSuffixBytes), maxSuffixBytes);
 }
 

@@ -5,7 +5,7 @@ import { buildTestBlob, pseudoRandomBytes, type TestBlob } from '../store/testin
 import type { MountedLayer } from './layer-request.ts';
 import { limit, openBench, refusedFor, signal } from './testing/manager-bench.ts';
 import { requestFor, testFiles, testRegistry } from './testing/registry.ts';
-import { createTreeMemory } from './tree-memory.ts';
+import { createTreeMemory } from '../builder/tree-memory.ts';
 
 const mib = 2 ** 20;
 

@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface MountEntry {
@@ -39,8 +38,12 @@ export function parseMountinfo(text: string): MountEntry[] {
 }
 
 /** Sets how far the kernel reads ahead on a mount, by its name in /sys/class/bdi. Where that is read-only, the default of 128 KiB stays. */
-export async function setReadahead(bdi: string, kib: number): Promise<void> {
-  await writeFile(join('/sys/class/bdi', bdi, 'read_ahead_kb'), String(kib)).catch(() => {});
+export function setReadahead(bdi: string, kib: number): void {
+  try {
+    writeFileSync(join('/sys/class/bdi', bdi, 'read_ahead_kb'), String(kib));
+  } catch {
+    // Read-only.
+  }
 }
 
 /** The kernel writes space, tab, newline and backslash as octal escapes. */

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openClient, RpcError } from '../api/client.ts';
+import type { LayerBuilder } from '../builder/builder.ts';
 import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_DIGEST_LABEL } from '../estargz/names.ts';
 import type { Face } from '../layers/face.ts';
 import type { LayerConfig } from '../layers/layer-config.ts';
@@ -26,6 +27,7 @@ export interface RehearsalStage {
   readonly root: string;
   readonly registry: RegistryClient;
   readonly inflaters: InflatePool;
+  readonly builder?: LayerBuilder;
   /** Records no mounts: a daemon killed in the middle leaves them to the next one to unmount. */
   readonly face: Face;
   readonly config: LayerConfig;
@@ -88,6 +90,7 @@ async function pullOnce(stage: RehearsalStage, directory: string, signal: AbortS
     face: stage.face,
     scheduler,
     inflaters: stage.inflaters,
+    ...(stage.builder === undefined ? {} : { builder: stage.builder }),
     config: { ...stage.config, noprefetch: false, noBackgroundFetch: true },
     log: noLog,
     metrics: noMetrics.fetch,

@@ -1,4 +1,5 @@
-import { HOT_RANGES_LABEL, TOC_DIGEST_LABEL } from '../estargz/names.ts';
+import { HOT_RANGES_LABEL, TOC_DIGEST_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
+import { parseTocSizes } from '../estargz/toc-sizes.ts';
 import type { LayerRequest } from '../layers/layer-request.ts';
 import { isDigest } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
@@ -27,6 +28,7 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
   const manifestDigest = labels[`${criPrefix}manifest-digest`];
   // As in the Go daemon, an invalid size is ignored.
   const prefetch = /^\d{1,15}$/.exec(labels[`${stargzPrefix}prefetch`] ?? '')?.[0];
+  const tocSizes = parseTocSizes(labels[TOC_SIZES_LABEL] ?? '');
   const urls = labels[urlsLabel]?.split(',').filter((url) => url !== '') ?? [];
   return {
     ...source,
@@ -34,6 +36,7 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
     ...(manifestDigest !== undefined && isDigest(manifestDigest) ? { manifestDigest } : {}),
     ...(tocDigest === undefined ? {} : { tocDigest }),
     ...(urls.length === 0 ? {} : { urls }),
+    ...(tocSizes === undefined ? {} : { tocSizes }),
     ...(labels[HOT_RANGES_LABEL] === undefined ? {} : { hotRanges: labels[HOT_RANGES_LABEL] }),
     ...(prefetch === undefined ? {} : { prefetchSizeBytes: Number(prefetch) }),
     // Presence is enough; the value is ignored.

@@ -112,6 +112,7 @@ test('a Prepare for a layer that mounts is committed at once, under the name in 
     'containerd.io/snapshot/stargz/toc.digest': digest('c'),
     'containerd.io/snapshot/remote/stargz.prefetch': '4096',
     'containerd.io/snapshot/stargz/hot-ranges': 'AQ',
+    'containerd.io/snapshot/stargz/toc-sizes': '5000,70',
     'containerd.io/snapshot/remote/urls': 'https://one.test/x,https://two.test/x',
   });
   assert.equal(await codeOf(client.prepare({ key: 'k1', labels })), 'ALREADY_EXISTS');
@@ -122,6 +123,7 @@ test('a Prepare for a layer that mounts is committed at once, under the name in 
       siblings: [digest('a'), digest('b')],
       tocDigest: digest('c'),
       urls: ['https://one.test/x', 'https://two.test/x'],
+      tocSizes: [5000, 70],
       hotRanges: 'AQ',
       prefetchSizeBytes: 4096,
       skipVerify: false,

@@ -56,6 +56,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
     'snapshotter/observability',
     'snapshotter/fuse',
     'snapshotter/erofs',
+    'snapshotter/builder',
     'snapshotter/layers',
     'snapshotter/snapshots',
     'snapshotter/service',

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { findNamedFile, readFileNames } from '../../snapshotter/layers/file-names.ts';
-import { buildLayer } from '../../snapshotter/layers/built-layer.ts';
+import { buildLayer } from '../../snapshotter/builder/built-layer.ts';
 import { type Digest, digestHex } from '../../snapshotter/registry/digest.ts';
 import { readLayerDirectory } from '../../snapshotter/store/layer-directory.ts';
 import { chunksOf, firstMemberFrom, indexMembers } from '../../snapshotter/store/member-index.ts';

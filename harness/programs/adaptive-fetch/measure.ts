@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Workload } from '../../../workloads/workload.ts';
 import { type Sandbox, type RunningCell, requireLazy, withCell } from '../../cell/sandbox.ts';
@@ -22,6 +23,8 @@ export interface FetchRequest {
   readonly adaptiveFetch: boolean;
   /** Asks the daemon what was read. It then serves metrics, so the run is not to be used as a timing. */
   readonly countReads?: boolean;
+  /** narrow: what the kernel uses while accesses are recorded and in a start from hot ranges. Default: usual. */
+  readonly readahead?: 'narrow' | 'usual';
 }
 
 /** Requests in flight at the end of the run phase finish within this. */
@@ -38,6 +41,7 @@ export async function measureFetch(request: FetchRequest, signal: AbortSignal): 
   const daemonConfig = {
     ...fetchConfig(request.adaptiveFetch),
     ...(request.countReads === true ? { metrics_address: '127.0.0.1:0' } : {}),
+    ...(request.readahead === 'narrow' ? { record_accesses: join(sandbox.directory, 'accesses') } : {}),
   };
   const setting = { snapshotter: 'stargz', daemonConfig, registryAddress: link.address, isCold: true } as const;
   const image = `${link.address}/${request.image}`;

@@ -60,8 +60,9 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const sandbox = openSandbox(stateDir);
   for (const workload of workloads) {
     const image = images.get(workload.image.name)!.estargz!;
-    const counted = { sandbox, link, workload, image, adaptiveFetch: false, countReads: true };
-    needed.set(workload.name, (await measureFetch(counted, signal)).readBytes!);
+    const counted = { adaptiveFetch: false, countReads: true, readahead: 'narrow' } as const;
+    const cost = await measureFetch({ sandbox, link, workload, image, ...counted }, signal);
+    needed.set(workload.name, cost.readBytes!);
   }
   const executor = createCellExecutor({
     stateDir,
