@@ -50,12 +50,14 @@ export function memoryOrigin(content: MemoryContent = {}): MemoryOrigin {
         case 'blob':
           return answerBlob(request, blobs.get(name!));
         case 'look': {
-          const found = url.pathname.includes('/blobs/')
-            ? blobs.get(name!)
-            : manifests.get(`${repository}:${name}`)?.bytes;
+          const manifest = manifests.get(`${repository}:${name}`);
+          const found = url.pathname.includes('/blobs/') ? blobs.get(name!) : manifest?.bytes;
           if (found === undefined) return answerWith(404);
           const headers = { 'content-length': found.length, 'docker-content-digest': digestOf(found) };
-          return { status: 200, headers };
+          return {
+            status: 200,
+            headers: { 'content-type': manifest?.mediaType ?? 'application/octet-stream', ...headers },
+          };
         }
         case 'manifest': {
           const found = manifests.get(`${repository}:${name}`);
