@@ -168,6 +168,15 @@ test('a record of another image is refused, unless that image is named', limit, 
   assert.deepEqual((await readProfile(lazy, (await readTag(lazy)).manifests[0]!)).chunks, [20, 3, 4]);
 });
 
+test('of a node’s record of several images, the lines of this one count', limit, async () => {
+  const [lazy, other] = [await pushLazy('node', 'stargz'), digestOf('another image’s layer')];
+  const accesses = [{ layer: other, path: 'a' }, ...accessesOf(lazy.layers), { layer: other, path: 'b' }];
+  const notices: string[] = [];
+  await publish(lazy, accesses, { onNotice: (line) => void notices.push(line) });
+  assert.deepEqual(notices, ['left out 2 of 5 lines of the record: they are of other images']);
+  assert.deepEqual((await readProfile(lazy, (await readTag(lazy)).manifests[0]!)).chunks, [20, 3, 4]);
+});
+
 test('an ordinary image is refused, and one with lists of its own gets a notice', limit, async () => {
   const reference = parseReference(`${registry.host}/ordinary/app:1`);
   const { layers } = await pushDockerImage(client, reference, [rawTar({ name: 'a', content: 'a' })]);

@@ -15,7 +15,7 @@ import { type Digest, digestOf } from '../registry/digest.ts';
 import type { Descriptor, Platform } from '../registry/manifest.ts';
 import type { PublishedArtifact } from '../registry/referrer-push.ts';
 import { formatReference, type Reference } from '../registry/reference.ts';
-import { type AccessRecord, assignAccesses, type PlacedAccess } from './accesses.ts';
+import { type AccessRecord, assignAccesses, type PlacedAccess, type RecordedLayers } from './accesses.ts';
 import { ConvertError } from './error.ts';
 import { type LayerToc, listMembers } from './hot-list.ts';
 import { planImage } from './image-plan.ts';
@@ -49,10 +49,11 @@ export async function publishProfile(
   const { subject, layers } = await chooseManifest(source, platform, signal);
   const recordedLayers =
     recordedOn === undefined ? undefined : (await chooseManifest(recordedOn, platform, signal)).layers;
-  const { order } = assignAccesses(options.accesses, {
+  const recorded = {
     source: layers.map(({ digest }) => digest),
     recordedOn: recordedLayers?.map(({ digest }) => digest),
-  });
+  };
+  const { order } = assignAccesses(ownAccesses(options.accesses, recorded, onNotice), recorded);
   const tocs = await readTocs(client, reference, layers, order, signal);
   const profile = buildProfile(order, layers, tocs);
   if (profile.size === 0) {
@@ -70,6 +71,20 @@ export async function publishProfile(
   for (const old of published.left)
     onNotice(`the registry does not delete the earlier profile ${old}; daemons use the newest`);
   return { ...published, subject: subject.digest, sizeBytes: blob.length };
+}
+
+/** A node in production records the reads of all its images. A record without this one's is refused as any other. */
+function ownAccesses(
+  accesses: readonly AccessRecord[],
+  { source, recordedOn = [] }: RecordedLayers,
+  onNotice: (line: string) => void,
+): readonly AccessRecord[] {
+  const known = new Set([...source, ...recordedOn]);
+  const own = accesses.filter(({ layer }) => known.has(layer));
+  if (own.length === 0) return accesses;
+  const others = accesses.length - own.length;
+  if (others > 0) onNotice(`left out ${others} of ${accesses.length} lines of the record: they are of other images`);
+  return own;
 }
 
 interface ChosenManifest {
