@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HOT_RANGES_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
+import { HOT_RANGES_ABOVE_LABEL, HOT_RANGES_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
 import { encodeTocSizes } from '../estargz/toc-sizes.ts';
 import type { ImageSource, ImageTarget } from '../images/image.ts';
 import { registrySource, registryTarget } from '../images/registry-image.ts';
@@ -58,6 +58,9 @@ export interface ConvertedImage {
   /** Layers of all converted images, in order. */
   readonly layers: readonly PushedLayer[];
 }
+
+/** containerd keeps them in its database with the snapshot. */
+const maxHotRangesAboveBytes = 32 << 10;
 
 const tocAnnotations = /^(containerd\.io\/snapshot\/stargz\/|io\.containers\.(estargz|zstd-chunked)\.)/;
 
@@ -200,11 +203,25 @@ async function buildManifest(
       describeLayer(layer, manifest.layers[index]!, {
         [TOC_SIZES_LABEL]: encodeTocSizes(tocSizes.slice(index)),
         ...(hotRanges[index] === undefined ? {} : { [HOT_RANGES_LABEL]: hotRanges[index] }),
+        ...(index === 0 ? hotRangesAbove(hotRanges) : {}),
       }),
     ),
     ...(annotations ? { annotations } : {}),
   });
   return { bytes, mediaType, layers };
+}
+
+/** The lists of all layers but the lowest, for its annotations. */
+function hotRangesAbove(hotRanges: readonly (string | undefined)[]): Record<string, string> {
+  const added: Record<string, string> = {};
+  let sizeBytes = 0;
+  for (const [index, list] of hotRanges.entries()) {
+    if (index === 0 || list === undefined) continue;
+    sizeBytes += list.length;
+    if (sizeBytes > maxHotRangesAboveBytes) break;
+    added[`${HOT_RANGES_ABOVE_LABEL}${index}`] = list;
+  }
+  return added;
 }
 
 /** Keeps annotations, except those that describe an earlier conversion. */

@@ -14,7 +14,7 @@ import { openClient } from '../api/client.ts';
 import type { Info } from '../api/types/snapshots.ts';
 import { type AccessRecord, readAccesses } from '../convert/accesses.ts';
 import { hotUnitBytes, parseHotRanges } from '../estargz/hot-ranges.ts';
-import { HOT_RANGES_LABEL, TOC_DIGEST_LABEL } from '../estargz/names.ts';
+import { HOT_RANGES_ABOVE_LABEL, HOT_RANGES_LABEL, TOC_DIGEST_LABEL } from '../estargz/names.ts';
 import { pseudoRandomBytes } from '../store/testing/blob.ts';
 
 const limit = { timeout: 120_000 };
@@ -110,8 +110,14 @@ function testOn(backend: 'fuse' | 'erofs'): void {
       async () => {
         const { daemon, kubelet } = await startNode(format, '');
         await kubelet.pull(image(format));
-        const lists = (await listSnapshots(daemon)).flatMap(({ labels }) => listOf(labels));
+        const snapshots = await listSnapshots(daemon);
+        const lists = snapshots.flatMap(({ labels }) => listOf(labels));
         assert.equal(lists.length, 2, daemon.log());
+        const [lowest, upper] = [true, false].map(
+          (isLowest) => snapshots.find(({ parent }) => (parent === '') === isLowest)!.labels,
+        );
+        assert.equal(lowest![`${HOT_RANGES_ABOVE_LABEL}1`], upper![HOT_RANGES_LABEL]);
+        assert.equal(upper![`${HOT_RANGES_ABOVE_LABEL}1`], undefined);
         const fetched = () => linesOf(daemon).filter(({ msg }) => msg === 'content fetched');
         const isFetched = (layer: string, offset: number): boolean =>
           fetched().some((line) => line.layer === layer && contains(line.range as string, offset));

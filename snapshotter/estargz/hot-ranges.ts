@@ -14,14 +14,14 @@
  * A member of the blob is in the range in which it begins. Ranges do not overlap. The rank orders the ranges of all layers.
  */
 import { FormatError } from './error.ts';
-import { HOT_RANGES_LABEL } from './names.ts';
+import { HOT_RANGES_ABOVE_LABEL, HOT_RANGES_LABEL } from './names.ts';
 
 export const hotUnitBytes = 512;
 export const rankUnitBytes = 64 * 1024;
 
 /** containerd refuses labels whose key and value are longer together (labels.Validate). */
 const maxLabelBytes = 4096;
-export const maxHotRangesLength = maxLabelBytes - HOT_RANGES_LABEL.length;
+export const maxHotRangesLength = maxLabelBytes - `${HOT_RANGES_ABOVE_LABEL}999`.length;
 /** Of a list that is read: access profiles (access-profile.ts) are not labels. */
 export const maxListLength = 128 * 1024;
 

@@ -9,5 +9,8 @@ export const TOC_DIGEST_LABEL = 'containerd.io/snapshot/stargz/toc.digest';
 /** What to prefetch of the layer (hot-ranges.ts): an annotation and a label, likewise. */
 export const HOT_RANGES_LABEL = 'containerd.io/snapshot/stargz/hot-ranges';
 
+/** On an image's lowest layer, followed by N: the same of the N-th layer above it, whose own label comes with a later request. */
+export const HOT_RANGES_ABOVE_LABEL = `${HOT_RANGES_LABEL}.`;
+
 /** Sizes of the TOCs of the layer and those above it (toc-sizes.ts): likewise. */
 export const TOC_SIZES_LABEL = 'containerd.io/snapshot/stargz/toc-sizes';

@@ -15,6 +15,8 @@ export interface LayerRequest {
   readonly tocSizes?: readonly number[];
   /** As in the label; see estargz/hot-ranges.ts. */
   readonly hotRanges?: string;
+  /** The same of layers above it. */
+  readonly hotRangesAbove?: ReadonlyMap<Digest, string>;
   readonly skipVerify: boolean;
 }
 

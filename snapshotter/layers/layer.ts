@@ -164,8 +164,10 @@ export class Layer {
   }
 
   #narrowReadahead(): void {
-    const set = (width: 'narrow' | 'usual'): void =>
-      this.#options.face.setReadahead?.(this.store, [...this.#attached.keys()], width);
+    const set = (width: 'narrow' | 'usual'): void => {
+      const views = [...this.#attached.keys()];
+      if (views.length > 0) this.#options.face.setReadahead?.(this.store, views, width);
+    };
     set('narrow');
     this.#narrowTimer = setTimeout(() => {
       this.#narrowTimer = undefined;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { until } from '../../testkit/until.ts';
+import { encodeHotRanges } from '../estargz/hot-ranges.ts';
 import { digestOf } from '../registry/digest.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
 import { limit, openBench, refusedFor, signal, soon } from './testing/manager-bench.ts';
@@ -51,6 +52,19 @@ test('a TOC larger than a guess takes one request where the image says its size'
     await until('all mounts', () => layers.mountedCount === large.length, soon);
     for (const digest of digests) assert.equal(registry.sources.get(digest)!.requests.length, requestCount);
   }
+});
+
+test('a layer whose hot ranges the first request lists is prefetched before its own request', limit, async (t) => {
+  const { manager, face } = await openBench(t, testRegistry(blobs));
+  const layers = manager();
+  const top = blobs[3]!;
+  const start = Math.floor(top.members[15]!.offset / 512);
+  const list = encodeHotRanges([{ start, end: start + 1, rank: 0 }], top.tocDigest);
+  await layers.mount(requestFor(blobs[0]!, { siblings, hotRangesAbove: new Map([[top.digest, list]]) }), signal);
+  await until('all mounts', () => layers.mountedCount === 4, soon);
+  const { store } = face.attached.get(top.digest)!;
+  await until('the chunk', () => store.presentChunks() === 1, soon);
+  assert.equal(face.attached.get(siblings[2]!)!.store.presentChunks(), 0);
 });
 
 test('layers below the first requested one are not mounted ahead', limit, async (t) => {

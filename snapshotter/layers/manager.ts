@@ -73,9 +73,10 @@ export class LayerManager {
     const layer = await untilAborted(this.#layerFor(request), signal);
     this.#verify(request, layer);
     if (layer.health.failing) await this.#probe(layer, request, signal);
-    const { view, path } = await untilAborted(this.#show(digest, layer, place), signal);
+    // Before the mount: the link would be idle meanwhile.
     const { prefetchSizeBytes = this.#options.config.prefetchSizeBytes } = request;
     layer.startFetching(prefetchSizeBytes, this.#sources.hotRangesOf(request));
+    const { view, path } = await untilAborted(this.#show(digest, layer, place), signal);
     if (isFirst) void this.#mountAhead(request);
     return { digest, view, path };
   }
@@ -242,8 +243,8 @@ export class LayerManager {
 
   /**
    * containerd requests an image's layers one after the other, lowest first, some milliseconds apart; the next ones are
-   * mounted meanwhile. Verification is left to their own requests, which alone have their labels. Layers that fail it or are
-   * never requested are unmounted as unused.
+   * mounted meanwhile, and prefetched where the request says what. Verification is left to their own requests, which alone have
+   * their labels. Layers that fail it or are never requested are unmounted as unused.
    */
   async #mountAhead(request: LayerRequest): Promise<void> {
     const { reference } = request;
@@ -255,6 +256,8 @@ export class LayerManager {
       if (!this.#isNew(digest)) continue;
       try {
         const layer = await this.#openOnce(digest, () => this.#sources.openAhead(request, digest));
+        const hotRanges = request.hotRangesAbove?.get(digest);
+        if (hotRanges !== undefined) layer.startFetching(this.#options.config.prefetchSizeBytes, hotRanges);
         // A tree that depends on the layers below waits for its own request, which knows them.
         if (layer.tree.implied.length + layer.tree.replaced.length === 0)
           shown.push(this.#show(digest, layer, undefined));

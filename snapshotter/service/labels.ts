@@ -1,7 +1,7 @@
-import { HOT_RANGES_LABEL, TOC_DIGEST_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
+import { HOT_RANGES_ABOVE_LABEL, HOT_RANGES_LABEL, TOC_DIGEST_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
 import { parseTocSizes } from '../estargz/toc-sizes.ts';
 import type { LayerRequest } from '../layers/layer-request.ts';
-import { isDigest } from '../registry/digest.ts';
+import { type Digest, isDigest } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
 import type { Labels } from '../snapshots/record.ts';
 
@@ -29,6 +29,7 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
   // As in the Go daemon, an invalid size is ignored.
   const prefetch = /^\d{1,15}$/.exec(labels[`${stargzPrefix}prefetch`] ?? '')?.[0];
   const tocSizes = parseTocSizes(labels[TOC_SIZES_LABEL] ?? '');
+  const hotRangesAbove = readHotRangesAbove(labels, source.digest, source.siblings);
   const urls = labels[urlsLabel]?.split(',').filter((url) => url !== '') ?? [];
   return {
     ...source,
@@ -38,6 +39,7 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
     ...(urls.length === 0 ? {} : { urls }),
     ...(tocSizes === undefined ? {} : { tocSizes }),
     ...(labels[HOT_RANGES_LABEL] === undefined ? {} : { hotRanges: labels[HOT_RANGES_LABEL] }),
+    ...(hotRangesAbove.size === 0 ? {} : { hotRangesAbove }),
     ...(prefetch === undefined ? {} : { prefetchSizeBytes: Number(prefetch) }),
     // Presence is enough; the value is ignored.
     skipVerify: Object.hasOwn(labels, `${stargzPrefix}skipverify`),
@@ -56,4 +58,14 @@ function readSource(labels: Labels, referenceLabel: string, digestLabel: string,
   // The list is truncated to fit a label, so its last entry may be incomplete.
   const siblings = (labels[layersLabel] ?? '').split(',').filter(isDigest);
   return { reference, digest, siblings };
+}
+
+function readHotRangesAbove(labels: Labels, digest: Digest, siblings: readonly Digest[]): ReadonlyMap<Digest, string> {
+  const own = siblings.indexOf(digest);
+  return new Map(
+    siblings.flatMap((sibling, index) => {
+      const list = own === -1 || index <= own ? undefined : labels[`${HOT_RANGES_ABOVE_LABEL}${index - own}`];
+      return list === undefined ? [] : [[sibling, list] as const];
+    }),
+  );
 }

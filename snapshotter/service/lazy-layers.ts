@@ -64,7 +64,9 @@ export class LazyLayers {
     layers.acquire(digest, view);
     let isNew = false;
     try {
-      isNew = store.commitRemote(ref, parent, kept, { digest, view, request });
+      // What the request says of other layers serves this pull alone.
+      const { tocSizes: _sizes, hotRangesAbove: _above, ...lasting } = request;
+      isNew = store.commitRemote(ref, parent, kept, { digest, view, request: lasting });
     } finally {
       if (!isNew) layers.release(digest, view);
     }

@@ -112,6 +112,8 @@ test('a Prepare for a layer that mounts is committed at once, under the name in 
     'containerd.io/snapshot/stargz/toc.digest': digest('c'),
     'containerd.io/snapshot/remote/stargz.prefetch': '4096',
     'containerd.io/snapshot/stargz/hot-ranges': 'AQ',
+    'containerd.io/snapshot/stargz/hot-ranges.1': 'AR',
+    'containerd.io/snapshot/stargz/hot-ranges.2': 'of a layer that is not listed',
     'containerd.io/snapshot/stargz/toc-sizes': '5000,70',
     'containerd.io/snapshot/remote/urls': 'https://one.test/x,https://two.test/x',
   });
@@ -125,6 +127,7 @@ test('a Prepare for a layer that mounts is committed at once, under the name in 
       urls: ['https://one.test/x', 'https://two.test/x'],
       tocSizes: [5000, 70],
       hotRanges: 'AQ',
+      hotRangesAbove: new Map([[digest('b'), 'AR']]),
       prefetchSizeBytes: 4096,
       skipVerify: false,
     },
