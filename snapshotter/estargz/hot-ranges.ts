@@ -14,7 +14,7 @@
  * A member of the blob is in the range in which it begins. Ranges do not overlap. The rank orders the ranges of all layers.
  */
 import { FormatError } from './error.ts';
-import { HOT_RANGES_ABOVE_LABEL, HOT_RANGES_LABEL } from './names.ts';
+import { HOT_RANGES_ABOVE_LABEL } from './names.ts';
 
 export const hotUnitBytes = 512;
 export const rankUnitBytes = 64 * 1024;

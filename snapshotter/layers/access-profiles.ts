@@ -96,7 +96,7 @@ export function createAccessProfiles(options: AccessProfilesOptions): AccessProf
       const reference = parseReference(request.reference);
       const key = keyOf(reference, request);
       // The converter's own lists are in the labels of some of the image's layers.
-      if (request.hotRanges !== undefined) {
+      if (request.hotRanges !== undefined || request.hotRangesAbove !== undefined) {
         if (!entries.has(key)) void keep(key, Promise.resolve(none));
         return undefined;
       }
