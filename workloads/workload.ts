@@ -3,7 +3,11 @@ export type Ready =
   /** The process exits with status 0 and its whole standard output is `stdout`. */
   | { readonly kind: 'exit'; readonly stdout: string }
   /** A line of its output (either stream) matches `pattern`, for the `occurrence`-th time (default 1). */
-  | { readonly kind: 'line'; readonly pattern: RegExp; readonly occurrence?: number };
+  | { readonly kind: 'line'; readonly pattern: RegExp; readonly occurrence?: number }
+  /** A GET of `path` is answered with a 2xx, and the answer contains `body` if that is given. */
+  | { readonly kind: 'http'; readonly port: number; readonly path: string; readonly body?: string }
+  /** A TCP connection to `port` is accepted. */
+  | { readonly kind: 'port'; readonly port: number };
 
 /** An image built by the benchmark. The directory is the Dockerfile's build context. */
 export interface ImageRecipe {
@@ -11,6 +15,14 @@ export interface ImageRecipe {
   readonly directory: string;
   /** Its base image, passed to the Dockerfile as the build argument BASE; undefined for Debian itself. */
   readonly parent: ImageRecipe | undefined;
+  /** Further build arguments. */
+  readonly buildArguments?: Readonly<Record<string, string>>;
+}
+
+/** A host directory, of which each run gets a fresh writable copy: compilers write beside their sources. */
+export interface SourceMount {
+  readonly source: string;
+  readonly target: string;
 }
 
 export interface Workload {
@@ -23,7 +35,29 @@ export interface Workload {
   /** NAME=value, added to the image's environment. */
   readonly env: readonly string[];
   readonly stdin: string | undefined;
+  readonly mounts?: readonly SourceMount[];
   readonly ready: Ready;
   /** Time limit of the run phase. */
   readonly timeoutMs: number;
+}
+
+export const categories = ['distro', 'database', 'language', 'web-server', 'web-framework', 'ai', 'other'] as const;
+export type Category = (typeof categories)[number];
+
+/** A workload with a folder of its own here. */
+export interface CatalogueWorkload extends Workload {
+  readonly category: Category;
+  /** The image on Docker Hub that its Dockerfile follows, `name:tag`; undefined where there is none. */
+  readonly hub: string | undefined;
+  /** What `@NAME` selects: its category, and `default` if every run is to measure it. */
+  readonly groups: readonly string[];
+}
+
+export type Style = 'echo' | 'argument' | 'stdin' | 'line' | 'http' | 'port';
+
+/** HelloBench's name for how a workload is started and awaited; `port` is ours. */
+export function styleOf({ ready, stdin, command }: Workload): Style {
+  if (ready.kind !== 'exit') return ready.kind;
+  if (stdin !== undefined) return 'stdin';
+  return command?.[0] === 'echo' ? 'echo' : 'argument';
 }

@@ -206,7 +206,8 @@ test('--list names the workloads and modes and needs no root', limit, async (t) 
   for (const argv of [['--list'], ['list'], ['bench', '--list']]) {
     const run = await start(t, argv, quickCell, { dependencies: { isRoot: false } });
     assert.equal(run.exitCode, 0);
-    assert.match(run.stdout, /^Workloads\n {2}python +a one-liner\n {2}gcc/);
+    assert.match(run.stdout, /^Workloads, @language\n {2}python +a one-liner\n {2}gcc/);
+    assert.match(run.stdout, /\nWorkloads, @ai\n {2}numpy .*\n\nBy default python, gcc \(@default\)\n/);
     assert.match(run.stdout, /Modes\n {2}legacy/);
   }
 });

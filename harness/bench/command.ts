@@ -6,7 +6,6 @@ import { type BenchResult, runBench, type Selection, selectCells } from './bench
 import { type ExitCode, reportFailure, signalName } from '../cli/failure.ts';
 import { helpText } from './help.ts';
 import { type Options, parseBenchOptions } from './options.ts';
-import type { Workload } from '../../workloads/workload.ts';
 import { type KnownModes, selectModes } from '../run/known-modes.ts';
 import { createProgress, type ProgressOutput, usesColor } from '../progress/progress.ts';
 import type { Dependencies } from './dependencies.ts';
@@ -123,15 +122,18 @@ function listText(dependencies: Dependencies, modes: KnownModes): string {
   const width = Math.max(...[...dependencies.workloads, ...first].map((item) => item.name.length)) + 2;
   const lines = (items: readonly { readonly name: string; readonly title: string }[]) =>
     items.map((item) => `  ${item.name.padEnd(width)}${item.title}`);
-  const isDefault = (item: Workload) => dependencies.defaultWorkloads.some((other) => other.name === item.name);
-  const more = dependencies.workloads.filter((item) => !isDefault(item));
-  const extra = more.length > 0 ? ['', 'More workloads, when named', ...lines(more)] : [];
+  const byCategory = Map.groupBy(dependencies.workloads, ({ category }) => category);
+  const workloadLines = [...byCategory].flatMap(([category, items]) => [
+    `Workloads, @${category}`,
+    ...lines(items),
+    '',
+  ]);
+  const defaults = dependencies.defaultWorkloads.map(({ name }) => name).join(', ');
   const others = first.filter((mode) => !modes.defaults.includes(mode));
   const moreModes = others.length > 0 ? ['', 'More modes, when named', ...lines([...others, ...groups])] : [];
   const body = [
-    'Workloads',
-    ...lines(dependencies.workloads.filter(isDefault)),
-    ...extra,
+    ...workloadLines,
+    `By default ${defaults} (@default)`,
     '',
     'Modes',
     ...lines(modes.defaults),

@@ -1,5 +1,5 @@
 import type { DaemonSetting, LinkSetting } from '../../measurements/environment.ts';
-import type { Workload } from '../../workloads/workload.ts';
+import type { CatalogueWorkload, Workload } from '../../workloads/workload.ts';
 import type { MountName } from '../cli/options.ts';
 import type { Reporter } from '../cli/reporter.ts';
 import type { KnownModes } from '../run/known-modes.ts';
@@ -28,9 +28,9 @@ export interface OpenExecutor {
 
 /** What the commands need from the rest of the harness. Implemented in assembly/dependencies.ts; tests bring their own. */
 export interface Dependencies {
-  readonly workloads: readonly Workload[];
+  readonly workloads: readonly CatalogueWorkload[];
   /** Run unless --workloads names others. */
-  readonly defaultWorkloads: readonly Workload[];
+  readonly defaultWorkloads: readonly CatalogueWorkload[];
   /** With those of a peers file; undefined: the file that comes with the project. Throws UsageError. */
   readModes(peersPath: string | undefined): Promise<KnownModes>;
   /** The same mode with its layers mounted this way, under `name`. Undefined where its mount is not ours to choose. */

@@ -15,8 +15,8 @@ built or installed here; nothing that runs on this machine is touched.
   npm run bench -- --dry-run                   what it would do
 
 What is measured
-  --workloads A,B    default ${names(defaults)}
-                     all     ${names(workloads)}
+  --workloads A,B    default ${names(defaults)};
+                     --list has all ${workloads.length}. Or @all, @CATEGORY, a pattern: 'p*'
   --modes A,B        default ${names(modes.defaults)}; --list has them all.
                      NAME+again: after the same container; NAME+shared: after
                      one of another image that shares layers

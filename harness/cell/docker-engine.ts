@@ -23,7 +23,9 @@ export async function startDockerEngine(
   return {
     pull: (image, pullSignal) => docker.pull(image, pullSignal),
     async prepareContainer(workload) {
-      const container = new DockerContainer(docker.client, `${idPrefix}${containers.length + 1}`, workload);
+      const id = `${idPrefix}${containers.length + 1}`;
+      const sources = join(directory, 'docker-sources');
+      const container = await DockerContainer.prepare(docker.client, { id, workload, directory: sources });
       containers.push(container);
       return {
         async create(image, createSignal) {

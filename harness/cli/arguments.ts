@@ -1,3 +1,4 @@
+import { matchesGlob } from 'node:path';
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { UsageError } from './quantity.ts';
 
@@ -26,17 +27,37 @@ export function parseNames<T extends string | undefined>(option: string, text: T
   return [...new Set(names)];
 }
 
-/** The items named in `asked`, in the order of `known`. Throws UsageError on an unknown name, and lists the known ones. */
-export function selectNamed<T extends { readonly name: string }>(
+/** What can be selected on a command line: by its name, by a pattern of names, or with all of a group as `@GROUP`. */
+export interface Selectable {
+  readonly name: string;
+  readonly groups?: readonly string[];
+}
+
+/**
+ * The items that `asked` selects, in the order of `known`: names, patterns with * and ?, `@GROUP`, `@all`. Throws UsageError
+ * on what selects nothing, and lists what is known.
+ */
+export function selectNamed<T extends Selectable>(
   kind: 'workload' | 'mode' | 'mount' | 'operation' | 'program' | 'subject' | 'state' | 'format' | 'face',
   known: readonly T[],
   asked: readonly string[] | undefined,
 ): T[] {
   if (asked === undefined) return [...known];
-  const names = known.map((item) => item.name);
-  const unknown = asked.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new UsageError(`unknown ${kind} '${unknown}'; ${kind}s: ${names.join(', ')}`);
-  return known.filter((item) => asked.includes(item.name));
+  const selectors = asked.map((text) => ({ text, selects: parseSelector(text) }));
+  const unknown = selectors.find(({ selects }) => !known.some(selects));
+  if (unknown !== undefined) {
+    const groups = [...new Set(known.flatMap((item) => item.groups ?? []))].map((group) => `@${group}`);
+    const names = [...known.map((item) => item.name), ...(groups.length > 0 ? [...groups.sort(), '@all'] : [])];
+    throw new UsageError(`unknown ${kind} '${unknown.text}'; ${kind}s: ${names.join(', ')}`);
+  }
+  return known.filter((item) => selectors.some(({ selects }) => selects(item)));
+}
+
+function parseSelector(text: string): (item: Selectable) => boolean {
+  if (text === '@all') return () => true;
+  if (text.startsWith('@')) return (item) => item.groups?.includes(text.slice(1)) === true;
+  if (!/[*?]/.test(text)) return (item) => item.name === text;
+  return (item) => matchesGlob(item.name, text);
 }
 
 /** Node's own message runs over several sentences and does not list what is allowed. */

@@ -52,6 +52,29 @@ test('what an option does not accept is a usage error that names it', () => {
   }
 });
 
+test('a group, a pattern and all of them select as names do, and each in the order of what is known', () => {
+  const items = [
+    { name: 'python', groups: ['language', 'default'] },
+    { name: 'gcc', groups: ['language'] },
+    { name: 'php-apache', groups: ['web-server'] },
+  ];
+  const select = (text: string) =>
+    parseOptions(['--workloads', text], { workloads: selected('workload', items, '') }).workloads.map(
+      ({ name }) => name,
+    );
+  assert.deepEqual(select('@language'), ['python', 'gcc']);
+  assert.deepEqual(select('@default'), ['python']);
+  assert.deepEqual(select('@all'), ['python', 'gcc', 'php-apache']);
+  assert.deepEqual(select('p*'), ['python', 'php-apache']);
+  assert.deepEqual(select('g?c,@web-server,gcc'), ['gcc', 'php-apache']);
+  for (const text of ['@database', 'z*', 'Python', 'gcc,@', 'p']) {
+    assert.throws(() => select(text), {
+      code: 'usage',
+      message: /^unknown workload '.*'; workloads: python, gcc, php-apache, @default, @language, @web-server, @all$/,
+    });
+  }
+});
+
 test('usage lists every option with its default', () => {
   assert.equal(
     usageOf('bench:some', 'Measures something', { samples: samples(5), stateDir, dryRun: flag('the plan only') }),

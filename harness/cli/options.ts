@@ -1,4 +1,4 @@
-import { defaultStateDir, parseArguments, parseNames, refuseMore, selectNamed } from './arguments.ts';
+import { defaultStateDir, parseArguments, parseNames, refuseMore, type Selectable, selectNamed } from './arguments.ts';
 import { parseBandwidth, parseCount, parseDuration, UsageError } from './quantity.ts';
 
 /**
@@ -53,7 +53,7 @@ export function mounts(defaults: readonly MountName[]): Option<readonly MountNam
 }
 
 /** Items by name, in the order of `known`. `defaults` are all of them unless given. */
-export function selected<T extends { readonly name: string }>(
+export function selected<T extends Selectable>(
   kind: Parameters<typeof selectNamed>[0],
   known: readonly T[],
   help: string,

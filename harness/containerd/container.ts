@@ -1,12 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Mount } from '../../snapshotter/api/types/types.ts';
-import type { Workload } from '../../workloads/workload.ts';
+import type { SourceMount, Workload } from '../../workloads/workload.ts';
 import type { ContainerdClient } from './client.ts';
 import { gcRoot } from './gc-root.ts';
 import type { PulledImage } from './image.ts';
 import { buildSpec } from './oci-spec.ts';
 import { type StartedContainer, startUntilReady } from './readiness.ts';
+import { copySources } from './source-copy.ts';
 import { encodeRuncOptions } from './runc-options.ts';
 import { TaskIo } from './task-io.ts';
 
@@ -27,17 +28,24 @@ export class Container {
   readonly #request: ContainerRequest;
   readonly #io: TaskIo;
   readonly #files: Readonly<Record<string, string>>;
+  readonly #directories: readonly SourceMount[];
   #mounts: Mount[] = [];
   #state: 'prepared' | 'created' | 'started' = 'prepared';
 
-  private constructor(client: ContainerdClient, request: ContainerRequest, io: TaskIo, files: Record<string, string>) {
+  private constructor(
+    client: ContainerdClient,
+    request: ContainerRequest,
+    io: TaskIo,
+    host: { readonly files: Record<string, string>; readonly directories: readonly SourceMount[] },
+  ) {
     this.#client = client;
     this.#request = request;
     this.#io = io;
-    this.#files = files;
+    this.#files = host.files;
+    this.#directories = host.directories;
   }
 
-  /** Creates what does not need the image: the standard streams, and the files that an engine puts into /etc. */
+  /** Creates what does not need the image: the standard streams, the files that an engine puts into /etc, the sources. */
   static async prepare(client: ContainerdClient, request: ContainerRequest): Promise<Container> {
     const { directory, workload, id } = request;
     await mkdir(directory, { recursive: true });
@@ -52,7 +60,8 @@ export class Container {
       await writeFile(join(directory, name), text);
     }
     const io = await TaskIo.open(join(directory, 'io'), workload.stdin);
-    return new Container(client, request, io, files);
+    const directories = await copySources(workload, join(directory, 'sources'));
+    return new Container(client, request, io, { files, directories });
   }
 
   /** Phase `create`: prepares a writable snapshot on the top layer, and creates the container in containerd. */
@@ -72,6 +81,7 @@ export class Container {
       hostname: id,
       cgroupsPath: `/${id}`,
       files: this.#files,
+      directories: this.#directories,
     });
     const options = encodeRuncOptions({ root: join(directory, 'runc') });
     await this.#client.containers.create(
@@ -134,13 +144,13 @@ export class Container {
     // The signal limits the calls: the client's default timeout must not.
     const options = { signal, timeoutMs: workload.timeoutMs + 1000 };
     await tasks.create({ containerId: id, rootfs: this.#mounts, stdin, stdout, stderr }, options);
-    await tasks.start({ containerId: id }, options);
+    const { pid } = await tasks.start({ containerId: id }, options);
     if (stdin !== '') {
       // The shim keeps its own writing end open so that a client may reattach; this closes it.
       this.#io.closeInput();
       await tasks.closeIo({ containerId: id, stdin: true }, options);
     }
     const exited = tasks.wait({ containerId: id }, options).then(({ exitStatus }) => exitStatus);
-    return { id, exited, output, drained: this.#io.ended };
+    return { id, pid, exited, output, drained: this.#io.ended };
   }
 }

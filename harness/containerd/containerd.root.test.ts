@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -115,6 +115,71 @@ test('the container has its own network with loopback, a hostname and its enviro
 test('readiness by line waits for the given occurrence, on either stream', { timeout }, async (t) => {
   const command = ['sh', '-c', 'echo ready one; sleep 0.2; echo ready two >&2; exec sleep 60'];
   await run({ command, ready: { kind: 'line', pattern: /ready/, occurrence: 2 } }, t.signal);
+});
+
+/** Listens on port 80 after a while. */
+const server = [
+  'sh',
+  '-c',
+  'mkdir /tmp/www; echo hello > /tmp/www/page; sleep 0.3; exec busybox httpd -f -p 80 -h /tmp/www',
+];
+
+test("readiness by HTTP and by port polls in the container's own network", { timeout }, async (t) => {
+  await run({ command: server, ready: { kind: 'http', port: 80, path: '/page', body: 'hello\n' } }, t.signal);
+  await run({ command: server, ready: { kind: 'port', port: 80 } }, t.signal);
+});
+
+test('an answer that is no 2xx, or none, is polled until the limit', { timeout }, async (t) => {
+  for (const ready of [
+    { kind: 'http', port: 80, path: '/absent' },
+    { kind: 'http', port: 81, path: '/page' },
+    { kind: 'port', port: 81 },
+  ] as const) {
+    await assert.rejects(run({ command: server, ready, timeoutMs: 1_500 }, t.signal), { code: 'timeout' });
+  }
+});
+
+test('another answer than the expected one has failed', { timeout }, async (t) => {
+  const ready = { kind: 'http', port: 80, path: '/page', body: 'bye' } as const;
+  await assert.rejects(run({ command: server, ready }, t.signal), { code: 'not-ready', message: /hello.* instead of/ });
+});
+
+test('a container that ends before it answers ends the wait at once', { timeout }, async (t) => {
+  const command = ['sh', '-c', 'echo no such port >&2; exit 4'];
+  for (const ready of [{ kind: 'http', port: 80, path: '/' } as const, { kind: 'port', port: 80 } as const]) {
+    // Its own limit is longer than the test's.
+    await assert.rejects(run({ command, ready, timeoutMs: 600_000 }, t.signal), {
+      code: 'not-ready',
+      message: /status 4 .*no such port/,
+    });
+  }
+});
+
+test('a container that floods its output is awaited as any other, and ends with its last words', {
+  timeout,
+}, async (t) => {
+  const flood = 'busybox yes | busybox head -c 200000000';
+  const before = process.memoryUsage.rss();
+  await run({ command: ['sh', '-c', `${flood}; echo ready`], ready: { kind: 'line', pattern: /ready/ } }, t.signal);
+  const withoutLines = `busybox head -c 200000000 /dev/zero; echo; echo ready`;
+  await run({ command: ['sh', '-c', withoutLines], ready: { kind: 'line', pattern: /ready/ } }, t.signal);
+  const dies = {
+    command: ['sh', '-c', `${flood}; echo out of disk; exit 5`],
+    ready: { kind: 'port', port: 1 },
+  } as const;
+  await assert.rejects(run(dies, t.signal), { code: 'not-ready', message: /status 5 .*out of disk/ });
+  assert.ok(process.memoryUsage.rss() - before < 200_000_000);
+});
+
+test('sources are mounted as a fresh copy that the container may write to', { timeout }, async (t) => {
+  const source = join(scratch, 'sources');
+  await mkdir(join(source, 'inner'), { recursive: true });
+  await writeFile(join(source, 'inner/main'), 'hello\n');
+  const mounts = [{ source, target: '/src' }];
+  const command = ['sh', '-c', 'cd /src; [ ! -e made ] && cat inner/main > made && cat made'];
+  await run({ command, mounts }, t.signal);
+  await run({ command, mounts }, t.signal);
+  assert.deepEqual(await readdir(source), ['inner']);
 });
 
 test('a container that exits before its line fails with the end of its output', { timeout }, async (t) => {

@@ -1,3 +1,4 @@
+import type { SourceMount } from '../../workloads/workload.ts';
 import { HarnessError } from '../cli/error.ts';
 
 /** The part of an image's config that says how to run it (OCI image-spec, "config"). */
@@ -18,6 +19,8 @@ export interface SpecRequest {
   readonly cgroupsPath: string;
   /** Host files that are bind-mounted read-only, by their paths in the container. */
   readonly files: Readonly<Record<string, string>>;
+  /** Host directories that are bind-mounted writable. */
+  readonly directories?: readonly SourceMount[];
 }
 
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -92,7 +95,13 @@ export function buildSpec(request: SpecRequest): object {
     },
     root: { path: 'rootfs' },
     hostname: request.hostname,
-    mounts: [...baseMounts, ...Object.entries(request.files).map(([path, source]) => bindFile(path, source))],
+    mounts: [
+      ...baseMounts,
+      ...Object.entries(request.files).map(([path, source]) => bindFile(path, source)),
+      ...(request.directories ?? []).map(({ source, target }) =>
+        mount(target, 'bind', source, ['rbind', 'rprivate', 'rw']),
+      ),
+    ],
     linux: {
       cgroupsPath: request.cgroupsPath,
       namespaces: ['pid', 'ipc', 'uts', 'mount', 'network'].map((type) => ({ type })),

@@ -1,10 +1,13 @@
 import type { Workload } from '../../workloads/workload.ts';
 import { HarnessError, lastLines } from '../cli/error.ts';
+import { probeUntilReady } from './network-probe.ts';
 import type { OutputLines } from './output-lines.ts';
 
 /** A started container, whatever engine runs it. */
 export interface StartedContainer {
   readonly id: string;
+  /** Of its first process, whose network namespace is the container's; 0 if it has ended. */
+  readonly pid: number;
   /** Its exit status. May reject once nothing waits for it any more. */
   readonly exited: Promise<number>;
   readonly output: OutputLines;
@@ -26,7 +29,7 @@ export async function startUntilReady(
   const timeout = AbortSignal.timeout(workload.timeoutMs);
   const limited = AbortSignal.any([signal, timeout]);
   try {
-    await waitUntilReady(workload, await start(limited));
+    await waitUntilReady(workload, await start(limited), limited);
   } catch (error) {
     signal.throwIfAborted();
     if (!timeout.aborted) throw error;
@@ -38,7 +41,7 @@ export async function startUntilReady(
   }
 }
 
-async function waitUntilReady(workload: Workload, container: StartedContainer): Promise<void> {
+async function waitUntilReady(workload: Workload, container: StartedContainer, signal: AbortSignal): Promise<void> {
   const { ready } = workload;
   const { exited, output } = container;
   switch (ready.kind) {
@@ -55,20 +58,38 @@ async function waitUntilReady(workload: Workload, container: StartedContainer): 
     }
     case 'line': {
       const seen = waitForLine(output, ready.pattern, ready.occurrence ?? 1);
-      try {
-        const exitStatus = await Promise.race([seen.promise, exited]);
-        if (exitStatus === undefined) return;
-        await drain(container);
-        throw ended(workload, exitStatus, output);
-      } finally {
-        seen.stop();
-        // Rejects when the container is killed or the call cancelled, when nothing waits for it any more.
-        exited.catch(() => {});
-      }
+      return await untilReadyOrEnded(workload, container, seen.promise, seen.stop);
+    }
+    case 'http':
+    case 'port': {
+      const stopped = new AbortController();
+      const answered = probeUntilReady(container.pid, ready, AbortSignal.any([signal, stopped.signal]));
+      return await untilReadyOrEnded(workload, container, answered, () => stopped.abort());
     }
     default:
       // A kind without a case would count as ready at once.
       throw new HarnessError('not-ready', `unknown readiness ${JSON.stringify(ready satisfies never)}`);
+  }
+}
+
+/** Its end ends the wait, whatever it was ready by. */
+async function untilReadyOrEnded(
+  workload: Workload,
+  container: StartedContainer,
+  ready: Promise<undefined>,
+  stop: () => void,
+): Promise<void> {
+  const { exited, output } = container;
+  try {
+    const exitStatus = await Promise.race([ready, exited]);
+    if (exitStatus === undefined) return;
+    await drain(container);
+    throw ended(workload, exitStatus, output);
+  } finally {
+    stop();
+    // Both reject when they are cancelled or the container is killed, when nothing waits for them any more.
+    ready.catch(() => {});
+    exited.catch(() => {});
   }
 }
 
@@ -100,5 +121,5 @@ function ended(workload: Workload, exitStatus: number, output: OutputLines): Har
 }
 
 function said(output: OutputLines): string {
-  return lastLines(output.text('stderr') || output.text('stdout')) || 'it printed nothing';
+  return lastLines(output.tail('stderr') || output.tail('stdout')) || 'it printed nothing';
 }

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import type Dockerode from 'dockerode';
-import type { Workload } from '../../workloads/workload.ts';
+import type { SourceMount, Workload } from '../../workloads/workload.ts';
 import { HarnessError } from '../cli/error.ts';
 import { OutputLines, type StreamName } from '../containerd/output-lines.ts';
+import { copySources } from '../containerd/source-copy.ts';
 import { type StartedContainer, startUntilReady } from '../containerd/readiness.ts';
 
 /** A container of Docker Engine. `create` and `runUntilReady` are phases, as of a container of containerd. */
@@ -14,10 +16,21 @@ export class DockerContainer {
   readonly #output = new OutputLines();
   #container: Dockerode.Container | undefined;
 
-  constructor(client: Dockerode, id: string, workload: Workload) {
+  readonly #directories: readonly SourceMount[];
+
+  private constructor(client: Dockerode, id: string, workload: Workload, directories: readonly SourceMount[]) {
     this.#client = client;
     this.#id = id;
     this.#workload = workload;
+    this.#directories = directories;
+  }
+
+  /** Creates what does not need the image: a copy of the sources below `directory`. */
+  static async prepare(
+    client: Dockerode,
+    { id, workload, directory }: { readonly id: string; readonly workload: Workload; readonly directory: string },
+  ): Promise<DockerContainer> {
+    return new DockerContainer(client, id, workload, await copySources(workload, join(directory, id)));
   }
 
   /** Like a container of the other modes, it has loopback alone, and what it prints is not logged. */
@@ -35,7 +48,11 @@ export class DockerContainer {
       StdinOnce: hasInput,
       AttachStdout: true,
       AttachStderr: true,
-      HostConfig: { NetworkMode: 'none', LogConfig: { Type: 'none', Config: {} } },
+      HostConfig: {
+        NetworkMode: 'none',
+        LogConfig: { Type: 'none', Config: {} },
+        Binds: this.#directories.map(({ source, target }) => `${source}:${target}`),
+      },
       abortSignal: signal,
     });
   }
@@ -66,7 +83,8 @@ export class DockerContainer {
     exited.catch(() => {});
     await container.start({ abortSignal: signal });
     if (stdin !== undefined) stream.end(stdin);
-    return { id: this.#id, exited, output: this.#output, drained };
+    const { State } = await container.inspect({ abortSignal: signal });
+    return { id: this.#id, pid: State.Pid, exited, output: this.#output, drained };
   }
 
   /** Resolves when both streams have been read to their end. */

@@ -13,6 +13,8 @@ export interface BuildRequest {
   /** The directory with the Dockerfile. */
   readonly context: string;
   readonly base: string | undefined;
+  /** Further build arguments. */
+  readonly buildArguments?: Readonly<Record<string, string>> | undefined;
 }
 
 /** buildah with its own store: images and settings of the machine are neither used nor changed. */
@@ -55,11 +57,12 @@ export async function openBuildah(directory: string): Promise<Buildah> {
       return !result.failed;
     },
 
-    build: async ({ tag, context, base }, onStep, signal) => {
+    build: async ({ tag, context, base, buildArguments = {} }, onStep, signal) => {
       const args = [
         ...[...store, 'build', '--signature-policy', policy, '--isolation', 'chroot', '--layers', '--pull-never'],
         ...['--format', 'oci', '--tag', tag],
         ...(base === undefined ? [] : ['--build-arg', `BASE=${base}`]),
+        ...Object.entries(buildArguments).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]),
         context,
       ];
       // A process group of its own, so that all processes of a step can be killed.

@@ -62,7 +62,8 @@ async function build(builder: Builder, recipe: ImageRecipe): Promise<string> {
   const onStep = (detail: string) => request.onStep(`${recipe.name}: ${detail}`);
   onStep('build');
   if (parent !== undefined) {
-    await buildah.build({ tag, context: recipe.directory, base: parent }, onStep, signal);
+    const { directory, buildArguments } = recipe;
+    await buildah.build({ tag, context: directory, base: parent, buildArguments }, onStep, signal);
     return tag;
   }
   // The base's Dockerfile adds the tar, which must be in its build context.

@@ -9,7 +9,7 @@ import { RegistryError } from '../../snapshotter/registry/error.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
-import { keyOf } from './key.ts';
+import { directoryKey, keyOf } from './key.ts';
 
 /** Part of the names of access records and of images converted with them. 2: ranges. */
 const profileVersion = 2;
@@ -76,8 +76,7 @@ export async function ensureVariants(
   if (!['stargz', ...optimised.keys()].some((variant) => wanted.includes(variant as Variant))) return set;
   set.stargz = `${name}:stargz-${converterVersion}-${key}`;
   if (!(await isPushed(conversions, set.stargz))) await convert(conversions, legacy, set.stargz, 'stargz');
-  const { command, env, stdin } = profile;
-  const profileKey = keyOf([profileVersion, key, command ?? null, env, stdin ?? null]);
+  const profileKey = await keyOfProfile(key, profile);
   for (const [variant, format] of optimised) {
     if (!wanted.includes(variant)) continue;
     const target = `${name}:${variant}-${converterVersion}-${profileKey}`;
@@ -88,6 +87,12 @@ export async function ensureVariants(
     await convert(conversions, legacy, target, format, { path, image: set.stargz });
   }
   return set;
+}
+
+async function keyOfProfile(imageKey: string, { command, env, stdin, mounts = [] }: Workload): Promise<string> {
+  const sources = await Promise.all(mounts.map(async (mount) => [mount.target, await directoryKey(mount.source)]));
+  const more = sources.length === 0 ? [] : [sources];
+  return keyOf([profileVersion, imageKey, command ?? null, env, stdin ?? null, ...more]);
 }
 
 /** The variants that are converted with an access record. */

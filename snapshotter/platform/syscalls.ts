@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
@@ -27,6 +28,8 @@ const libcIoctl = libc.func('int ioctl(int fd, unsigned long request, void *argu
 const libcMount = libc.func(
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
 );
+const libcSetns = libc.func('int setns(int fd, int type)');
+const libcSocket = libc.func('int socket(int domain, int type, int protocol)');
 const libcUmount2 = libc.func('int umount2(const char *target, int flags)');
 
 export const MS_RDONLY = 1;
@@ -47,6 +50,9 @@ const F_GETFL = 3;
 const F_SETPIPE_SZ = 1031;
 const accessModeMask = 3;
 const O_RDWR = 2;
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const CLONE_NEWNET = 0x40000000;
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
 
@@ -146,6 +152,28 @@ export function writeDescriptor(fd: number, buffer: Uint8Array, sizeBytes: numbe
 export function preadDescriptor(fd: number, buffer: Uint8Array, sizeBytes: number, offset: number): number {
   const result = libcPread(fd, buffer, sizeBytes, offset) as number;
   return result < 0 ? -koffi.errno() : result;
+}
+
+/**
+ * A TCP/IPv4 socket, not connected, in the network namespace that a descriptor of /proc/PID/ns/net names. setns(2) moves the
+ * calling thread only, and it is back before this returns. Needs CAP_SYS_ADMIN.
+ */
+export function openTcpSocketIn(namespaceFd: number): number {
+  const ownFd = openSync('/proc/thread-self/ns/net', 'r');
+  try {
+    enterNetwork(namespaceFd);
+    const fd = libcSocket(AF_INET, SOCK_STREAM | O_NONBLOCK | O_CLOEXEC, 0) as number;
+    const errno = koffi.errno();
+    enterNetwork(ownFd);
+    if (fd < 0) throw new SyscallError('socket', 'in another network namespace', errno);
+    return fd;
+  } finally {
+    closeSync(ownFd);
+  }
+}
+
+function enterNetwork(fd: number): void {
+  if ((libcSetns(fd, CLONE_NEWNET) as number) < 0) throw new SyscallError('setns', 'a network', koffi.errno());
 }
 
 /** dup3(2): makes `to` a duplicate of `from`, which stays open. */

@@ -1,13 +1,13 @@
 import type { ProgressOutput } from '../../progress/progress.ts';
 import type { Outcome } from '../../../measurements/sample.ts';
-import type { Workload } from '../../../workloads/workload.ts';
+import type { CatalogueWorkload } from '../../../workloads/workload.ts';
 import type { Mode } from '../../run/mode.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { CellExecutor } from '../../run/run.ts';
 
 /** Fakes for the tests of the command line: everything but containers. */
 
-export const fakeWorkloads: readonly Workload[] = [
+export const fakeWorkloads: readonly CatalogueWorkload[] = [
   fakeWorkload('python', 'a one-liner'),
   fakeWorkload('gcc', 'compiles and runs a program'),
   fakeWorkload('numpy', 'an import that was not optimised for'),
@@ -19,10 +19,14 @@ export const fakeModes: readonly Mode[] = [
   fakeMode('estargz', 'lazy, in the order of use'),
 ];
 
-function fakeWorkload(name: string, title: string): Workload {
+function fakeWorkload(name: string, title: string): CatalogueWorkload {
   const image = { name, directory: '', parent: undefined };
   const ready = { kind: 'exit', stdout: '' } as const;
-  return { name, title, image, command: undefined, env: [], stdin: undefined, ready, timeoutMs: 1000 };
+  const category = name === 'numpy' ? 'ai' : 'language';
+  return {
+    ...{ name, title, image, category, hub: undefined, groups: [category] },
+    ...{ command: undefined, env: [], stdin: undefined, ready, timeoutMs: 1000 },
+  };
 }
 
 function fakeMode(name: Mode['variant'], title: string): Mode {

@@ -1,0 +1,7 @@
+using System;
+
+public class Hello {
+    public static void Main() {
+        Console.WriteLine("hello");
+    }
+}
