@@ -21,7 +21,7 @@ export async function openExecutor(request: ExecutorRequest, signal: AbortSignal
   const { stateDir, reporter } = request;
   await using stack = new AsyncDisposableStack();
   // Before the images, which take their time.
-  const peers = await resolvePeers(request, signal);
+  const peers = await resolvePeers(request);
   reporter.step('registry', 'starting');
   const registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
   stack.defer(() => registry.close());
@@ -85,16 +85,12 @@ export async function openCells(request: CellsRequest, signal: AbortSignal): Pro
   };
 }
 
-/** Finds or builds the program of each peer among the modes. Throws HarnessError where there is none. */
-export async function resolvePeers(
-  { modes, stateDir, reporter }: Pick<ExecutorRequest, 'modes' | 'stateDir' | 'reporter'>,
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, Peer>> {
-  const place = { cacheDir: join(stateDir, 'peers'), onStep: (detail: string) => reporter.step('peers', detail) };
+/** Finds the program of each peer among the modes. Throws HarnessError where there is none. */
+export async function resolvePeers({ modes }: Pick<ExecutorRequest, 'modes'>): Promise<ReadonlyMap<string, Peer>> {
   const peers = new Map<string, Peer>();
   for (const { peer } of modes) {
     if (peer === undefined || peers.has(peer.name)) continue;
-    peers.set(peer.name, await resolvePeer(peer, place, signal));
+    peers.set(peer.name, await resolvePeer(peer));
   }
   return peers;
 }

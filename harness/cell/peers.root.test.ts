@@ -1,21 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { startPeer } from '../daemon/daemon.ts';
-import { type Peer, readPeerVersion, resolvePeer } from '../daemon/peer.ts';
-import { parsePeers, readPeers } from '../daemon/peers-file.ts';
+import { type Peer, resolvePeer } from '../daemon/peer.ts';
+import { parsePeers } from '../daemon/peers-file.ts';
 import { variantNames } from '../images/variants.ts';
 import { peerModes } from '../run/peer-modes.ts';
-import { withSecondRuns } from './modes/catalogue.ts';
 import { cell, timeout, tiny, useCellBed } from './testing/cell-bed.ts';
 
-const ownPeersPath = fileURLToPath(new URL('../../modes/peers.toml', import.meta.url));
 const standInPath = join(import.meta.dirname, 'testing/peer.sh');
-/** Kept between test runs. */
-const cacheDir = '/var/lib/stargz-bench/peers';
 
 const fixture = useCellBed();
 
@@ -32,31 +25,6 @@ function standIn(...lines: readonly string[]): Peer {
 }
 
 const modeOf = (peer: Peer, variant: string) => peerModes(peer).find((mode) => mode.variant === variant)!;
-
-test('the Go daemon, of the version of Debian, is built and measured in every variant, fresh and again', {
-  timeout: 4 * timeout,
-}, async () => {
-  const signal = AbortSignal.timeout(4 * timeout);
-  const described = (await readPeers(ownPeersPath, variantNames)).find(({ name }) => name === 'go-stargz')!;
-  // Whatever is on PATH here, the one that is built is tested.
-  const peer = await resolvePeer({ ...described, program: 'no-such-program' }, { cacheDir, onStep: () => {} }, signal);
-  assert.match((await readPeerVersion(peer, signal)) ?? '', /v0\.12\.0/);
-  for (const first of peerModes(peer)) {
-    for (const mode of withSecondRuns(first).filter(({ daemonState }) => daemonState !== 'shared')) {
-      const outcome = await measure(mode);
-      assert.ok(outcome.ok, outcome.ok ? '' : `${mode.name}: ${outcome.error}`);
-      assert.deepEqual([outcome.layers, outcome.lazyLayers], [2, 2], mode.name);
-      assert.deepEqual([outcome.mount, outcome.mountReason], ['fuse', undefined]);
-      assert.ok(outcome.daemonCpuMs! > 0 && outcome.daemonRssPeakKib! > 10_000);
-      assert.deepEqual(outcome.warnings, []);
-      await assertNothingLeft();
-    }
-  }
-  const plain = await measure(modeOf({ ...peer, variants: ['legacy'] }, 'legacy'));
-  assert.ok(!plain.ok && /not pulled lazily: layer 1 of 2: it was downloaded and unpacked/.test(plain.error));
-  assert.equal(plain.lazyLayers, 0);
-  await assertNothingLeft();
-});
 
 test('a peer is measured and proven as ours is, and a warm daemon after another image', { timeout }, async (t) => {
   const peer = standIn('variants = ["estargz"]', 'config = { no_background_fetch = true }');
@@ -122,14 +90,9 @@ test('a peer that ends at once is an error row with its own words', { timeout },
   await assertNothingLeft();
 });
 
-test('a program that is missing, or cannot be built, is one line before anything runs', { timeout }, async (t) => {
-  const place = { cacheDir: join(fixture.bed.stateDir, 'peers'), onStep: () => {} };
+test('a program that is missing is one line before anything runs', { timeout }, async () => {
   const missing = (program: string) =>
-    resolvePeer(
-      peerOf([`command = [${JSON.stringify(program)}, "{socket}"]`, 'variants = ["estargz"]']),
-      place,
-      t.signal,
-    );
+    resolvePeer(peerOf([`command = [${JSON.stringify(program)}, "{socket}"]`, 'variants = ["estargz"]']));
   await assert.rejects(missing('no-such-program'), {
     code: 'missing-command',
     message: 'cannot run the peer stand-in: there is no program no-such-program',
@@ -139,24 +102,4 @@ test('a program that is missing, or cannot be built, is one line before anything
     code: 'missing-command',
     message: /no program \/nowhere\/daemon$/,
   });
-  const source = await mkdtemp(join(tmpdir(), 'peer-source-'));
-  t.after(() => rm(source, { recursive: true, force: true }));
-  await writeFile(join(source, 'main'), '#!/bin/sh\n');
-  const build = (script: string) =>
-    resolvePeer(
-      {
-        ...peerOf(['command = ["no-such-program", "{socket}"]', 'variants = ["estargz"]']),
-        build: { directory: source, command: ['sh', '-c', script, '{program}'] },
-      },
-      place,
-      t.signal,
-    );
-  await assert.rejects(build('echo syntax error >&2; exit 1'), {
-    message: 'cannot build the peer stand-in: syntax error',
-  });
-  await assert.rejects(build('exit 0'), { message: /it left no program$/ });
-  const built = await build('install -m 755 main $0');
-  assert.equal((await build('install -m 755 main $0')).program, built.program);
-  await writeFile(join(source, 'main'), '#!/bin/sh\n# changed\n');
-  assert.notEqual((await build('install -m 755 main $0')).program, built.program);
 });

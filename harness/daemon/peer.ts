@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { access, constants, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants } from 'node:fs/promises';
 import { execa } from 'execa';
-import { HarnessError, lastLines } from '../cli/error.ts';
+import { HarnessError } from '../cli/error.ts';
 import { findCommand } from '../host/commands.ts';
 import type { PackageNeed } from '../host/install.ts';
 
@@ -26,8 +24,6 @@ export interface Peer {
   readonly variants: readonly string[];
   /** Debian packages by the command that each brings. */
   readonly packages: Readonly<Record<string, string>>;
-  /** How to make the program where it is not on PATH. */
-  readonly build: { readonly directory: string; readonly command: readonly string[] } | undefined;
   /** Commands that make an image of its own from {source}, as {target}. */
   readonly prepare: readonly (readonly string[])[];
   /** Whether its layers must be mounted rather than downloaded. */
@@ -39,12 +35,8 @@ export interface Peer {
 
 /** Placeholders of `command`, `config` and `files`. */
 export const runPlaceholders = ['program', 'socket', 'root', 'config', 'directory'] as const;
-/** Placeholders of `build`. */
-export const buildPlaceholders = ['program'] as const;
 /** Placeholders of `prepare`. */
 export const preparePlaceholders = ['source', 'target', 'containerd', 'directory'] as const;
-
-const buildLimitMs = 900_000;
 
 /** Replaces {name} in every string of a command, a config or a text. A name that is not given is a defect, not input. */
 export function fillPlaceholders<T>(value: T, values: Readonly<Record<string, string>>): T {
@@ -69,21 +61,14 @@ export async function findPeerProgram({ program }: Peer): Promise<string | undef
   return (await isExecutable(program)) ? program : undefined;
 }
 
-/** The same peer with the path of its program, which is built if the peer says how. Throws HarnessError. */
-export async function resolvePeer(
-  peer: Peer,
-  { cacheDir, onStep }: { readonly cacheDir: string; readonly onStep: (detail: string) => void },
-  signal: AbortSignal,
-): Promise<Peer> {
+/** The same peer with the path of its program. Throws HarnessError where there is none. */
+export async function resolvePeer(peer: Peer): Promise<Peer> {
   const found = await findPeerProgram(peer);
-  const { program } = peer;
   if (found !== undefined) return { ...peer, program: found };
-  if (peer.build === undefined || program.includes('/')) {
-    throw new HarnessError('missing-command', `cannot run the peer ${peer.name}: there is no program ${program}`, {
-      remedy: program.includes('/') ? 'correct its path' : 'put it on PATH, or its path into the peers file',
-    });
-  }
-  return { ...peer, program: await buildProgram(peer.name, peer.build, { cacheDir, onStep }, signal) };
+  const { name, program } = peer;
+  throw new HarnessError('missing-command', `cannot run the peer ${name}: there is no program ${program}`, {
+    remedy: program.includes('/') ? 'correct its path' : 'put it on PATH, or its path into the peers file',
+  });
 }
 
 /** The first line of its --version; undefined if it has none. */
@@ -96,45 +81,6 @@ export async function readPeerVersion({ program }: Peer, signal: AbortSignal): P
   });
   signal.throwIfAborted();
   return result.failed ? undefined : result.stdout.trim().split('\n')[0] || undefined;
-}
-
-/** Built once for the content of its directory. */
-async function buildProgram(
-  name: string,
-  { directory, command }: NonNullable<Peer['build']>,
-  { cacheDir, onStep }: { readonly cacheDir: string; readonly onStep: (detail: string) => void },
-  signal: AbortSignal,
-): Promise<string> {
-  const program = join(cacheDir, `${name}-${await hashFiles(directory, command)}`);
-  if (await isExecutable(program)) return program;
-  onStep(`${name}: build`);
-  await mkdir(cacheDir, { recursive: true });
-  const partial = `${program}.partial`;
-  const [builder = '', ...args] = fillPlaceholders(command, { program: partial });
-  const result = await execa(builder, args, {
-    cwd: directory,
-    all: true,
-    cancelSignal: signal,
-    reject: false,
-    stdin: 'ignore',
-    timeout: buildLimitMs,
-  });
-  signal.throwIfAborted();
-  if (result.failed || !(await isExecutable(partial))) {
-    await rm(partial, { force: true });
-    const said = lastLines(result.all || result.shortMessage || '') || 'it left no program';
-    throw new HarnessError('start', `cannot build the peer ${name}: ${said}`, {
-      remedy: `run ${command.join(' ')} in ${directory} to see why, or put the program on PATH`,
-    });
-  }
-  await rename(partial, program);
-  return program;
-}
-
-async function hashFiles(directory: string, command: readonly string[]): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify(command));
-  for (const name of (await readdir(directory)).sort()) hash.update(name).update(await readFile(join(directory, name)));
-  return hash.digest('hex').slice(0, 12);
 }
 
 function isExecutable(path: string): Promise<boolean> {

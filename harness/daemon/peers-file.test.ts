@@ -23,7 +23,6 @@ test('a peer needs a command and variants; the rest has defaults', limit, () => 
       files: {},
       variants: ['estargz'],
       packages: {},
-      build: undefined,
       prepare: [],
       lazy: true,
       eagerLayers: 0,
@@ -33,13 +32,12 @@ test('a peer needs a command and variants; the rest has defaults', limit, () => 
   assert.deepEqual(parse(''), []);
 });
 
-test('a named program leaves the command as it is, and directories are relative to the file', limit, () => {
+test('a named program leaves the command as it is', limit, () => {
   const [peer] = parse(
     `[peer.mine]\nprogram = "/opt/daemon"\ncommand = ["sh", "-c", "exec {program}"]\nvariants = ["legacy"]\n` +
-      'config = { address = "{socket}" }\nbuild = { directory = "src", command = ["make", "OUT={program}"] }\nstart_limit_s = 5',
+      'config = { address = "{socket}" }\nstart_limit_s = 5',
   );
   assert.deepEqual([peer!.program, peer!.command], ['/opt/daemon', ['sh', '-c', 'exec {program}']]);
-  assert.equal(peer!.build!.directory, '/etc/src');
   assert.equal(peer!.startLimitMs, 5000);
 });
 
@@ -47,11 +45,6 @@ const bad: [string, string, RegExp][] = [
   ['broken TOML', '[peer.mine\n', /^\/etc\/peers\.toml:\d+: /],
   ['another table', '[pear.mine]\n', /unknown key 'pear'; keys: peer$/],
   ['an unknown key', `[peer.mine]\n${good}\ncmd = 1`, /peer\.mine: unknown key 'cmd'; keys: title, .*command/],
-  [
-    'an unknown key of build',
-    `[peer.mine]\n${good}\nbuild = { dir = "x" }`,
-    /build: unknown key 'dir'; keys: directory, command/,
-  ],
   ['a name with a colon', `[peer."a:b"]\n${good}`, /a name is lower-case letters, digits and hyphens/],
   ['no command', '[peer.mine]\nvariants = ["estargz"]', /peer\.mine\.command needs a list of strings/],
   ['an empty command', '[peer.mine]\ncommand = []\nvariants = ["estargz"]', /command needs a list of strings/],

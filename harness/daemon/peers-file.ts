@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { UsageError } from '../cli/quantity.ts';
-import { buildPlaceholders, type Peer, preparePlaceholders, runPlaceholders } from './peer.ts';
+import { type Peer, preparePlaceholders, runPlaceholders } from './peer.ts';
 
 type Table = Readonly<Record<string, unknown>>;
 
@@ -16,7 +15,7 @@ export async function readPeers(path: string, knownVariants: readonly string[]):
   return parsePeers(text, path, knownVariants);
 }
 
-/** `path` is for messages, and what the directories of builds are relative to. */
+/** `path` is for messages. */
 export function parsePeers(text: string, path: string, knownVariants: readonly string[]): Peer[] {
   let file: Table;
   try {
@@ -32,7 +31,7 @@ export function parsePeers(text: string, path: string, knownVariants: readonly s
     if (!/^[a-z0-9][a-z0-9-]*$/.test(name))
       throw new UsageError(`${at}: a name is lower-case letters, digits and hyphens`);
     if (!isTable(value)) throw new UsageError(`${at} is not a table`);
-    return readPeer(name, value, at, { directory: dirname(path), knownVariants });
+    return readPeer(name, value, at, knownVariants);
   });
 }
 
@@ -46,19 +45,13 @@ const keys = [
   'files',
   'variants',
   'packages',
-  'build',
   'prepare',
   'lazy',
   'eager_layers',
   'start_limit_s',
 ];
 
-function readPeer(
-  name: string,
-  table: Table,
-  at: string,
-  { directory, knownVariants }: { readonly directory: string; readonly knownVariants: readonly string[] },
-): Peer {
+function readPeer(name: string, table: Table, at: string, knownVariants: readonly string[]): Peer {
   refuseUnknown(table, keys, at);
   const command = readCommand(table.command, `${at}.command`, runPlaceholders);
   const variants = readTexts(table.variants, `${at}.variants`);
@@ -75,8 +68,6 @@ function readPeer(
   if (!JSON.stringify([command, config, variantConfig, files]).includes('{socket}')) {
     throw new UsageError(`${at}: nothing says where to serve; command, config or files need {socket}`);
   }
-  const build = readTable(table, 'build', at);
-  if (build !== undefined) refuseUnknown(build, ['directory', 'command'], `${at}.build`);
   return {
     name,
     title: readText(table.title ?? name, `${at}.title`),
@@ -88,10 +79,6 @@ function readPeer(
     files,
     variants,
     packages: readTextTable(table, 'packages', at),
-    build: build && {
-      directory: resolve(directory, readText(build.directory, `${at}.build.directory`)),
-      command: readCommand(build.command, `${at}.build.command`, buildPlaceholders),
-    },
     prepare: readCommands(table.prepare ?? [], `${at}.prepare`),
     lazy: readBoolean(table.lazy ?? true, `${at}.lazy`),
     eagerLayers: readCount(table.eager_layers ?? 0, `${at}.eager_layers`),

@@ -43,7 +43,7 @@ const goPeerName = 'go-stargz';
 const lazyModes = modes.filter((mode) => mode.snapshotter === 'stargz');
 const states = [{ name: 'fresh' }, { name: 'warm' }] as const satisfies readonly { name: DaemonState }[];
 const table = {
-  peer: text('PATH', "the peer's program", 'containerd-stargz-grpc on PATH, else 0.12, which is built'),
+  peer: text('PATH', "the peer's program", 'containerd-stargz-grpc on PATH'),
   peerName: text('TEXT', 'what the results call it', 'what it answers to --version'),
   workloads: selected('workload', workloads, 'what is run', { defaults: defaultWorkloads }),
   modes: selected('mode', lazyModes, 'how they are pulled'),
@@ -71,7 +71,7 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
   const reporter = { step: (_: string, detail: string) => say(detail), warn: say };
   await ensurePackages(await peerPackages(peer), reporter, signal);
-  const peers = await resolvePeers({ modes: measured, stateDir, reporter }, signal);
+  const peers = await resolvePeers({ modes: measured });
   const { program: path } = peers.get(peer.name)!;
   const version = options.peerName ?? (await readPeerVersion(peers.get(peer.name)!, signal)) ?? 'unknown version';
   const link = { rttMs, bandwidthMbps };
