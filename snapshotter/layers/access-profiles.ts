@@ -39,7 +39,7 @@ export interface AccessProfiles {
 const defaultLimitMs = 3000;
 /** For how long a registry that failed to answer is not asked. */
 const restMs = 60_000;
-/** Lookups at the same time; other images go without. */
+/** Lookups at the same time. */
 const maxLookups = 8;
 /** Images remembered. */
 const maxImages = 64;
@@ -68,9 +68,14 @@ export function createAccessProfiles(options: AccessProfilesOptions): AccessProf
     if (entries.size > maxImages) drop(entries.keys().next().value!);
     return profile;
   };
-  const lookUp = async (reference: Reference, request: LayerRequest): Promise<AccessProfile> => {
+  const lookUp = async (key: string, reference: Reference, request: LayerRequest): Promise<AccessProfile> => {
     const { registry } = reference;
-    if (lookups >= maxLookups || (resting.get(registry) ?? 0) > performance.now()) return none;
+    if ((resting.get(registry) ?? 0) > performance.now()) return none;
+    if (lookups >= maxLookups) {
+      // The image's next layer tries again.
+      setImmediate(() => drop(key));
+      return none;
+    }
     lookups++;
     const startedMs = performance.now();
     const limit = AbortSignal.timeout(limitMs);
@@ -100,7 +105,7 @@ export function createAccessProfiles(options: AccessProfilesOptions): AccessProf
         if (!entries.has(key)) void keep(key, Promise.resolve(none));
         return undefined;
       }
-      const profile = entries.get(key)?.profile ?? keep(key, lookUp(reference, request));
+      const profile = entries.get(key)?.profile ?? keep(key, lookUp(key, reference, request));
       return (await profile).get(request.digest);
     },
     close() {
