@@ -1,7 +1,5 @@
-import { sampleColumns } from '../../../measurements/sample.ts';
-import { seededRandom } from '../../../measurements/stats/random.ts';
-import { formatSeconds } from '../../../measurements/format.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
+import { measureCells } from '../../assembly/cells.ts';
 import { ensureWorkloadImages, imagesBytes, openTestbedRun } from '../../assembly/testbed.ts';
 import { createCellExecutor } from '../../cell/cell.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
@@ -12,8 +10,6 @@ import { runProgram, say } from '../../cli/program.ts';
 import { startLink } from '../../link/link.ts';
 import { conclude } from '../../run/conclude.ts';
 import { daemonSettingOf } from '../../run/daemon-setting.ts';
-import { buildPlan } from '../../run/plan.ts';
-import { runPlan } from '../../run/run.ts';
 import { measureFetch } from '../adaptive-fetch/measure.ts';
 import { compareWithFloor, describeFloor, floorColumns, limitsOf } from './summary.ts';
 
@@ -70,22 +66,11 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
     imageOf: (workload, mode) => images.get(workload.image.name)![mode.variant]!,
   });
   stack.defer(() => executor.close());
-  const cells = buildPlan({ workloads, modes, samples: options.samples, random: seededRandom(options.seed) });
-  const sink = await results.openTable('samples', sampleColumns);
-  const observer = {
-    cellStarted: () => {},
-    phaseStarted: () => {},
-    cellFinished: (
-      { order }: { order: number },
-      sample: { workload: string; mode: string; totalMs?: number | undefined },
-    ) => say(`[${order}/${cells.length}] ${sample.workload} ${sample.mode}: ${formatSeconds(sample.totalMs)} s`),
-  };
-  const plan = { runId: results.runId, cells, executor, sink, observer, link: setting, now: () => new Date() };
-  const measured = await runPlan(plan, signal);
-  signal.throwIfAborted();
-  const rows = compareWithFloor(measured.samples, estargz.name, needed, setting);
+  const { samples, seed } = options;
+  const measured = await measureCells({ workloads, modes, samples, seed, executor, link: setting, results }, signal);
+  const rows = compareWithFloor(measured, estargz.name, needed, setting);
   await results.writeTable('summary', floorColumns, rows);
   for (const row of rows) say(describeFloor(row));
-  const failedCount = measured.samples.filter((sample) => !sample.ok).length;
+  const failedCount = measured.filter((sample) => !sample.ok).length;
   return (await conclude(results, limitsOf(rows), { failedCount })) && failedCount === 0;
 }

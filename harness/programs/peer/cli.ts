@@ -1,9 +1,7 @@
 import { resolve } from 'node:path';
-import { type Sample, sampleColumns } from '../../../measurements/sample.ts';
-import { formatSeconds } from '../../../measurements/format.ts';
-import { seededRandom } from '../../../measurements/stats/random.ts';
 import type { Workload } from '../../../workloads/workload.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
+import { measureCells } from '../../assembly/cells.ts';
 import { ownPeersPath } from '../../assembly/dependencies.ts';
 import { openCells, resolvePeers } from '../../assembly/executor.ts';
 import { imagesBytes, openTestbed } from '../../assembly/testbed.ts';
@@ -30,9 +28,7 @@ import { variantNames } from '../../images/variants.ts';
 import { conclude } from '../../run/conclude.ts';
 import { daemonSettingOf } from '../../run/daemon-setting.ts';
 import { type DaemonState, describeMode } from '../../run/mode.ts';
-import { buildPlan, type Cell } from '../../run/plan.ts';
 import { openResults } from '../../run/results.ts';
-import { runPlan } from '../../run/run.ts';
 import { pairedModes } from './modes.ts';
 import { comparePeers, comparisonColumns, limitsOf, renderComparisons } from './summary.ts';
 
@@ -83,13 +79,8 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const warmUpFor = (workload: Workload) => otherThan(workload, workloads);
   const cellsRequest = { stateDir, registryAddress, workloads, modes: measured, link, reporter, peers, warmUpFor };
   const { executor } = stack.use(await openCells(cellsRequest, signal));
-  const { samples: each, seed: start } = options;
-  const cells = buildPlan({ workloads, modes: measured, samples: each, random: seededRandom(start) });
-  const sink = await results.openTable('samples', sampleColumns);
-  const observer = { cellStarted: () => {}, phaseStarted: () => {}, cellFinished: reportCell(cells.length) };
-  const plan = { runId: results.runId, cells, executor, sink, observer, link, now: () => new Date() };
-  const { samples: rows } = await runPlan(plan, signal);
-  signal.throwIfAborted();
+  const { samples, seed } = options;
+  const rows = await measureCells({ workloads, modes: measured, samples, seed, executor, link, results }, signal);
 
   const comparisons = comparePeers(rows);
   await results.writeTable('summary', comparisonColumns, comparisons);
@@ -115,11 +106,4 @@ async function goPeer({ peer: path }: Options): Promise<Peer> {
   const peers = await readPeers(ownPeersPath, variantNames);
   const peer = peers.find(({ name }) => name === goPeerName)!;
   return path === undefined ? peer : { ...peer, program: resolve(path) };
-}
-
-function reportCell(count: number) {
-  return ({ order }: Cell, sample: Sample): void => {
-    const result = sample.ok ? `${formatSeconds(sample.totalMs)} s` : `FAILED: ${sample.error}`;
-    say(`[${order}/${count}] ${sample.workload} ${sample.mode} ${sample.daemonState}: ${result}`);
-  };
 }

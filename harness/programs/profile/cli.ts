@@ -1,8 +1,6 @@
-import { formatSeconds } from '../../../measurements/format.ts';
-import { type Sample, sampleColumns } from '../../../measurements/sample.ts';
-import { seededRandom } from '../../../measurements/stats/random.ts';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
+import { measureCells } from '../../assembly/cells.ts';
 import { ensureWorkloadImages, imagesBytes, openTestbedRun } from '../../assembly/testbed.ts';
 import { createCellExecutor } from '../../cell/cell.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
@@ -13,14 +11,12 @@ import { startLink } from '../../link/link.ts';
 import { conclude } from '../../run/conclude.ts';
 import { daemonSettingOf } from '../../run/daemon-setting.ts';
 import type { Mode } from '../../run/mode.ts';
-import { buildPlan } from '../../run/plan.ts';
-import { runPlan } from '../../run/run.ts';
 import { publishRun } from './profiled-image.ts';
 import { compareProfiles, describeProfile, limitsOf, modeNames, profileColumns } from './summary.ts';
 
 const program = 'bench:profile';
-const about = `What an access profile is worth that is published beside an image after its conversion: the image without it, with it,
-and converted again with such a record, in one interleaved run`;
+const about = `What an access profile is worth that is published beside an image after its conversion, and what looking for one costs:
+the image without it, looked up in vain, with it, and converted again with such a record, in one interleaved run`;
 const table = {
   workloads: selected('workload', workloads, 'what is run', { defaults: defaultWorkloads }),
   samples: samples(3),
@@ -36,6 +32,12 @@ const modes: readonly Mode[] = [
     ...stargz,
     name: modeNames.plain,
     daemonConfig: { ...stargz.daemonConfig, noprefetch: false, access_profiles: false },
+  },
+  {
+    ...stargz,
+    name: modeNames.sought,
+    title: 'the same image, of which no profile is found',
+    daemonConfig: { ...stargz.daemonConfig, noprefetch: false },
   },
   {
     ...stargz,
@@ -77,24 +79,15 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const executor = createCellExecutor({
     stateDir,
     link,
-    imageOf: (workload, { variant }) =>
-      variant === 'stargz' ? profiled.get(workload.name)! : images.get(workload.image.name)![variant]!,
+    imageOf: (workload, { name, variant }) =>
+      name === modeNames.profiled ? profiled.get(workload.name)! : images.get(workload.image.name)![variant]!,
   });
   stack.defer(() => executor.close());
-  const cells = buildPlan({ workloads, modes, samples: options.samples, random: seededRandom(options.seed) });
-  const sink = await results.openTable('samples', sampleColumns);
-  const observer = {
-    cellStarted: () => {},
-    phaseStarted: () => {},
-    cellFinished: ({ order }: { order: number }, { workload, mode, totalMs }: Sample) =>
-      say(`[${order}/${cells.length}] ${workload} ${mode}: ${formatSeconds(totalMs)} s`),
-  };
-  const plan = { runId: results.runId, cells, executor, sink, observer, link: setting, now: () => new Date() };
-  const measured = await runPlan(plan, signal);
-  signal.throwIfAborted();
-  const rows = compareProfiles(measured.samples, profileBytes);
+  const { samples, seed } = options;
+  const measured = await measureCells({ workloads, modes, samples, seed, executor, link: setting, results }, signal);
+  const rows = compareProfiles(measured, profileBytes);
   await results.writeTable('summary', profileColumns, rows);
   for (const row of rows) say(describeProfile(row));
-  const failedCount = measured.samples.filter((sample) => !sample.ok).length;
+  const failedCount = measured.filter((sample) => !sample.ok).length;
   return (await conclude(results, limitsOf(rows), { failedCount })) && failedCount === 0;
 }
