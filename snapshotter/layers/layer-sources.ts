@@ -142,6 +142,13 @@ export class LayerSources {
     return request.hotRanges ?? sought;
   }
 
+  /** The list of a sibling that is mounted ahead of its own request. */
+  async hotRangesAbove(request: LayerRequest, sibling: Digest): Promise<string | undefined> {
+    return (
+      request.hotRangesAbove?.get(sibling) ?? (await this.#options.profiles?.find({ ...request, digest: sibling }))
+    );
+  }
+
   /** Throws LayerError unless the TOC digest satisfies the request's label and the configuration. */
   verify(request: LayerRequest, tocDigest: Digest, unverifiableChunkCount: number): boolean {
     return checkTocDigest(request, tocDigest, unverifiableChunkCount, this.#options.config);

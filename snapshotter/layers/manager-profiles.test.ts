@@ -4,7 +4,7 @@ import { until } from '../../testkit/until.ts';
 import { encodeHotRanges } from '../estargz/hot-ranges.ts';
 import { digestOf } from '../registry/digest.ts';
 import type { LayerStore } from '../store/layer-store.ts';
-import { buildTestBlob } from '../store/testing/blob.ts';
+import { buildTestBlob, type TestBlob } from '../store/testing/blob.ts';
 import { findPath } from '../tree/lookup.ts';
 import type { LayerRequest } from './layer-request.ts';
 import { limit, openBench, signal, soon } from './testing/manager-bench.ts';
@@ -100,3 +100,35 @@ test('the list of a label comes before a profile, and a restored layer asks for 
   assert.deepEqual(await manager({}, { find }).restore([{ request: requestFor(blob) }], signal), []);
   assert.deepEqual(asked, []);
 });
+
+test('a layer that is mounted ahead of its request is prefetched by a profile', limit, async (t) => {
+  const { manager, layers, upper } = await openTwo(t);
+  const find = async ({ digest }: LayerRequest) => (digest === layers.upper.digest ? layers.hotRanges : undefined);
+  await manager({}, { find }).mount(layers.request(layers.lower), signal);
+  await until('its chunks', () => upper()?.presentChunks() === 2, soon);
+});
+
+test('without a profile, a layer that is mounted ahead waits for its own request', limit, async (t) => {
+  const { manager, layers, upper } = await openTwo(t);
+  const both = manager({}, { find: async () => undefined });
+  await both.mount(layers.request(layers.lower), signal);
+  await until('the layer above', () => upper() !== undefined, soon);
+  // Up to the landmark it would be ten chunks.
+  await both.mount({ ...layers.request(layers.upper), hotRanges: layers.hotRanges }, signal);
+  await until('its chunks', () => upper()!.presentChunks() > 1, soon);
+  assert.equal(upper()!.presentChunks(), 2);
+});
+
+/** The layer of `openLayer` above another. */
+async function openTwo(t: TestContext) {
+  const { blob: upper, hotRanges } = await openLayer(t);
+  const lower = buildTestBlob(testFiles(3, 100, 1000));
+  const { manager, face } = await openBench(t, testRegistry([lower, upper]));
+  const siblings = [lower.digest, upper.digest];
+  const request = (blob: TestBlob): LayerRequest => requestFor(blob, { siblings });
+  return {
+    manager,
+    layers: { lower, upper, hotRanges, request },
+    upper: (): LayerStore | undefined => face.attached.get(upper.digest)?.store,
+  };
+}

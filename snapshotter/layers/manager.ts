@@ -243,7 +243,7 @@ export class LayerManager {
 
   /**
    * containerd requests an image's layers one after the other, lowest first, some milliseconds apart; the next ones are
-   * mounted meanwhile, and prefetched where the request says what. Verification is left to their own requests, which alone have
+   * mounted meanwhile, and prefetched where the request or a profile says what. Verification is left to their own requests, which alone have
    * their labels. Layers that fail it or are never requested are unmounted as unused.
    */
   async #mountAhead(request: LayerRequest): Promise<void> {
@@ -256,8 +256,9 @@ export class LayerManager {
       if (!this.#isNew(digest)) continue;
       try {
         const layer = await this.#openOnce(digest, () => this.#sources.openAhead(request, digest));
-        const hotRanges = request.hotRangesAbove?.get(digest);
-        if (hotRanges !== undefined) layer.startFetching(this.#options.config.prefetchSizeBytes, hotRanges);
+        void this.#sources.hotRangesAbove(request, digest).then((hotRanges) => {
+          if (hotRanges !== undefined) layer.startFetching(this.#options.config.prefetchSizeBytes, hotRanges);
+        });
         // A tree that depends on the layers below waits for its own request, which knows them.
         if (layer.tree.implied.length + layer.tree.replaced.length === 0)
           shown.push(this.#show(digest, layer, undefined));
