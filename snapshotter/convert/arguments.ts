@@ -15,6 +15,8 @@ export interface ConvertArguments {
   readonly accessesPath: string | undefined;
   readonly recordedOn: ImageLocation | undefined;
   readonly cacheDir: string | undefined;
+  readonly reuse: boolean;
+  readonly parallelism: number | undefined;
   readonly platform: Platform | undefined;
   readonly allPlatforms: boolean;
   readonly plainHttp: boolean;
@@ -36,6 +38,8 @@ of an image that was converted without --accesses read, beside it in its registr
   --chunk-size SIZE     maximum chunk size; default 4MiB (4KiB to 64MiB)
   --min-chunk-size SIZE let small files share a member up to this size; default 0: off (readers before v0.13 cannot)
   --cache-dir DIR       keep converted layers, so that layers shared by images are converted once; default: not kept
+  --reuse               keep layers that are in FORMAT already and of which --accesses says nothing, byte for byte
+  --parallelism N       members compressed at a time; default: one per processor. The bytes are the same
   --platform OS/ARCH    image to convert from an index; default linux/amd64
   --all-platforms       convert every image of an index
   --profile-only        convert nothing: publish FILE as the access profile of IMAGE, in place of an earlier one; takes
@@ -67,12 +71,14 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
     source: parseLocation(positionals[0]!),
     target,
     format,
-    level: values.level === undefined ? undefined : parseLevel(values.level),
+    level: values.level === undefined ? undefined : parseCount('--level', values.level),
     chunkSizeBytes: parseSize('--chunk-size', values['chunk-size']),
     minChunkSizeBytes: parseSize('--min-chunk-size', values['min-chunk-size']),
     accessesPath: values.accesses,
     recordedOn: values['recorded-on'] === undefined ? undefined : parseLocation(values['recorded-on']),
     cacheDir: values['cache-dir'],
+    reuse: values.reuse === true,
+    parallelism: values.parallelism === undefined ? undefined : parseCount('--parallelism', values.parallelism),
     platform: values.platform === undefined ? undefined : parsePlatform(values.platform),
     allPlatforms: values['all-platforms'] === true,
     plainHttp: values['plain-http'] === true,
@@ -103,6 +109,8 @@ function parseStrictly(argv: readonly string[]) {
         'chunk-size': { type: 'string' },
         'min-chunk-size': { type: 'string' },
         'cache-dir': { type: 'string' },
+        reuse: { type: 'boolean' },
+        parallelism: { type: 'string' },
         platform: { type: 'string' },
         'all-platforms': { type: 'boolean' },
         'plain-http': { type: 'boolean' },
@@ -115,8 +123,8 @@ function parseStrictly(argv: readonly string[]) {
   }
 }
 
-function parseLevel(text: string): number {
-  if (!/^\d{1,2}$/.test(text)) throw invalidOption(`--level ${quote(text)} is not a number`);
+function parseCount(option: string, text: string): number {
+  if (!/^\d{1,3}$/.test(text)) throw invalidOption(`${option} ${quote(text)} is not a number`);
   return Number(text);
 }
 

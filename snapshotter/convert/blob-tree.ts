@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { FOOTER_MAX, type Footer, parseFooter } from '../estargz/footer.ts';
 import { readWholeToc } from '../estargz/toc.ts';
+import { type Digest, digestOf } from '../registry/digest.ts';
 import type { LayerTree, TreeNode } from './lower-layers.ts';
 import { joinPath, parentOf } from './path-resolution.ts';
 import { readInto } from '../tar/file-reader.ts';
@@ -64,6 +65,11 @@ function readFooter(fd: number, path: string): Footer {
   const footer = parseFooter(tail, size);
   if (footer === undefined) throw new Error(`${path} has no footer`);
   return footer;
+}
+
+/** Of the TOC's JSON. Throws FormatError if there is none. */
+export function digestBlobToc(path: string): Digest {
+  return digestOf(readJson(path).json);
 }
 
 function readJson(path: string): { readonly json: Buffer; readonly payloadEnd: number } {

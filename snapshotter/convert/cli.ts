@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** npm run convert -- SOURCE TARGET --format estargz --accesses FILE */
 import { mkdir } from 'node:fs/promises';
 import type { ImageSource } from '../images/image.ts';

@@ -22,7 +22,8 @@ export interface PoolOptions {
   /** Maximum size of a batch. */
   readonly slotSizeBytes: number;
   readonly maxMembersPerBatch: number;
-  readonly threads?: number;
+  /** Default: one per processor. */
+  readonly threads?: number | undefined;
 }
 
 interface Waiting {

@@ -44,6 +44,13 @@ export class FetchedLayer {
     return { layer: this.#layer, workDir };
   }
 
+  /** The blob as it is, and a directory to keep it in. */
+  async openBlob(): Promise<{ readonly blob: AsyncIterable<Buffer>; readonly workDir: string }> {
+    const { source, cache, onFetched, signal } = this.#options;
+    this.#workDir ??= await cache.workDir();
+    return { blob: countBytes(source.fetchBlob(this.#descriptor, signal), onFetched), workDir: this.#workDir };
+  }
+
   /**
    * The server whose bytes do not match the digest; the client tries it last from then on. Undefined for any other failure.
    * A malformed layer stops before its end, where the digest is checked, so the blob is fetched again to check it.

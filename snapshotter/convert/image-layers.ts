@@ -9,13 +9,18 @@ import { FetchedLayer } from './fetched-layer.ts';
 import type { ConvertedLayer, LayerOptions } from './layer.ts';
 import type { CachedLayer, Inheritance, LayerCache } from './layer-cache.ts';
 import { inheritAttributes, type LayerTree } from './lower-layers.ts';
+import type { ImageOptions } from './image.ts';
+import { copyLayer, isInFormat } from './reused-layer.ts';
 import type { ConvertProgress, PushOutcome } from './progress.ts';
 
 export interface LayerRun {
   readonly source: ImageSource;
   readonly target: ImageTarget;
   readonly cache: LayerCache;
-  readonly options: Pick<LayerOptions, 'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes'>;
+  /** Of the source's layers. */
+  readonly diffIds: readonly Digest[];
+  readonly options: Pick<LayerOptions, 'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes'> &
+    Pick<ImageOptions, 'reuse' | 'parallelism'>;
   readonly onProgress: (progress: ConvertProgress) => void;
   readonly signal: AbortSignal;
 }
@@ -23,6 +28,8 @@ export interface LayerRun {
 export interface PushedLayer extends ConvertedLayer {
   readonly source: Digest;
   readonly cached: boolean;
+  /** In the format already, and copied. */
+  readonly reused: boolean;
   readonly outcome: PushOutcome;
 }
 
@@ -63,7 +70,8 @@ export async function convertLayers(
       }
     }
   };
-  await Promise.all(Array.from({ length: concurrentLayers }, work));
+  const concurrency = Math.min(concurrentLayers, run.options.parallelism ?? concurrentLayers);
+  await Promise.all(Array.from({ length: concurrency }, work));
   if (failure !== undefined) throw failure.error;
   run.signal.throwIfAborted();
   return results;
@@ -106,10 +114,15 @@ async function convertAt(stack: Stack, index: number): Promise<FinishedLayer> {
     signal,
   });
   try {
-    const inherited = await inheritAt(stack, index, fetched);
-    const key = cache.key(descriptor.digest, inherited, { ...options, ...placementOf(accesses) });
-    const finished =
-      stack.started.get(key) ?? convertOne(run, { descriptor, accesses, position, inherited, key }, fetched);
+    const diffId = run.diffIds[index]!;
+    const isReused = options.reuse === true && accesses.paths.length === 0;
+    const reused = isReused && (await isInFormat(source, descriptor, options.format, signal));
+    const inherited = reused ? undefined : await inheritAt(stack, index, fetched);
+    const key = reused
+      ? cache.reuseKey(descriptor.digest)
+      : cache.key(descriptor.digest, inherited, { ...options, ...placementOf(accesses) });
+    const place: Place = { descriptor, accesses, position, inherited, key, diffId, reused };
+    const finished = stack.started.get(key) ?? convertOne(run, place, fetched);
     stack.started.set(key, finished);
     return await finished;
   } finally {
@@ -155,6 +168,8 @@ interface Place {
   readonly position: Position;
   readonly inherited: Inheritance;
   readonly key: string;
+  readonly diffId: Digest;
+  readonly reused: boolean;
 }
 
 async function convertOne(run: LayerRun, place: Place, fetched: FetchedLayer): Promise<FinishedLayer> {
@@ -169,19 +184,29 @@ async function convertOne(run: LayerRun, place: Place, fetched: FetchedLayer): P
   const outcome = await pushLayer(run, key, kept);
   if (run.target.repository !== undefined) await cache.addRepository(key, run.target.repository);
   onProgress({ ...position, phase: 'done', totalBytes: kept.sizeBytes, outcome });
-  return { kept, pushed: { ...kept, source: descriptor.digest, cached: found !== undefined, outcome } };
+  return {
+    kept,
+    pushed: { ...kept, source: descriptor.digest, cached: found !== undefined, reused: place.reused, outcome },
+  };
 }
 
 async function convertAndKeep(
   { cache, options, onProgress, signal }: LayerRun,
-  { descriptor, accesses, position, inherited, key }: Place,
+  { descriptor, accesses, position, inherited, key, diffId, reused }: Place,
   fetched: FetchedLayer,
 ): Promise<CachedLayer> {
+  const { format, parallelism: threads } = options;
+  if (reused) {
+    const { workDir, blob } = await fetched.openBlob();
+    const copied = await copyLayer(descriptor, { format, diffId, blob, workDir, signal });
+    return cache.keep(key, descriptor.digest, copied);
+  }
   const { layer, workDir } = await fetched.open();
   layer.inherit(inherited ?? new Map());
   const converted = await layer.write({
     ...options,
     ...placementOf(accesses),
+    ...(threads === undefined ? {} : { threads }),
     workDir,
     signal,
     onProgress: (doneBytes, totalBytes) => onProgress({ ...position, phase: 'convert', doneBytes, totalBytes }),

@@ -26,6 +26,7 @@ import {
 } from './image-plan.ts';
 import { checkOptions, type LayerFormat } from './layer.ts';
 import { LayerCache } from './layer-cache.ts';
+import { isTocAnnotation } from './reused-layer.ts';
 import type { ConvertProgress } from './progress.ts';
 
 export interface ImageOptions {
@@ -39,6 +40,10 @@ export interface ImageOptions {
    * The image that the accesses were recorded on, if it is neither the source nor a conversion known to this cacheDir.
    */
   readonly recordedOn?: ImageSource;
+  /** Keep layers that are in the format already and of which the record says nothing, byte for byte. */
+  readonly reuse?: boolean;
+  /** Layers and members under way at a time; does not change the bytes. Default: one per processor, and two layers. */
+  readonly parallelism?: number;
   /** Selects an image from an index; default linux/amd64. */
   readonly platform?: Platform;
   /** Convert every image of an index and push an index. */
@@ -61,8 +66,6 @@ export interface ConvertedImage {
 
 /** containerd keeps them in its database with the snapshot. */
 const maxHotRangesAboveBytes = 32 << 10;
-
-const tocAnnotations = /^(containerd\.io\/snapshot\/stargz\/|io\.containers\.(estargz|zstd-chunked)\.)/;
 
 export interface RegistryOptions extends Omit<ImageOptions, 'recordedOn'> {
   readonly recordedOn?: Reference;
@@ -89,6 +92,7 @@ export async function convertFrom(
   options: ImageOptions,
 ): Promise<ConvertedImage> {
   checkOptions(options);
+  checkParallelism(options.parallelism);
   if (options.allPlatforms === true && !target.takesIndex)
     throw new ConvertError('invalid-option', `${target.name} holds one image: convert without --all-platforms`);
   const directory = options.cacheDir ?? (await mkdtemp(join(tmpdir(), 'stargz-convert-')));
@@ -178,10 +182,16 @@ async function buildManifest(
 ): Promise<BuiltManifest> {
   const { source, target, cache, options } = conversion;
   const { signal } = options;
-  const run = { source, target, cache, options, onProgress: options.onProgress ?? (() => {}), signal };
+  const diffIds = config.rootfs.diff_ids as Digest[];
+  const run = { source, target, diffIds, cache, options, onProgress: options.onProgress ?? (() => {}), signal };
   const layers = await convertLayers(run, manifest.layers, accesses.layers);
   const hotRanges = traitsOf(options.format).landmark ? listHotRanges(accesses.order, layers) : [];
   const tocSizes = layers.map(({ path }) => tocSizeBytesOf(path));
+  // The ranks of a list order it among those of the image's other layers, so that a new record replaces all.
+  const keptRanges = manifest.layers.map(({ annotations }, index) =>
+    accesses.order.length === 0 && layers[index]!.reused ? annotations?.[HOT_RANGES_LABEL] : undefined,
+  );
+  const lists = layers.map((_, index) => hotRanges[index] ?? keptRanges[index]);
   const configBytes = encodeJson({
     ...config,
     rootfs: { ...config.rootfs, diff_ids: layers.map(({ diffId }) => diffId) },
@@ -202,8 +212,8 @@ async function buildManifest(
     layers: layers.map((layer, index) =>
       describeLayer(layer, manifest.layers[index]!, {
         [TOC_SIZES_LABEL]: encodeTocSizes(tocSizes.slice(index)),
-        ...(hotRanges[index] === undefined ? {} : { [HOT_RANGES_LABEL]: hotRanges[index] }),
-        ...(index === 0 ? hotRangesAbove(hotRanges) : {}),
+        ...(lists[index] === undefined ? {} : { [HOT_RANGES_LABEL]: lists[index] }),
+        ...(index === 0 ? hotRangesAbove(lists) : {}),
       }),
     ),
     ...(annotations ? { annotations } : {}),
@@ -226,7 +236,7 @@ function hotRangesAbove(hotRanges: readonly (string | undefined)[]): Record<stri
 
 /** Keeps annotations, except those that describe an earlier conversion. */
 function describeLayer(layer: PushedLayer, original: Descriptor, added: Readonly<Record<string, string>>): Descriptor {
-  const kept = Object.entries(original.annotations ?? {}).filter(([name]) => !tocAnnotations.test(name));
+  const kept = Object.entries(original.annotations ?? {}).filter(([name]) => !isTocAnnotation(name));
   const annotations = { ...Object.fromEntries(kept), ...layer.annotations, ...added };
   return {
     mediaType: layer.mediaType,
@@ -267,4 +277,12 @@ function layersOf({ layers }: ImageManifest): Digest[] {
 
 function encodeJson(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
+}
+
+const maxParallelism = 256;
+
+function checkParallelism(parallelism: number | undefined): void {
+  if (parallelism === undefined || (Number.isInteger(parallelism) && parallelism >= 1 && parallelism <= maxParallelism))
+    return;
+  throw new ConvertError('invalid-option', `parallelism ${parallelism} is out of range: give 1 to ${maxParallelism}`);
 }

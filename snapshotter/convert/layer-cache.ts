@@ -50,6 +50,11 @@ export class LayerCache {
     return hash('sha256', JSON.stringify(parts), 'hex');
   }
 
+  /** Of a layer that is kept as it is. */
+  reuseKey(source: Digest): string {
+    return hash('sha256', JSON.stringify(['reused', source]), 'hex');
+  }
+
   /** The directories that inherit attributes from layers below; undefined if this source layer was not read before. */
   async inheriting(source: Digest): Promise<readonly string[] | undefined> {
     try {
@@ -98,7 +103,8 @@ export class LayerCache {
       await rename(layer.path, join(staged, 'blob'));
       const { path: _, ...record } = { ...layer, source };
       await writeFile(join(staged, 'layer.json'), `${JSON.stringify(record, null, 2)}\n`);
-      await writeFile(join(this.#directory, 'origins', digestHex(layer.digest)), source);
+      // A reused layer is its own source, and may be the conversion of another.
+      if (layer.digest !== source) await writeFile(join(this.#directory, 'origins', digestHex(layer.digest)), source);
       await rename(staged, this.#layerDir(key));
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;

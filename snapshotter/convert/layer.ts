@@ -34,6 +34,8 @@ export interface LayerOptions {
   /** Small files share a member up to this size (innerOffset, unknown to readers before v0.13). Default 0: off. */
   readonly minChunkSizeBytes?: number;
   readonly level?: number;
+  /** Threads that compress; does not change the bytes. Default: one per processor. */
+  readonly threads?: number;
   /** Paths to place first, in order of access. */
   readonly prioritized?: readonly string[];
   /** What was read of those that were perhaps not read whole, by path. */
@@ -169,7 +171,7 @@ async function writeLayer(
   replayed: ReplayedLayer,
   blob: BlobFile,
   { traits, level, ...memberOptions }: Settings,
-  { prioritized = [], readRanges = new Map(), signal, onProgress, workDir }: LayerOptions,
+  { prioritized = [], readRanges = new Map(), threads, signal, onProgress, workDir }: LayerOptions,
 ): Promise<ConvertedLayer> {
   const order = orderEntries(canonicalEntries(replayed), prioritized);
   const tar = await writeMembers({
@@ -180,6 +182,7 @@ async function writeLayer(
     blob,
     codec: traits.codec,
     level,
+    threads,
     signal,
     onProgress: (doneBytes) => onProgress?.(Math.min(doneBytes, spool.sizeBytes), spool.sizeBytes),
   });

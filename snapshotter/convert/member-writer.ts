@@ -28,6 +28,8 @@ export interface MemberWriterOptions {
   readonly blob: BlobFile;
   readonly codec: MemberCodec;
   readonly level: number;
+  /** Default: one per processor. */
+  readonly threads: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (doneBytes: number) => void;
 }
@@ -41,12 +43,12 @@ export interface WrittenTar {
 }
 
 export async function writeMembers(options: MemberWriterOptions): Promise<WrittenTar> {
-  const { files, end, memberOptions, spoolFd, blob, codec, level, signal, onProgress } = options;
+  const { files, end, memberOptions, spoolFd, blob, codec, level, threads, signal, onProgress } = options;
   const records = new Map(files.map((file) => [file, newRecord(file)]));
   const diffId = digester();
   const wholeFiles = new WholeFileDigests();
   const slotSizeBytes = memberSizeLimit(memberOptions);
-  const pool = new CompressorPool({ codec, level, slotSizeBytes, maxMembersPerBatch });
+  const pool = new CompressorPool({ codec, level, slotSizeBytes, maxMembersPerBatch, threads });
   const queue: InFlight[] = [];
   let sizeBytes = 0;
   const writeFirst = async (): Promise<void> => {

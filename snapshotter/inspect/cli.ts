@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** npm run inspect -- IMAGE --verify */
 import { open, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
