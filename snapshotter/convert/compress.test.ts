@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { pseudoRandomBytes } from '../../testkit/random.ts';
@@ -28,9 +29,26 @@ for (const codec of ['gzip', 'zstd'] satisfies MemberCodec[]) {
   });
 }
 
-test('an output buffer that is too small is an error, and the next member is intact', { timeout: 10_000 }, () => {
-  const compressor = new MemberCompressor('gzip', 6);
-  assert.throws(() => compressor.compress(pseudoRandomBytes(1000, 3), Buffer.alloc(100)), /the output is full/);
-  const output = Buffer.alloc(boundOf(3));
-  assert.equal(gunzipSync(output.subarray(0, compressor.compress(Buffer.from('abc'), output))).toString(), 'abc');
+test('a reused compressor keeps its level', { timeout: 20_000 }, () => {
+  const input = readFileSync(process.execPath).subarray(0, 1 << 20);
+  const output = Buffer.alloc(boundOf(input.length));
+  for (const codec of ['gzip', 'zstd'] satisfies MemberCodec[]) {
+    const sizes = [1, 9].map((level) => {
+      const kept = new MemberCompressor(codec, level);
+      const [first, second] = [kept.compress(input, output), kept.compress(input, output)];
+      assert.equal(first, second);
+      return first;
+    });
+    assert.ok(sizes[1]! < 0.98 * sizes[0]!, `${codec}: ${sizes}`);
+  }
 });
+
+for (const codec of ['gzip', 'zstd'] satisfies MemberCodec[])
+  test(`an output buffer that is too small for ${codec} is an error, and the next member is intact`, {
+    timeout: 10_000,
+  }, () => {
+    const compressor = new MemberCompressor(codec, 6);
+    assert.throws(() => compressor.compress(pseudoRandomBytes(1000, 3), Buffer.alloc(100)), /the output is full/);
+    const output = Buffer.alloc(boundOf(3));
+    assert.equal(inflate[codec](output.subarray(0, compressor.compress(Buffer.from('abc'), output))).toString(), 'abc');
+  });
