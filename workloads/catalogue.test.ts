@@ -43,6 +43,11 @@ test('every image is built from Debian, by a Dockerfile that takes its base and 
   }
 });
 
+test('an image whose last stage starts from scratch is known to share no layer', limit, () => {
+  const alone = workloads.filter(({ image }) => image.isStandalone === true).map(({ name }) => name);
+  assert.deepEqual(alone, ['busybox', 'hello-world']);
+});
+
 test('shared bases repeat the steps of the images they share layers with, word for word', limit, () => {
   const steps = (path: string) =>
     readFileSync(join(import.meta.dirname, path), 'utf8')

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { type Definition, parseDefinition } from './definition.ts';
 import { WorkloadError } from './error.ts';
 import { baseNames, baseRecipe, isBaseName } from './recipes.ts';
@@ -68,11 +68,16 @@ function resolveImage(resolution: Resolution, name: string): ImageRecipe {
   const found = isBaseName(other) ? baseRecipe(other) : resolveImage(next, other);
   if (field === 'image') return found;
   const directory = join(folder, contextName);
-  if (!existsSync(join(directory, 'Dockerfile'))) {
+  const dockerfile = join(directory, 'Dockerfile');
+  if (!existsSync(dockerfile)) {
     throw new WorkloadError(file, 'base needs an image to build on it', `add ${contextName}/Dockerfile beside it`);
   }
-  const { buildArguments } = definition;
-  return { name, directory, parent: found, ...(buildArguments === undefined ? {} : { buildArguments }) };
+  const lastStage = [...readFileSync(dockerfile, 'utf8').matchAll(/^FROM +(\S+)/gm)].at(-1)?.[1];
+  return {
+    ...{ name, directory, parent: found },
+    ...(lastStage === 'scratch' ? { isStandalone: true } : {}),
+    ...(definition.buildArguments === undefined ? {} : { buildArguments: definition.buildArguments }),
+  };
 }
 
 function resolveMount(folder: string, { source, target }: SourceMount): SourceMount {
@@ -87,7 +92,6 @@ function resolveMount(folder: string, { source, target }: SourceMount): SourceMo
 
 /** As a person who stands in the repository would type it. */
 function nameOf(path: string): string {
-  return join('workloads', relative(import.meta.dirname, path)).startsWith('workloads/..')
-    ? path
-    : join('workloads', relative(import.meta.dirname, path));
+  const inRepository = relative(dirname(import.meta.dirname), path);
+  return inRepository.startsWith('..') ? path : inRepository;
 }

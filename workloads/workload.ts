@@ -15,6 +15,8 @@ export interface ImageRecipe {
   readonly directory: string;
   /** Its base image, passed to the Dockerfile as the build argument BASE; undefined for Debian itself. */
   readonly parent: ImageRecipe | undefined;
+  /** Its last stage starts from scratch: it is built with its parent and shares no layer with it. */
+  readonly isStandalone?: boolean;
   /** Further build arguments. */
   readonly buildArguments?: Readonly<Record<string, string>>;
 }

@@ -22,4 +22,6 @@ test('the workload that shares the most layers runs before, the first of equals,
   assert.equal(sharingWorkload(python!, all)?.name, 'gcc');
   assert.equal(sharingWorkload(tomcat!, all)?.name, 'python');
   assert.equal(sharingWorkload(alone!, all), undefined);
+  const fromScratch = workload({ ...recipe('busybox', debian), isStandalone: true });
+  assert.equal(sharingWorkload(fromScratch, all), undefined);
 });

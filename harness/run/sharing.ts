@@ -13,5 +13,6 @@ export function sharingWorkload(workload: Workload, all: readonly Workload[]): W
 }
 
 function chainOf(recipe: ImageRecipe | undefined): string[] {
-  return recipe === undefined ? [] : [recipe.name, ...chainOf(recipe.parent)];
+  if (recipe === undefined) return [];
+  return recipe.isStandalone ? [recipe.name] : [recipe.name, ...chainOf(recipe.parent)];
 }
