@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { existsSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { findProcessesInCgroup } from '../host/processes.ts';
 import { startDockerEngine } from './docker-engine.ts';
 import { firstRuns, withSecondRuns } from './modes/catalogue.ts';
@@ -55,6 +57,26 @@ test('a container of Docker Engine reads its input, prints lines, and fails as a
   assert.ok(!early.ok && /tiny ended with status 3 before it was ready: no/.test(early.error));
   const late = await measure(docker, { ...script, timeoutMs: 1500, ready: { kind: 'line', pattern: /never/ } });
   assert.ok(!late.ok && /was not ready after 1.5 s: one | ready/.test(late.error));
+  await assertNothingLeft();
+});
+
+test('a container of Docker Engine is polled in its own network, and has a copy of its sources', {
+  timeout,
+}, async (t) => {
+  const source = await mkdtemp(join(tmpdir(), 'bench-docker-sources-'));
+  t.after(() => rm(source, { recursive: true }));
+  await writeFile(join(source, 'page'), 'hello\n');
+  const command = ['sh', '-c', 'cd /www; echo made > made; exec busybox httpd -f -p 80 -h /www'];
+  const served = { ...tiny, command, mounts: [{ source, target: '/www' }] };
+  const outcome = await measure(docker, {
+    ...served,
+    ready: { kind: 'http', port: 80, path: '/page', body: 'hello\n' },
+  });
+  assert.ok(outcome.ok, outcome.ok ? '' : outcome.error);
+  assert.deepEqual(await readdir(source), ['page']);
+  const early = { ...served, command: ['sh', '-c', 'echo no >&2; exit 3'], ready: { kind: 'port', port: 80 } } as const;
+  const ended = await measure(docker, early);
+  assert.ok(!ended.ok && /tiny ended with status 3 before it was ready: no/.test(ended.error));
   await assertNothingLeft();
 });
 
