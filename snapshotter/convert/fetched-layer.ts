@@ -74,7 +74,11 @@ export class FetchedLayer {
   }
 }
 
-async function* countBytes(pieces: AsyncIterable<Buffer>, report: (doneBytes: number) => void): AsyncGenerator<Buffer> {
+/** Passes the pieces on and reports the sum of their sizes about once per MiB. */
+export async function* countBytes(
+  pieces: AsyncIterable<Buffer>,
+  report: (doneBytes: number) => void,
+): AsyncGenerator<Buffer> {
   let doneBytes = 0;
   let reportedBytes = 0;
   for await (const piece of pieces) {

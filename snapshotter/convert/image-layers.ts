@@ -5,7 +5,7 @@ import type { Digest } from '../registry/digest.ts';
 import type { Descriptor } from '../registry/manifest.ts';
 import type { LayerAccesses } from './accesses.ts';
 import { readBlobTree } from './blob-tree.ts';
-import { FetchedLayer } from './fetched-layer.ts';
+import { countBytes, FetchedLayer } from './fetched-layer.ts';
 import type { ConvertedLayer, LayerOptions } from './layer.ts';
 import type { CachedLayer, Inheritance, LayerCache } from './layer-cache.ts';
 import { inheritAttributes, type LayerTree } from './lower-layers.ts';
@@ -105,7 +105,13 @@ async function convertAt(stack: Stack, index: number): Promise<FinishedLayer> {
   const { source, cache, options, onProgress, signal } = run;
   const descriptor = layers[index]!;
   const accesses = stack.accesses[index]!;
-  const position: Position = { layer: index, layerCount: layers.length, source: descriptor.digest };
+  const position: Position = {
+    layer: index,
+    layerCount: layers.length,
+    source: descriptor.digest,
+    sourceBytes: descriptor.size,
+    imageBytes: layers.reduce((sum, { size }) => sum + size, 0),
+  };
   const fetched = new FetchedLayer(descriptor, {
     source,
     cache,
@@ -160,7 +166,7 @@ async function treeAt({ converted, trees }: Stack, index: number): Promise<Layer
   return tree;
 }
 
-type Position = Pick<ConvertProgress, 'layer' | 'layerCount' | 'source'>;
+type Position = Pick<ConvertProgress, 'layer' | 'layerCount' | 'source' | 'sourceBytes' | 'imageBytes'>;
 
 interface Place {
   readonly descriptor: Descriptor;
@@ -180,8 +186,10 @@ async function convertOne(run: LayerRun, place: Place, fetched: FetchedLayer): P
   const kept = found ?? (await convertAndKeep(run, place, fetched));
   await fetched.close();
   signal.throwIfAborted();
-  onProgress({ ...position, phase: 'push', totalBytes: kept.sizeBytes });
-  const outcome = await pushLayer(run, key, kept);
+  const onPushed = (doneBytes: number): void =>
+    onProgress({ ...position, phase: 'push', doneBytes, totalBytes: kept.sizeBytes });
+  onPushed(0);
+  const outcome = await pushLayer(run, key, kept, onPushed);
   if (run.target.repository !== undefined) await cache.addRepository(key, run.target.repository);
   onProgress({ ...position, phase: 'done', totalBytes: kept.sizeBytes, outcome });
   return {
@@ -214,12 +222,18 @@ async function convertAndKeep(
   return cache.keep(key, descriptor.digest, converted);
 }
 
-async function pushLayer({ target, cache, signal }: LayerRun, key: string, layer: CachedLayer): Promise<PushOutcome> {
+async function pushLayer(
+  { target, cache, signal }: LayerRun,
+  key: string,
+  layer: CachedLayer,
+  onPushed: (doneBytes: number) => void,
+): Promise<PushOutcome> {
   if (await target.hasBlob(layer.digest, signal)) return 'present';
   for (const from of target.repository === undefined ? [] : await cache.repositories(key)) {
     if (await target.mountBlob(layer.digest, from, signal)) return 'mounted';
   }
-  const open = (): AsyncIterable<Uint8Array> => createReadStream(layer.path, { highWaterMark: 1 << 20 });
+  const open = (): AsyncIterable<Uint8Array> =>
+    countBytes(createReadStream(layer.path, { highWaterMark: 1 << 20 }), onPushed);
   await target.pushBlob({ digest: layer.digest, sizeBytes: layer.sizeBytes, open }, signal);
   return 'pushed';
 }

@@ -6,9 +6,12 @@ export type ConvertProgress = {
   readonly layer: number;
   readonly layerCount: number;
   readonly source: Digest;
+  /** Of the layer as it is fetched, and of all layers of the image. */
+  readonly sourceBytes: number;
+  readonly imageBytes: number;
 } & (
-  | { readonly phase: 'fetch' | 'convert'; readonly doneBytes: number; readonly totalBytes: number }
-  | { readonly phase: 'cached' | 'push'; readonly totalBytes: number }
+  | { readonly phase: 'fetch' | 'convert' | 'push'; readonly doneBytes: number; readonly totalBytes: number }
+  | { readonly phase: 'cached'; readonly totalBytes: number }
   | { readonly phase: 'done'; readonly totalBytes: number; readonly outcome: PushOutcome }
 );
 
