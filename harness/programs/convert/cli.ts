@@ -19,7 +19,7 @@ import { runProgram, say } from '../../cli/program.ts';
 import { Containerd } from '../../containerd/containerd.ts';
 import { ensurePackages } from '../../host/install.ts';
 import { conclude } from '../../run/conclude.ts';
-import { type ContentStore, convertByPeer, convertByUs, copyImage } from './measure.ts';
+import { type ContentStore, convertByPeer, convertByUs, copyImage, fetchToStore } from './measure.ts';
 import { converters, type ConvertTiming, convertTimingColumns, limitsOf } from './summary.ts';
 
 const program = 'bench:convert';
@@ -67,8 +67,8 @@ async function measureAll(
     const name = `${registryAddress}/${set.legacy!}`;
     const layout = join(scratch, image);
     const sourceBytes = await fetchToLayout(name, layout, signal);
-    await containerd.pull(name, signal);
     const store: ContentStore = { address: containerd.address, image: name };
+    await fetchToStore(store, signal);
     // Interleaved, so that a slow minute of the machine affects both. Sample 0 warms up and is not kept.
     for (let sample = 0; sample <= samples; sample++) {
       for (const converter of converters) {

@@ -52,6 +52,11 @@ export interface ContentStore {
   readonly image: string;
 }
 
+/** Fetches the image from a plain-HTTP registry, without unpacking it. */
+export async function fetchToStore({ address, image }: ContentStore, signal: AbortSignal): Promise<void> {
+  await timed('ctr', ['--address', address, 'content', 'fetch', '--plain-http', image], signal);
+}
+
 /** From containerd's content store into it; the converted image is removed. */
 export async function convertByPeer(
   { address, image }: ContentStore,
