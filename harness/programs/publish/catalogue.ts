@@ -17,4 +17,8 @@ export const publications: readonly Publication[] = [
   { program: 'equality', args: [] },
   { program: 'bench:memory', args: [], isExtra: true },
   { program: 'bench:peer', args: [], isExtra: true },
+  { program: 'bench:floor', args: [], isExtra: true },
+  { program: 'bench:whole-read', args: [], isExtra: true },
+  { program: 'bench:convert', args: [], isExtra: true },
+  { program: 'bench:profile', args: [], isExtra: true },
 ];
