@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { execa } from 'execa';
 import { startContainerd } from '../../testkit/containerd.ts';
 import { startDaemon, type TestDaemon } from '../../testkit/daemon.ts';
 import { copyPrograms, pushLazy, pushPause, writeInto } from '../../testkit/images.ts';
@@ -61,12 +62,11 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
     kubelet = openKubelet(suite, directory, address, daemon.address);
   }, limit);
 
-  /** Files of the daemon itself, without what is mounted below its root. */
-  function filesWith(text: string): string[] {
+  /** Files of the daemon itself, without what is mounted below its root. Not in this thread: it serves the holes of data files. */
+  async function filesWith(text: string): Promise<string[]> {
     const search = ['-xdev', '-type', 'f', '-exec', 'grep', '-lF', text, '{}', '+'];
-    return spawnSync('find', [join(directory, 'root'), ...search], { encoding: 'utf8' })
-      .stdout.split('\n')
-      .filter((line) => line !== '');
+    const { stdout } = await execa('find', [join(directory, 'root'), ...search], { reject: false });
+    return stdout.split('\n').filter((line) => line !== '');
   }
 
   test('without credentials nothing is pulled', limit, async () => {
@@ -97,9 +97,9 @@ image_service_path = "${join(directory, 'c/containerd.sock')}"
     const secrets = [auth.password, Buffer.from(`${auth.username}:${auth.password}`).toString('base64'), 'Signature='];
     for (const secret of secrets) {
       assert.ok(!log.includes(secret), 'a secret was logged');
-      assert.deepEqual(filesWith(secret), [], 'a secret was written');
+      assert.deepEqual(await filesWith(secret), [], 'a secret was written');
     }
-    assert.notDeepEqual(filesWith('/lazy:latest'), []);
+    assert.notDeepEqual(await filesWith('/lazy:latest'), []);
     assert.ok(log.includes('"level":"trace"'), 'not all that the daemon may log was looked at');
   });
 });
