@@ -53,6 +53,8 @@ export interface OpenedLayer {
   readonly store: LayerStore;
   readonly tree: BuiltTree;
   readonly memory: LayerMemory;
+  /** The store is of an earlier mount. An earlier daemon may have left it mounted, its data file guarded. */
+  readonly wasOnDisk: boolean;
 }
 
 /** Opens layers from the disk of an earlier mount or from the registry. Caches what was resolved ahead. */
@@ -200,7 +202,7 @@ export class LayerSources {
         return undefined;
       }
       log.info({ digest: request.digest, chunks: store.unverifiedChunks() }, 'layer found in the cache');
-      return { store, tree: opened! };
+      return { store, tree: opened!, wasOnDisk: true };
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== 'damaged') throw error;
       const cause = error.cause as NodeJS.ErrnoException | undefined;
@@ -223,7 +225,7 @@ export class LayerSources {
     const context = this.#storeContext(request, source);
     const store = await LayerStore.create(this.#options.root, { ...layer, toc, tree }, context);
     this.#resolved.forget(repositoryOf(reference), digest);
-    return { store, tree };
+    return { store, tree, wasOnDisk: false };
   }
 
   #build(

@@ -47,6 +47,7 @@ export class Layer {
   readonly store: LayerStore;
   readonly tree: BuiltTree;
   readonly memory: LayerMemory;
+  readonly wasOnDisk: boolean;
   readonly health: Health = { failing: false };
   /** The TOC has the digest of a label. */
   tocVerified = false;
@@ -59,10 +60,11 @@ export class Layer {
   #narrowTimer: NodeJS.Timeout | undefined;
 
   /** Neither attaches nor fetches anything yet. */
-  constructor({ store, tree, memory }: OpenedLayer, options: LayerOptions) {
+  constructor({ store, tree, memory, wasOnDisk }: OpenedLayer, options: LayerOptions) {
     this.store = store;
     this.tree = tree;
     this.memory = memory;
+    this.wasOnDisk = wasOnDisk;
     this.#options = options;
     store.onComplete(() => {
       if (this.#fetching.signal.aborted) return;

@@ -113,6 +113,16 @@ test('an ordinary layer and a repeated one do not stop mounting ahead', limit, a
   }
 });
 
+test('a layer that cannot be mounted ahead ends neither the daemon nor its siblings’ mounts', limit, async (t) => {
+  const registry = testRegistry(blobs, 5);
+  const { manager, face } = await openBench(t, registry);
+  const layers = manager();
+  face.refuses = siblings[1]!;
+  await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
+  await until('the other mounts', () => layers.mountedCount === 3 && face.attached.size === 3, soon);
+  await assert.rejects(layers.mount(requestFor(blobs[1]!, { siblings }), signal), /EINVAL/);
+});
+
 test('a daemon that stops while mounting ahead leaves nothing attached', limit, async (t) => {
   const { manager, face } = await openBench(t, testRegistry(blobs, 5));
   const layers = manager();

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../testkit/until.ts';
 import { digestHex } from '../registry/digest.ts';
 import { buildTestBlob } from '../store/testing/blob.ts';
@@ -105,6 +106,32 @@ test('after a restart layers are mounted without the registry; holes fail until 
   await after.mount(requestFor(blob), signal);
   assert.equal(after.health(blob.digest), 'ok');
   assert.ok((await readThrough(face, blob.digest, files[5]!)).equals(files[5]!.content));
+});
+
+test('what was on disk is read, and the rest prefetched, once the layer is attached', limit, async (t) => {
+  const blob = buildTestBlob(testFiles(30, 20_000), { prefetched: 10 });
+  const registry = testRegistry([blob]);
+  const { manager, face } = await openBench(t, registry);
+  const before = manager({ noprefetch: true });
+  await before.mount(requestFor(blob), signal);
+  await before.close();
+
+  const { requests } = registry.sources.get(blob.digest)!;
+  const known = requests.length;
+  const [attaching, attach] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  face.beforeAttach = () => {
+    attaching.resolve();
+    return attach.promise;
+  };
+  const after = manager();
+  const mounting = after.mount(requestFor(blob), signal);
+  await attaching.promise;
+  await delay(100);
+  const asked = requests.length - known;
+  attach.resolve();
+  await mounting;
+  assert.equal(asked, 0);
+  await until('the prefetch', () => face.attached.get(blob.digest)!.store.presentChunks() >= 10, soon);
 });
 
 test('a restore reports failures, and a later mount serves the holders', limit, async (t) => {

@@ -73,10 +73,13 @@ export class LayerManager {
     const layer = await untilAborted(this.#layerFor(request), signal);
     this.#verify(request, layer);
     if (layer.health.failing) await this.#probe(layer, request, signal);
-    // Before the mount: the link would be idle meanwhile.
     const { prefetchSizeBytes = this.#options.config.prefetchSizeBytes } = request;
-    layer.startFetching(prefetchSizeBytes, this.#sources.hotRangesOf(request));
+    const startFetching = (): void => layer.startFetching(prefetchSizeBytes, this.#sources.hotRangesOf(request));
+    // Before the mount: the link would be idle meanwhile. Fetching verifies what was on disk, and whoever reads a guarded
+    // data file waits until its layer is attached again.
+    if (!layer.wasOnDisk) startFetching();
     const { view, path } = await untilAborted(this.#show(digest, layer, place), signal);
+    if (layer.wasOnDisk) startFetching();
     if (isFirst) void this.#mountAhead(request);
     return { digest, view, path };
   }
@@ -261,7 +264,7 @@ export class LayerManager {
         });
         // A tree that depends on the layers below waits for its own request, which knows them.
         if (layer.tree.implied.length + layer.tree.replaced.length === 0)
-          shown.push(this.#show(digest, layer, undefined));
+          shown.push(this.#show(digest, layer, undefined).catch(() => {}));
       } catch (error) {
         // Its own request reports the error. After an ordinary layer the next may still be lazy.
         if (!(error instanceof LayerError && error.reason === 'not-lazy')) break;
@@ -269,7 +272,7 @@ export class LayerManager {
       // Requests that came meanwhile go first.
       await yieldTurn();
     }
-    await Promise.allSettled(shown);
+    await Promise.all(shown);
     this.#ahead.delete(reference);
   }
 

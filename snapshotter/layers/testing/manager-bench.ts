@@ -34,6 +34,8 @@ export interface TestFace extends Face {
   busy: boolean;
   /** A layer that cannot be attached. */
   refuses: Digest | undefined;
+  /** Is called, and waited for, before a layer is attached. */
+  beforeAttach: () => Promise<void>;
 }
 
 function testFace(): TestFace {
@@ -45,7 +47,9 @@ function testFace(): TestFace {
     views: new Map(),
     busy: false,
     refuses: undefined,
+    beforeAttach: async () => {},
     async attach(store, reader, { name, table }) {
+      await face.beforeAttach();
       if (face.refuses === store.meta.digest) throw new Error('EINVAL');
       face.attached.set(store.meta.digest, { store, reader });
       face.views.set(pathOf(store, name), table);
