@@ -14,6 +14,13 @@ export function formatMegabytes(sizeBytes: number | undefined): string {
   return (sizeBytes / 1e6).toFixed(sizeBytes < 99.95e6 ? 1 : 0);
 }
 
+/** `99 %`, `6.4 %`, `0.13 %`: two digits that count. */
+export function formatShare(share: number | undefined): string {
+  if (share === undefined) return '–';
+  const percent = 100 * share;
+  return `${percent.toFixed(percent < 0.995 ? 2 : percent < 9.95 ? 1 : 0)} %`;
+}
+
 /** `7.3×` */
 export function formatRatio(ratio: number | undefined): string {
   return ratio === undefined ? '' : `${formatFactor(ratio)}×`;

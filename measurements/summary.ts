@@ -49,6 +49,10 @@ export interface Group {
   readonly medianWireBytes: number | undefined;
   readonly medianWireRequests: number | undefined;
   readonly maxDaemonRssKib: number | undefined;
+  /** Slacker's first figure: of the time from pull to ready, the part that the pull takes. 0 to 1, median over the samples. */
+  readonly pullShare: number | undefined;
+  /** Slacker's second: bytes on the wire until ready / compressed size of the image that was pulled. Median; above 1 with overhead. */
+  readonly imageShare: number | undefined;
   /** Median total of its baseline / median total: above 1 is faster. */
   readonly speedUp: number | undefined;
   readonly speedUpInterval: Interval | undefined;
@@ -60,6 +64,9 @@ export interface Overall {
   readonly workloadCount: number;
   readonly sampleCount: number;
   readonly failedCount: number;
+  /** Medians of the workloads' shares. */
+  readonly pullShare: number | undefined;
+  readonly imageShare: number | undefined;
   /** Geometric mean over the workloads. */
   readonly speedUp: number | undefined;
   readonly speedUpInterval: Interval | undefined;
@@ -99,7 +106,7 @@ export function goodSamples(samples: readonly Sample[]): GoodSample[] {
   return samples.filter(isGood).sort((one, other) => one.totalMs - other.totalMs);
 }
 
-/** A row of summary.csv. The workload `all` stands for the geometric mean over the workloads. */
+/** A row of summary.csv. The workload `all` stands for all: the geometric mean of their speed-ups, the medians of their shares. */
 export interface SummaryRow {
   readonly workload: string;
   readonly mode: string;
@@ -116,6 +123,8 @@ export interface SummaryRow {
   readonly wireBytesMedian?: number | undefined;
   readonly wireRequestsMedian?: number | undefined;
   readonly daemonRssPeakMaxKib?: number | undefined;
+  readonly pullShareMedianPercent?: number | undefined;
+  readonly imageShareMedianPercent?: number | undefined;
   readonly speedupOverLegacy?: number | undefined;
   readonly speedupCi95Low?: number | undefined;
   readonly speedupCi95High?: number | undefined;
@@ -137,6 +146,8 @@ export const summaryColumns: Columns<SummaryRow> = {
   wireBytesMedian: 'number',
   wireRequestsMedian: 'number',
   daemonRssPeakMaxKib: 'integer',
+  pullShareMedianPercent: 'number',
+  imageShareMedianPercent: 'number',
   speedupOverLegacy: 'number',
   speedupCi95Low: 'number',
   speedupCi95High: 'number',
@@ -159,6 +170,7 @@ export function summaryRows(summary: Summary): SummaryRow[] {
     wireBytesMedian: group.medianWireBytes,
     wireRequestsMedian: group.medianWireRequests,
     daemonRssPeakMaxKib: group.maxDaemonRssKib,
+    ...shareCells(group),
     ...speedUpCells(group),
   }));
   const overall = summary.overall.map((mode) => ({
@@ -166,9 +178,15 @@ export function summaryRows(summary: Summary): SummaryRow[] {
     mode: mode.mode,
     n: mode.sampleCount,
     errors: mode.failedCount,
+    ...shareCells(mode),
     ...speedUpCells(mode),
   }));
   return [...groups, ...overall];
+}
+
+function shareCells({ pullShare, imageShare }: Pick<Group, 'pullShare' | 'imageShare'>) {
+  const percent = (share: number | undefined) => share && 100 * share;
+  return { pullShareMedianPercent: percent(pullShare), imageShareMedianPercent: percent(imageShare) };
 }
 
 function speedUpCells({ speedUp, speedUpInterval }: Pick<Group, 'speedUp' | 'speedUpInterval'>) {
@@ -203,6 +221,8 @@ function describeGroup(
     medianWireBytes: of(good, 'wireBytes', median),
     medianWireRequests: of(good, 'wireRequests', median),
     maxDaemonRssKib: of(good, 'daemonRssPeakKib', maximum),
+    pullShare: medianOf(good.map(({ pullMs, totalMs }) => pullMs / totalMs)),
+    imageShare: medianOf(good.map(({ wireBytes, imageBytes }) => wireBytes && imageBytes && wireBytes / imageBytes)),
     speedUp: pair && speedUp(pair),
     speedUpInterval: pair && meanSpeedUpInterval([pair], seededRandom(seed)),
   };
@@ -219,6 +239,8 @@ function describeOverall(mode: string, own: readonly Group[], groups: readonly G
     workloadCount: pairs.length,
     sampleCount: own.reduce((sum, group) => sum + group.samples.length, 0),
     failedCount: own.reduce((sum, group) => sum + group.failedCount, 0),
+    pullShare: medianOf(own.map((group) => group.pullShare)),
+    imageShare: medianOf(own.map((group) => group.imageShare)),
     speedUp: first && meanSpeedUp([first, ...rest]),
     speedUpInterval: first && meanSpeedUpInterval([first, ...rest], seededRandom(seed)),
   };
@@ -231,6 +253,12 @@ function isGood(sample: Sample): sample is GoodSample {
 
 function totalsOf(good: readonly GoodSample[]): SortedSamples | undefined {
   return of(good, 'totalMs', (samples) => samples);
+}
+
+/** Of those that are there. */
+function medianOf(values: readonly (number | undefined)[]): number | undefined {
+  const sorted = sortSamples(values.filter((value) => value !== undefined));
+  return sorted && median(sorted);
 }
 
 type NumericKey = 'pullMs' | 'createMs' | 'runMs' | 'totalMs' | 'wireBytes' | 'wireRequests' | 'daemonRssPeakKib';

@@ -43,6 +43,10 @@ test('a run writes a row per cell, a summary and the environment, and shows a ta
   const summary = parse(await run.read('summary.csv'), { columns: true }) as Record<string, string>[];
   const all = summary.find((row) => row.workload === 'all' && row.mode === 'estargz');
   assert.equal(all?.speedup_over_legacy, '3.727');
+  const shares = (mode: string) =>
+    summary.filter((row) => row.mode === mode).map((row) => row.pull_share_median_percent);
+  assert.deepEqual(shares('legacy'), Array(3).fill('1.951'), 'each workload, and the median of all');
+  assert.equal(all?.image_share_median_percent, '16.667');
   const environment = JSON.parse(await run.read('environment.json'));
   assert.equal(environment.status, 'complete');
   assert.equal(environment.seed, 7);
@@ -55,6 +59,8 @@ test('a run writes a row per cell, a summary and the environment, and shows a ta
   assert.match(run.stderr, /warning: something else is busy/);
   assert.ok(run.stdout.includes(await run.read('summary.txt')), run.stdout);
   assert.match(run.stdout, /estargz +0\.08 +0\.02 +1\.00 +1\.10 +10\.0 +3\.7×/);
+  assert.match(run.stdout, /\nworkload +pull \(legacy\) +stargz +estargz\n─+\npython +2\.0 % +33 % +17 %\n/);
+  assert.match(run.stdout, /\nmedian +2\.0 % +33 % +17 %\n/);
   for (const line of run.stdout.split('\n')) assert.ok(line.length <= 80 || line.includes('/'), line);
 });
 

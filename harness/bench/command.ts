@@ -9,6 +9,7 @@ import { type Options, parseBenchOptions } from './options.ts';
 import { type KnownModes, selectModes } from '../run/known-modes.ts';
 import { createProgress, type ProgressOutput, usesColor } from '../progress/progress.ts';
 import type { Dependencies } from './dependencies.ts';
+import { renderShares } from './shares-table.ts';
 import { renderResult } from './summary-table.ts';
 import { createPaint, formatPath } from '../cli/terminal.ts';
 
@@ -91,6 +92,8 @@ async function bench(
   }
   const paint = createPaint(usesColor(around.stdout, around.env));
   around.stdout.write(`\n${renderResult(result.summary, { link: options, samples: options.samples }, paint)}\n`);
+  const shares = renderShares(result.summary, paint);
+  if (shares !== '') around.stdout.write(`${shares}\n`);
   around.stdout.write(closingText(result));
   if (result.aborted) return 130;
   return result.samples.every((sample) => sample.ok) ? 0 : 1;
