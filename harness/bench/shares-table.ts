@@ -55,8 +55,8 @@ export function renderShares(summary: Summary, paint: Paint): string {
 
 /** What fits beside each other; all are in summary.csv. */
 function fitting<T extends { readonly mode: string }>(modes: readonly T[]): T[] {
-  let width = minWorkloadWidth + pullWidth;
-  return modes.filter(({ mode }) => (width += widthOf(mode)) <= lineWidth);
+  const widthUpTo = (count: number) => modes.slice(0, count).reduce((sum, { mode }) => sum + widthOf(mode), 0);
+  return modes.filter((_, index) => minWorkloadWidth + pullWidth + widthUpTo(index + 1) <= lineWidth);
 }
 
 /** A second run finds the image there. */
