@@ -16,7 +16,7 @@ const knownModes = [baselineMode, ...Object.keys(modeColors).filter((mode) => mo
 const secondRuns = ['again', 'shared'];
 
 export function readRun(samples: readonly Sample[], environment: Environment | undefined): Run {
-  const summary = summarize(samples, displayOrder(samples), environment?.seed ?? 0);
+  const summary = summarize(samples, displayOrder(samples));
   const counts = summary.groups.map((group) => group.samples.length);
   return { ...summary, samples, sampleCounts: { min: Math.min(...counts), max: Math.max(...counts) }, environment };
 }

@@ -21,9 +21,11 @@ export function formatShare(share: number | undefined): string {
   return `${percent.toFixed(percent < 0.995 ? 2 : percent < 9.95 ? 1 : 0)} %`;
 }
 
-/** `7.3×` */
+/** `7.3×`; below 2, where a hundredth matters, `1.04×`; far below 1, `0.038×` */
 export function formatRatio(ratio: number | undefined): string {
-  return ratio === undefined ? '' : `${formatFactor(ratio)}×`;
+  if (ratio === undefined) return '';
+  if (ratio >= 1.995) return `${formatFactor(ratio)}×`;
+  return `${ratio >= 0.0995 ? ratio.toFixed(2) : ratio.toPrecision(2)}×`;
 }
 
 /** `7.3`, for use in words. */

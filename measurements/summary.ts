@@ -1,3 +1,5 @@
+import { type Comparison, compareTimes, pairByRound, type Verdict, verdictOfRatio } from './comparison.ts';
+import { type Drift, findDrift } from './drift.ts';
 import type { Sample } from './sample.ts';
 import {
   type Interval,
@@ -5,13 +7,11 @@ import {
   mean,
   median,
   medianInterval,
-  minimum,
   type SortedSamples,
   sortSamples,
 } from './stats/median.ts';
-import { seededRandom } from './stats/random.ts';
-import { meanSpeedUp, meanSpeedUpInterval, type Pair, speedUp } from './stats/ratio.ts';
-import type { Columns } from './table.ts';
+import { geometricMean, pairedRatio } from './stats/ratio.ts';
+import { isOutlier } from './stats/spread.ts';
 
 /** The mode that all others are compared with. */
 export const baselineMode = 'legacy';
@@ -29,8 +29,21 @@ export interface GoodSample extends Sample {
   readonly totalMs: number;
 }
 
-/** One workload in one mode. Statistics are of the good samples; undefined where there is none. */
-export interface Group {
+/** The link of a sample. Two are the same if both fields are. */
+export type SampleLink = Pick<Sample, 'rttMs' | 'bandwidthMbps'>;
+
+/** What a group comes to beside its reference: the same workload over the same link in another mode. Undefined where there is none. */
+export interface Compared {
+  /** The mode that this one is compared with; undefined: with none. */
+  readonly reference: string | undefined;
+  /** The reference's total / this one's, the median over the rounds in which both were measured: above 1 is faster. */
+  readonly speedUp: number | undefined;
+  readonly speedUpInterval: Interval | undefined;
+  readonly verdict: Verdict | undefined;
+}
+
+/** One workload in one mode over one link. Statistics are of the good samples; undefined where there is none. */
+export interface Group extends Compared, SampleLink {
   readonly workload: string;
   readonly mode: string;
   /** Ascending by total. */
@@ -43,6 +56,8 @@ export interface Group {
    * that was measured, which the medians of single phases would not.
    */
   readonly middle: GoodSample | undefined;
+  /** Those whose total is far from the others. They are in every statistic all the same. */
+  readonly outliers: readonly GoodSample[];
   readonly meanPullMs: number | undefined;
   readonly meanCreateMs: number | undefined;
   readonly meanRunMs: number | undefined;
@@ -53,23 +68,22 @@ export interface Group {
   readonly pullShare: number | undefined;
   /** Slacker's second: bytes on the wire until ready / compressed size of the image that was pulled. Median; above 1 with overhead. */
   readonly imageShare: number | undefined;
-  /** Median total of its baseline / median total: above 1 is faster. */
-  readonly speedUp: number | undefined;
-  readonly speedUpInterval: Interval | undefined;
+  /** The tests behind the verdict. */
+  readonly comparison: Comparison | undefined;
 }
 
-/** A mode over all workloads that were measured both in it and in its baseline. */
-export interface Overall {
+/** A mode over all workloads that were measured over one link both in it and in its reference. */
+export interface Overall extends Compared, SampleLink {
   readonly mode: string;
+  /** Those in the mean. */
   readonly workloadCount: number;
+  /** Rounds in which all of them were measured in both modes; the speed-up is the median of their geometric means. */
+  readonly roundCount: number;
   readonly sampleCount: number;
   readonly failedCount: number;
   /** Medians of the workloads' shares. */
   readonly pullShare: number | undefined;
   readonly imageShare: number | undefined;
-  /** Geometric mean over the workloads. */
-  readonly speedUp: number | undefined;
-  readonly speedUpInterval: Interval | undefined;
 }
 
 /** Names, in the order in which tables and charts show them. */
@@ -79,26 +93,44 @@ export interface DisplayOrder {
 }
 
 export interface Summary extends DisplayOrder {
-  /** In the order of `workloads`, then of `modes`. */
+  /** Shortest round trip first, then the lowest bandwidth. */
+  readonly links: readonly SampleLink[];
+  /** In the order of `links`, then of `workloads`, then of `modes`. */
   readonly groups: readonly Group[];
   readonly overall: readonly Overall[];
+  /** How many comparisons of groups the verdicts are adjusted for. */
+  readonly comparisonCount: number;
+  /** Undefined where there are too few rounds to tell. */
+  readonly drift: Drift | undefined;
 }
 
-/** The statistics of a run. The bootstrap starts from `seed` for each interval, so the order of groups does not change it. */
-export function summarize(samples: readonly Sample[], order: DisplayOrder, seed: number): Summary {
-  const groups = order.workloads.flatMap((workload) =>
+/**
+ * The statistics of a run: nothing in them is random. `referenceOf` names the mode that a mode is compared with; one that is compared
+ * with itself, or with a mode that was not measured, is compared with none.
+ */
+export function summarize(
+  samples: readonly Sample[],
+  order: DisplayOrder,
+  referenceOf: (mode: string) => string = baselineOf,
+): Summary {
+  const links = linksOf(samples);
+  const described = links.flatMap((link) =>
+    order.workloads.flatMap((workload) =>
+      order.modes.flatMap((mode) => {
+        const own = samples.filter((one) => one.workload === workload && one.mode === mode && isSameLink(one, link));
+        return own.length === 0 ? [] : [describeGroup(workload, mode, link, own)];
+      }),
+    ),
+  );
+  const groups = compareGroups(described, referenceOf);
+  const overall = links.flatMap((link) =>
     order.modes.flatMap((mode) => {
-      const own = samples.filter((sample) => sample.workload === workload && sample.mode === mode);
-      if (own.length === 0) return [];
-      const base = samples.filter((sample) => sample.workload === workload && sample.mode === baselineOf(mode));
-      return [describeGroup(workload, mode, own, totalsOf(goodSamples(base)), seed)];
+      const here = groups.filter((group) => isSameLink(group, link));
+      return here.some((group) => group.mode === mode) ? [describeOverall(mode, link, here, referenceOf(mode))] : [];
     }),
   );
-  const overall = order.modes.flatMap((mode) => {
-    const own = groups.filter((group) => group.mode === mode);
-    return own.length === 0 ? [] : [describeOverall(mode, own, groups, seed)];
-  });
-  return { ...order, groups, overall };
+  const comparisonCount = groups.filter((group) => group.comparison !== undefined).length;
+  return { ...order, links, groups, overall, comparisonCount, drift: findDrift(groups) };
 }
 
 /** The samples that count, ascending by total. */
@@ -106,153 +138,136 @@ export function goodSamples(samples: readonly Sample[]): GoodSample[] {
   return samples.filter(isGood).sort((one, other) => one.totalMs - other.totalMs);
 }
 
-/** A row of summary.csv. The workload `all` stands for all: the geometric mean of their speed-ups, the medians of their shares. */
-export interface SummaryRow {
-  readonly workload: string;
-  readonly mode: string;
-  readonly n: number;
-  readonly errors: number;
-  readonly totalMedianMs?: number | undefined;
-  readonly totalMinMs?: number | undefined;
-  readonly totalMaxMs?: number | undefined;
-  readonly totalMedianCi95LowMs?: number | undefined;
-  readonly totalMedianCi95HighMs?: number | undefined;
-  readonly pullMeanMs?: number | undefined;
-  readonly createMeanMs?: number | undefined;
-  readonly runMeanMs?: number | undefined;
-  readonly wireBytesMedian?: number | undefined;
-  readonly wireRequestsMedian?: number | undefined;
-  readonly daemonRssPeakMaxKib?: number | undefined;
-  readonly pullShareMedianPercent?: number | undefined;
-  readonly imageShareMedianPercent?: number | undefined;
-  readonly speedupOverLegacy?: number | undefined;
-  readonly speedupCi95Low?: number | undefined;
-  readonly speedupCi95High?: number | undefined;
+export function isSameLink(one: SampleLink, other: SampleLink): boolean {
+  return one.rttMs === other.rttMs && one.bandwidthMbps === other.bandwidthMbps;
 }
 
-export const summaryColumns: Columns<SummaryRow> = {
-  workload: 'text',
-  mode: 'text',
-  n: 'integer',
-  errors: 'integer',
-  totalMedianMs: 'number',
-  totalMinMs: 'number',
-  totalMaxMs: 'number',
-  totalMedianCi95LowMs: 'number',
-  totalMedianCi95HighMs: 'number',
-  pullMeanMs: 'number',
-  createMeanMs: 'number',
-  runMeanMs: 'number',
-  wireBytesMedian: 'number',
-  wireRequestsMedian: 'number',
-  daemonRssPeakMaxKib: 'integer',
-  pullShareMedianPercent: 'number',
-  imageShareMedianPercent: 'number',
-  speedupOverLegacy: 'number',
-  speedupCi95Low: 'number',
-  speedupCi95High: 'number',
-};
-
-export function summaryRows(summary: Summary): SummaryRow[] {
-  const groups = summary.groups.map((group) => ({
-    workload: group.workload,
-    mode: group.mode,
-    n: group.samples.length,
-    errors: group.failedCount,
-    totalMedianMs: group.totalMs && median(group.totalMs),
-    totalMinMs: group.totalMs && minimum(group.totalMs),
-    totalMaxMs: group.totalMs && maximum(group.totalMs),
-    totalMedianCi95LowMs: group.totalInterval?.low,
-    totalMedianCi95HighMs: group.totalInterval?.high,
-    pullMeanMs: group.meanPullMs,
-    createMeanMs: group.meanCreateMs,
-    runMeanMs: group.meanRunMs,
-    wireBytesMedian: group.medianWireBytes,
-    wireRequestsMedian: group.medianWireRequests,
-    daemonRssPeakMaxKib: group.maxDaemonRssKib,
-    ...shareCells(group),
-    ...speedUpCells(group),
-  }));
-  const overall = summary.overall.map((mode) => ({
-    workload: 'all',
-    mode: mode.mode,
-    n: mode.sampleCount,
-    errors: mode.failedCount,
-    ...shareCells(mode),
-    ...speedUpCells(mode),
-  }));
-  return [...groups, ...overall];
+function linksOf(samples: readonly Sample[]): SampleLink[] {
+  const links: SampleLink[] = [];
+  for (const { rttMs, bandwidthMbps } of samples) {
+    if (!links.some((link) => isSameLink(link, { rttMs, bandwidthMbps }))) links.push({ rttMs, bandwidthMbps });
+  }
+  const rank = ({ rttMs = -1, bandwidthMbps = Number.MAX_VALUE }: SampleLink) => [rttMs, bandwidthMbps] as const;
+  return links.sort((one, other) => rank(one)[0] - rank(other)[0] || rank(one)[1] - rank(other)[1]);
 }
 
-function shareCells({ pullShare, imageShare }: Pick<Group, 'pullShare' | 'imageShare'>) {
-  const percent = (share: number | undefined) => share && 100 * share;
-  return { pullShareMedianPercent: percent(pullShare), imageShareMedianPercent: percent(imageShare) };
-}
+type Described = Omit<Group, keyof Compared | 'comparison'>;
 
-function speedUpCells({ speedUp, speedUpInterval }: Pick<Group, 'speedUp' | 'speedUpInterval'>) {
-  return {
-    speedupOverLegacy: speedUp,
-    speedupCi95Low: speedUpInterval?.low,
-    speedupCi95High: speedUpInterval?.high,
-  };
-}
-
-function describeGroup(
-  workload: string,
-  mode: string,
-  own: readonly Sample[],
-  baseline: SortedSamples | undefined,
-  seed: number,
-): Group {
+function describeGroup(workload: string, mode: string, link: SampleLink, own: readonly Sample[]): Described {
   const good = goodSamples(own);
-  const totalMs = totalsOf(good);
-  const pair = totalMs && baseline && mode !== baselineOf(mode) ? { baseline, subject: totalMs } : undefined;
+  const totalMs = of(good, 'totalMs', (totals) => totals);
   return {
     workload,
     mode,
+    ...link,
     samples: good,
     failedCount: own.length - good.length,
     totalMs,
     totalInterval: totalMs && medianInterval(totalMs),
     middle: good[Math.ceil(good.length / 2) - 1],
+    outliers: totalMs === undefined ? [] : good.filter((sample) => isOutlier(sample.totalMs, totalMs)),
     meanPullMs: of(good, 'pullMs', mean),
     meanCreateMs: of(good, 'createMs', mean),
     meanRunMs: of(good, 'runMs', mean),
     medianWireBytes: of(good, 'wireBytes', median),
     medianWireRequests: of(good, 'wireRequests', median),
     maxDaemonRssKib: of(good, 'daemonRssPeakKib', maximum),
-    pullShare: medianOf(good.map(({ pullMs, totalMs }) => pullMs / totalMs)),
+    pullShare: medianOf(good.map(({ pullMs, totalMs: total }) => pullMs / total)),
     imageShare: medianOf(good.map(({ wireBytes, imageBytes }) => wireBytes && imageBytes && wireBytes / imageBytes)),
-    speedUp: pair && speedUp(pair),
-    speedUpInterval: pair && meanSpeedUpInterval([pair], seededRandom(seed)),
   };
 }
 
-function describeOverall(mode: string, own: readonly Group[], groups: readonly Group[], seed: number): Overall {
-  const pairs = own.flatMap((group): Pair[] => {
-    const base = groups.find((other) => other.workload === group.workload && other.mode === baselineOf(mode));
-    return base?.totalMs && group.totalMs ? [{ baseline: base.totalMs, subject: group.totalMs }] : [];
+function compareGroups(groups: readonly Described[], referenceOf: (mode: string) => string): Group[] {
+  const requests = groups.map((group) => {
+    const name = referenceOf(group.mode);
+    const base = groups.find(
+      (other) => other.mode === name && other.workload === group.workload && isSameLink(other, group),
+    );
+    return {
+      reference: base === undefined || base === group ? [] : observe(base),
+      subject: observe(group),
+      paired: true,
+    };
   });
-  const [first, ...rest] = mode === baselineOf(mode) ? [] : pairs;
-  return {
+  const comparisons = compareTimes(requests);
+  return groups.map((group, index) => {
+    const comparison = comparisons[index];
+    if (comparison === undefined) return { ...group, ...notCompared, comparison };
+    const { ratio, ratioInterval, verdict } = comparison;
+    return { ...group, ...comparedBy(referenceOf(group.mode), ratio, ratioInterval, verdict), comparison };
+  });
+}
+
+function describeOverall(mode: string, link: SampleLink, here: readonly Group[], reference: string): Overall {
+  const own = here.filter((group) => group.mode === mode);
+  const counts = {
     mode,
-    workloadCount: pairs.length,
+    ...link,
     sampleCount: own.reduce((sum, group) => sum + group.samples.length, 0),
     failedCount: own.reduce((sum, group) => sum + group.failedCount, 0),
     pullShare: medianOf(own.map((group) => group.pullShare)),
     imageShare: medianOf(own.map((group) => group.imageShare)),
-    speedUp: first && meanSpeedUp([first, ...rest]),
-    speedUpInterval: first && meanSpeedUpInterval([first, ...rest], seededRandom(seed)),
   };
+  const byWorkload = own.flatMap((group) => {
+    const base = here.find((other) => other.mode === reference && other.workload === group.workload);
+    return base === undefined || base === group ? [] : [ratiosByRound(base, group)];
+  });
+  const { ratios, workloadCount } = completeRounds(byWorkload.filter((rounds) => rounds.size > 0));
+  const [first, ...rest] = ratios.map((subject) => ({ reference: 1, subject }));
+  if (first === undefined) return { ...counts, ...notCompared, workloadCount: 0, roundCount: 0 };
+  const estimate = pairedRatio([first, ...rest]);
+  return {
+    ...counts,
+    ...comparedBy(reference, estimate.ratio, estimate.interval, verdictOfRatio(estimate)),
+    workloadCount,
+    roundCount: ratios.length,
+  };
+}
+
+/**
+ * The geometric mean over the workloads in each round. A mean over other workloads would be another number, so all must be there: either
+ * the rounds that lack one are left out, or the workloads that lack a round, whichever leaves more.
+ */
+function completeRounds(byWorkload: readonly ReadonlyMap<number, number>[]) {
+  const rounds = [...new Set(byWorkload.flatMap((ratios) => [...ratios.keys()]))];
+  const fullRounds = rounds.filter((round) => byWorkload.every((ratios) => ratios.has(round)));
+  const fullWorkloads = byWorkload.filter((ratios) => ratios.size === rounds.length);
+  const keepsWorkloads = fullRounds.length * byWorkload.length >= rounds.length * fullWorkloads.length;
+  const [workloads, kept] = keepsWorkloads ? [byWorkload, fullRounds] : [fullWorkloads, rounds];
+  return {
+    workloadCount: workloads.length,
+    ratios: kept.map((round) => geometricMean(workloads.map((ratios) => ratios.get(round)!))),
+  };
+}
+
+function ratiosByRound(base: Described, group: Described): ReadonlyMap<number, number> {
+  const references = observe(base);
+  return new Map(
+    observe(group).flatMap((one) => {
+      const [pair] = pairByRound(references, [one]);
+      return pair === undefined ? [] : [[one.round, pair.subject / pair.reference]];
+    }),
+  );
+}
+
+const notCompared: Compared = {
+  ...{ reference: undefined, speedUp: undefined, speedUpInterval: undefined, verdict: undefined },
+};
+
+/** Turns a ratio of times into a speed-up. */
+function comparedBy(reference: string, ratio: number, interval: Interval | undefined, verdict: Verdict): Compared {
+  const speedUpInterval = interval && { low: 1 / interval.high, high: 1 / interval.low };
+  return { reference, speedUp: 1 / ratio, speedUpInterval, verdict };
+}
+
+/** Sample k of every group is measured in block k of the plan. */
+function observe({ samples }: Pick<Described, 'samples'>) {
+  return samples.map((sample) => ({ round: sample.sample, value: sample.totalMs }));
 }
 
 function isGood(sample: Sample): sample is GoodSample {
   const { ok, pullMs, createMs, runMs, totalMs } = sample;
   return ok && [pullMs, createMs, runMs, totalMs].every((value) => value !== undefined);
-}
-
-function totalsOf(good: readonly GoodSample[]): SortedSamples | undefined {
-  return of(good, 'totalMs', (samples) => samples);
 }
 
 /** Of those that are there. */

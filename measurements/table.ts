@@ -12,7 +12,9 @@ import { MeasurementError } from './error.ts';
  */
 export type Columns<T> = { readonly [K in keyof T]-?: ColumnType<Exclude<T[K], undefined>> };
 
-type ColumnType<V> = V extends number ? 'integer' | 'number' : V extends boolean ? 'boolean' : 'text';
+type ColumnType<V> = V extends number ? NumberType : V extends boolean ? 'boolean' : 'text';
+/** `number` keeps three decimals, `significant` four digits, as a probability needs. */
+type NumberType = 'integer' | 'number' | 'significant';
 type Cell = string | number | boolean | undefined;
 
 /** CSV with a heading. An undefined value is an empty cell. */
@@ -91,6 +93,8 @@ function formatCell(value: Cell, type: unknown): string {
       return String(Math.round(Number(value)));
     case 'number':
       return String(Math.round(Number(value) * 1000) / 1000);
+    case 'significant':
+      return String(Number(Number(value).toPrecision(4)));
     default:
       return String(value);
   }
@@ -100,7 +104,8 @@ function parseCell(text: string, type: string, place: string): Cell {
   if (text === '') return undefined;
   switch (type) {
     case 'integer':
-    case 'number': {
+    case 'number':
+    case 'significant': {
       const value = Number(text);
       if (!Number.isFinite(value)) throw new MeasurementError('bad-csv', `${place} is not a number: ${text}`);
       return value;

@@ -1,6 +1,7 @@
 import { formatLink } from '../../measurements/format.ts';
 import { sampleColumns } from '../../measurements/sample.ts';
-import { type Summary, summarize, summaryColumns, summaryRows } from '../../measurements/summary.ts';
+import { type Summary, summarize } from '../../measurements/summary.ts';
+import { summaryColumns, summaryRows } from '../../measurements/summary-rows.ts';
 import { seededRandom } from '../../measurements/stats/random.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import { selectNamed } from '../cli/arguments.ts';
@@ -107,12 +108,13 @@ export async function runBench(
   await executor.close();
   if (result.samples.length === 0) signal.throwIfAborted();
 
-  const summary = summarize(result.samples, names, selection.seed);
+  const summary = summarize(result.samples, names);
   await results.writeTable('summary', summaryColumns, summaryRows(summary));
-  const described = { link, samples: options.samples };
-  await results.writeFile('summary.txt', renderResult(summary, described, createPaint(false)));
+  await results.writeFile('summary.txt', renderResult(summary, createPaint(false)));
   const failedCount = result.samples.filter((sample) => !sample.ok).length;
-  await results.complete({ details: { ...record, sampleCount: result.samples.length, failedCount } });
+  await results.complete({
+    details: { ...record, sampleCount: result.samples.length, failedCount, drift: summary.drift ?? null },
+  });
   return { ...result, results, summary, charts: await drawCharts(dependencies, results.path, result, progress) };
 }
 

@@ -91,7 +91,7 @@ async function bench(
     progress.end();
   }
   const paint = createPaint(usesColor(around.stdout, around.env));
-  around.stdout.write(`\n${renderResult(result.summary, { link: options, samples: options.samples }, paint)}\n`);
+  around.stdout.write(`\n${renderResult(result.summary, paint)}\n`);
   const shares = renderShares(result.summary, paint);
   if (shares !== '') around.stdout.write(`${shares}\n`);
   around.stdout.write(closingText(result));

@@ -8,13 +8,14 @@ const lineWidth = 79;
 
 /**
  * The two figures by which Slacker (Harter et al., FAST '16) argues for lazy pulling: how much of a start is the pull, and how
- * much of the image a start needs. Per workload, and the medians. Empty where neither was measured.
+ * much of the image a start needs. Per workload, and the medians. Empty where neither was measured, and
+ * of a run over several links, where summary.csv has them.
  */
 export function renderShares(summary: Summary, paint: Paint): string {
   const { groups, overall } = summary;
   const modes = fitting(overall.filter((mode) => isFirstRun(mode.mode) && mode.imageShare !== undefined));
   const pull = overall.find(({ mode }) => mode === baselineMode)?.pullShare;
-  if (pull === undefined && modes.length === 0) return '';
+  if ((pull === undefined && modes.length === 0) || summary.links.length > 1) return '';
   const workloads = summary.workloads.filter((name) => groups.some(({ workload }) => workload === name));
   const workloadWidth = Math.max(minWorkloadWidth, ...workloads.map((name) => name.length + 1));
   const row = (title: string, share: string, images: readonly string[]) =>

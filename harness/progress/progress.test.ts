@@ -140,6 +140,6 @@ test('numbers are rounded to what is significant', () => {
   assert.deepEqual([0, 59_400, 60_000, 3_661_000].map(formatClock), ['0:00', '0:59', '1:00', '1:01:01']);
   assert.deepEqual([84, 1_234, 12_345].map(formatSeconds), ['0.08', '1.23', '12.3']);
   assert.equal(formatSeconds(undefined), '–');
-  assert.deepEqual([0.93, 7.34, 14.2].map(formatRatio), ['0.9×', '7.3×', '14×']);
+  assert.deepEqual([0.0384, 0.934, 1.04, 7.34, 14.2].map(formatRatio), ['0.038×', '0.93×', '1.04×', '7.3×', '14×']);
   assert.equal(truncate('\x1b[1mabcdef\x1b[22m', 4), '\x1b[1mabc…\x1b[22m');
 });

@@ -26,6 +26,7 @@ export function median(samples: SortedSamples): number {
   return samples.length % 2 === 1 ? samples[middle]! : (samples[middle - 1]! + samples[middle]!) / 2;
 }
 
+/** 95 %. */
 export interface Interval {
   readonly low: number;
   readonly high: number;
@@ -34,22 +35,34 @@ export interface Interval {
 export const minSamplesForInterval = 6;
 
 /**
- * The narrowest distribution-free interval [x(k), x(n+1-k)] that covers the median with a probability of at least 95 %: the number of
- * samples below the median is Binomial(n, 1/2), so the coverage is 1 - 2 P(B <= k - 1) (Conover, Practical Nonparametric
- * Statistics, 3.2). Five samples reach 93.75 % at most, so below six there is none.
+ * A 95 % interval of the median of any continuous distribution. Between two order statistics a sample can only be covered with one
+ * of a few probabilities (of ten samples 97.9 % or 89.1 %), so the interval lies between the two that enclose 95 %, interpolated as in
+ * Hettmansperger and Sheather, Confidence intervals based on interpolated order statistics (1986), whose coverage hardly depends on
+ * the distribution. Five samples reach 93.75 % at most, so below six there is none.
  */
 export function medianInterval(samples: SortedSamples): Interval | undefined {
   const n = samples.length;
   if (n < minSamplesForInterval) return undefined;
+  const { rank, share } = intervalRank(n);
+  const between = (outer: number, inner: number) => (1 - share) * samples[outer]! + share * samples[inner]!;
+  return { low: between(rank - 1, rank), high: between(n - rank, n - rank - 1) };
+}
+
+const confidence = 0.95;
+
+/** The rank k, from 1, of the outer order statistic, and how far the bound lies from it towards x(k + 1). At least six samples. */
+function intervalRank(n: number): { readonly rank: number; readonly share: number } {
+  // Below the median lie B ~ Binomial(n, 1/2) samples; [x(k), x(n + 1 - k)] covers it with probability 1 - 2 P(B < k).
   let probability = 0.5 ** n;
   let tail = probability;
-  let k = 1;
-  // Raise k while both tails beyond x(k + 1) together stay within 5 %.
-  for (let below = 1; below < n / 2; below++) {
-    probability *= (n - below + 1) / below;
+  for (let rank = 1; ; rank++) {
+    probability *= (n - rank + 1) / rank;
+    const outer = 1 - 2 * tail;
+    const inner = outer - 2 * probability;
+    if (inner < confidence) {
+      const excess = (outer - confidence) / (outer - inner);
+      return { rank, share: ((n - rank) * excess) / (rank + (n - 2 * rank) * excess) };
+    }
     tail += probability;
-    if (2 * tail > 0.05) break;
-    k = below + 1;
   }
-  return { low: samples[k - 1]!, high: samples[n - k]! };
 }

@@ -1,54 +1,48 @@
-import { type Interval, minSamplesForInterval, median, type SortedSamples, sortSamples } from './median.ts';
-import { type Random, randomBelow } from './random.ts';
+import { type Interval, median, medianInterval, type SortedSamples, sortSamples } from './median.ts';
+import { criticalRank } from './mann-whitney.ts';
 
-/** Two groups of samples of the same work. The speed-up is median(baseline) / median(subject). */
-export interface Pair {
-  readonly baseline: SortedSamples;
-  readonly subject: SortedSamples;
+/** A subject relative to its reference: below 1 is less. */
+export interface Ratio {
+  readonly ratio: number;
+  /** Undefined where there are too few samples for one. */
+  readonly interval: Interval | undefined;
 }
 
-/** At least one. */
+/** One round of a run: what was measured of the subject and of its reference, both above 0. */
+export interface Pair {
+  readonly reference: number;
+  readonly subject: number;
+}
+
+/** Not empty. */
 export type Pairs = readonly [Pair, ...Pair[]];
 
-const resamples = 2000;
-
-/** Above 1: the subject is faster. */
-export function speedUp(pair: Pair): number {
-  return median(pair.baseline) / median(pair.subject);
-}
-
-/** The geometric mean of the pairs' speed-ups: the one mean of ratios that does not depend on which side is the base. */
-export function meanSpeedUp(pairs: Pairs): number {
-  const logs = pairs.reduce((sum, pair) => sum + Math.log(speedUp(pair)), 0);
-  return Math.exp(logs / pairs.length);
+/**
+ * The median of the rounds' ratios, with the interval of a median: what disturbs a whole round, disturbs both sides of it alike. Of an
+ * even number, the geometric mean of the two in the middle, so that the ratio of the exchanged sides is the inverse.
+ */
+export function pairedRatio(pairs: Pairs): Ratio {
+  const logs = sortSamples(pairs.map(({ reference, subject }) => Math.log(subject / reference)))!;
+  return { ratio: Math.exp(median(logs)), interval: exponentiate(medianInterval(logs)) };
 }
 
 /**
- * 95 % percentile bootstrap interval of `meanSpeedUp` (Efron and Tibshirani, An Introduction to the Bootstrap, ch. 13):
- * each group is resampled independently, 2,000 times. Undefined if a group has fewer than six samples: resampling so few
- * values only restates their range.
+ * Of two runs that share no rounds: the median of the ratios of every subject to every reference, with the interval that inverts the
+ * Mann-Whitney test (Hodges and Lehmann, on logarithms). It assumes that one distribution is the other's, scaled. Of at most 1,000 samples
+ * each.
  */
-export function meanSpeedUpInterval(pairs: Pairs, random: Random): Interval | undefined {
-  const groups = pairs.flatMap((pair) => [pair.baseline, pair.subject]);
-  if (groups.some((group) => group.length < minSamplesForInterval)) return undefined;
-  const ratios: number[] = [];
-  for (let round = 0; round < resamples; round++) {
-    const [first, ...rest] = pairs;
-    ratios.push(meanSpeedUp([redraw(first, random), ...rest.map((pair) => redraw(pair, random))]));
-  }
-  const sorted = sortSamples(ratios)!;
-  return { low: sorted[Math.floor(resamples * 0.025)]!, high: sorted[Math.ceil(resamples * 0.975) - 1]! };
-}
-
-function redraw(pair: Pair, random: Random): Pair {
-  return { baseline: redrawGroup(pair.baseline, random), subject: redrawGroup(pair.subject, random) };
-}
-
-function redrawGroup(group: SortedSamples, random: Random): SortedSamples {
-  return sortSamples(group.map(() => group[randomBelow(group.length, random)]!))!;
+export function unpairedRatio(reference: SortedSamples, subject: SortedSamples): Ratio {
+  const logs = sortSamples(subject.flatMap((value) => reference.map((other) => Math.log(value / other))))!;
+  const rank = criticalRank(reference.length, subject.length);
+  const interval = rank === undefined ? undefined : { low: logs[rank - 1]!, high: logs[logs.length - rank]! };
+  return { ratio: Math.exp(median(logs)), interval: exponentiate(interval) };
 }
 
 /** Of positive ratios; not empty. */
 export function geometricMean(ratios: readonly number[]): number {
   return Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+}
+
+function exponentiate(interval: Interval | undefined): Interval | undefined {
+  return interval && { low: Math.exp(interval.low), high: Math.exp(interval.high) };
 }

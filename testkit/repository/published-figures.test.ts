@@ -39,12 +39,10 @@ test("README's table and figures are those of the run that it links", limit, asy
   }
 });
 
-function printed(samples: readonly Sample[], { details, link, seed }: Environment): string {
+function printed(samples: readonly Sample[], { details }: Environment): string {
   const namesOf = (key: string) => (details[key] as readonly { readonly name: string }[]).map(({ name }) => name);
   const order = { workloads: namesOf('workloads'), modes: namesOf('modes') };
-  const bandwidthMbps = link!.bandwidthMbps === 'unlimited' ? undefined : link!.bandwidthMbps;
-  const setting = { link: { rttMs: link!.rttMs, bandwidthMbps }, samples: Number(details.samples) };
-  return renderResult(summarize(samples, order, seed!), setting, createPaint(false));
+  return renderResult(summarize(samples, order), createPaint(false));
 }
 
 /** Figures of the run that README may state in words. */
