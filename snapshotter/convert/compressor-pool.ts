@@ -10,7 +10,7 @@ export interface PoolSetup {
 }
 
 export interface CompressedBatch {
-  /** The members back to back; valid until the slot is reused. */
+  /** The members back to back. */
   readonly bytes: Buffer;
   readonly sizes: readonly number[];
   readonly digests: readonly string[];
@@ -39,38 +39,61 @@ interface Thread {
 /** gzip -6 compresses this many bytes in less time than a thread takes to start. */
 const inlineLimitBytes = 256 << 10;
 
-/** Compressor threads, and the shared buffers through which they receive and return bytes without a copy. */
+/** One being compressed, one queued, one waiting to be written in order. Pages that are never touched take no memory. */
+const slotsPerThread = 3;
+
+/**
+ * Compressor threads, and the shared buffers ("slots") through which they receive and return bytes without a copy. One pool serves
+ * all layers of an image: threads and slots are made when the first batch needs them and then stay. Whoever holds slots must be
+ * able to give one back without another, else two of them could wait for each other.
+ */
 export class CompressorPool {
-  readonly slotCount: number;
-  readonly #threads: Thread[] = [];
+  readonly #options: PoolOptions;
   readonly #threadLimit: number;
-  readonly #setup: PoolSetup;
+  readonly #threads: Thread[] = [];
   readonly #waiting = new Map<number, Waiting>();
+  readonly #free: number[];
+  readonly #wanting: ((slot: number) => void)[] = [];
+  #setup: PoolSetup | undefined;
   /** For batches compressed on the calling thread. */
   #compressor: MemberCompressor | undefined;
   #failure: Error | undefined;
 
-  constructor({ codec, level, slotSizeBytes, maxMembersPerBatch, threads = availableParallelism() }: PoolOptions) {
-    // Three batches per thread: one being compressed, one queued, one waiting to be written in order. Pages that are
-    // never touched take no memory.
-    this.slotCount = 3 * threads;
-    const compressedBytes = boundOf(slotSizeBytes) + 256 * maxMembersPerBatch;
-    this.#setup = {
-      codec,
-      level,
-      slots: Array.from({ length: this.slotCount }, () => ({
-        raw: new SharedArrayBuffer(slotSizeBytes),
-        compressed: new SharedArrayBuffer(compressedBytes),
-      })),
-    };
-    this.#threadLimit = threads;
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#threadLimit = options.threads ?? availableParallelism();
+    this.#free = Array.from({ length: slotsPerThread * this.#threadLimit }, (_, slot) => slot);
+  }
+
+  /** A slot, if one is free and nobody waits for it. */
+  tryAcquire(): number | undefined {
+    return this.#free.pop();
+  }
+
+  /** A slot, once one is free. */
+  acquire(): Promise<number> {
+    const slot = this.tryAcquire();
+    return slot === undefined ? new Promise((resolve) => this.#wanting.push(resolve)) : Promise.resolve(slot);
+  }
+
+  /** Of a slot that no batch is in any more. */
+  release(slot: number): void {
+    const next = this.#wanting.shift();
+    if (next === undefined) this.#free.push(slot);
+    else next(slot);
   }
 
   /** The caller fills it before `compress`. */
   rawBuffer(slot: number): Buffer {
-    return Buffer.from(this.#setup.slots[slot]!.raw);
+    return Buffer.from(this.#slots[slot]!.raw);
   }
 
+  get #slots(): PoolSetup['slots'] {
+    this.#setup ??= setUp(this.#options, slotsPerThread * this.#threadLimit);
+    return this.#setup.slots;
+  }
+
+  /** Of a slot that the caller holds; the result is valid until it is released. */
   compress(batch: Batch): Promise<CompressedBatch> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(this.#failure);
@@ -89,8 +112,8 @@ export class CompressorPool {
 
   /** Most layers are small, and starting a thread takes 50 ms. */
   #compressInline(batch: Batch): void {
-    const { codec, level, slots } = this.#setup;
-    const { raw, compressed } = slots[batch.slot]!;
+    const { codec, level } = this.#options;
+    const { raw, compressed } = this.#slots[batch.slot]!;
     this.#compressor ??= new MemberCompressor(codec, level);
     this.#deliver(compressBatch(this.#compressor, batch, Buffer.from(raw), Buffer.from(compressed)));
   }
@@ -120,7 +143,7 @@ export class CompressorPool {
     const waiting = this.#waiting.get(slot);
     this.#waiting.delete(slot);
     const sizeBytes = compressedSizes.reduce((sum, size) => sum + size, 0);
-    const bytes = Buffer.from(this.#setup.slots[slot]!.compressed, 0, sizeBytes);
+    const bytes = Buffer.from(this.#slots[slot]!.compressed, 0, sizeBytes);
     waiting?.resolve({ bytes, sizes: compressedSizes, digests });
   }
 
@@ -133,4 +156,13 @@ export class CompressorPool {
 
 function isSmall({ memberSizes }: Batch): boolean {
   return memberSizes.reduce((sum, size) => sum + size, 0) <= inlineLimitBytes;
+}
+
+function setUp({ codec, level, slotSizeBytes, maxMembersPerBatch }: PoolOptions, slotCount: number): PoolSetup {
+  const compressedBytes = boundOf(slotSizeBytes) + 256 * maxMembersPerBatch;
+  const slots = Array.from({ length: slotCount }, () => ({
+    raw: new SharedArrayBuffer(slotSizeBytes),
+    compressed: new SharedArrayBuffer(compressedBytes),
+  }));
+  return { codec, level, slots };
 }

@@ -6,7 +6,8 @@ import type { Descriptor } from '../registry/manifest.ts';
 import type { LayerAccesses } from './accesses.ts';
 import { readBlobTree } from './blob-tree.ts';
 import { countBytes, FetchedLayer } from './fetched-layer.ts';
-import type { ConvertedLayer, LayerOptions } from './layer.ts';
+import type { CompressorPool } from './compressor-pool.ts';
+import { type ConvertedLayer, type LayerOptions, openCompressors } from './layer.ts';
 import type { CachedLayer, Inheritance, LayerCache } from './layer-cache.ts';
 import { inheritAttributes, type LayerTree } from './lower-layers.ts';
 import type { ImageOptions } from './image.ts';
@@ -42,9 +43,23 @@ export async function convertLayers(
   layers: readonly Descriptor[],
   accesses: readonly LayerAccesses[],
 ): Promise<PushedLayer[]> {
+  const pool = openCompressors(run.options, run.options.parallelism);
+  try {
+    return await convertOn(pool, run, layers, accesses);
+  } finally {
+    await pool.close();
+  }
+}
+
+async function convertOn(
+  pool: CompressorPool,
+  run: LayerRun,
+  layers: readonly Descriptor[],
+  accesses: readonly LayerAccesses[],
+): Promise<PushedLayer[]> {
   const failed = new AbortController();
   const stack: Stack = {
-    run: { ...run, signal: AbortSignal.any([run.signal, failed.signal]) },
+    run: { ...run, pool, signal: AbortSignal.any([run.signal, failed.signal]) },
     layers,
     accesses,
     converted: layers.map(() => Promise.withResolvers<CachedLayer>()),
@@ -77,9 +92,13 @@ export async function convertLayers(
   return results;
 }
 
+interface StackRun extends LayerRun {
+  readonly pool: CompressorPool;
+}
+
 /** State shared by the layers of one image. */
 interface Stack {
-  readonly run: LayerRun;
+  readonly run: StackRun;
   readonly layers: readonly Descriptor[];
   readonly accesses: readonly LayerAccesses[];
   /**
@@ -178,7 +197,7 @@ interface Place {
   readonly reused: boolean;
 }
 
-async function convertOne(run: LayerRun, place: Place, fetched: FetchedLayer): Promise<FinishedLayer> {
+async function convertOne(run: StackRun, place: Place, fetched: FetchedLayer): Promise<FinishedLayer> {
   const { cache, onProgress, signal } = run;
   const { descriptor, position, key } = place;
   const found = await cache.find(key);
@@ -199,26 +218,26 @@ async function convertOne(run: LayerRun, place: Place, fetched: FetchedLayer): P
 }
 
 async function convertAndKeep(
-  { cache, options, onProgress, signal }: LayerRun,
+  { cache, options, pool, onProgress, signal }: StackRun,
   { descriptor, accesses, position, inherited, key, diffId, reused }: Place,
   fetched: FetchedLayer,
 ): Promise<CachedLayer> {
-  const { format, parallelism: threads } = options;
   if (reused) {
     const { workDir, blob } = await fetched.openBlob();
-    const copied = await copyLayer(descriptor, { format, diffId, blob, workDir, signal });
+    const copied = await copyLayer(descriptor, { format: options.format, diffId, blob, workDir, signal });
     return cache.keep(key, descriptor.digest, copied);
   }
   const { layer, workDir } = await fetched.open();
   layer.inherit(inherited ?? new Map());
-  const converted = await layer.write({
+  const writing = {
     ...options,
     ...placementOf(accesses),
-    ...(threads === undefined ? {} : { threads }),
     workDir,
     signal,
-    onProgress: (doneBytes, totalBytes) => onProgress({ ...position, phase: 'convert', doneBytes, totalBytes }),
-  });
+    onProgress: (doneBytes: number, totalBytes: number) =>
+      onProgress({ ...position, phase: 'convert', doneBytes, totalBytes }),
+  };
+  const converted = await layer.write(writing, pool);
   return cache.keep(key, descriptor.digest, converted);
 }
 

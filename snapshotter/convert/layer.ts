@@ -9,14 +9,16 @@ import { join } from 'node:path';
 import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME } from '../estargz/names.ts';
 import { type Digest, digestHex, digestOf } from '../registry/digest.ts';
 import type { ByteRange } from './accesses.ts';
+import { maxMembersPerBatch } from './batches.ts';
 import { BlobFile } from './blob-file.ts';
 import { type CanonicalEntry, canonicalEntries } from './canonical-entries.ts';
 import { cutFiles, type FileCuts } from './cuts.ts';
+import { CompressorPool } from './compressor-pool.ts';
 import { ConvertError, ofLayer } from './error.ts';
 import { checkLevel, type FormatTraits, type LayerFormat, traitsOf } from './format.ts';
 import type { InheritedAttributes } from './lower-layers.ts';
 import { writeMembers } from './member-writer.ts';
-import type { PlannedFile } from './members.ts';
+import { memberSizeLimit, type PlannedFile } from './members.ts';
 import { type LayerOrder, orderEntries } from './order.ts';
 import { inheritInto, type ReplayedLayer, replayLayer } from './replay.ts';
 import { type Spool, spoolLayer } from './spool.ts';
@@ -34,8 +36,6 @@ export interface LayerOptions {
   /** Small files share a member up to this size (innerOffset, unknown to readers before v0.13). Default 0: off. */
   readonly minChunkSizeBytes?: number;
   readonly level?: number;
-  /** Threads that compress; does not change the bytes. Default: one per processor. */
-  readonly threads?: number;
   /** Paths to place first, in order of access. */
   readonly prioritized?: readonly string[];
   /** What was read of those that were perhaps not read whole, by path. */
@@ -70,7 +70,7 @@ export interface SourceLayer {
   /** Applies the attributes found in the layers below; directories found in none stay 0755 root:root. */
   inherit(attributes: InheritedAttributes): void;
   /** At most once, after `inherit`. */
-  write(options: LayerOptions): Promise<ConvertedLayer>;
+  write(options: LayerOptions, pool: CompressorPool): Promise<ConvertedLayer>;
   close(): void;
 }
 
@@ -82,13 +82,27 @@ export async function convertLayer(
   open: () => AsyncIterable<Uint8Array>,
   options: LayerOptions,
 ): Promise<ConvertedLayer> {
-  checkOptions(options);
-  const source = await readLayer(open(), { ...options, lowest: false });
+  const pool = openCompressors(options);
   try {
-    return await source.write(options);
+    const source = await readLayer(open(), { ...options, lowest: false });
+    try {
+      return await source.write(options, pool);
+    } finally {
+      source.close();
+    }
   } finally {
-    source.close();
+    await pool.close();
   }
+}
+
+/** For layers with these options. Threads default to one per processor; their number does not change the bytes. Throws ConvertError `invalid-option`. */
+export function openCompressors(
+  options: Pick<LayerOptions, 'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes'>,
+  threads?: number,
+): CompressorPool {
+  const { traits, level, ...memberOptions } = checkOptions(options);
+  const slotSizeBytes = memberSizeLimit(memberOptions);
+  return new CompressorPool({ codec: traits.codec, level, slotSizeBytes, maxMembersPerBatch, threads });
 }
 
 /**
@@ -105,7 +119,7 @@ export async function readLayer(
     return {
       inheriting: replayed.inheriting,
       inherit: (attributes) => inheritInto(replayed, attributes),
-      write: (options) => writeReplayed(spool, replayed, options),
+      write: (options, pool) => writeReplayed(spool, replayed, pool, options),
       close: () => spool.close(),
     };
   } catch (error) {
@@ -124,11 +138,16 @@ function replaySpool(spool: Spool, lowest: boolean): ReplayedLayer {
   return replay.finish();
 }
 
-async function writeReplayed(spool: Spool, replayed: ReplayedLayer, options: LayerOptions): Promise<ConvertedLayer> {
+async function writeReplayed(
+  spool: Spool,
+  replayed: ReplayedLayer,
+  pool: CompressorPool,
+  options: LayerOptions,
+): Promise<ConvertedLayer> {
   const settings = checkOptions(options);
   const blob = new BlobFile(join(options.workDir, `${randomUUID()}.partial`));
   try {
-    return await writeLayer(spool, replayed, blob, settings, options);
+    return await writeLayer(spool, replayed, { blob, pool }, settings, options);
   } catch (error) {
     throw ofLayer(error);
   } finally {
@@ -169,9 +188,9 @@ export function checkOptions(
 async function writeLayer(
   spool: Spool,
   replayed: ReplayedLayer,
-  blob: BlobFile,
-  { traits, level, ...memberOptions }: Settings,
-  { prioritized = [], readRanges = new Map(), threads, signal, onProgress, workDir }: LayerOptions,
+  { blob, pool }: { readonly blob: BlobFile; readonly pool: CompressorPool },
+  { traits, level: _level, ...memberOptions }: Settings,
+  { prioritized = [], readRanges = new Map(), signal, onProgress, workDir }: LayerOptions,
 ): Promise<ConvertedLayer> {
   const order = orderEntries(canonicalEntries(replayed), prioritized);
   const tar = await writeMembers({
@@ -180,9 +199,7 @@ async function writeLayer(
     memberOptions,
     spoolFd: spool.fd,
     blob,
-    codec: traits.codec,
-    level,
-    threads,
+    pool,
     signal,
     onProgress: (doneBytes) => onProgress?.(Math.min(doneBytes, spool.sizeBytes), spool.sizeBytes),
   });

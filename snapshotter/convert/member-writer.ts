@@ -1,21 +1,13 @@
 /**
- * Reads and hashes members, compresses them on all cores and appends them to the blob in order. Memory is bounded by the
+ * Reads and hashes members, compresses them on the pool's threads and appends them to the blob in order. Memory is bounded by the
  * number of slots in the pool.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { digester, digestOf } from '../registry/digest.ts';
-import { gatherBatches, maxMembersPerBatch } from './batches.ts';
+import { gatherBatches } from './batches.ts';
 import type { BlobFile } from './blob-file.ts';
-import type { MemberCodec } from './compress.ts';
-import { type CompressedBatch, CompressorPool } from './compressor-pool.ts';
-import {
-  type Member,
-  type MemberOptions,
-  memberSizeLimit,
-  ownBytes,
-  type PlannedFile,
-  planMembers,
-} from './members.ts';
+import type { CompressedBatch, CompressorPool } from './compressor-pool.ts';
+import { type Member, type MemberOptions, ownBytes, type PlannedFile, planMembers } from './members.ts';
 import { readInto } from '../tar/file-reader.ts';
 import type { TocChunk, TocRecord } from './toc-writer.ts';
 
@@ -26,10 +18,7 @@ export interface MemberWriterOptions {
   readonly memberOptions: MemberOptions;
   readonly spoolFd: number;
   readonly blob: BlobFile;
-  readonly codec: MemberCodec;
-  readonly level: number;
-  /** Default: one per processor. */
-  readonly threads: number | undefined;
+  readonly pool: CompressorPool;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (doneBytes: number) => void;
 }
@@ -43,47 +32,55 @@ export interface WrittenTar {
 }
 
 export async function writeMembers(options: MemberWriterOptions): Promise<WrittenTar> {
-  const { files, end, memberOptions, spoolFd, blob, codec, level, threads, signal, onProgress } = options;
+  const { files, end, memberOptions, spoolFd, blob, pool, signal, onProgress } = options;
   const records = new Map(files.map((file) => [file, newRecord(file)]));
   const diffId = digester();
   const wholeFiles = new WholeFileDigests();
-  const slotSizeBytes = memberSizeLimit(memberOptions);
-  const pool = new CompressorPool({ codec, level, slotSizeBytes, maxMembersPerBatch, threads });
   const queue: InFlight[] = [];
   let sizeBytes = 0;
   const writeFirst = async (): Promise<void> => {
-    const { batch, result } = queue[0]!;
+    const { slot, batch, result } = queue[0]!;
     appendBatch(await result, batch, records, blob);
     queue.shift();
+    pool.release(slot);
     sizeBytes += sum(batch.map((member) => member.sizeBytes));
     onProgress(sizeBytes);
   };
   try {
-    let slot = 0;
     for (const batch of gatherBatches(withEnd(planMembers(files, memberOptions), end))) {
       signal?.throwIfAborted();
-      if (queue.length === pool.slotCount) await writeFirst();
+      let slot = pool.tryAcquire();
+      while (slot === undefined && queue.length > 0) {
+        await writeFirst();
+        slot = pool.tryAcquire();
+      }
+      slot ??= await pool.acquire();
       const raw = pool.rawBuffer(slot);
       const chunks = fillBatch(spoolFd, batch, raw, records, wholeFiles);
       const memberSizes = batch.map((member) => member.sizeBytes);
       const result = pool.compress({ slot, memberSizes, chunks });
       result.catch(() => {}); // rethrown by writeFirst
-      queue.push({ batch, result });
-      // Hashes while the threads compress. Slots are used in turn, so this one is not refilled before it is written.
+      queue.push({ slot, batch, result });
+      // Hashes while the threads compress; the slot stays ours until its batch is written.
       diffId.update(raw.subarray(0, sum(memberSizes)));
-      slot = (slot + 1) % pool.slotCount;
     }
     while (queue.length > 0) {
       signal?.throwIfAborted();
       await writeFirst();
     }
   } finally {
-    await pool.close();
+    // After a failure.
+    for (const { slot, result } of queue)
+      result.then(
+        () => pool.release(slot),
+        () => pool.release(slot),
+      );
   }
   return { records: [...records.values()], diffId, sizeBytes };
 }
 
 interface InFlight {
+  readonly slot: number;
   readonly batch: readonly Member[];
   readonly result: Promise<CompressedBatch>;
 }
