@@ -112,12 +112,13 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
     throw error;
   }
   const containers: Container[] = [];
+  let containerCount = 0;
   return {
     containerd,
     daemon,
     own,
     prepareContainer: async (workload) => {
-      const id = `${sandbox.idPrefix}${containers.length + 1}`;
+      const id = `${sandbox.idPrefix}${++containerCount}`;
       const container = await containerd.prepareContainer({ id, workload });
       containers.push(container);
       return container;

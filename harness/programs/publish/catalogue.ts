@@ -19,6 +19,7 @@ export const publications: readonly Publication[] = [
   { program: 'bench:peer', args: [], isExtra: true },
   { program: 'bench:floor', args: [], isExtra: true },
   { program: 'bench:whole-read', args: [], isExtra: true },
+  { program: 'bench:scale', args: [], isExtra: true },
   { program: 'bench:convert', args: [], isExtra: true },
   { program: 'bench:profile', args: [], isExtra: true },
 ];
