@@ -24,7 +24,7 @@ import { parseCount } from '../../cli/quantity.ts';
 import { startLink } from '../../link/link.ts';
 import { conclude } from '../../run/conclude.ts';
 import { daemonSettingOf } from '../../run/daemon-setting.ts';
-import { pushLayeredImage } from './images.ts';
+import { pushLayeredImage, pushSplitImage, splitGroups, splitRepository } from './images.ts';
 import { measurePull } from './measure.ts';
 import {
   limitMsOf,
@@ -32,15 +32,20 @@ import {
   pullSummaryColumns,
   type PullTiming,
   pullTimingColumns,
+  splitLimitsOf,
   summarizePulls,
 } from './summary.ts';
 
 const program = 'bench:pull';
-const about = `The pull phase of the lazy modes, held to 12 round trips and 10 ms a layer`;
+const about = `The pull phase of the lazy modes, held to 12 round trips and 10 ms a layer, and what it costs that the same files lie in
+more layers`;
 const lazyModes = modes.filter((mode) => mode.snapshotter === 'stargz');
 const table = {
   layers: valued('N,N', 'images of so many small layers', '2,10,40', (name, text) =>
-    parseNames(name, text).map((count) => parseCount(name, count, 1, 120)),
+    parseNames(name, text).map((count) => parseCount(name, count, 2, 120)),
+  ),
+  split: valued('N,N', `images of the same files in so many layers, the fewest first`, '2,32', (name, text) =>
+    parseNames(name, text).map((count) => parseCount(name, count, 2, splitGroups + 1)),
   ),
   workloads: selected('workload', workloads, 'the images of these as well', { defaults: [] }),
   modes: selected('mode', lazyModes, 'how they are pulled'),
@@ -65,7 +70,7 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const timings = await measureAll(options, link, testbed, signal);
   const summary = summarizePulls(timings);
   await results.writeTable('summary', pullSummaryColumns, summary);
-  return await conclude(results, limitsOf(summary));
+  return await conclude(results, [...limitsOf(summary), ...splitLimitsOf(timings, options.split.map(splitRepository))]);
 }
 
 interface PulledRepository {
@@ -106,7 +111,7 @@ async function measureAll(
 }
 
 async function pushLayered(
-  { layers, stateDir }: Options,
+  { layers, split, stateDir }: Options,
   registryAddress: string,
   signal: AbortSignal,
 ): Promise<PulledRepository[]> {
@@ -114,10 +119,13 @@ async function pushLayered(
   const client = new RegistryClient();
   try {
     const pushed: PulledRepository[] = [];
-    for (const count of layers) {
-      const name = await pushLayeredImage(count, { registry: registryAddress, client, scratch }, signal);
+    const push = async (pushing: Promise<string>): Promise<void> => {
+      const name = await pushing;
       pushed.push({ name, tagOf: (variant) => `${name}:${variant}` });
-    }
+    };
+    const images = { registry: registryAddress, client, scratch };
+    for (const count of layers) await push(pushLayeredImage(count, images, signal));
+    for (const count of split) await push(pushSplitImage(count, images, signal));
     return pushed;
   } finally {
     await client.close();

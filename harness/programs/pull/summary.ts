@@ -5,6 +5,8 @@ import type { PullCost } from './measure.ts';
 
 const roundTrips = 12;
 const msPerLayer = 10;
+/** Of a pull of the same files in many layers over one in few. */
+const maxOverFewest = 1.3;
 
 /** A row of samples.csv. */
 export interface PullTiming extends PullCost {
@@ -76,4 +78,18 @@ export function limitsOf(summary: readonly PullSummary[]): Limit[] {
   return summary.map(({ image, mode, layers, pullMedianMs, limitMs }) =>
     holdTo(`pull of ${image} (${layers} layers), ${mode}`, pullMedianMs, limitMs, 'ms'),
   );
+}
+
+/** Each image but the first against the first, paired by round, per mode. */
+export function splitLimitsOf(timings: readonly PullTiming[], images: readonly string[]): Limit[] {
+  const [fewest, ...others] = images;
+  const of = (image: string | undefined, mode: string) =>
+    timings.filter((timing) => timing.image === image && timing.mode === mode);
+  return [...new Set(timings.map(({ mode }) => mode))].flatMap((mode) => {
+    const base = new Map(of(fewest, mode).map(({ sample, pullMs }) => [sample, pullMs]));
+    return others.map((image) => {
+      const ratios = of(image, mode).map(({ sample, pullMs }) => pullMs / base.get(sample)!);
+      return holdTo(`pull of ${image} over ${fewest}, ${mode}`, median(sortSamples(ratios)!), maxOverFewest, '×');
+    });
+  });
 }
