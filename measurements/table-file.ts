@@ -11,17 +11,48 @@ export interface TableFile<T> {
 
 /**
  * Creates a CSV file with its heading; it must not exist. Each row is one write and one fsync. A write that fails
- * half-way (a full disk) is truncated away, so that the file holds whole rows only.
+ * half-way (a full disk) is truncated away, so that the file holds whole rows only, also after SIGKILL.
  */
 export async function createTableFile<T extends object>(path: string, columns: Columns<T>): Promise<TableFile<T>> {
   const file = await open(path, 'wx');
-  let sizeBytes = 0;
-  const append = async (line: string) => {
-    sizeBytes = await appendWhole(file, path, Buffer.from(line), sizeBytes);
-  };
-  await append(stringifyHeading(columns));
+  return appendTo(file, path, columns, await appendWhole(file, path, Buffer.from(stringifyHeading(columns)), 0));
+}
+
+/**
+ * Opens a CSV file to append to it. What follows the last line end is cut off: a power failure can leave part of a row. Throws
+ * MeasurementError where the file is absent or its heading is another.
+ */
+export async function reopenTableFile<T extends object>(path: string, columns: Columns<T>): Promise<TableFile<T>> {
+  const file = await open(path, 'r+').catch((cause: NodeJS.ErrnoException) => {
+    throw new MeasurementError('missing-file', `cannot append to ${path} (${cause.code})`, { cause });
+  });
+  try {
+    const bytes = await file.readFile();
+    const sizeBytes = bytes.lastIndexOf(0x0a) + 1;
+    if (bytes.subarray(0, bytes.indexOf(0x0a) + 1).toString() !== stringifyHeading(columns)) {
+      throw new MeasurementError('bad-csv', `cannot append to ${path}: it has other columns`, {
+        remedy: 'use the version of stargz-bench that wrote it',
+      });
+    }
+    await file.truncate(sizeBytes);
+    return appendTo(file, path, columns, sizeBytes);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+function appendTo<T extends object>(
+  file: FileHandle,
+  path: string,
+  columns: Columns<T>,
+  startBytes: number,
+): TableFile<T> {
+  let sizeBytes = startBytes;
   return {
-    append: (row) => append(stringifyRow(columns, row)),
+    append: async (row) => {
+      sizeBytes = await appendWhole(file, path, Buffer.from(stringifyRow(columns, row)), sizeBytes);
+    },
     close: () => file.close(),
   };
 }

@@ -7,7 +7,7 @@ import { buildPlan, type PlanRequest } from '../run/plan.ts';
 import type { Results } from '../run/results.ts';
 import { type CellExecutor, runPlan } from '../run/run.ts';
 
-export interface MeasureRequest extends Omit<PlanRequest, 'random'> {
+export interface MeasureRequest extends Omit<PlanRequest, 'random' | 'links'> {
   readonly seed: number;
   readonly executor: CellExecutor;
   readonly link: LinkSetting;
@@ -19,7 +19,7 @@ export async function measureCells(
   { seed, executor, link, results, ...request }: MeasureRequest,
   signal: AbortSignal,
 ): Promise<readonly Sample[]> {
-  const cells = buildPlan({ ...request, random: seededRandom(seed) });
+  const cells = buildPlan({ ...request, links: [link], random: seededRandom(seed) });
   const sink = await results.openTable('samples', sampleColumns);
   const observer = {
     cellStarted: () => {},
@@ -27,7 +27,7 @@ export async function measureCells(
     cellFinished: ({ order }: { order: number }, sample: Sample) =>
       say(`[${order}/${cells.length}] ${describe(sample)}`),
   };
-  const plan = { runId: results.runId, cells, executor, sink, observer, link, now: () => new Date() };
+  const plan = { runId: results.runId, blocks: [cells], executor, sink, observer, now: () => new Date() };
   const { samples } = await runPlan(plan, signal);
   signal.throwIfAborted();
   return samples;

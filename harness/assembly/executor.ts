@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { LinkSetting } from '../../measurements/environment.ts';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { workloads as allWorkloads } from '../../workloads/catalogue.ts';
 import type { Workload } from '../../workloads/workload.ts';
@@ -10,7 +11,7 @@ import { ensureErofsPrograms } from '../containerd/erofs-programs.ts';
 import { type Peer, readPeerVersion, resolvePeer } from '../daemon/peer.ts';
 import type { ImageSet } from '../images/variants.ts';
 import { ensurePrepared } from '../images/prepared.ts';
-import { startLink } from '../link/link.ts';
+import { type Link, startLink } from '../link/link.ts';
 import { startRegistry } from '../registry/registry.ts';
 import type { Mode } from '../run/mode.ts';
 import { sharingWorkload } from '../run/sharing.ts';
@@ -43,17 +44,18 @@ export interface CellsRequest extends ExecutorRequest {
 
 /** The images, the link and the cells. */
 export async function openCells(request: CellsRequest, signal: AbortSignal): Promise<OpenExecutor & AsyncDisposable> {
-  const { stateDir, reporter, registryAddress, peers, modes } = request;
+  const { stateDir, reporter, peers, modes } = request;
   await using stack = new AsyncDisposableStack();
   const programs = modes.some((mode) => mode.snapshotter === 'erofs')
     ? await ensureErofsPrograms(join(stateDir, 'containerd'), signal)
     : undefined;
   const images = await ensureModeImages(request, signal);
-  const link = await startLink({ target: registryAddress, ...request.link });
-  stack.defer(() => link.close());
+  const links = await startLinks(request, stack);
+  const [link] = links.values();
   const cells = createCellExecutor({
     stateDir,
-    link,
+    link: link!,
+    linkOf: (setting) => links.get(setting)!,
     programs,
     imageOf: images.of,
     warmUpFor: request.warmUpFor,
@@ -83,6 +85,20 @@ export async function openCells(request: CellsRequest, signal: AbortSignal): Pro
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** One relay for each setting; the other ones are idle while a cell runs. */
+async function startLinks(
+  { links, registryAddress }: Pick<CellsRequest, 'links' | 'registryAddress'>,
+  stack: AsyncDisposableStack,
+): Promise<ReadonlyMap<LinkSetting, Link>> {
+  const started = new Map<LinkSetting, Link>();
+  for (const setting of links) {
+    const link = await startLink({ target: registryAddress, ...setting });
+    stack.defer(() => link.close());
+    started.set(setting, link);
+  }
+  return started;
 }
 
 /** Finds the program of each peer among the modes. Throws HarnessError where there is none. */

@@ -1,61 +1,38 @@
+import type { LinkSetting } from '../../measurements/environment.ts';
 import { formatLink } from '../../measurements/format.ts';
 import { sampleColumns } from '../../measurements/sample.ts';
 import { type Summary, summarize } from '../../measurements/summary.ts';
 import { summaryColumns, summaryRows } from '../../measurements/summary-rows.ts';
-import { seededRandom } from '../../measurements/stats/random.ts';
-import type { Workload } from '../../workloads/workload.ts';
-import { selectNamed } from '../cli/arguments.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
 import { createPaint, formatPath } from '../cli/terminal.ts';
 import type { Progress } from '../progress/progress.ts';
+import { withoutPlaces } from '../run/command-line.ts';
+import { type EarlierRun, findChanges, refuseChanges } from '../run/earlier-run.ts';
 import { lockStateDir } from '../run/lock.ts';
-import { selectModes } from '../run/known-modes.ts';
-import { describeMode, type Mode } from '../run/mode.ts';
-import { buildPlan, type Cell } from '../run/plan.ts';
-import { openResults, type Results } from '../run/results.ts';
-import { type RunResult, runPlan } from '../run/run.ts';
+import { describeMode } from '../run/mode.ts';
+import type { Cell } from '../run/plan.ts';
+import { openResults, type Results, readOwnCode } from '../run/results.ts';
+import { type RunResult, runPlan, unmeasured } from '../run/run.ts';
+import { describeStop, watchStop } from '../run/stopping.ts';
 import type { Dependencies } from './dependencies.ts';
 import type { Options } from './options.ts';
+import { blocksOf, orderOf, type Selection } from './selection.ts';
 import { renderResult } from './summary-table.ts';
-
-export interface Selection {
-  readonly workloads: readonly Workload[];
-  readonly modes: readonly Mode[];
-  readonly seed: number;
-  readonly cells: readonly Cell[];
-}
 
 export interface BenchResult extends RunResult {
   readonly results: Pick<Results, 'path' | 'environment'>;
   readonly summary: Summary;
   readonly charts: readonly string[];
+  /** Why it measured as much as it did, in words; undefined: as much as was asked for. */
+  readonly stopped: string | undefined;
 }
 
-/** The cells that a run measures, in order. Throws UsageError on an unknown name. */
-export async function selectCells(
-  options: Options,
-  dependencies: Dependencies,
-  drawSeed: () => number,
-): Promise<Selection> {
-  const workloads =
-    options.workloads === undefined
-      ? dependencies.defaultWorkloads
-      : selectNamed('workload', dependencies.workloads, options.workloads);
-  const known = await dependencies.readModes(options.peersPath);
-  const modes = selectModes(known, options.modes).flatMap((mode) => mountEach(dependencies, mode, options.mounts));
-  const seed = options.seed ?? drawSeed();
-  const cells = buildPlan({ workloads, modes, samples: options.samples, random: seededRandom(seed) });
-  return { workloads, modes, seed, cells };
-}
-
-/** A lazy mode once per mount, with the mount in its name if there are several. */
-function mountEach(dependencies: Dependencies, mode: Mode, mounts: Options['mounts']): Mode[] {
-  if (mounts === undefined) return [mode];
-  const mounted = mounts.flatMap((mount) => {
-    const name = mounts.length === 1 ? mode.name : `${mode.name}/${mount}`;
-    return dependencies.mountedBy(mode, mount, name) ?? [];
-  });
-  return mounted.length === 0 ? [mode] : mounted;
+export interface BenchRequest {
+  readonly argv: readonly string[];
+  readonly options: Options;
+  readonly selection: Selection;
+  /** The run to go on with. */
+  readonly earlier: EarlierRun | undefined;
 }
 
 /**
@@ -63,10 +40,8 @@ function mountEach(dependencies: Dependencies, mode: Mode, mounts: Options['moun
  * cell it rejects with the signal's reason, later it returns what it has.
  */
 export async function runBench(
-  argv: readonly string[],
-  options: Options,
+  request: BenchRequest,
   dependencies: Dependencies,
-  selection: Selection,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<BenchResult> {
@@ -75,72 +50,113 @@ export async function runBench(
       remedy: 'sudo env "PATH=$PATH" npm run bench',
     });
   }
+  const { options, selection, earlier } = request;
   const { stateDir } = options;
   await using stack = new AsyncDisposableStack();
   await dependencies.preflight({ stateDir });
   const lock = await lockStateDir(stateDir);
   stack.defer(() => lock.release());
   await dependencies.ensurePackages({ forTests: false, modes: selection.modes }, progress, signal);
-  const results = stack.use(await openBenchResults(argv, options, dependencies, selection, signal));
+  const results = stack.use(await openBenchResults(request, dependencies, progress, signal));
   for (const warning of results.environment.warnings) progress.warn(warning);
 
-  const link = { rttMs: options.rttMs, bandwidthMbps: options.bandwidthMbps };
-  const request = { workloads: selection.workloads, modes: selection.modes, stateDir, link, reporter: progress };
-  const { executor, record } = await dependencies.openExecutor(request, signal);
+  const { workloads, modes, links } = selection;
+  const wanted = { workloads, modes, links, stateDir, reporter: progress };
+  const { executor, record } = await dependencies.openExecutor(wanted, signal);
   stack.defer(() => executor.close());
   signal.throwIfAborted();
+  if (earlier !== undefined) heedChanges(earlier, findChanges(earlier, { details: record }), options, progress);
+  await results.describe(record);
 
-  const names = {
-    workloads: selection.workloads.map((item) => item.name),
-    modes: selection.modes.map((item) => item.name),
+  const order = orderOf(selection);
+  const known = unmeasured(selection.cells, earlier?.samples ?? []);
+  progress.begin(titleOf(request, results), known, order);
+  const announce = (block: readonly Cell[]) => progress.extend(block.filter(({ order: at }) => at > lastOrder));
+  const lastOrder = selection.cells.at(-1)?.order ?? 0;
+  const watch = watchStop(options, order, announce, () => performance.now());
+  const run = {
+    runId: results.runId,
+    blocks: blocksOf(selection, options),
+    earlier: earlier?.samples ?? [],
+    isEnough: watch.isEnough,
+    executor,
+    sink: await results.openTable('samples', sampleColumns),
+    observer: progress,
+    now: () => new Date(),
   };
-  const each = options.samples === 1 ? '1 sample' : `${options.samples} samples`;
-  progress.begin(
-    `${formatLink(link)}, ${each} each, seed ${selection.seed}, ${formatPath(results.path)}`,
-    selection.cells,
-    names,
-  );
-  const { cells } = selection;
-  const sink = await results.openTable('samples', sampleColumns);
-  const run = { runId: results.runId, cells, executor, sink, observer: progress, link, now: () => new Date() };
   const result = await runPlan(run, signal);
   // Nothing stays running or mounted while the results are written.
   await executor.close();
   if (result.samples.length === 0) signal.throwIfAborted();
 
-  const summary = summarize(result.samples, names);
+  const summary = summarize(result.samples, order);
   await results.writeTable('summary', summaryColumns, summaryRows(summary));
   await results.writeFile('summary.txt', renderResult(summary, createPaint(false)));
   const failedCount = result.samples.filter((sample) => !sample.ok).length;
-  await results.complete({
-    details: { ...record, sampleCount: result.samples.length, failedCount, drift: summary.drift ?? null },
-  });
-  return { ...result, results, summary, charts: await drawCharts(dependencies, results.path, result, progress) };
+  const stopped = result.aborted ? undefined : describeStop(watch.reason, options);
+  const counts = { sampleCount: result.samples.length, failedCount };
+  await results.complete({ details: { ...counts, stopped: stopped ?? null, drift: summary.drift ?? null } });
+  const charts = await drawCharts(dependencies, results.path, result, progress);
+  return { ...result, results, summary, charts, stopped };
+}
+
+/** What stays visible while it runs. */
+function titleOf({ options, selection, earlier }: BenchRequest, results: Results): string {
+  const { samples, until, shard } = options;
+  const [link, ...more] = selection.links;
+  const parts = [
+    link !== undefined && more.length === 0 ? formatLink(link) : `${selection.links.length} links`,
+    until === undefined ? (samples === 1 ? '1 sample each' : `${samples} samples each`) : 'as many samples as needed',
+    ...(shard === undefined ? [] : [`part ${shard.index} of ${shard.count}`]),
+    `seed ${selection.seed}`,
+    ...(earlier === undefined ? [] : [`resumed after ${earlier.samples.length} cells`]),
+    formatPath(results.path),
+  ];
+  return parts.join(', ');
 }
 
 async function openBenchResults(
-  argv: readonly string[],
-  options: Options,
+  { argv, options, selection, earlier }: BenchRequest,
   dependencies: Dependencies,
-  { workloads, modes, seed }: Selection,
+  progress: Progress,
   signal: AbortSignal,
 ): Promise<Results> {
-  const request = {
-    program: 'bench',
-    argv,
-    outDir: options.outDir,
-    seed,
-    link: { rttMs: options.rttMs, bandwidthMbps: options.bandwidthMbps },
-    daemon: dependencies.daemonSetting(modes),
-    machine: await dependencies.describeMachine(options.stateDir),
-    details: {
-      samples: options.samples,
-      workloads: workloads.map(({ name, title }) => ({ name, title })),
-      modes: modes.map(describeMode),
-      random: 'xoshiro128** seeded by SplitMix32; blocks of all workload x mode pairs, each shuffled (Fisher-Yates)',
-    },
+  const { workloads, modes, links, seed } = selection;
+  const machine = await dependencies.describeMachine(options.stateDir);
+  const details = {
+    argv: withoutPlaces(argv),
+    samples: options.samples,
+    workloads: workloads.map(({ name, title }) => ({ name, title })),
+    modes: modes.map(describeMode),
+    links: links.map(describeLinkSetting),
+    random:
+      'xoshiro128** seeded by SplitMix32; blocks of all workload x mode x link cells, each shuffled (Fisher-Yates)',
   };
-  return await openResults(request, signal);
+  if (earlier !== undefined) {
+    const { argv: _, ...decisive } = details;
+    const now = { code: await readOwnCode(), machine: { ...machine.machine }, details: decisive };
+    heedChanges(earlier, findChanges(earlier, now), options, progress);
+  }
+  const [link, ...more] = links;
+  return await openResults(
+    {
+      ...{ program: 'bench', argv, outDir: options.outDir, seed, machine, earlier },
+      ...(link === undefined || more.length > 0 ? {} : { link }),
+      daemon: dependencies.daemonSetting(modes),
+      details: earlier === undefined ? details : {},
+    },
+    signal,
+  );
+}
+
+function describeLinkSetting({ rttMs, bandwidthMbps }: LinkSetting) {
+  return { rttMs, bandwidthMbps: bandwidthMbps ?? 'unlimited' };
+}
+
+/** Throws HarnessError unless it was told to go on. */
+function heedChanges(earlier: EarlierRun, changes: readonly string[], options: Options, progress: Progress): void {
+  if (!options.resumeAnyway) refuseChanges(earlier.path, changes);
+  for (const change of changes) progress.warn(`resumed with ${change}: earlier and later samples may not compare`);
 }
 
 /** A failure is only a warning: charts can be drawn again from the CSV. */

@@ -1,24 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import { realDependencies } from '../assembly/dependencies.ts';
-import { runCommand } from './command.ts';
 import { HarnessError } from '../cli/error.ts';
 import type { ExitCode } from '../cli/failure.ts';
 import { Interrupted } from '../cli/interrupt.ts';
 import { sampleColumns } from '../../measurements/sample.ts';
 import { columnName } from '../../measurements/table.ts';
-import {
-  type FakeCell,
-  type FakeDependencies,
-  fakeOutcome,
-  fakeOutput,
-  fakeDependencies,
-  quickCell,
-} from './testing/fake-dependencies.ts';
+import { type FakeCell, fakeOutcome, quickCell } from './testing/fake-dependencies.ts';
+import { isCell, start } from './testing/start-command.ts';
 
 const limit = { timeout: 30_000 };
 
@@ -125,7 +118,7 @@ test('an interrupt during a cell keeps the finished rows, writes no partial one 
   assert.equal(run.dependencies.calls.at(-1), 'close');
   assert.match(run.stderr, /SIGINT: stopping and cleaning up/);
   assert.equal(JSON.parse(await run.read('environment.json')).status, 'interrupted');
-  assert.match(run.stdout, /stopped +after 3 cells/);
+  assert.match(run.stdout, /stopped +after 3 cells; go on with npm run bench -- --resume \S+/);
 });
 
 test('an interrupt as a cell finishes keeps its row', limit, async (t) => {
@@ -227,6 +220,11 @@ test('--help fits 80 columns and names every option', limit, async (t) => {
     'workloads',
     'modes',
     'samples',
+    'until',
+    'budget',
+    'shard',
+    'resume',
+    'resume-anyway',
     'seed',
     'rtt',
     'bandwidth',
@@ -277,6 +275,13 @@ const wrongUsage: [string[], RegExp][] = [
   [['--rtt', '11s'], /--rtt needs a time/],
   [['--bandwidth', '200'], /--bandwidth needs a rate like .*, not '200'/],
   [['--bandwidth', '0mbit'], /--bandwidth needs a rate/],
+  [['--rtt', '30ms,'], /--rtt needs a time like 0, 30ms or 0\.1s, at most 10s, not ''/],
+  [['--until', '5'], /--until needs a percentage like 5%, not '5'/],
+  [['--budget', '30'], /--budget needs a time like 90s, 30m or 2h, not '30'/],
+  [['--shard', '4/3', '--seed', '1'], /--shard needs a part of a whole like 1\/3, not '4\/3'/],
+  [['--shard', '1/3'], /--shard needs --seed/],
+  [['--shard', '1/3', '--seed', '1', '--until', '5%'], /--shard needs a fixed number of --samples/],
+  [['--resume-anyway'], /--resume-anyway needs --resume DIR/],
   [['--list=yes'], /--list takes no value/],
   [['--out', ''], /--out needs a directory/],
   [['fly'], /unknown command 'fly'; commands: bench, install, list/],
@@ -311,32 +316,3 @@ test('a peers file that cannot be used is one line and exit code 2, before anyth
   assert.deepEqual(details.modes[1].peer.command, ['{program}', '{socket}']);
   assert.equal(details.modes[1].daemonState, 'again');
 });
-
-function isCell(call: string): boolean {
-  return call.startsWith('cell ');
-}
-
-async function start(
-  t: TestContext,
-  argv: readonly string[],
-  fakeCell: FakeCell,
-  options: { signal?: AbortSignal; dependencies?: Partial<FakeDependencies>; bare?: boolean } = {},
-) {
-  const outDir = await mkdtemp(join(tmpdir(), 'stargz-bench-out-'));
-  t.after(() => rm(outDir, { recursive: true, force: true }));
-  const dependencies = fakeDependencies(fakeCell, options.dependencies);
-  const stdout = fakeOutput();
-  const stderr = fakeOutput();
-  const places = ['--out', outDir, ...(argv.includes('--state-dir') ? [] : ['--state-dir', join(outDir, 'state')])];
-  const exitCode = await runCommand(options.bare ? argv : [...argv, ...places], dependencies, {
-    stdout,
-    stderr,
-    env: {},
-    signal: options.signal ?? new AbortController().signal,
-    now: () => performance.now(),
-  });
-  const [runId = ''] = await readdir(join(outDir, 'bench')).catch(() => []);
-  const read = (name: string) => readFile(join(outDir, 'bench', runId, name), 'utf8');
-  const samples = async () => parse(await read('samples.csv'), { columns: true }) as Record<string, string>[];
-  return { exitCode, stdout: stdout.text, stderr: stderr.text, dependencies, outDir, runId, read, samples };
-}

@@ -2,11 +2,15 @@ import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import { describeCommit } from '../../measurements/environment.ts';
 import { formatLink } from '../../measurements/format.ts';
-import { type BenchResult, runBench, type Selection, selectCells } from './bench.ts';
+import { type BenchResult, runBench } from './bench.ts';
+import { resumeOptions } from './resume.ts';
+import { type Selection, selectCells } from './selection.ts';
 import { type ExitCode, reportFailure, signalName } from '../cli/failure.ts';
 import { helpText } from './help.ts';
 import { type Options, parseBenchOptions } from './options.ts';
 import { type KnownModes, selectModes } from '../run/known-modes.ts';
+import { readEarlierRun } from '../run/earlier-run.ts';
+import { unmeasured } from '../run/run.ts';
 import { createProgress, type ProgressOutput, usesColor } from '../progress/progress.ts';
 import type { Dependencies } from './dependencies.ts';
 import { renderShares } from './shares-table.ts';
@@ -70,13 +74,19 @@ async function install(options: Options, dependencies: Dependencies, around: Sur
 
 async function bench(
   argv: readonly string[],
-  options: Options,
+  asked: Options,
   dependencies: Dependencies,
   around: Surroundings,
 ): Promise<ExitCode> {
+  const earlier = asked.resume === undefined ? undefined : await readEarlierRun(asked.resume);
+  const options = earlier === undefined ? asked : resumeOptions(argv, asked, earlier);
   const selection = await selectCells(options, dependencies, () => randomInt(2 ** 32));
   if (options.dryRun) {
     around.stdout.write(await dryRunText(options, dependencies, selection));
+    return 0;
+  }
+  if (earlier?.environment.status === 'complete' && unmeasured(selection.cells, earlier.samples).length === 0) {
+    around.stdout.write(`complete: ${earlier.path} has all of its ${earlier.samples.length} cells\n`);
     return 0;
   }
   const progress = createProgress(around.stderr, around.env, around.now);
@@ -85,7 +95,12 @@ async function bench(
   around.signal.addEventListener('abort', onAbort, { once: true });
   let result: BenchResult;
   try {
-    result = await runBench(commandArguments(argv), options, dependencies, selection, progress, around.signal);
+    result = await runBench(
+      { argv: commandArguments(argv), options, selection, earlier },
+      dependencies,
+      progress,
+      around.signal,
+    );
   } finally {
     around.signal.removeEventListener('abort', onAbort);
     progress.end();
@@ -105,12 +120,16 @@ function closingText(result: BenchResult): string {
   const lines = [`results  ${formatPath(result.results.path)}/, ${describeCommit(result.results.environment)}`];
   const chart = result.charts.find((path) => path.endsWith('.html')) ?? result.charts[0];
   if (chart !== undefined) lines.push(`report   ${formatPath(chart)}`);
+  if (result.stopped !== undefined) lines.push(`ended    ${result.stopped}`);
   if (first !== undefined) {
     lines.push(
       `failed   ${failed.length} of ${result.samples.length} cells, first: ${first.workload} ${first.mode}: ${first.error}`,
     );
   }
-  if (result.aborted) lines.push(`stopped  after ${result.samples.length} cells; their samples are kept`);
+  if (result.aborted)
+    lines.push(
+      `stopped  after ${result.samples.length} cells; go on with npm run bench -- --resume ${formatPath(result.results.path)}`,
+    );
   return `${lines.join('\n')}\n`;
 }
 
@@ -150,14 +169,14 @@ async function dryRunText(options: Options, dependencies: Dependencies, selectio
   const modeWidth = Math.max(10, ...selection.modes.map((mode) => mode.name.length + 2));
   const lines = [
     `packages   ${missing.length === 0 ? 'all there' : `would install ${missing.join(' ')}`}`,
-    `link       ${formatLink(options)}`,
+    `link       ${options.links.map(formatLink).join('; ')}`,
     `state      ${resolve(options.stateDir)}`,
     `results    ${resolve(options.outDir)}/bench/<run-id>/`,
     `seed       ${selection.seed}`,
     `cells      ${selection.cells.length}, in this order:`,
     ...selection.cells.map(
       (cell) =>
-        `  ${String(cell.order).padStart(4)}  ${cell.workload.name.padEnd(12)}${cell.mode.name.padEnd(modeWidth)}sample ${cell.sample}`,
+        `  ${String(cell.order).padStart(4)}  ${cell.workload.name.padEnd(12)}${cell.mode.name.padEnd(modeWidth)}sample ${cell.sample}${options.links.length === 1 ? '' : `  ${formatLink(cell.link!)}`}`,
     ),
   ];
   return `${lines.join('\n')}\n`;

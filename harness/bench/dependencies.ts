@@ -10,7 +10,8 @@ export interface ExecutorRequest {
   readonly workloads: readonly Workload[];
   readonly modes: readonly Mode[];
   readonly stateDir: string;
-  readonly link: LinkSetting;
+  /** Of the cells; each has one of them. */
+  readonly links: readonly LinkSetting[];
   readonly reporter: Reporter;
 }
 

@@ -25,7 +25,11 @@ What is measured
   --mount A,B        how lazy modes mount: fuse, erofs; each of them with each
                      that is named             (default: the daemon's choice)
   --samples N        of each workload in each mode, 1 to 1000; 6 or more give
-                     confidence intervals                           (default 3)
+                     confidence intervals and verdicts              (default 3)
+  --until 5%         samples until every speed-up is known to ± 5 %, at most
+                     --samples of them
+  --budget TIME      begins no block that would end later: 90s, 30m, 2h
+  --shard I/N        part I of N of the blocks, for N machines; with --seed
   --seed N           order of the cells, 0 to 4294967295    (default: drawn,
                      and recorded in environment.json)
 
@@ -33,12 +37,18 @@ The link between registry and client (emulated, both directions)
   --rtt TIME         round trip: 0, 30ms, 0.1s                   (default 30ms)
   --bandwidth RATE   shared by all connections: 800kbit, 200mbit, 1gbit,
                      unlimited                                (default 200mbit)
+                     Several of either are a grid: --rtt 0,30ms,100ms
 
 Where things go
   --out DIR          results: DIR/bench/<run-id>/samples.csv, summary.csv,
                      environment.json, charts and report      (default results)
   --state-dir DIR    images, registry, containers; kept for the next run
                                            (default /var/lib/stargz-bench)
+
+A run that was cut off
+  --resume DIR       measures what it lacks, with its seed and its options;
+                     refuses another commit, machine, modes or images
+  --resume-anyway    does not refuse
 
 Instead of a run
   --list             workloads and modes

@@ -1,20 +1,31 @@
 import {
-  bandwidth,
   flag,
   type MountName,
   maxSeed,
   mountNames,
   names,
   optional,
+  type OptionValues,
   out,
   parseCommand,
-  rtt,
-  samples,
+  parsePath,
   selected,
   stateDir,
+  valued,
 } from '../cli/options.ts';
 import { refuseMore } from '../cli/arguments.ts';
-import { parseCount, UsageError } from '../cli/quantity.ts';
+import {
+  parseBandwidth,
+  parseBudget,
+  parseCount,
+  parseDuration,
+  parseList,
+  parsePercent,
+  parseShard,
+  type Shard,
+  UsageError,
+} from '../cli/quantity.ts';
+import type { LinkSetting } from '../../measurements/environment.ts';
 
 export type Command = 'bench' | 'install' | 'list' | 'help';
 
@@ -27,18 +38,29 @@ export interface Options {
   readonly peersPath: string | undefined;
   /** Ways to mount lazily; with more than one, each lazy mode runs with each. Undefined: the daemon's own choice. */
   readonly mounts: readonly MountName[] | undefined;
+  /** How many blocks are measured, at most. */
   readonly samples: number;
+  /** How narrow the interval of each speed-up must be before the last of them, as a share; undefined: all are measured. */
+  readonly until: number | undefined;
+  readonly budgetMs: number | undefined;
+  /** Which blocks; undefined: all. */
+  readonly shard: Shard | undefined;
   /** Undefined: drawn for this run and recorded. */
   readonly seed: number | undefined;
-  readonly rttMs: number;
-  /** Undefined: unlimited. */
-  readonly bandwidthMbps: number | undefined;
+  /** Every round trip with every bandwidth. */
+  readonly links: readonly LinkSetting[];
+  /** The directory of a run to go on with. */
+  readonly resume: string | undefined;
+  /** Goes on also where something is not as it was. */
+  readonly resumeAnyway: boolean;
   readonly outDir: string;
   readonly stateDir: string;
   readonly dryRun: boolean;
   readonly forTests: boolean;
 }
 
+const defaultSamples = 3;
+const maxSamples = 1000;
 const commands = ['bench', 'install', 'list'] as const;
 
 const table = {
@@ -54,10 +76,15 @@ const table = {
     'how lazy layers are mounted',
     { defaults: [] },
   ),
-  samples: samples(3),
+  samples: optional('N', 'of each', (name, text) => parseCount(name, text, 1, maxSamples)),
+  until: optional('SHARE', 'samples until intervals are this narrow', parsePercent),
+  budget: optional('TIME', 'no block starts that would end later', parseBudget),
+  shard: optional('I/N', 'part of the blocks', parseShard),
   seed: optional('N', 'order of the cells', (name, text) => parseCount(name, text, 0, maxSeed)),
-  rtt,
-  bandwidth,
+  rtt: valued('TIME', 'round trips of the link', '30ms', (name, text) => parseList(name, text, parseDuration)),
+  bandwidth: valued('RATE', 'of the link', '200mbit', (name, text) => parseList(name, text, parseBandwidth)),
+  resume: optional('DIR', 'goes on with a run that was cut off', parsePath),
+  resumeAnyway: flag('also where something is not as it was'),
   out,
   stateDir,
   dryRun: flag('prints the plan'),
@@ -73,19 +100,34 @@ export function parseBenchOptions(argv: readonly string[]): Options {
   refuseMore(rest);
   const command = commands.find((name) => name === first);
   if (command === undefined) throw new UsageError(`unknown command '${first}'; commands: ${commands.join(', ')}`);
+  refuseContradictions(values);
   return {
     command: values.help ? 'help' : values.list ? 'list' : command,
     workloads: values.workloads,
     modes: values.modes,
     peersPath: values.peers,
     mounts: values.mount.length > 0 ? values.mount.map((mount) => mount.name) : undefined,
-    samples: values.samples,
+    samples: values.samples ?? (values.until === undefined ? defaultSamples : maxSamples),
+    until: values.until,
+    budgetMs: values.budget,
+    shard: values.shard,
     seed: values.seed,
-    rttMs: values.rtt,
-    bandwidthMbps: values.bandwidth,
+    links: values.rtt.flatMap((rttMs) => values.bandwidth.map((bandwidthMbps) => ({ rttMs, bandwidthMbps }))),
+    resume: values.resume,
+    resumeAnyway: values.resumeAnyway,
     outDir: values.out,
     stateDir: values.stateDir,
     dryRun: values.dryRun,
     forTests: values.forTests,
   };
+}
+
+function refuseContradictions({ until, budget, shard, seed, resumeAnyway, resume }: OptionValues<typeof table>): void {
+  if (shard !== undefined && seed === undefined) {
+    throw new UsageError('--shard needs --seed: all parts are of one plan');
+  }
+  if (shard !== undefined && (until !== undefined || budget !== undefined)) {
+    throw new UsageError('--shard needs a fixed number of --samples, without --until and --budget');
+  }
+  if (resumeAnyway && resume === undefined) throw new UsageError('--resume-anyway needs --resume DIR');
 }

@@ -8,13 +8,16 @@ import { dropCaches } from '../host/caches.ts';
 import type { Mode } from '../run/mode.ts';
 import type { Cell } from '../run/plan.ts';
 import type { Link } from '../link/link.ts';
+import type { LinkSetting } from '../../measurements/environment.ts';
 import type { Observations, Outcome } from '../../measurements/sample.ts';
 import type { CellExecutor, CellPhase } from '../run/run.ts';
 
 export interface CellExecutorOptions {
   readonly stateDir: string;
   /** Between containerd and the registry; counts the traffic. */
-  readonly link: Pick<Link, 'address' | 'counters' | 'reset'>;
+  readonly link: CellLink;
+  /** Of a cell whose link has this setting. Default: `link`. */
+  readonly linkOf?: (setting: LinkSetting) => CellLink;
   /** `repository:tag` of the image that a cell pulls. */
   readonly imageOf: (workload: Workload, mode: Mode) => string;
   /** What a warm daemon has pulled and run before `workload`. */
@@ -25,6 +28,7 @@ export interface CellExecutorOptions {
   readonly programs?: ContainerdPrograms | undefined;
 }
 
+type CellLink = Pick<Link, 'address' | 'counters' | 'reset'>;
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Measures a cell as docs/architecture.md describes it: cold start, three phases by the monotonic clock, then the proof. */
@@ -33,7 +37,8 @@ export function createCellExecutor(options: CellExecutorOptions): CellExecutor {
   return {
     execute: async (cell, onPhase, signal) => {
       try {
-        return await measureCell(options, sandbox, cell, onPhase, signal);
+        const link = (cell.link && options.linkOf?.(cell.link)) ?? options.link;
+        return await measureCell({ ...options, link }, sandbox, cell, onPhase, signal);
       } catch (error) {
         // The cell has stopped what it started; this removes what it could not stop.
         await clearSandbox(sandbox);

@@ -16,6 +16,7 @@ export type HarnessErrorCode =
   | 'not-lazy'
   | 'cleanup'
   | 'uncommitted'
+  | 'not-resumable'
   | 'usage';
 
 /** A failure that a person can act on: the operation, the object and the remedy. */

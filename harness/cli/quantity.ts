@@ -9,6 +9,7 @@ export class UsageError extends Error {
 
 const durationUnitsMs: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000 };
 const rateUnitsMbps: Readonly<Record<string, number>> = { kbit: 0.001, mbit: 1, gbit: 1000 };
+const budgetUnitsMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
 const maxRttMs = 10_000;
 
 /** `30ms`, `0.5s`, `0` -> milliseconds. */
@@ -39,4 +40,40 @@ export function parseCount(option: string, text: string, min: number, max: numbe
     throw new UsageError(`${option} needs a whole number from ${min} to ${max}, not '${text}'`);
   }
   return value;
+}
+
+/** `30m`, `90s`, `2h` -> milliseconds. */
+export function parseBudget(option: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(s|m|h)$/.exec(text);
+  const ms = match ? Number(match[1]) * budgetUnitsMs[match[2]!]! : Number.NaN;
+  if (!(ms > 0)) throw new UsageError(`${option} needs a time like 90s, 30m or 2h, not '${text}'`);
+  return ms;
+}
+
+/** `5%` -> 0.05 */
+export function parsePercent(option: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)%$/.exec(text);
+  const share = match ? Number(match[1]) / 100 : Number.NaN;
+  if (!(share > 0 && share <= 10)) throw new UsageError(`${option} needs a percentage like 5%, not '${text}'`);
+  return share;
+}
+
+/** `30ms,100ms` -> each of them, once. */
+export function parseList<T>(option: string, text: string, parse: (option: string, text: string) => T): T[] {
+  return [...new Set(text.split(',').map((one) => parse(option, one.trim())))];
+}
+
+/** One of several parts of a run, from 1. */
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}
+
+/** `2/5` */
+export function parseShard(option: string, text: string): Shard {
+  const match = /^(\d+)\/(\d+)$/.exec(text);
+  const [index, count] = match === null ? [0, 0] : [Number(match[1]), Number(match[2])];
+  if (!(index >= 1 && index <= count))
+    throw new UsageError(`${option} needs a part of a whole like 1/3, not '${text}'`);
+  return { index, count };
 }

@@ -1,9 +1,10 @@
 import type { Cell } from '../run/plan.ts';
 import type { Progress, ProgressOutput } from './progress.ts';
 import type { Sample } from '../../measurements/sample.ts';
+import type { LinkSetting } from '../../measurements/environment.ts';
 import type { DisplayOrder } from '../../measurements/summary.ts';
 import type { CellPhase } from '../run/run.ts';
-import { formatClock, formatSeconds } from '../../measurements/format.ts';
+import { formatClock, formatLink, formatSeconds } from '../../measurements/format.ts';
 import { median, sortSamples } from '../../measurements/stats/median.ts';
 import { createPaint, eraseLines, hideCursor, type Paint, showCursor, truncate } from '../cli/terminal.ts';
 import { TimeLeft } from './time-left.ts';
@@ -68,6 +69,12 @@ export class LiveProgress implements Progress {
     this.#draw();
   }
 
+  extend(cells: readonly Cell[]): void {
+    this.#timeLeft.extend(cells);
+    this.#cells = [...this.#cells, ...cells];
+    this.#draw();
+  }
+
   cellStarted(cell: Cell): void {
     this.#timeLeft.start(cell);
     this.#current = { cell, phase: 'reset', since: this.#now() };
@@ -85,7 +92,7 @@ export class LiveProgress implements Progress {
     this.#finishedCount++;
     const name = `${cell.workload.name} ${cell.mode.name}`;
     if (sample.totalMs !== undefined) {
-      const key = groupKey(cell.workload.name, cell.mode.name);
+      const key = groupKey(cell.workload.name, cell.mode.name, cell.link);
       this.#totals.set(key, [...(this.#totals.get(key) ?? []), sample.totalMs]);
     } else this.#print(`${this.#paint.red('failed')} ${name} sample ${cell.sample}: ${sample.error}`);
     if (sample.warnings !== undefined) this.warn(`${name}: ${sample.warnings}`);
@@ -156,7 +163,9 @@ export class LiveProgress implements Progress {
     if (this.#current === undefined) return this.#paint.dim('–');
     const { cell, phase, since } = this.#current;
     const samples = this.#cells.reduce((max, other) => Math.max(max, other.sample), 0);
-    const name = `${cell.workload.name} · ${cell.mode.name} · sample ${cell.sample} of ${samples}`;
+    const isOnly = cell.link === undefined || this.#cells.every((other) => other.link === cell.link);
+    const link = isOnly ? '' : ` · ${formatLink(cell.link)}`;
+    const name = `${cell.workload.name} · ${cell.mode.name}${link} · sample ${cell.sample} of ${samples}`;
     return `${name}  ${this.#paint.bold(phase)} ${((this.#now() - since) / 1000).toFixed(1)} s`;
   }
 
@@ -184,7 +193,8 @@ export class LiveProgress implements Progress {
   }
 
   #medianCell(workload: string, mode: string): string {
-    const samples = sortSamples(this.#totals.get(groupKey(workload, mode)) ?? []);
+    const link = this.#current?.cell.link ?? this.#cells[0]!.link;
+    const samples = sortSamples(this.#totals.get(groupKey(workload, mode, link)) ?? []);
     if (samples === undefined) return this.#paint.dim('·'.padStart(cellWidth));
     const count = `×${samples.length}`;
     return formatSeconds(median(samples)).padStart(cellWidth - 1 - count.length) + this.#paint.dim(` ${count}`);
@@ -206,6 +216,7 @@ function windowAround(names: readonly string[], current: string | undefined, cou
   return names.slice(start, start + count);
 }
 
-function groupKey(workload: string, mode: string): string {
-  return `${workload}\n${mode}`;
+/** The medians shown are of the link that is being measured. */
+function groupKey(workload: string, mode: string, link: LinkSetting | undefined): string {
+  return `${workload}\n${mode}\n${link?.rttMs} ${link?.bandwidthMbps}`;
 }

@@ -44,8 +44,13 @@ export class PlainProgress implements Progress {
 
   begin(title: string, cells: readonly Cell[]): void {
     this.#timeLeft = new TimeLeft(cells, this.#now);
-    this.#cellCount = cells.length;
+    this.#cellCount = lastOrder(cells);
     this.#line(title);
+  }
+
+  extend(cells: readonly Cell[]): void {
+    this.#timeLeft.extend(cells);
+    this.#cellCount = Math.max(this.#cellCount, lastOrder(cells));
   }
 
   cellStarted(cell: Cell): void {
@@ -72,4 +77,8 @@ export class PlainProgress implements Progress {
   #line(text: string): void {
     this.#output.write(`${formatClock(this.#now() - this.#startedAt)}  ${text}\n`);
   }
+}
+
+function lastOrder(cells: readonly Cell[]): number {
+  return Math.max(...cells.map(({ order }) => order));
 }

@@ -9,7 +9,14 @@ import { truncate, visibleLength } from '../cli/terminal.ts';
 import { fakeModes, fakeOutcome, fakeOutput, fakeWorkloads } from '../bench/testing/fake-dependencies.ts';
 import { TimeLeft } from './time-left.ts';
 
-const cells = buildPlan({ workloads: fakeWorkloads, modes: fakeModes, samples: 2, random: seededRandom(1) });
+const link = { rttMs: 30, bandwidthMbps: 200 };
+const cells = buildPlan({
+  workloads: fakeWorkloads,
+  modes: fakeModes,
+  links: [link],
+  samples: 2,
+  random: seededRandom(1),
+});
 const order = { workloads: fakeWorkloads.map((item) => item.name), modes: fakeModes.map((item) => item.name) };
 const sampleOf = (cell: (typeof cells)[number]) =>
   buildSample(
@@ -46,7 +53,7 @@ test('the live display stays within the terminal, and the cursor is shown again 
 
 test('with more modes than fit beside each other, each has a line, and the current one is among them', () => {
   const modes = Array.from({ length: 20 }, (_, index) => ({ ...fakeModes[1]!, name: `peer-${index}:estargz+again` }));
-  const many = buildPlan({ workloads: fakeWorkloads, modes, samples: 1, random: seededRandom(1) });
+  const many = buildPlan({ workloads: fakeWorkloads, modes, links: [link], samples: 1, random: seededRandom(1) });
   const output = fakeOutput(true);
   const progress = createProgress(output, {}, () => 0);
   progress.begin('title', many, { workloads: order.workloads, modes: modes.map(({ name }) => name) });
@@ -114,8 +121,8 @@ test('a log has one line per cell, each warning once, and few of many quick step
 test('the remaining time is estimated from similar cells, and unknown before the first', () => {
   let nowMs = 0;
   const ordered = fakeModes.slice(0, 2).flatMap((mode, index) => [
-    { order: index + 1, workload: fakeWorkloads[0]!, mode, sample: 1 },
-    { order: index + 3, workload: fakeWorkloads[0]!, mode, sample: 2 },
+    { order: index + 1, workload: fakeWorkloads[0]!, mode, link, sample: 1 },
+    { order: index + 3, workload: fakeWorkloads[0]!, mode, link, sample: 2 },
   ]);
   const plan = ordered.toSorted((one, other) => one.order - other.order);
   const timeLeft = new TimeLeft(plan, () => nowMs);

@@ -9,6 +9,8 @@ import type { RunObserver } from '../run/run.ts';
 export interface Progress extends Reporter, RunObserver {
   /** The plan is made. `title` stays visible while it runs; tables follow `order`. */
   begin(title: string, cells: readonly Cell[], order: DisplayOrder): void;
+  /** More cells follow those of the plan. */
+  extend(cells: readonly Cell[]): void;
   /** Restores the terminal. Idempotent. */
   end(): void;
 }

@@ -12,6 +12,10 @@ export class TimeLeft {
     this.#now = now;
   }
 
+  extend(cells: readonly Cell[]): void {
+    this.#ahead = [...this.#ahead, ...cells];
+  }
+
   start(cell: Cell): void {
     this.#startedAt = this.#now();
     this.#ahead = this.#ahead.filter((other) => other.order >= cell.order);

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import {
 } from '../../measurements/environment.ts';
 import { type Limit, limitColumns } from '../../measurements/limit.ts';
 import { type Columns, stringifyTable } from '../../measurements/table.ts';
-import { createTableFile, type TableFile } from '../../measurements/table-file.ts';
+import { createTableFile, reopenTableFile, type TableFile } from '../../measurements/table-file.ts';
 import { type CodeState, readCodeState } from '../host/commit.ts';
 import { describeMachine, noiseWarnings } from '../host/machine.ts';
 import { commandLine } from './command-line.ts';
@@ -30,8 +31,16 @@ export interface ResultsRequest {
   readonly link?: LinkSetting;
   readonly daemon?: DaemonSetting | undefined;
   readonly details?: Readonly<Record<string, unknown>>;
+  /** A run that was cut off, to go on in its directory; its description stays, but for its end. */
+  readonly earlier?: EarlierResults | undefined;
   /** Default: described here. */
   readonly machine?: { readonly machine: object; readonly warnings: readonly string[] };
+}
+
+export interface EarlierResults {
+  /** Its directory. */
+  readonly path: string;
+  readonly environment: Environment;
 }
 
 /**
@@ -44,7 +53,9 @@ export interface Results extends AsyncDisposable {
   readonly path: string;
   /** What environment.json holds now. */
   readonly environment: Environment;
-  /** Creates NAME.csv. Each row is durable when `append` resolves. Closed with the results. */
+  /** Adds to the details of environment.json, for whoever resumes the run. */
+  describe(details: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Creates NAME.csv, or goes on with that of the earlier run. Each row is durable when `append` resolves. Closed with the results. */
   openTable<T extends object>(name: string, columns: Columns<T>): Promise<Pick<TableFile<T>, 'append'>>;
   /** Writes NAME.csv as a whole. */
   writeTable<T extends object>(name: string, columns: Columns<T>, rows: readonly T[]): Promise<void>;
@@ -58,36 +69,46 @@ export interface ResultsEnd {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
+/** The commit of this code. */
+export function readOwnCode(): Promise<CodeState> {
+  return readCodeState(root);
+}
+
 /** Creates the directory, and environment.json with status `running`. An aborted `signal` makes the end `interrupted`. */
 export async function openResults(request: ResultsRequest, signal: AbortSignal): Promise<Results> {
+  const { earlier } = request;
   const startedAt = new Date();
-  const code = await readCodeState(root);
-  const { runId, path } = await createResultDir(request.outDir, request.program, startedAt);
+  const code = await readOwnCode();
+  const { runId, path } =
+    earlier === undefined
+      ? await createResultDir(request.outDir, request.program, startedAt)
+      : { runId: earlier.environment.runId, path: earlier.path };
   let environment: Environment;
-  const write = async (end: Partial<Environment>) => {
-    environment = { ...environment, ...end };
+  const write = async (changed: Partial<Environment>) => {
+    environment = { ...environment, ...changed };
     await writeResultFile(path, 'environment.json', `${JSON.stringify(environment, null, 2)}\n`);
   };
   try {
-    environment = await describeStart(request, { runId, startedAt, code });
+    const described = await describeStart(request, { runId, startedAt, code });
+    environment = earlier === undefined ? described : describeResumption(earlier.environment, described);
     await write({});
   } catch (error) {
-    await removeResultDir(path);
+    if (earlier === undefined) await removeResultDir(path);
     throw error;
   }
 
   const tables: TableFile<never>[] = [];
-  let isEmpty = true;
+  let isEmpty = earlier === undefined;
   let isCompleted = false;
   const close = async () => {
     for (const table of tables.splice(0)) await table.close();
   };
   const end = async (status: Environment['status'], details: ResultsEnd['details'] = {}) => {
     await close();
-    const now = await readCodeState(root);
+    const now = await readOwnCode();
     await write({
       status: signal.aborted ? 'interrupted' : status,
-      dirty: code.dirty || now.dirty || now.commit !== code.commit,
+      dirty: environment.dirty || now.dirty || now.commit !== code.commit,
       endedAt: new Date().toISOString(),
       details: { ...environment.details, ...details },
     });
@@ -98,8 +119,11 @@ export async function openResults(request: ResultsRequest, signal: AbortSignal):
     get environment() {
       return environment;
     },
+    describe: (details) => write({ details: { ...environment.details, ...details } }),
     openTable: async (name, columns) => {
-      const table = await createTableFile(join(path, `${name}.csv`), columns);
+      const file = join(path, `${name}.csv`);
+      const isThere = earlier !== undefined && existsSync(file);
+      const table = await (isThere ? reopenTableFile : createTableFile)(file, columns);
       tables.push(table as TableFile<never>);
       return {
         append: async (row) => {
@@ -155,6 +179,20 @@ async function describeStart(
     machine,
     warnings: described.warnings,
     details: request.details ?? {},
+  };
+}
+
+/** The run remains that of its start: its command, commit, machine and link. When and by what it was resumed is among the details. */
+function describeResumption(earlier: Environment, now: Environment): Environment {
+  const { resumed = [] } = earlier.details as { readonly resumed?: readonly object[] };
+  const { startedAt, commit, dirty, machine, warnings } = now;
+  return {
+    ...earlier,
+    status: 'running',
+    endedAt: null,
+    dirty: earlier.dirty || dirty || earlier.commit !== commit,
+    warnings: [...new Set([...earlier.warnings, ...warnings])],
+    details: { ...earlier.details, ...now.details, resumed: [...resumed, { startedAt, commit, dirty, machine }] },
   };
 }
 

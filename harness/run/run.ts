@@ -1,5 +1,4 @@
-import type { LinkSetting } from '../../measurements/environment.ts';
-import { buildSample, type Outcome, type Sample } from '../../measurements/sample.ts';
+import { buildSample, type Outcome, type Sample, type SampleIdentity } from '../../measurements/sample.ts';
 import { messageOf } from '../cli/error.ts';
 import type { Cell } from './plan.ts';
 
@@ -31,17 +30,21 @@ export interface RunObserver {
 
 export interface RunRequest {
   readonly runId: string;
-  readonly cells: readonly Cell[];
+  /** Taken one at a time, each after the cells of the one before. */
+  readonly blocks: Iterable<readonly Cell[]>;
+  /** Measured before; cells that have a sample among them are not measured again. Default: none. */
+  readonly earlier?: readonly Sample[];
+  /** Asked before each block with all samples so far; true ends the run. Default: it ends with the last block. */
+  readonly isEnough?: (samples: readonly Sample[], block: readonly Cell[]) => boolean;
   readonly executor: CellExecutor;
   readonly sink: SampleSink;
   readonly observer: RunObserver;
-  readonly link: LinkSetting;
   /** Wall clock, for `started_at`. */
   readonly now: () => Date;
 }
 
 export interface RunResult {
-  /** In the order in which they were appended. */
+  /** The earlier ones, then the others in the order in which they were appended. */
   readonly samples: readonly Sample[];
   /** True if the signal ended the run before its last cell. */
   readonly aborted: boolean;
@@ -52,30 +55,53 @@ export interface RunResult {
  * abort, the cell in progress leaves no sample. Rejects only if a sample cannot be written.
  */
 export async function runPlan(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
-  const { cells, executor, observer, sink } = request;
-  const samples: Sample[] = [];
-  for (const cell of cells) {
-    if (signal.aborted) return { samples, aborted: true };
-    observer.cellStarted(cell);
-    const identity = {
-      runId: request.runId,
-      sample: cell.sample,
-      order: cell.order,
-      workload: cell.workload.name,
-      mode: cell.mode.name,
-      rttMs: request.link.rttMs,
-      bandwidthMbps: request.link.bandwidthMbps,
-      startedAt: request.now().toISOString(),
-    };
-    const outcome = await outcomeOf(cell, executor, observer, signal);
-    // An abort can also surface as the failure of what the cell was waiting for, which says nothing about the cell.
-    if (signal.aborted && !outcome.ok) return { samples, aborted: true };
-    const sample = buildSample(identity, outcome);
-    await sink.append(sample);
-    samples.push(sample);
-    observer.cellFinished(cell, sample);
+  const { blocks, earlier = [], executor, observer, sink } = request;
+  const samples = [...earlier];
+  for (const block of blocks) {
+    if (request.isEnough?.(samples, block)) break;
+    for (const cell of unmeasured(block, earlier)) {
+      if (signal.aborted) return { samples, aborted: true };
+      observer.cellStarted(cell);
+      const identity = identify(cell, request);
+      const outcome = await outcomeOf(cell, executor, observer, signal);
+      // An abort can also surface as the failure of what the cell was waiting for, which says nothing about the cell.
+      if (signal.aborted && !outcome.ok) return { samples, aborted: true };
+      const sample = buildSample(identity, outcome);
+      await sink.append(sample);
+      samples.push(sample);
+      observer.cellFinished(cell, sample);
+    }
   }
   return { samples, aborted: false };
+}
+
+/** The cells that have no sample yet, good or failed. */
+export function unmeasured(cells: readonly Cell[], samples: readonly Sample[]): readonly Cell[] {
+  if (samples.length === 0) return cells;
+  const measured = new Set(samples.map(sampleKey));
+  return cells.filter((cell) => !measured.has(cellKey(cell)));
+}
+
+function identify(cell: Cell, { runId, now }: RunRequest): SampleIdentity {
+  return {
+    runId,
+    sample: cell.sample,
+    order: cell.order,
+    workload: cell.workload.name,
+    mode: cell.mode.name,
+    rttMs: cell.link?.rttMs,
+    bandwidthMbps: cell.link?.bandwidthMbps,
+    startedAt: now().toISOString(),
+  };
+}
+
+/** What a cell and its sample have in common, and no other has. */
+function sampleKey({ workload, mode, rttMs, bandwidthMbps, sample }: SampleIdentity): string {
+  return JSON.stringify([workload, mode, rttMs, bandwidthMbps ?? 'unlimited', sample]);
+}
+
+function cellKey({ workload, mode, link, sample }: Cell): string {
+  return JSON.stringify([workload.name, mode.name, link?.rttMs, link?.bandwidthMbps ?? 'unlimited', sample]);
 }
 
 async function outcomeOf(

@@ -138,7 +138,7 @@ async function packTar(stateDir: string, fill: FillLayer): Promise<Buffer> {
 }
 
 export function cell(mode: Mode, workload: Workload = tiny) {
-  return { order: 1, sample: 1, workload, mode };
+  return { order: 1, sample: 1, workload, mode, link: undefined };
 }
 
 /** Fails if a mount, a process or a control group of a cell is there. */

@@ -77,7 +77,16 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const results = stack.use(await openResults(request, signal));
 
   const warmUpFor = (workload: Workload) => otherThan(workload, workloads);
-  const cellsRequest = { stateDir, registryAddress, workloads, modes: measured, link, reporter, peers, warmUpFor };
+  const cellsRequest = {
+    stateDir,
+    registryAddress,
+    workloads,
+    modes: measured,
+    links: [link],
+    reporter,
+    peers,
+    warmUpFor,
+  };
   const { executor } = stack.use(await openCells(cellsRequest, signal));
   const { samples, seed } = options;
   const rows = await measureCells({ workloads, modes: measured, samples, seed, executor, link, results }, signal);

@@ -86,7 +86,7 @@ async function checkWorkload(check: Check, signal: AbortSignal): Promise<Row> {
     const buildMs = hasBuilt ? performance.now() - start : undefined;
     const executor = createCellExecutor({ stateDir, link, imageOf: () => images.get(workload.image.name)!.legacy! });
     try {
-      const cell = { order: 1, workload, mode: legacy, sample: 1 };
+      const cell = { order: 1, workload, mode: legacy, link: undefined, sample: 1 };
       const outcome = await executor.execute(cell, () => {}, signal);
       if (!outcome.ok) return { ...row, buildMs, ok: false, error: outcome.error };
       const { imageBytes, layers, pullMs, createMs, runMs } = outcome;

@@ -1,0 +1,62 @@
+import type { LinkSetting } from '../../measurements/environment.ts';
+import { seededRandom } from '../../measurements/stats/random.ts';
+import { minSamplesForInterval } from '../../measurements/stats/median.ts';
+import type { DisplayOrder } from '../../measurements/summary.ts';
+import type { Workload } from '../../workloads/workload.ts';
+import { selectNamed } from '../cli/arguments.ts';
+import type { Shard } from '../cli/quantity.ts';
+import { selectModes } from '../run/known-modes.ts';
+import type { Mode } from '../run/mode.ts';
+import { type Cell, drawBlocks } from '../run/plan.ts';
+import type { Dependencies } from './dependencies.ts';
+import type { Options } from './options.ts';
+
+/** What a run measures. */
+export interface Selection {
+  readonly workloads: readonly Workload[];
+  readonly modes: readonly Mode[];
+  readonly links: readonly LinkSetting[];
+  readonly seed: number;
+  /** In order; of a run that goes on until it is precise, those that it measures in any case. */
+  readonly cells: readonly Cell[];
+}
+
+/** Throws UsageError on an unknown name. */
+export async function selectCells(
+  options: Options,
+  dependencies: Dependencies,
+  drawSeed: () => number,
+): Promise<Selection> {
+  const workloads =
+    options.workloads === undefined
+      ? dependencies.defaultWorkloads
+      : selectNamed('workload', dependencies.workloads, options.workloads);
+  const known = await dependencies.readModes(options.peersPath);
+  const modes = selectModes(known, options.modes).flatMap((mode) => mountEach(dependencies, mode, options.mounts));
+  const selection = { workloads, modes, links: options.links, seed: options.seed ?? drawSeed() };
+  const sure = options.until === undefined ? options.samples : Math.min(options.samples, minSamplesForInterval);
+  return { ...selection, cells: [...blocksOf(selection, { ...options, samples: sure })].flat() };
+}
+
+/** Its blocks, of which a shard has some. */
+export function blocksOf(
+  { seed, ...what }: Omit<Selection, 'cells'>,
+  { samples, shard }: { readonly samples: number; readonly shard: Shard | undefined },
+): Iterable<readonly Cell[]> {
+  const blocks = drawBlocks({ ...what, random: seededRandom(seed) }).take(samples);
+  return shard === undefined ? blocks : blocks.filter((_, index) => index % shard.count === shard.index - 1);
+}
+
+export function orderOf({ workloads, modes }: Pick<Selection, 'workloads' | 'modes'>): DisplayOrder {
+  return { workloads: workloads.map(({ name }) => name), modes: modes.map(({ name }) => name) };
+}
+
+/** A lazy mode once per mount, with the mount in its name if there are several. */
+function mountEach(dependencies: Dependencies, mode: Mode, mounts: Options['mounts']): Mode[] {
+  if (mounts === undefined) return [mode];
+  const mounted = mounts.flatMap((mount) => {
+    const name = mounts.length === 1 ? mode.name : `${mode.name}/${mount}`;
+    return dependencies.mountedBy(mode, mount, name) ?? [];
+  });
+  return mounted.length === 0 ? [mode] : mounted;
+}

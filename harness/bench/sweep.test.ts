@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fakeOutcome, quickCell } from './testing/fake-dependencies.ts';
+import { isCell, start } from './testing/start-command.ts';
+
+const limit = { timeout: 60_000 };
+
+test('several round trips and bandwidths are a grid, each block of which has every link once', limit, async (t) => {
+  const links: string[] = [];
+  const argv = ['--samples', '2', '--workloads', 'gcc', '--rtt', '0,100ms', '--bandwidth', '20mbit,unlimited'];
+  const run = await start(t, argv, async (cell) => {
+    links.push(`${cell.link?.rttMs} ${cell.link?.bandwidthMbps}`);
+    return fakeOutcome(cell.mode.name);
+  });
+  assert.equal(run.exitCode, 0, run.stderr);
+  const rows = await run.samples();
+  assert.equal(rows.length, 2 * 3 * 4);
+  assert.deepEqual(
+    rows.map((row) => `${row.rtt_ms} ${row.bandwidth_mbps || undefined}`),
+    links,
+  );
+  for (const block of [rows.slice(0, 12), rows.slice(12)]) {
+    assert.equal(new Set(block.map((row) => `${row.mode} ${row.rtt_ms} ${row.bandwidth_mbps}`)).size, 12);
+    assert.ok(block.every((row) => row.sample === block[0]!.sample));
+  }
+  const { link, details } = JSON.parse(await run.read('environment.json'));
+  assert.equal(link, null);
+  assert.deepEqual(details.links[1], { rttMs: 0, bandwidthMbps: 'unlimited' });
+  for (const heading of [
+    '0 ms RTT, 20 Mbit/s',
+    '0 ms RTT, unlimited',
+    '100 ms RTT, 20 Mbit/s',
+    '100 ms RTT, unlimited',
+  ]) {
+    assert.ok(run.stdout.includes(`\n${heading}\n\nworkload `), run.stdout);
+  }
+  for (const line of run.stdout.split('\n')) assert.ok(line.length <= 80 || line.includes('/'), line);
+});
+
+test('shards have whole blocks of one plan, and together all of them', limit, async (t) => {
+  const argv = ['--samples', '5', '--seed', '3'];
+  const whole = await start(t, argv, quickCell);
+  const parts = [];
+  for (const shard of ['1/2', '2/2']) parts.push(await start(t, [...argv, '--shard', shard], quickCell));
+  const [first, second] = await Promise.all(parts.map((part) => part.samples()));
+  assert.deepEqual([...new Set(first!.map((row) => row.sample))], ['1', '3', '5']);
+  assert.deepEqual([...new Set(second!.map((row) => row.sample))], ['2', '4']);
+  const cells = (rows: readonly Record<string, string>[]) =>
+    rows.map((row) => `${row.order} ${row.workload} ${row.mode} ${row.sample}`);
+  const together = [...cells(first!), ...cells(second!)].sort(
+    (one, other) => Number.parseInt(one, 10) - Number.parseInt(other, 10),
+  );
+  assert.deepEqual(together, cells(await whole.samples()));
+});
+
+test('--until goes on until it is precise, and says why it ended', limit, async (t) => {
+  const run = await start(t, ['--until', '5%', '--workloads', 'gcc', '--seed', '1'], quickCell);
+  assert.equal(run.exitCode, 0, run.stderr);
+  assert.equal(run.dependencies.calls.filter(isCell).length, 6 * 3);
+  assert.match(run.stdout, /^ended +every speed-up is known to ± 5 %$/m);
+  assert.match(run.stdout, /6 samples each/);
+  assert.match(run.stdout, /3\.7× +faster/);
+  assert.equal(JSON.parse(await run.read('environment.json')).details.stopped, 'every speed-up is known to ± 5 %');
+  const limited = await start(t, ['--until', '5%', '--samples', '4', '--workloads', 'gcc'], quickCell);
+  assert.match(limited.stdout, /^ended +not every speed-up is known to ± 5 %$/m);
+  assert.equal(limited.dependencies.calls.filter(isCell).length, 4 * 3);
+});
