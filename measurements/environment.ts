@@ -90,9 +90,3 @@ export function parseEnvironment(text: string, path: string): Environment {
   }
   return record as unknown as Environment;
 }
-
-/** `commit 7bbf7e6`, `commit 7bbf7e6 + uncommitted changes`, `no commit` */
-export function describeCommit({ commit, dirty }: Pick<Environment, 'commit' | 'dirty'>): string {
-  if (commit === null) return 'no commit';
-  return `commit ${commit.slice(0, 7)}${dirty ? ' + uncommitted changes' : ''}`;
-}

@@ -1,4 +1,4 @@
-import type { LinkSetting } from './environment.ts';
+import type { Environment, LinkSetting } from './environment.ts';
 
 /** How numbers look wherever people read them: terminal, charts, report. A missing value is a dash, or nothing for a ratio. */
 
@@ -42,6 +42,12 @@ export function formatLink({ rttMs, bandwidthMbps }: LinkSetting): string {
         ? `${trim(bandwidthMbps / 1000)} Gbit/s`
         : `${trim(bandwidthMbps)} Mbit/s`;
   return `${trim(rttMs)} ms RTT, ${rate}`;
+}
+
+/** `commit 7bbf7e6`, `commit 7bbf7e6 + uncommitted changes`, `no commit` */
+export function describeCommit({ commit, dirty }: Pick<Environment, 'commit' | 'dirty'>): string {
+  if (commit === null) return 'no commit';
+  return `commit ${commit.slice(0, 7)}${dirty ? ' + uncommitted changes' : ''}`;
 }
 
 /** `0:07`, `12:34`, `1:02:03` */

@@ -1,7 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
-import { describeCommit } from '../../measurements/environment.ts';
-import { formatLink } from '../../measurements/format.ts';
+import { describeCommit, formatLink } from '../../measurements/format.ts';
 import { type BenchResult, runBench } from './bench.ts';
 import { resumeOptions } from './resume.ts';
 import { type Selection, selectCells } from './selection.ts';

@@ -1,4 +1,4 @@
-import { describeCommit } from '../../measurements/environment.ts';
+import { describeCommit } from '../../measurements/format.ts';
 import { type Limit, renderLimits } from '../../measurements/limit.ts';
 import { say } from '../cli/program.ts';
 import { formatPath } from '../cli/terminal.ts';
