@@ -1,11 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TopLevelSpec } from 'vega-lite';
-import { describeCommit, type Environment } from '../measurements/environment.ts';
+import type { Environment } from '../measurements/environment.ts';
 import { MeasurementError } from '../measurements/error.ts';
+import { describeCommit } from '../measurements/format.ts';
 import { type MountSummary, readMountSummary } from '../measurements/mount-summary.ts';
-import { type Chart, renderPng, renderSvg } from './render.ts';
-import { config, framePadding, frameWidth, ink, logTicks, quietInk } from './theme.ts';
+import type { Chart } from './drawing/chart.ts';
+import { renderPng, renderSvg } from './drawing/render.ts';
+import { configOf, logTicks, pictureName, roomWidth, type Theme, themes } from './drawing/theme.ts';
 
 const labelWidth = 230;
 const conditionTitles: Readonly<Record<string, string>> = {
@@ -14,24 +16,33 @@ const conditionTitles: Readonly<Record<string, string>> = {
   demand: 'demand: pulled lazily and read, against pulled, unpacked and read',
 };
 
-/** Draws mounts.svg and mounts.png from summary.csv of a run of `bench:mounts`; returns their paths. */
+/** Draws mounts.svg and mounts.png, and both for dark pages, from summary.csv of a run of `bench:mounts`; returns their paths. */
 export async function drawMountsChart(resultDir: string, environment: Environment): Promise<string[]> {
-  const svg = await renderSvg(mountsChart(await readMountSummary(resultDir), environment));
-  const paths = ['mounts.svg', 'mounts.png'].map((name) => join(resultDir, name)) as [string, string];
-  await writeFile(paths[0], svg);
-  await writeFile(paths[1], renderPng(svg));
-  return paths;
+  const summary = await readMountSummary(resultDir);
+  const files: string[] = [];
+  for (const theme of themes) {
+    const svg = await renderSvg(mountsChart(summary, environment, theme), theme);
+    const path = join(resultDir, pictureName('mounts', theme));
+    await writeFile(`${path}.svg`, svg);
+    await writeFile(`${path}.png`, renderPng(svg, theme));
+    files.push(`${path}.svg`, `${path}.png`);
+  }
+  return files;
 }
 
 /** Ratios to overlayfs on unpacked files, by operation and backend. A tick marks the largest ratio allowed. */
-function mountsChart(summary: readonly MountSummary[], environment: Environment): Chart {
+function mountsChart(summary: readonly MountSummary[], environment: Environment, theme: Theme): Chart {
+  const { ink, quietInk } = theme;
   const values = summary.filter(({ backend }) => backend !== 'overlayfs');
   if (values.length === 0) throw new MeasurementError('no-samples', 'summary.csv holds no ratio: nothing to draw');
   const backends = [...new Set(values.map(({ backend }) => backend))];
   const color = {
     field: 'backend',
     type: 'nominal' as const,
-    scale: { domain: backends, range: ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9'] },
+    scale: {
+      domain: backends,
+      range: ['estargz', 'stargz', 'zstdchunked', 'erofs', 'estargz-noopt'].map((mode) => theme.modeColors[mode]!),
+    },
     legend: {
       title: null,
       orient: 'top' as const,
@@ -62,7 +73,7 @@ function mountsChart(summary: readonly MountSummary[], environment: Environment)
     return [
       {
         title: conditionTitles[condition]!,
-        width: frameWidth - 2 * framePadding - labelWidth - 10,
+        width: roomWidth - labelWidth - 10,
         height: { step: 11 },
         data: { values: own },
         layer: [
@@ -80,7 +91,7 @@ function mountsChart(summary: readonly MountSummary[], environment: Environment)
       },
     ];
   });
-  const spec = { config, spacing: 34, vconcat: plots } as TopLevelSpec;
+  const spec = { config: configOf(theme), spacing: 34, vconcat: plots } as TopLevelSpec;
   return {
     name: 'mounts',
     title: 'What a lazy mount costs',

@@ -38,6 +38,8 @@ export const testPackages: readonly PackageNeed[] = [
   { package: 'python3', provides: { command: 'python3' } },
   { package: 'zstd', provides: { command: 'zstd' } },
   dockerPackage,
+  // Opens reports as people do.
+  { package: 'chromium', provides: { command: 'chromium' } },
   // Builds the Go daemon that ours is measured beside.
   { package: 'golang-go', provides: { command: 'go' } },
 ];

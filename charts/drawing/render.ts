@@ -2,20 +2,8 @@ import { createRequire } from 'node:module';
 import { Resvg } from '@resvg/resvg-js';
 import * as vega from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
-import { fontFamily, framePadding, frameWidth, ink, quietInk } from './theme.ts';
-
-export interface Chart {
-  /** File name without extension. */
-  readonly name: string;
-  readonly title: string;
-  readonly subtitle: string;
-  /** Date and commit. */
-  readonly origin: string;
-  readonly caption: string;
-  /** The content in words, for screen readers. */
-  readonly description: string;
-  readonly spec: TopLevelSpec;
-}
+import type { Chart } from './chart.ts';
+import { fontFamily, framePadding, frameWidth, type Theme } from './theme.ts';
 
 const require = createRequire(import.meta.url);
 /** The project brings its font: hosted runners have none. */
@@ -23,26 +11,31 @@ const fontFiles = ['400Regular', '600SemiBold', '700Bold'].map((weight) =>
   require.resolve(`@expo-google-fonts/inter/${weight}/Inter_${weight}.ttf`),
 );
 const scale = 2;
-const titleHeight = 64;
-const captionHeight = 34;
+const titleHeight = 58;
+const captionHeight = 30;
+const lineHeight = 17;
+/** Characters of a subtitle that fit beside one another. */
+const maxLine = 122;
 
-/** A complete SVG document: title, chart and caption on a white background, legible on a dark page too. */
-export async function renderSvg(chart: Chart): Promise<string> {
+/** A complete SVG document: title, chart and caption on the theme's own background, so that it is legible on any page. */
+export async function renderSvg(chart: Chart, { paper, ink, quietInk }: Theme): Promise<string> {
   const inner = await renderSpec(chart.spec);
   const width = Math.max(frameWidth, inner.width + 2 * framePadding);
-  const height = framePadding + titleHeight + inner.height + captionHeight + framePadding;
+  const subtitle = wrap(chart.subtitle);
+  const top = titleHeight + (subtitle.length - 1) * lineHeight;
+  const height = framePadding + top + inner.height + captionHeight + framePadding;
   const text = (y: number, size: number, weight: number, fill: string, content: string) =>
     `<text x="${framePadding}" y="${y}" font-size="${size}" font-weight="${weight}" fill="${fill}">${escapeXml(content)}</text>`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img"`,
     ` width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family='${fontFamily}'>`,
     `<title>${escapeXml(chart.title)}</title><desc>${escapeXml(chart.description)}</desc>`,
-    `<rect width="${width}" height="${height}" rx="8" fill="#ffffff"/>`,
-    text(framePadding + 16, 20, 700, ink, chart.title),
-    text(framePadding + 40, 13, 400, quietInk, chart.subtitle),
-    `<text x="${width - framePadding}" y="${framePadding + 16}" font-size="11.5" fill="${quietInk}" text-anchor="end">`,
+    `<rect width="${width}" height="${height}" rx="8" fill="${paper}"/>`,
+    text(framePadding + 14, 19, 700, ink, chart.title),
+    ...subtitle.map((line, index) => text(framePadding + 37 + index * lineHeight, 12.5, 400, quietInk, line)),
+    `<text x="${width - framePadding}" y="${framePadding + 14}" font-size="11.5" fill="${quietInk}" text-anchor="end">`,
     `${escapeXml(chart.origin)}</text>`,
-    `<g transform="translate(${framePadding},${framePadding + titleHeight})">`,
+    `<g transform="translate(${framePadding},${framePadding + top})">`,
     prefixIds(inner.svg, chart.name),
     '</g>',
     text(height - framePadding, 11.5, 400, quietInk, chart.caption),
@@ -51,13 +44,24 @@ export async function renderSvg(chart: Chart): Promise<string> {
 }
 
 /** The SVG at twice its size, in the project's font. */
-export function renderPng(svg: string): Buffer {
+export function renderPng(svg: string, { paper }: Theme): Buffer {
   const resvg = new Resvg(svg, {
     fitTo: { mode: 'zoom', value: scale },
     font: { fontFiles, loadSystemFonts: false, defaultFontFamily: 'Inter', sansSerifFamily: 'Inter' },
-    background: '#ffffff',
+    background: paper,
   });
   return resvg.render().asPng();
+}
+
+/** Lines of words. */
+function wrap(text: string): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const longer = `${lines.at(-1)} ${word}`.trimStart();
+    if (longer.length <= maxLine) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 async function renderSpec(spec: TopLevelSpec): Promise<{ svg: string; width: number; height: number }> {
@@ -82,7 +86,7 @@ interface TextItem {
   readonly fontSize?: number;
 }
 
-/** Charts share one HTML page, so their ids must differ. */
+/** Pictures may share one HTML page, so their ids must differ. */
 function prefixIds(svg: string, prefix: string): string {
   return svg
     .replaceAll(/\bid="([^"]+)"/g, `id="${prefix}-$1"`)
