@@ -2,23 +2,25 @@ import type { Workload } from '../../workloads/workload.ts';
 import { startContainerdEngine } from './containerd-engine.ts';
 import { startDockerEngine } from './docker-engine.ts';
 import type { CellEngine } from './engine.ts';
-import { type ContainerdPrograms, type Sandbox, openSandbox, clearSandbox } from './sandbox.ts';
+import { type CellRegistry, type ContainerdPrograms, type Sandbox, openSandbox, clearSandbox } from './sandbox.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
 import { dropCaches } from '../host/caches.ts';
 import type { Mode } from '../run/mode.ts';
 import type { Cell } from '../run/plan.ts';
 import type { Link } from '../link/link.ts';
 import type { LinkSetting } from '../../measurements/environment.ts';
+import type { RegistryAccess } from '../registry/access.ts';
 import type { Observations, Outcome } from '../../measurements/sample.ts';
 import type { CellExecutor, CellPhase } from '../run/run.ts';
 
 export interface CellExecutorOptions {
   readonly stateDir: string;
-  /** Between containerd and the registry; counts the traffic. */
-  readonly link: CellLink;
+  /** Between containerd and our registry; counts the traffic. Undefined: images come from registries that are not ours. */
+  readonly link: CellLink | undefined;
   /** Of a cell whose link has this setting. Default: `link`. */
   readonly linkOf?: (setting: LinkSetting) => CellLink;
-  /** `repository:tag` of the image that a cell pulls. */
+  readonly access?: Pick<RegistryAccess, 'hostsDirectory' | 'credentialFor'> | undefined;
+  /** `repository:tag` of the image that a cell pulls over the link; its whole name where there is none. */
   readonly imageOf: (workload: Workload, mode: Mode) => string;
   /** What a warm daemon has pulled and run before `workload`. */
   readonly warmUpFor?: ((workload: Workload) => Workload) | undefined;
@@ -57,19 +59,18 @@ async function measureCell(
   onPhase: (phase: CellPhase) => void,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { link } = options;
   onPhase('reset');
   await clearSandbox(sandbox);
   await dropCaches(signal);
 
   onPhase('start');
   const engine = await startEngine(options, sandbox, mode, signal);
-  const image = `${link.address}/${options.imageOf(workload, mode)}`;
+  const image = referenceOf(options, workload, mode);
   const observed: Mutable<Observations> = { image, snapshotter: mode.snapshotter, daemonState: mode.daemonState };
   let outcome: Outcome;
   try {
     await runBefore(options, engine, workload, mode, signal);
-    const durations = await measurePhases(engine, link, workload, image, observed, onPhase, signal);
+    const durations = await measurePhases(engine, options, workload, image, observed, onPhase, signal);
     outcome = { ok: true, ...durations, ...observed };
   } catch (error) {
     outcome = { ok: false, error: [messageOf(error), ...(await engine.explainEnds())].join('; '), ...observed };
@@ -81,24 +82,32 @@ async function measureCell(
 }
 
 function startEngine(
-  { link, programs }: CellExecutorOptions,
+  { link, access, programs }: CellExecutorOptions,
   sandbox: Sandbox,
   mode: Mode,
   signal: AbortSignal,
 ): Promise<CellEngine> {
-  const place = { registryAddress: link.address, programs };
+  const registry: CellRegistry =
+    link === undefined ? { hostsDirectory: access?.hostsDirectory } : { registryAddress: link.address };
+  const place = { registry, programs };
   if (mode.engine === 'docker') return startDockerEngine(sandbox, place, signal);
   return startContainerdEngine(sandbox, mode, place, signal);
 }
 
+function referenceOf({ link, imageOf }: CellExecutorOptions, workload: Workload, mode: Mode): string {
+  const image = imageOf(workload, mode);
+  return link === undefined ? image : `${link.address}/${image}`;
+}
+
 /** Pulls and runs what the mode's state calls for; its container is gone before the measurement. */
 async function runBefore(
-  { link, imageOf, warmUpFor, sharingWith }: CellExecutorOptions,
+  options: CellExecutorOptions,
   engine: CellEngine,
   workload: Workload,
   mode: Mode,
   signal: AbortSignal,
 ): Promise<void> {
+  const { warmUpFor, sharingWith } = options;
   const other = { fresh: undefined, warm: warmUpFor?.(workload), again: workload, shared: sharingWith?.(workload) };
   const { daemonState = 'fresh' } = mode;
   const before = other[daemonState];
@@ -106,9 +115,9 @@ async function runBefore(
     if (daemonState === 'fresh') return;
     throw new HarnessError('unsupported-image', `there is no workload to run before ${workload.name} in ${mode.name}`);
   }
-  const image = `${link.address}/${imageOf(before, mode)}`;
+  const image = referenceOf(options, before, mode);
   const container = await engine.prepareContainer(before);
-  await engine.pull(image, signal);
+  await engine.pull(image, signal, await options.access?.credentialFor(image, signal));
   await container.create(image, signal);
   await container.runUntilReady(signal);
   await container.stop();
@@ -117,7 +126,7 @@ async function runBefore(
 /** Runs the three phases and reads the counters while everything still runs. Fills `observed` even if it throws. */
 async function measurePhases(
   engine: CellEngine,
-  link: CellExecutorOptions['link'],
+  { link, access }: CellExecutorOptions,
   workload: Workload,
   image: string,
   observed: Mutable<Observations>,
@@ -125,11 +134,12 @@ async function measurePhases(
   signal: AbortSignal,
 ) {
   const container = await engine.prepareContainer(workload);
+  const credential = await access?.credentialFor(image, signal);
   const before = await engine.cost();
-  await link.reset();
+  await link?.reset();
   try {
     onPhase('pull');
-    const pullMs = await timed(() => engine.pull(image, signal));
+    const pullMs = await timed(() => engine.pull(image, signal, credential));
     onPhase('create');
     const created = await timedValue(() => container.create(image, signal));
     observed.imageBytes = created.value.sizeBytes;
@@ -159,6 +169,7 @@ async function measurePhases(
 }
 
 async function observeWire(link: CellExecutorOptions['link'], observed: Mutable<Observations>): Promise<void> {
+  if (link === undefined) return;
   const { bytes, requests } = await link.counters();
   observed.wireBytes = bytes;
   observed.wireRequests = requests;

@@ -7,14 +7,14 @@ import { type Sandbox, startCell } from './sandbox.ts';
 export async function startContainerdEngine(
   sandbox: Sandbox,
   { snapshotter, daemonConfig, peer }: Mode,
-  { registryAddress, programs }: EnginePlace,
+  { registry, programs }: EnginePlace,
   signal: AbortSignal,
 ): Promise<CellEngine> {
-  const setting = { snapshotter, daemonConfig, peer, registryAddress, programs };
+  const setting = { snapshotter, daemonConfig, peer, programs, ...registry };
   const running = await startCell(sandbox, setting, signal);
   const { containerd, daemon, own } = running;
   return {
-    pull: (image, pullSignal) => containerd.pull(image, pullSignal),
+    pull: (image, pullSignal, credential) => containerd.pull(image, pullSignal, credential),
     async prepareContainer(workload) {
       const container = await running.prepareContainer(workload);
       return {

@@ -1,17 +1,17 @@
 import { join } from 'node:path';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
-import { parseManifest } from '../../snapshotter/registry/manifest.ts';
-import { parseReference } from '../../snapshotter/registry/reference.ts';
 import { removeCgroups } from '../host/cgroups.ts';
+import { openAccess } from '../registry/access.ts';
+import { readLayers } from '../registry/manifest-layers.ts';
 import { Docker } from '../docker/docker.ts';
 import { DockerContainer } from '../docker/docker-container.ts';
 import type { CellEngine, EnginePlace } from './engine.ts';
-import type { Sandbox } from './sandbox.ts';
+import type { CellRegistry, Sandbox } from './sandbox.ts';
 
 /** Docker Engine: its own pull and its own storage driver; containerd and runc only run its containers. */
 export async function startDockerEngine(
   { directory, idPrefix }: Sandbox,
-  { programs }: EnginePlace,
+  { registry, programs }: EnginePlace,
   signal: AbortSignal,
 ): Promise<CellEngine> {
   const cgroupParent = `${idPrefix}docker`;
@@ -21,7 +21,7 @@ export async function startDockerEngine(
   );
   const containers: DockerContainer[] = [];
   return {
-    pull: (image, pullSignal) => docker.pull(image, pullSignal),
+    pull: (image, pullSignal, credential) => docker.pull(image, pullSignal, credential),
     async prepareContainer(workload) {
       const id = `${idPrefix}${containers.length + 1}`;
       const sources = join(directory, 'docker-sources');
@@ -39,7 +39,7 @@ export async function startDockerEngine(
     },
     async inspect(image, inspectSignal) {
       const { Driver } = await docker.client.info();
-      const sizeBytes = await readCompressedSize(image, inspectSignal);
+      const sizeBytes = await readCompressedSize(registry, image, inspectSignal);
       return { lazyLayers: 0, mount: Driver, mountReason: undefined, fault: undefined, imageBytes: sizeBytes };
     },
     async cost() {
@@ -66,13 +66,14 @@ export async function startDockerEngine(
 }
 
 /** Docker Engine keeps only what layers unpack to. */
-async function readCompressedSize(image: string, signal: AbortSignal): Promise<number | undefined> {
-  const client = new RegistryClient();
+async function readCompressedSize(
+  { registryAddress, hostsDirectory }: CellRegistry,
+  image: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const client = registryAddress === undefined ? openAccess(hostsDirectory).client : new RegistryClient();
   try {
-    const { bytes, mediaType } = await client.fetchManifest(parseReference(image), signal);
-    const parsed = parseManifest(bytes, mediaType);
-    if (parsed.kind !== 'manifest') return undefined;
-    return parsed.manifest.layers.reduce((sum, { size }) => sum + size, 0);
+    return (await readLayers(client, image, signal))?.reduce((sum, { size }) => sum + size, 0);
   } finally {
     await client.close();
   }

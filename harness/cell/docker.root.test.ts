@@ -114,7 +114,7 @@ test('what a killed run left of Docker Engine is removed, its containers too', {
   const sandbox = openSandbox(fixture.bed.stateDir);
   await clearSandbox(sandbox);
   const signal = AbortSignal.timeout(timeout);
-  const engine = await startDockerEngine(sandbox, { registryAddress: fixture.bed.link.address }, signal);
+  const engine = await startDockerEngine(sandbox, { registry: { registryAddress: fixture.bed.link.address } }, signal);
   const image = `${fixture.bed.link.address}/tiny:legacy`;
   const ready = { kind: 'line', pattern: /hello/ } as const;
   const container = await engine.prepareContainer({

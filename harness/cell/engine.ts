@@ -1,10 +1,11 @@
 import type { Workload } from '../../workloads/workload.ts';
-import type { ContainerdPrograms } from './sandbox.ts';
+import type { Credential } from '../../snapshotter/registry/keychain.ts';
+import type { CellRegistry, ContainerdPrograms } from './sandbox.ts';
 
 /** What a cell measures: containerd with a snapshotter, or Docker Engine. Phases are its `pull`, `create` and `runUntilReady`. */
 export interface CellEngine {
   /** Phase `pull`. */
-  pull(image: string, signal: AbortSignal): Promise<void>;
+  pull(image: string, signal: AbortSignal, credential?: Credential): Promise<void>;
   /** What does not need the image; not part of any phase. */
   prepareContainer(workload: Workload): Promise<CellContainer>;
   /** What the pull came to; called while everything still runs. */
@@ -17,8 +18,7 @@ export interface CellEngine {
 }
 
 export interface EnginePlace {
-  /** `host:port` that images are pulled from. */
-  readonly registryAddress: string;
+  readonly registry: CellRegistry;
   readonly programs?: ContainerdPrograms | undefined;
 }
 

@@ -30,7 +30,16 @@ export interface ContainerdPrograms {
   readonly path?: string | undefined;
 }
 
-export interface CellSetting {
+/** How a cell reaches the registry: our own, or others as containerd's configuration says. */
+export type CellRegistry =
+  /** `host:port`, plain HTTP. */
+  | { readonly registryAddress: string; readonly hostsDirectory?: undefined }
+  /** containerd's directory of hosts.toml files, which our daemon reads too; undefined where there is none. */
+  | { readonly registryAddress?: undefined; readonly hostsDirectory: string | undefined };
+
+export type CellSetting = CellRegistry & CellPrograms;
+
+interface CellPrograms {
   /** overlayfs, erofs, stargz (ours), or the name of the peer. */
   readonly snapshotter: string;
   readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
@@ -38,7 +47,6 @@ export interface CellSetting {
   readonly programs?: ContainerdPrograms | undefined;
   /** Of our daemon. Default: info. */
   readonly logLevel?: string;
-  readonly registryAddress: string;
 }
 
 /** The programs of a cell. */
@@ -88,7 +96,7 @@ async function findLeft({ directory, idPrefix }: Sandbox): Promise<number[]> {
 /** Starts the snapshotter, if the cell has one, and a containerd that uses it. The sandbox must be clear. */
 export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: AbortSignal): Promise<RunningCell> {
   const { directory } = sandbox;
-  const { snapshotter, peer, registryAddress } = setting;
+  const { snapshotter, peer, registryAddress, hostsDirectory } = setting;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const daemonDirectory = join(directory, snapshotter);
   const containerdDirectory = join(directory, 'containerd');
@@ -102,6 +110,7 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
         snapshotter,
         snapshotterAddress: daemon?.address,
         registryAddress,
+        hostsDirectory,
         command: setting.programs?.containerd,
         path: setting.programs?.path,
       },
@@ -142,13 +151,15 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
 async function startOwn(
   { compileCache }: Sandbox,
   directory: string,
-  { daemonConfig, logLevel }: CellSetting,
+  { daemonConfig, logLevel, hostsDirectory }: CellSetting,
   signal: AbortSignal,
 ): Promise<SnapshotterDaemon | undefined> {
   if (daemonConfig === undefined) return undefined;
+  const config =
+    hostsDirectory === undefined ? daemonConfig : { ...daemonConfig, resolver: { config_path: hostsDirectory } };
   const env = { NODE_COMPILE_CACHE: compileCache };
   const level = logLevel === undefined ? {} : { logLevel };
-  return await startDaemon({ directory, config: daemonConfig, env, ...level }, signal);
+  return await startDaemon({ directory, config, env, ...level }, signal);
 }
 
 async function startPeerOf(

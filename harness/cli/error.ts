@@ -6,6 +6,8 @@ export type HarnessErrorCode =
   | 'busy'
   | 'disk-full'
   | 'network'
+  | 'unauthorized'
+  | 'rate-limited'
   | 'start'
   | 'stopped'
   | 'timeout'

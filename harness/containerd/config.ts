@@ -14,6 +14,8 @@ export interface ContainerdConfigOptions {
   readonly pauseImage?: string | undefined;
   /** CRI pulls through the transfer service, as containerd 2.1 and later do unless the configuration prevents it. */
   readonly pullsByTransfer?: boolean | undefined;
+  /** A directory of hosts.toml files in place of its own. */
+  readonly hostsDirectory?: string | undefined;
 }
 
 export interface ContainerdPaths {
@@ -54,7 +56,8 @@ const disabledPlugins = [
 
 /** config.toml of a private containerd: version 2 for 1.x, version 3 for 2.x. */
 export function formatContainerdConfig(options: ContainerdConfigOptions): string {
-  const paths = containerdPaths(options.directory);
+  const own = containerdPaths(options.directory);
+  const paths = { ...own, hosts: options.hostsDirectory ?? own.hosts };
   const { snapshotter, snapshotterAddress } = options;
   const config: TomlTable = {
     version: options.majorVersion >= 2 ? 3 : 2,

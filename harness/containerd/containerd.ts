@@ -2,6 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import type { CallOptions } from '../../snapshotter/api/client.ts';
+import type { AuthConfig } from '../../snapshotter/api/types/cri.ts';
+import type { Credential } from '../../snapshotter/registry/keychain.ts';
 import { HarnessError } from '../cli/error.ts';
 import { findCommand, searchPath } from '../host/commands.ts';
 import type { ProcessCost } from '../host/processes.ts';
@@ -21,6 +23,8 @@ export interface ContainerdOptions {
   readonly snapshotterAddress?: string | undefined;
   /** `host:port` of a plain-HTTP registry. On loopback, containerd falls back to plain HTTP by itself. */
   readonly registryAddress?: string | undefined;
+  /** Registries are reached as this directory of hosts.toml files says. Not together with `registryAddress`. */
+  readonly hostsDirectory?: string | undefined;
   /** Path of the program. Default: the one on PATH. Its shim lies beside it. */
   readonly command?: string | undefined;
   /** A directory in which it looks for programs first. */
@@ -55,7 +59,7 @@ export class Containerd {
         remedy: 'apt-get install containerd',
       });
     }
-    const { directory, snapshotter, snapshotterAddress, registryAddress, pauseImage, pullsByTransfer } = options;
+    const { directory, registryAddress } = options;
     const paths = containerdPaths(directory);
     const majorVersion = await readMajorVersion(command);
     await mkdir(paths.hosts, { recursive: true });
@@ -63,8 +67,7 @@ export class Containerd {
       await mkdir(join(paths.hosts, registryAddress), { recursive: true });
       await writeFile(join(paths.hosts, registryAddress, 'hosts.toml'), formatHosts(registryAddress));
     }
-    const config = { directory, majorVersion, snapshotter, snapshotterAddress, pauseImage, pullsByTransfer };
-    await writeFile(paths.config, formatContainerdConfig(config));
+    await writeFile(paths.config, formatContainerdConfig({ ...options, majorVersion }));
     const first = [options.path, options.command && dirname(command)].filter((path) => path !== undefined);
     const service = await Service.start({
       name: 'containerd',
@@ -106,9 +109,10 @@ export class Containerd {
     return this.#service.explainEnd();
   }
 
-  /** Phase `pull`: the call that a kubelet makes, the same in every mode. */
-  async pull(reference: string, signal: AbortSignal): Promise<void> {
-    await this.client.cri.pullImage({ image: { image: reference } }, { signal, timeoutMs: pullLimitMs });
+  /** Phase `pull`: the call that a kubelet makes, the same in every mode, with its credential as well. */
+  async pull(reference: string, signal: AbortSignal, credential?: Credential): Promise<void> {
+    const auth = credential === undefined ? {} : { auth: authOf(credential) };
+    await this.client.cri.pullImage({ image: { image: reference }, ...auth }, { signal, timeoutMs: pullLimitMs });
   }
 
   readImage(reference: string, signal: AbortSignal): Promise<PulledImage> {
@@ -136,6 +140,17 @@ export class Containerd {
   stop(graceMs?: number, signal?: NodeJS.Signals): Promise<ProcessEnd> {
     this.client.close();
     return this.#service.stop(graceMs, signal);
+  }
+}
+
+function authOf(credential: Credential): Partial<AuthConfig> {
+  switch (credential.kind) {
+    case 'basic':
+      return { username: credential.username, password: credential.password };
+    case 'identity-token':
+      return { identityToken: credential.token };
+    case 'registry-token':
+      return { registryToken: credential.token };
   }
 }
 

@@ -1,6 +1,7 @@
 import { access, mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import Dockerode from 'dockerode';
+import type { Credential } from '../../snapshotter/registry/keychain.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
 import { Containerd } from '../containerd/containerd.ts';
 import { findCommand, searchPath } from '../host/commands.ts';
@@ -93,9 +94,10 @@ export class Docker {
   }
 
   /** What `docker pull` does: resolves when the image is downloaded and unpacked. */
-  async pull(reference: string, signal: AbortSignal): Promise<void> {
+  async pull(reference: string, signal: AbortSignal, credential?: Credential): Promise<void> {
     const limited = AbortSignal.any([signal, AbortSignal.timeout(pullLimitMs)]);
-    const progress = await this.client.pull(reference, { abortSignal: limited });
+    const auth = credential === undefined ? {} : { authconfig: authOf(credential) };
+    const progress = await this.client.pull(reference, { abortSignal: limited, ...auth });
     const done = Promise.withResolvers<void>();
     // A progress that is cut off by an abort may never end.
     limited.addEventListener('abort', () => done.reject(limited.reason), { once: true });
@@ -113,6 +115,18 @@ export class Docker {
       await this.#removeKey();
       await this.containerd.stop();
     }
+  }
+}
+
+/** AuthConfig of the Engine API. */
+function authOf(credential: Credential): Readonly<Record<string, string>> {
+  switch (credential.kind) {
+    case 'basic':
+      return { username: credential.username, password: credential.password };
+    case 'identity-token':
+      return { identitytoken: credential.token };
+    case 'registry-token':
+      return { registrytoken: credential.token };
   }
 }
 

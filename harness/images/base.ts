@@ -28,6 +28,17 @@ export interface DebianBase {
   readonly tarPath: string;
 }
 
+/** Where the tar of a base lies below `directory`, whether it is built or not. */
+export async function locateBase(directory: string, packages: readonly string[] = []): Promise<DebianBase> {
+  const include = includeOption(packages);
+  const key = keyOf({ arguments: [...options, include, cleanUp, suite], aptConfig: await readFile(aptConfig, 'utf8') });
+  return { key, tarPath: join(directory, `debian-${suite}-${key}.tar`) };
+}
+
+function includeOption(packages: readonly string[]): string {
+  return `--include=${[needed, ...packages].join(',')}`;
+}
+
 /** The Debian base with additional packages as a tar, built once by mmdebstrap and kept below `directory`. */
 export async function ensureBase(
   directory: string,
@@ -35,9 +46,7 @@ export async function ensureBase(
   signal: AbortSignal,
   packages: readonly string[] = [],
 ): Promise<DebianBase> {
-  const include = `--include=${[needed, ...packages].join(',')}`;
-  const key = keyOf({ arguments: [...options, include, cleanUp, suite], aptConfig: await readFile(aptConfig, 'utf8') });
-  const tarPath = join(directory, `debian-${suite}-${key}.tar`);
+  const { key, tarPath } = await locateBase(directory, packages);
   const present = await access(tarPath).then(
     () => true,
     () => false,
@@ -51,7 +60,7 @@ export async function ensureBase(
   );
   const partial = `${tarPath}.partial.tar`;
   const work = await mkdtemp(join(directory, 'mmdebstrap-'));
-  const result = await execa('mmdebstrap', [...options, include, ...hooks, suite, partial, ...lines], {
+  const result = await execa('mmdebstrap', [...options, includeOption(packages), ...hooks, suite, partial, ...lines], {
     all: true,
     cancelSignal: signal,
     env: { DEBIAN_FRONTEND: 'noninteractive', TMPDIR: work },

@@ -2,32 +2,79 @@ import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findWorkload } from '../../workloads/catalogue.ts';
 import type { ImageRecipe, Workload } from '../../workloads/workload.ts';
-import { type DebianBase, ensureBase } from './base.ts';
+import { type DebianBase, ensureBase, locateBase } from './base.ts';
 import { type Buildah, openBuildah } from './buildah.ts';
 import { recipeKey } from './key.ts';
-import { ensureVariants, hasImage, type ImageName, type ImageSet, type ImagesRequest } from './variants.ts';
+import { copyConverted, ensureOriginal, type RemoteOrigin } from './origin.ts';
+import {
+  ensureVariants,
+  hasImage,
+  type ImageName,
+  type ImageSet,
+  type ImagesRequest,
+  nameVariants,
+  type Variant,
+} from './variants.ts';
 
 /**
- * Builds, pushes and converts what is missing of the images of these workloads; returns their names by recipe. An eStargz
- * image is optimised for the workload with its recipe's name. Tags are keyed by content: an image of the same recipe and
- * command is used again.
+ * Builds or copies, pushes and converts what is missing of the images of these workloads; returns their names by recipe. Tags
+ * are keyed by content: an image of the same recipe and command is used again. `from`: they are not built here.
  */
 export async function ensureImages(
   workloads: readonly Workload[],
   request: ImagesRequest,
   signal: AbortSignal,
+  from?: RemoteOrigin,
 ): Promise<ReadonlyMap<string, ImageSet>> {
+  const sets = new Map<string, ImageSet>();
+  if (from !== undefined) {
+    for (const profile of profilesOf(workloads))
+      sets.set(profile.image.name, await copySet(from, profile, request, signal));
+    return sets;
+  }
   const base = await ensureBase(join(request.stateDir, 'images'), request.onStep, signal);
   const builder = { request, base, signal, buildah: await openBuildah(join(request.stateDir, 'buildah')) };
-  const recipes = new Map<string, { recipe: ImageRecipe; profile: Workload }>();
-  for (const workload of workloads) {
-    const { image } = workload;
-    // Even if that workload is not measured: the others show what an image costs that was optimised for another workload.
-    recipes.set(image.name, { recipe: image, profile: findWorkload(image.name) ?? workload });
+  for (const profile of profilesOf(workloads)) {
+    sets.set(profile.image.name, await ensureSet(builder, profile.image, profile));
   }
-  const sets = new Map<string, ImageSet>();
-  for (const { recipe, profile } of recipes.values()) sets.set(recipe.name, await ensureSet(builder, recipe, profile));
   return sets;
+}
+
+/**
+ * One workload for each of their images: that with the image's name, for which its optimised variants are made even if it is
+ * not among them, so that the others show what an image costs that was optimised for another workload.
+ */
+export function profilesOf(workloads: readonly Workload[]): readonly Workload[] {
+  const profiles = new Map<string, Workload>();
+  for (const workload of workloads) profiles.set(workload.image.name, findWorkload(workload.image.name) ?? workload);
+  return [...profiles.values()];
+}
+
+/** The names that the images of these workloads have when they are built, by recipe, whether they are or not. */
+export async function nameImages(
+  workloads: readonly Workload[],
+  stateDir: string,
+): Promise<ReadonlyMap<string, Readonly<Record<Variant, ImageName>>>> {
+  const { key: baseKey } = await locateBase(join(stateDir, 'images'));
+  const names = new Map<string, Readonly<Record<Variant, ImageName>>>();
+  for (const profile of profilesOf(workloads)) {
+    const { name } = profile.image;
+    names.set(name, await nameVariants({ name, key: await recipeKey(profile.image, baseKey), profile }));
+  }
+  return names;
+}
+
+/** The converted variants are the set's own where it has them. */
+async function copySet(
+  from: RemoteOrigin,
+  profile: Workload,
+  request: ImagesRequest,
+  signal: AbortSignal,
+): Promise<ImageSet> {
+  const original = await ensureOriginal(from, profile, request, signal);
+  const copied = await copyConverted(from, profile, request, signal);
+  const variants = request.variants.filter((variant) => copied[variant] === undefined);
+  return { ...(await ensureVariants({ ...original, profile }, { ...request, variants }, signal)), ...copied };
 }
 
 interface Builder {

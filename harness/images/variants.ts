@@ -54,37 +54,50 @@ interface Conversions {
   readonly signal: AbortSignal;
 }
 
+/** The names of all variants of an image; which of them exist is another matter. */
+export async function nameVariants({ name, key, profile }: LegacyImage): Promise<Readonly<Record<Variant, ImageName>>> {
+  const profileKey = await keyOfProfile(key, profile);
+  return {
+    legacy: `${name}:legacy-${key}`,
+    stargz: `${name}:stargz-${converterVersion}-${key}`,
+    'estargz-noopt': `${name}:estargz-noopt-${converterVersion}-${key}`,
+    estargz: `${name}:estargz-${converterVersion}-${profileKey}`,
+    zstdchunked: `${name}:zstdchunked-${converterVersion}-${profileKey}`,
+  };
+}
+
+/** With those that they are made with: accesses are recorded on the stargz image. In the order in which they are made. */
+export function withNeeded(wanted: readonly Variant[]): readonly Variant[] {
+  const isOptimised = wanted.some((variant) => optimised.has(variant));
+  return variantNames.filter(
+    (variant) => variant === 'legacy' || wanted.includes(variant) || (variant === 'stargz' && isOptimised),
+  );
+}
+
 /**
  * Converts what is missing of the variants that are asked for from an image that is in the registry; returns the names of
  * all that are there for them.
  */
 export async function ensureVariants(
-  { name, key, profile }: LegacyImage,
+  image: LegacyImage,
   request: ImagesRequest,
   signal: AbortSignal,
 ): Promise<ImageSet> {
-  const { variants: wanted } = request;
   const conversions = { request, signal };
-  const legacy = `${name}:legacy-${key}`;
-  const set: Partial<Record<Variant, ImageName>> = { legacy };
-  if (wanted.includes('estargz-noopt')) {
-    set['estargz-noopt'] = `${name}:estargz-noopt-${converterVersion}-${key}`;
-    if (!(await isPushed(conversions, set['estargz-noopt']))) {
-      await convert(conversions, legacy, set['estargz-noopt'], 'estargz');
+  const { profile } = image;
+  const names = await nameVariants(image);
+  const set: Partial<Record<Variant, ImageName>> = {};
+  for (const variant of withNeeded(request.variants)) {
+    set[variant] = names[variant];
+    if (variant === 'legacy' || (await isPushed(conversions, names[variant]))) continue;
+    if (!optimised.has(variant)) {
+      await convert(conversions, names.legacy, names[variant], variant === 'stargz' ? 'stargz' : 'estargz');
+      continue;
     }
-  }
-  if (!['stargz', ...optimised.keys()].some((variant) => wanted.includes(variant as Variant))) return set;
-  set.stargz = `${name}:stargz-${converterVersion}-${key}`;
-  if (!(await isPushed(conversions, set.stargz))) await convert(conversions, legacy, set.stargz, 'stargz');
-  const profileKey = await keyOfProfile(key, profile);
-  for (const [variant, format] of optimised) {
-    if (!wanted.includes(variant)) continue;
-    const target = `${name}:${variant}-${converterVersion}-${profileKey}`;
-    set[variant] = target;
-    if (await isPushed(conversions, target)) continue;
     // One record for all formats and converters, under the name that it had when there was one of each.
-    const path = await ensureRecord(conversions, profile, set.stargz, `${name}:estargz-${profileKey}`);
-    await convert(conversions, legacy, target, format, { path, image: set.stargz });
+    const record = `${image.name}:estargz-${await keyOfProfile(image.key, profile)}`;
+    const path = await ensureRecord(conversions, profile, names.stargz, record);
+    await convert(conversions, names.legacy, names[variant], optimised.get(variant)!, { path, image: names.stargz });
   }
   return set;
 }

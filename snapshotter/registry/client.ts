@@ -1,12 +1,13 @@
 import { Authorizer } from './authorizer.ts';
 import { type BlobSource, RegistryBlob } from './blob.ts';
 import type { HttpResponse } from './connections.ts';
-import { type Digest, digestOf } from './digest.ts';
+import { type Digest, digestOf, isDigest } from './digest.ts';
 import { RegistryError } from './error.ts';
 import { defaultRequestTimeoutMs, endpointsOf, type HostLookup, type HostOptions } from './host.ts';
 import { type Keychain, type KeychainFailure, keychainChain } from './keychain.ts';
 import { manifestMediaTypes, mediaTypes } from './manifest.ts';
 import { type BlobUpload, Pusher } from './push.ts';
+import { parseRateLimit, type RateLimit } from './rate-limit.ts';
 import { type Artifact, type PublishedArtifact, ReferrerPublisher } from './referrer-push.ts';
 import { formatReference, manifestName, type Reference } from './reference.ts';
 import { type Referrer, type ReferrerQuery, ReferrerReader } from './referrers.ts';
@@ -30,6 +31,15 @@ export interface FetchedManifest {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: Buffer;
+}
+
+/** What a registry says of a manifest without sending it. */
+export interface ManifestHead {
+  /** Undefined where the registry does not state it. */
+  readonly digest: Digest | undefined;
+  readonly mediaType: string;
+  /** Undefined where the registry limits nothing, or does not say so. */
+  readonly rateLimit: RateLimit | undefined;
 }
 
 const maxManifestBytes = 8 * 1024 * 1024;
@@ -99,6 +109,32 @@ export class RegistryClient {
       }
       const contentType = headerText(response.headers, 'content-type')?.split(';')[0]?.trim();
       return { digest, mediaType: contentType ?? mediaTypes.ociManifest, bytes };
+    });
+  }
+
+  /** HEAD of a manifest or index, which Docker Hub does not count as a pull. Throws `not-found` where there is none. */
+  async headManifest(reference: Reference, signal: AbortSignal): Promise<ManifestHead> {
+    const operation = `look for manifest ${formatReference(reference)}`;
+    const request: RegistryRequest = {
+      reference,
+      method: 'HEAD',
+      target: `/${reference.repository}/manifests/${manifestName(reference)}`,
+      headers: { accept: manifestMediaTypes.join(', ') },
+      actions: 'pull',
+      kind: 'manifest',
+      operation,
+      signal,
+    };
+    const candidates = this.#sender.pullOrder(reference, reference.digest === undefined ? 'resolve' : 'pull');
+    return await this.#sender.firstOf(candidates, operation, signal, async ({ endpoint }, isLast) => {
+      const { headers, body } = await this.#sender.expectOk(endpoint, { ...request, ...retriesBefore(isLast) });
+      await body.drain();
+      const digest = headerText(headers, 'docker-content-digest');
+      return {
+        digest: digest !== undefined && isDigest(digest) ? digest : undefined,
+        mediaType: headerText(headers, 'content-type')?.split(';')[0]?.trim() ?? mediaTypes.ociManifest,
+        rateLimit: parseRateLimit(headers),
+      };
     });
   }
 
