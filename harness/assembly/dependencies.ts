@@ -1,5 +1,3 @@
-import { access } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defaultWorkloads, workloads } from '../../workloads/catalogue.ts';
 import {
@@ -22,11 +20,6 @@ import { daemonSettingOf } from '../run/daemon-setting.ts';
 import type { Dependencies, PackagesRequest } from '../bench/dependencies.ts';
 import type { KnownModes } from '../run/known-modes.ts';
 
-const gib = 2 ** 30;
-/** First the base, layers, archives and three variants of each image; later only what a cell unpacks. */
-const firstRunBytes = 12 * gib;
-const laterRunBytes = 4 * gib;
-
 /** The snapshotters of others that come with the project. */
 export const ownPeersPath = fileURLToPath(new URL('../../modes/peers.toml', import.meta.url));
 
@@ -40,12 +33,10 @@ export const realDependencies: Dependencies = {
     return { ...mode, name, daemonConfig: { ...daemonConfig, mount: { backend } } };
   },
   isRoot: process.getuid?.() === 0,
-  preflight: async ({ stateDir }) => {
-    const haveImages = await access(join(stateDir, 'images')).then(
-      () => true,
-      () => false,
-    );
-    await preflight({ stateDir, freeBytes: haveImages ? laterRunBytes : firstRunBytes });
+  preflight: async ({ stateDir, workloads, modes, images }) => {
+    const { neededDisk } = await import('./images.ts');
+    const variants = [...new Set(modes.map((mode) => mode.variant))];
+    await preflight({ stateDir, freeBytes: await neededDisk(workloads, { stateDir, variants, images }) });
   },
   missingPackages: async (request) => (await findMissing(await packagesOf(request))).map((need) => need.package),
   ensurePackages: async (request, reporter, signal) => {

@@ -1,20 +1,22 @@
 import { join } from 'node:path';
 import type { LinkSetting } from '../../measurements/environment.ts';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
-import { workloads as allWorkloads } from '../../workloads/catalogue.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import type { ExecutorRequest, OpenExecutor } from '../bench/dependencies.ts';
 import { createCellExecutor } from '../cell/cell.ts';
 import { clearSandbox, openSandbox } from '../cell/sandbox.ts';
 import { HarnessError } from '../cli/error.ts';
 import { ensureErofsPrograms } from '../containerd/erofs-programs.ts';
-import { type Peer, readPeerVersion, resolvePeer } from '../daemon/peer.ts';
+import type { Peer } from '../daemon/peer.ts';
 import type { ImageSet } from '../images/variants.ts';
 import { ensurePrepared } from '../images/prepared.ts';
+import { embeddedImages, type ImagesSetting } from '../images/registry-options.ts';
 import { type Link, startLink } from '../link/link.ts';
 import { startRegistry } from '../registry/registry.ts';
 import type { Mode } from '../run/mode.ts';
-import { sharingWorkload } from '../run/sharing.ts';
+import { neededWorkloads, openOrigin, sharingWith } from './images.ts';
+import { describePeers, resolvePeers, withProgram } from './peers.ts';
+import { openRemoteExecutor } from './remote-executor.ts';
 import { ensureWorkloadImages } from './testbed.ts';
 
 /** Starts registry, images, link and cells; the executor's `close` takes them down in reverse order. */
@@ -23,17 +25,30 @@ export async function openExecutor(request: ExecutorRequest, signal: AbortSignal
   await using stack = new AsyncDisposableStack();
   // Before the images, which take their time.
   const peers = await resolvePeers(request);
+  const { remote } = request.images;
+  if (remote !== undefined) return await openRemoteExecutor({ ...request, remote, peers }, signal);
   reporter.step('registry', 'starting');
   const registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
   stack.defer(() => registry.close());
   const { executor, record } = stack.use(
-    await openCells({ ...request, registryAddress: registry.address, peers }, signal),
+    await openCells(
+      {
+        ...request,
+        links: request.links.filter((link) => link !== undefined),
+        registryAddress: registry.address,
+        peers,
+      },
+      signal,
+    ),
   );
   const owned = stack.move();
   return { executor: { execute: executor.execute, close: () => owned.disposeAsync() }, record };
 }
 
-export interface CellsRequest extends ExecutorRequest {
+export interface CellsRequest extends Omit<ExecutorRequest, 'images' | 'cells' | 'links'> {
+  /** Default: built here. */
+  readonly images?: ImagesSetting;
+  readonly links: readonly LinkSetting[];
   /** `host:port` of the registry itself. */
   readonly registryAddress: string;
   /** The peers of the modes with their programs, by name. */
@@ -62,25 +77,17 @@ export async function openCells(request: CellsRequest, signal: AbortSignal): Pro
     sharingWith,
   });
   stack.defer(() => cells.close());
-  const versions: Record<string, unknown> = {};
-  for (const [name, peer] of peers) {
-    versions[name] = { program: peer.program, version: (await readPeerVersion(peer, signal)) ?? null };
-    reporter.step('peers', `${name}: ${peer.program}`);
-  }
+  const versions = await describePeers(peers, reporter, signal);
   const owned = stack.move();
-  const withProgram = (mode: Mode): Mode => {
-    const peer = mode.peer && peers.get(mode.peer.name);
-    return peer === undefined ? mode : { ...mode, peer };
-  };
   return {
     executor: {
       execute: (cell, onPhase, cellSignal) =>
-        cells.execute({ ...cell, mode: withProgram(cell.mode) }, onPhase, cellSignal),
+        cells.execute({ ...cell, mode: withProgram(cell.mode, peers) }, onPhase, cellSignal),
       close: () => owned.disposeAsync(),
     },
     record: {
       images: images.record,
-      ...(peers.size === 0 ? {} : { peers: versions }),
+      ...versions,
       ...(programs === undefined ? {} : { containerd: programs.containerdVersion }),
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -101,16 +108,6 @@ async function startLinks(
   return started;
 }
 
-/** Finds the program of each peer among the modes. Throws HarnessError where there is none. */
-export async function resolvePeers({ modes }: Pick<ExecutorRequest, 'modes'>): Promise<ReadonlyMap<string, Peer>> {
-  const peers = new Map<string, Peer>();
-  for (const { peer } of modes) {
-    if (peer === undefined || peers.has(peer.name)) continue;
-    peers.set(peer.name, await resolvePeer(peer));
-  }
-  return peers;
-}
-
 interface ModeImages {
   readonly record: Readonly<Record<string, unknown>>;
   of(workload: Workload, mode: Mode): string;
@@ -118,14 +115,13 @@ interface ModeImages {
 
 /** The variants that the modes pull, of their workloads and of those that run before them, and what peers make of them. */
 async function ensureModeImages(request: CellsRequest, signal: AbortSignal): Promise<ModeImages> {
-  const { stateDir, registryAddress, modes, workloads, reporter } = request;
-  const before = modes.some((mode) => mode.daemonState === 'shared')
-    ? workloads.flatMap((one) => sharingWith(one) ?? [])
-    : [];
+  const { stateDir, registryAddress, modes, reporter, images = embeddedImages } = request;
+  await using stack = new AsyncDisposableStack();
+  const from = openOrigin(images, stack);
   const onStep = (detail: string) => reporter.step('images', detail);
   const variants = [...new Set(modes.map((mode) => mode.variant))];
-  const needed = [...new Set([...workloads, ...before])];
-  const sets = await ensureWorkloadImages(needed, { stateDir, registryAddress, variants, onStep }, signal);
+  const needed = neededWorkloads(request);
+  const sets = await ensureWorkloadImages(needed, { stateDir, registryAddress, variants, from, onStep }, signal);
   const prepared = new Map<string, string>();
   const client = new RegistryClient();
   const sandbox = openSandbox(stateDir);
@@ -158,8 +154,4 @@ function imageOf(images: ReadonlyMap<string, ImageSet>, workload: Workload, mode
   const image = images.get(workload.image.name)?.[mode.variant];
   if (image !== undefined) return image;
   throw new HarnessError('unsupported-image', `there is no ${mode.variant} image of ${workload.image.name}`);
-}
-
-function sharingWith(workload: Workload): Workload | undefined {
-  return sharingWorkload(workload, allWorkloads);
 }

@@ -4,6 +4,7 @@ import type { Workload } from '../../workloads/workload.ts';
 import { benchPackages, ensurePackages } from '../host/install.ts';
 import { preflight } from '../host/preflight.ts';
 import { ensureImages } from '../images/ensure.ts';
+import type { RemoteOrigin } from '../images/origin.ts';
 import type { ImageSet, Variant } from '../images/variants.ts';
 import { lockStateDir } from '../run/lock.ts';
 import { openResults, type Results, type ResultsRequest } from '../run/results.ts';
@@ -32,7 +33,11 @@ export async function openTestbed({ stateDir, freeBytes }: TestbedOptions, signa
   await using stack = new AsyncDisposableStack();
   const lock = await lockStateDir(stateDir);
   stack.defer(() => lock.release());
-  await ensurePackages(benchPackages, { step: (stage, detail) => say(`${stage}: ${detail}`), warn: say }, signal);
+  await ensurePackages(
+    benchPackages,
+    { step: (stage, detail) => say(`${stage}: ${detail}`), note: say, warn: say },
+    signal,
+  );
   const registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
   stack.defer(() => registry.close());
   const owned = stack.move();
@@ -58,13 +63,15 @@ export interface WorkloadImagesRequest {
   readonly stateDir: string;
   readonly registryAddress: string;
   readonly variants: readonly Variant[];
+  /** Images are copied from there; undefined: built here. */
+  readonly from?: RemoteOrigin | undefined;
   readonly onStep: (detail: string) => void;
 }
 
 /** Builds and converts what is missing of these workloads' images, by recipe name; records accesses for eStargz. */
 export async function ensureWorkloadImages(
   workloads: readonly Workload[],
-  { registryAddress, ...request }: WorkloadImagesRequest,
+  { registryAddress, from, ...request }: WorkloadImagesRequest,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, ImageSet>> {
   const { stateDir } = request;
@@ -72,7 +79,7 @@ export async function ensureWorkloadImages(
   const record = (workload: Workload, image: string, path: string, recordSignal: AbortSignal): Promise<void> =>
     recordAccesses({ stateDir, registryAddress, workload, image, path }, recordSignal);
   try {
-    return await ensureImages(workloads, { ...request, registry: registryAddress, client, record }, signal);
+    return await ensureImages(workloads, { ...request, registry: registryAddress, client, record }, signal, from);
   } finally {
     await client.close();
   }

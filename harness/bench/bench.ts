@@ -53,23 +53,24 @@ export async function runBench(
   const { options, selection, earlier } = request;
   const { stateDir } = options;
   await using stack = new AsyncDisposableStack();
-  await dependencies.preflight({ stateDir });
+  const { workloads, modes, links } = selection;
+  const { images } = options;
+  await dependencies.preflight({ stateDir, workloads, modes, images });
   const lock = await lockStateDir(stateDir);
   stack.defer(() => lock.release());
   await dependencies.ensurePackages({ forTests: false, modes: selection.modes }, progress, signal);
   const results = stack.use(await openBenchResults(request, dependencies, progress, signal));
   for (const warning of results.environment.warnings) progress.warn(warning);
 
-  const { workloads, modes, links } = selection;
-  const wanted = { workloads, modes, links, stateDir, reporter: progress };
-  const { executor, record } = await dependencies.openExecutor(wanted, signal);
+  const known = unmeasured(selection.cells, earlier?.samples ?? []);
+  const wanted = { workloads, modes, links, images, cells: known, stateDir, reporter: progress };
+  const { executor, record, conditions, conditionsAtEnd } = await dependencies.openExecutor(wanted, signal);
   stack.defer(() => executor.close());
   signal.throwIfAborted();
   if (earlier !== undefined) heedChanges(earlier, findChanges(earlier, { details: record }), options, progress);
-  await results.describe(record);
+  await results.describe({ ...record, ...conditions });
 
   const order = orderOf(selection);
-  const known = unmeasured(selection.cells, earlier?.samples ?? []);
   progress.begin(titleOf(request, results), known, order);
   const announce = (block: readonly Cell[]) => progress.extend(block.filter(({ order: at }) => at > lastOrder));
   const lastOrder = selection.cells.at(-1)?.order ?? 0;
@@ -85,6 +86,7 @@ export async function runBench(
     now: () => new Date(),
   };
   const result = await runPlan(run, signal);
+  if (!signal.aborted) await results.describe((await conditionsAtEnd?.(signal)) ?? {});
   // Nothing stays running or mounted while the results are written.
   await executor.close();
   if (result.samples.length === 0) signal.throwIfAborted();
@@ -103,9 +105,8 @@ export async function runBench(
 /** What stays visible while it runs. */
 function titleOf({ options, selection, earlier }: BenchRequest, results: Results): string {
   const { samples, until, shard } = options;
-  const [link, ...more] = selection.links;
   const parts = [
-    link !== undefined && more.length === 0 ? formatLink(link) : `${selection.links.length} links`,
+    selection.links.length === 1 ? describeLinks(options) : `${selection.links.length} links`,
     until === undefined ? (samples === 1 ? '1 sample each' : `${samples} samples each`) : 'as many samples as needed',
     ...(shard === undefined ? [] : [`part ${shard.index} of ${shard.count}`]),
     `seed ${selection.seed}`,
@@ -113,6 +114,12 @@ function titleOf({ options, selection, earlier }: BenchRequest, results: Results
     formatPath(results.path),
   ];
   return parts.join(', ');
+}
+
+/** `30 ms RTT, 200 Mbit/s; 100 ms RTT, 200 Mbit/s`, `docker.io/me` */
+export function describeLinks({ links, images }: Options): string {
+  const emulated = links.filter((link) => link !== undefined).map(formatLink);
+  return [...(images.remote === undefined ? [] : [images.remote.name]), ...emulated].join('; ');
 }
 
 async function openBenchResults(
@@ -149,8 +156,9 @@ async function openBenchResults(
   );
 }
 
-function describeLinkSetting({ rttMs, bandwidthMbps }: LinkSetting) {
-  return { rttMs, bandwidthMbps: bandwidthMbps ?? 'unlimited' };
+/** Null where none is emulated. */
+function describeLinkSetting(link: LinkSetting | undefined) {
+  return link === undefined ? null : { rttMs: link.rttMs, bandwidthMbps: link.bandwidthMbps ?? 'unlimited' };
 }
 
 /** Throws HarnessError unless it was told to go on. */

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import { describeCommit, formatLink } from '../../measurements/format.ts';
-import { type BenchResult, runBench } from './bench.ts';
+import { type BenchResult, describeLinks, runBench } from './bench.ts';
 import { resumeOptions } from './resume.ts';
 import { type Selection, selectCells } from './selection.ts';
 import { type ExitCode, reportFailure, signalName } from '../cli/failure.ts';
@@ -168,7 +168,7 @@ async function dryRunText(options: Options, dependencies: Dependencies, selectio
   const modeWidth = Math.max(10, ...selection.modes.map((mode) => mode.name.length + 2));
   const lines = [
     `packages   ${missing.length === 0 ? 'all there' : `would install ${missing.join(' ')}`}`,
-    `link       ${options.links.map(formatLink).join('; ')}`,
+    `link       ${describeLinks(options)}`,
     `state      ${resolve(options.stateDir)}`,
     `results    ${resolve(options.outDir)}/bench/<run-id>/`,
     `seed       ${selection.seed}`,

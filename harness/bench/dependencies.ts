@@ -1,17 +1,22 @@
 import type { DaemonSetting, LinkSetting } from '../../measurements/environment.ts';
 import type { CatalogueWorkload, Workload } from '../../workloads/workload.ts';
 import type { MountName } from '../cli/options.ts';
+import type { ImagesSetting } from '../images/registry-options.ts';
 import type { Reporter } from '../cli/reporter.ts';
 import type { KnownModes } from '../run/known-modes.ts';
 import type { Mode } from '../run/mode.ts';
+import type { Cell } from '../run/plan.ts';
 import type { CellExecutor } from '../run/run.ts';
 
 export interface ExecutorRequest {
   readonly workloads: readonly Workload[];
   readonly modes: readonly Mode[];
+  readonly images: ImagesSetting;
+  /** Those that will be measured, as far as it is known. */
+  readonly cells: readonly Cell[];
   readonly stateDir: string;
-  /** Of the cells; each has one of them. */
-  readonly links: readonly LinkSetting[];
+  /** Of the cells; each has one of them. One undefined: none is emulated. */
+  readonly links: readonly (LinkSetting | undefined)[];
   readonly reporter: Reporter;
 }
 
@@ -23,8 +28,19 @@ export interface PackagesRequest {
 
 export interface OpenExecutor {
   readonly executor: CellExecutor;
-  /** The images that were built, for environment.json. */
+  /** The images and where they came from, for environment.json: what a resumed run must find as it was. */
   readonly record: Readonly<Record<string, unknown>>;
+  /** What was found out besides, which may differ each time. */
+  readonly conditions?: Readonly<Record<string, unknown>>;
+  /** The same after the last cell; called before the executor is closed. */
+  conditionsAtEnd?(signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
+}
+
+export interface PreflightRequest {
+  readonly stateDir: string;
+  readonly workloads: readonly Workload[];
+  readonly modes: readonly Mode[];
+  readonly images: ImagesSetting;
 }
 
 /** What the commands need from the rest of the harness. Implemented in assembly/dependencies.ts; tests bring their own. */
@@ -38,7 +54,7 @@ export interface Dependencies {
   mountedBy(mode: Mode, mount: MountName, name: string): Mode | undefined;
   readonly isRoot: boolean;
   /** Rejects if a run cannot work on this machine. Creates the state directory. */
-  preflight(request: { readonly stateDir: string }): Promise<void>;
+  preflight(request: PreflightRequest): Promise<void>;
   /** Packages that an installation would add. */
   missingPackages(request: PackagesRequest): Promise<readonly string[]>;
   ensurePackages(request: PackagesRequest, reporter: Reporter, signal: AbortSignal): Promise<void>;

@@ -33,7 +33,19 @@ What is measured
   --seed N           order of the cells, 0 to 4294967295    (default: drawn,
                      and recorded in environment.json)
 
-The link between registry and client (emulated, both directions)
+Where images come from
+  --registry NAME    embedded; or docker.io/NAMESPACE, ghcr.io/NAMESPACE,
+                     HOST/NAMESPACE, where npm run images -- prepare has
+                     pushed them                            (default embedded)
+  --source NAME      of the originals: debian (built here), official (Docker
+                     Hub's), REGISTRY/NAMESPACE of converted images
+                                                              (default debian)
+  --tags A=TAG,...   tags in place of the workloads' own, of all but debian
+  --hosts-dir DIR    containerd's hosts.toml files, for mirrors and private
+                     CAs               (default /etc/containerd/certs.d if any)
+
+The link between registry and client (emulated, both directions; with another
+registry only if one of these is given)
   --rtt TIME         round trip: 0, 30ms, 0.1s                   (default 30ms)
   --bandwidth RATE   shared by all connections: 800kbit, 200mbit, 1gbit,
                      unlimited                                (default 200mbit)

@@ -14,6 +14,7 @@ import {
   valued,
 } from '../cli/options.ts';
 import { refuseMore } from '../cli/arguments.ts';
+import { type ImagesSetting, imagesSetting, registryOptions } from '../images/registry-options.ts';
 import {
   parseBandwidth,
   parseBudget,
@@ -47,8 +48,10 @@ export interface Options {
   readonly shard: Shard | undefined;
   /** Undefined: drawn for this run and recorded. */
   readonly seed: number | undefined;
-  /** Every round trip with every bandwidth. */
-  readonly links: readonly LinkSetting[];
+  /** Which images, and from where. */
+  readonly images: ImagesSetting;
+  /** Every round trip with every bandwidth. One undefined: none is emulated, as over another registry unless asked for. */
+  readonly links: readonly (LinkSetting | undefined)[];
   /** The directory of a run to go on with. */
   readonly resume: string | undefined;
   /** Goes on also where something is not as it was. */
@@ -81,6 +84,7 @@ const table = {
   budget: optional('TIME', 'no block starts that would end later', parseBudget),
   shard: optional('I/N', 'part of the blocks', parseShard),
   seed: optional('N', 'order of the cells', (name, text) => parseCount(name, text, 0, maxSeed)),
+  ...registryOptions,
   rtt: valued('TIME', 'round trips of the link', '30ms', (name, text) => parseList(name, text, parseDuration)),
   bandwidth: valued('RATE', 'of the link', '200mbit', (name, text) => parseList(name, text, parseBandwidth)),
   resume: optional('DIR', 'goes on with a run that was cut off', parsePath),
@@ -101,6 +105,9 @@ export function parseBenchOptions(argv: readonly string[]): Options {
   const command = commands.find((name) => name === first);
   if (command === undefined) throw new UsageError(`unknown command '${first}'; commands: ${commands.join(', ')}`);
   refuseContradictions(values);
+  const images = imagesSetting(values);
+  const isEmulated = images.remote === undefined || argv.some((argument) => /^--(rtt|bandwidth)(=|$)/.test(argument));
+  const links = values.rtt.flatMap((rttMs) => values.bandwidth.map((bandwidthMbps) => ({ rttMs, bandwidthMbps })));
   return {
     command: values.help ? 'help' : values.list ? 'list' : command,
     workloads: values.workloads,
@@ -112,7 +119,8 @@ export function parseBenchOptions(argv: readonly string[]): Options {
     budgetMs: values.budget,
     shard: values.shard,
     seed: values.seed,
-    links: values.rtt.flatMap((rttMs) => values.bandwidth.map((bandwidthMbps) => ({ rttMs, bandwidthMbps }))),
+    images,
+    links: isEmulated ? links : [undefined],
     resume: values.resume,
     resumeAnyway: values.resumeAnyway,
     outDir: values.out,

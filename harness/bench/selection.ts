@@ -15,7 +15,8 @@ import type { Options } from './options.ts';
 export interface Selection {
   readonly workloads: readonly Workload[];
   readonly modes: readonly Mode[];
-  readonly links: readonly LinkSetting[];
+  /** One undefined: none is emulated. */
+  readonly links: readonly (LinkSetting | undefined)[];
   readonly seed: number;
   /** In order; of a run that goes on until it is precise, those that it measures in any case. */
   readonly cells: readonly Cell[];

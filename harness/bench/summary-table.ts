@@ -53,7 +53,7 @@ function describeCounts({ groups }: Summary): string {
 }
 
 function describeLink({ rttMs, bandwidthMbps }: SampleLink): string {
-  return rttMs === undefined ? 'no link' : formatLink({ rttMs, bandwidthMbps });
+  return rttMs === undefined ? 'no emulated link' : formatLink({ rttMs, bandwidthMbps });
 }
 
 /** 80 columns unless a name is long, as that of a peer's mode. The column of verdicts is there if it says anything. */

@@ -77,3 +77,11 @@ export function parseShard(option: string, text: string): Shard {
     throw new UsageError(`${option} needs a part of a whole like 1/3, not '${text}'`);
   return { index, count };
 }
+
+/** `500mb`, `20gb`, `1.5tb` -> bytes. */
+export function parseSize(option: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(mb|gb|tb)$/i.exec(text);
+  const units: Readonly<Record<string, number>> = { mb: 1e6, gb: 1e9, tb: 1e12 };
+  if (match === null) throw new UsageError(`${option} needs a size like 500mb, 20gb or 1tb, not '${text}'`);
+  return Number(match[1]) * units[match[2]!.toLowerCase()]!;
+}

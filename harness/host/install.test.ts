@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ensurePackages, explainApt, findMissing } from './install.ts';
 
-const reporter = { step: () => {}, warn: () => {} };
+const reporter = { step: () => {}, note: () => {}, warn: () => {} };
 
 test('a program that was installed by any means is not missing', async () => {
   const missing = await findMissing([

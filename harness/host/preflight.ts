@@ -105,7 +105,8 @@ async function makeDirectories(existing: string, path: string): Promise<void> {
   }
 }
 
-async function nearestDirectory(path: string): Promise<string> {
+/** The deepest directory on the way to a path that exists. */
+export async function nearestDirectory(path: string): Promise<string> {
   for (let dir = path; ; dir = dirname(dir)) {
     const found = await access(dir).then(
       () => true,

@@ -21,6 +21,8 @@ export interface BuildRequest {
 export interface Buildah {
   has(tag: string): Promise<boolean>;
   build(request: BuildRequest, onStep: (detail: string) => void, signal: AbortSignal): Promise<void>;
+  /** Removes all images but these and what they are built on; returns how many it removed. */
+  removeOthers(tags: readonly string[], signal: AbortSignal): Promise<number>;
   /** Pushes to a registry that speaks plain HTTP. */
   push(tag: string, reference: string, signal: AbortSignal): Promise<void>;
 }
@@ -94,6 +96,17 @@ export async function openBuildah(directory: string): Promise<Buildah> {
           cause: result,
         },
       );
+    },
+
+    removeOthers: async (tags, signal) => {
+      const limited = { ...options, cancelSignal: signal, timeout: pushLimitMs };
+      const listed = await execa('buildah', [...store, 'images', '--format', '{{.Name}}:{{.Tag}}'], limited);
+      const all = listed.all.split('\n').filter((name) => name.startsWith('localhost/'));
+      const others = all.filter((name) => !tags.includes(name));
+      for (const name of others) await execa('buildah', [...store, 'rmi', '--force', name], limited);
+      await execa('buildah', [...store, 'rmi', '--prune'], limited);
+      signal.throwIfAborted();
+      return others.length;
     },
 
     push: async (tag, reference, signal) => {

@@ -101,9 +101,25 @@ async function buildAndPush(builder: Builder, recipe: ImageRecipe, image: ImageN
   await buildah.push(tag, `${request.registry}/${image}`, signal);
 }
 
+async function buildTag(recipe: ImageRecipe, baseKey: string): Promise<string> {
+  return `localhost/stargz-bench/${recipe.name}:${await recipeKey(recipe, baseKey)}`;
+}
+
+/** The names in the build store of the images of these workloads and of those that they are built on. */
+export async function buildTags(workloads: readonly Workload[], stateDir: string): Promise<readonly string[]> {
+  const { key } = await locateBase(join(stateDir, 'images'));
+  const tags = new Set<string>();
+  for (const { image } of workloads) {
+    for (let recipe: ImageRecipe | undefined = image; recipe !== undefined; recipe = recipe.parent) {
+      tags.add(await buildTag(recipe, key));
+    }
+  }
+  return [...tags];
+}
+
 async function build(builder: Builder, recipe: ImageRecipe): Promise<string> {
   const { request, base, buildah, signal } = builder;
-  const tag = `localhost/stargz-bench/${recipe.name}:${await recipeKey(recipe, base.key)}`;
+  const tag = await buildTag(recipe, base.key);
   if (await buildah.has(tag)) return tag;
   const parent = recipe.parent === undefined ? undefined : await build(builder, recipe.parent);
   const onStep = (detail: string) => request.onStep(`${recipe.name}: ${detail}`);

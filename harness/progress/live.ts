@@ -53,6 +53,10 @@ export class LiveProgress implements Progress {
     this.#stage = { name: stage, detail, since };
   }
 
+  note(text: string): void {
+    this.#print(text);
+  }
+
   warn(text: string): void {
     if (this.#warned.has(text)) return;
     this.#warned.add(text);

@@ -36,6 +36,10 @@ export class PlainProgress implements Progress {
     this.#line(step);
   }
 
+  note(text: string): void {
+    this.#line(text);
+  }
+
   warn(text: string): void {
     if (this.#warned.has(text)) return;
     this.#warned.add(text);

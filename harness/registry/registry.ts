@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { HarnessError } from '../cli/error.ts';
+import { execa } from 'execa';
+import { HarnessError, lastLines } from '../cli/error.ts';
 import { findCommand } from '../host/commands.ts';
 import { findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { Service } from '../host/service.ts';
@@ -25,12 +26,7 @@ const startLimitMs = 15_000;
 /** Starts the distribution registry over `dataDir`, on a free port of loopback. */
 export async function startRegistry(options: RegistryOptions, signal: AbortSignal): Promise<Registry> {
   const { dataDir } = options;
-  const command = await findCommand('docker-registry');
-  if (command === undefined) {
-    throw new HarnessError('missing-command', 'cannot start a registry: docker-registry is not installed', {
-      remedy: 'apt-get install docker-registry',
-    });
-  }
+  const command = await requireRegistry('start a registry');
   await mkdir(dataDir, { recursive: true });
   // A registry that a killed run left behind would write to the same files.
   await killProcesses(await findProcessesNaming(dataDir));
@@ -56,6 +52,33 @@ export async function startRegistry(options: RegistryOptions, signal: AbortSigna
       if (!portTaken || attempt === 3) throw error;
     }
   }
+}
+
+const collectLimitMs = 900_000;
+
+/** Removes manifests without a tag, and blobs that no manifest names. The registry must not run. */
+export async function collectGarbage(dataDir: string, signal: AbortSignal): Promise<void> {
+  const command = await requireRegistry('collect the garbage of a registry');
+  await killProcesses(await findProcessesNaming(dataDir));
+  const configPath = join(dataDir, 'config.yml');
+  await writeFile(configPath, formatConfig(dataDir, '127.0.0.1:0'));
+  const args = ['garbage-collect', '--delete-untagged', configPath];
+  const options = { all: true, cancelSignal: signal, reject: false, stdin: 'ignore', timeout: collectLimitMs } as const;
+  const result = await execa(command, args, options);
+  signal.throwIfAborted();
+  if (!result.failed) return;
+  throw new HarnessError('cleanup', `docker-registry garbage-collect failed: ${lastLines(result.all ?? '')}`, {
+    remedy: `remove ${dataDir} to begin anew`,
+    cause: result,
+  });
+}
+
+async function requireRegistry(operation: string): Promise<string> {
+  const command = await findCommand('docker-registry');
+  if (command !== undefined) return command;
+  throw new HarnessError('missing-command', `cannot ${operation}: docker-registry is not installed`, {
+    remedy: 'apt-get install docker-registry',
+  });
 }
 
 /** Without an access log: one line for each ranged read would cost CPU time on the measured machine. */

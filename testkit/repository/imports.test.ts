@@ -38,6 +38,7 @@ const outer: Readonly<Record<string, readonly string[]>> = {
     'snapshotter/tar',
     'snapshotter/images',
     'snapshotter/convert',
+    'snapshotter/inspect',
     'snapshotter/process/node-options.ts',
   ],
 };

@@ -43,7 +43,11 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const options = parseOptions(argv, table);
   const { stateDir, out: outDir } = options;
   await using testbed = await openTestbedRun({ program, argv, outDir, stateDir, freeBytes: imagesBytes }, signal);
-  await ensurePackages([peerPackage], { step: (stage, detail) => say(`${stage}: ${detail}`), warn: say }, signal);
+  await ensurePackages(
+    [peerPackage],
+    { step: (stage, detail) => say(`${stage}: ${detail}`), note: say, warn: say },
+    signal,
+  );
   const timings = await measureAll(options, testbed, signal);
   return await conclude(testbed.results, limitsOf(timings), { level: options.level });
 }

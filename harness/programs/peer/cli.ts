@@ -3,7 +3,8 @@ import type { Workload } from '../../../workloads/workload.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
 import { measureCells } from '../../assembly/cells.ts';
 import { ownPeersPath } from '../../assembly/dependencies.ts';
-import { openCells, resolvePeers } from '../../assembly/executor.ts';
+import { openCells } from '../../assembly/executor.ts';
+import { resolvePeers } from '../../assembly/peers.ts';
 import { imagesBytes, openTestbed } from '../../assembly/testbed.ts';
 import { modes } from '../../cell/modes/catalogue.ts';
 import {
@@ -65,7 +66,7 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const measured = pairedModes(options.modes, peer, states);
   await using stack = new AsyncDisposableStack();
   const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
-  const reporter = { step: (_: string, detail: string) => say(detail), warn: say };
+  const reporter = { step: (_: string, detail: string) => say(detail), note: say, warn: say };
   await ensurePackages(await peerPackages(peer), reporter, signal);
   const peers = await resolvePeers({ modes: measured });
   const { program: path } = peers.get(peer.name)!;

@@ -1,0 +1,34 @@
+import { formatMegabytes } from '../../../measurements/format.ts';
+import { say } from '../../cli/program.ts';
+import { describeUse, measureUse } from '../../images/disk-use.ts';
+import { suffixes } from '../../images/published.ts';
+import { variantNames } from '../../images/variants.ts';
+import { openAccess } from '../../registry/access.ts';
+import { findEmbedded, findPublished, type FoundImage } from './found-images.ts';
+import type { ImagesOptions } from './options.ts';
+
+/** A row for each image, a column for each format, in MB; then what all of it takes on disk. */
+export async function listImages(options: ImagesOptions, signal: AbortSignal): Promise<boolean> {
+  const { images, stateDir } = options;
+  if (images.remote === undefined) {
+    say(formatTable('embedded registry, MB', await findEmbedded(options)));
+    say(`\n${describeUse(await measureUse(stateDir))}`);
+    return true;
+  }
+  await using access = openAccess(images.hostsDirectory);
+  say(formatTable(`${images.remote.name}, MB`, await findPublished(options, access, signal)));
+  return true;
+}
+
+function formatTable(title: string, found: readonly FoundImage[]): string {
+  const variants = variantNames.filter((variant) => found.some((image) => image.variant === variant));
+  const rows = [...Map.groupBy(found, ({ profile }) => profile.image.name)].map(([name, row]) => [
+    name,
+    ...variants.map((variant) => formatMegabytes(row.find((image) => image.variant === variant)?.sizeBytes)),
+  ]);
+  const table = [[title, ...variants.map((variant) => suffixes[variant])], ...rows];
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+  return table
+    .map((row) => row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  '))
+    .join('\n');
+}
