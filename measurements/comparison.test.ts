@@ -61,3 +61,17 @@ test('only rounds that both sides have are paired, and sides that share none are
   assert.equal(compare([], rounds(3, 50)), undefined);
   assert.equal(compare(rounds(3, 50), [], false), undefined);
 });
+
+test('what differs between the machines of a merged run does not hide what differs between its modes', () => {
+  const onMachines = (value: number, phase: number) =>
+    rounds(10, value, phase).map(({ round, value: own }) => {
+      const speed = [1, 1.6][round % 2]!;
+      return { round, value: own * speed, place: `machine ${speed}` };
+    });
+  const apart = compare(onMachines(100, 0), onMachines(110, 1))!;
+  assert.equal(apart.verdict, 'slower');
+  assert.equal(apart.effectSize, 0);
+  const unaware = ({ round, value }: Observation) => ({ round, value });
+  const mixed = compare(onMachines(100, 0).map(unaware), onMachines(110, 1).map(unaware))!;
+  assert.equal(mixed.verdict, 'no difference shown');
+});

@@ -13,6 +13,8 @@ export interface Observation {
   readonly round: number;
   /** Above 0; a time in any unit, the same on both sides. */
   readonly value: number;
+  /** The machine, where not all rounds are of one. */
+  readonly place?: string;
 }
 
 export interface ComparisonRequest {
@@ -91,7 +93,7 @@ function testOne({ reference, subject, paired }: ComparisonRequest): Tested | un
     ratio,
     ratioInterval: interval,
     roundCount: first === undefined ? Math.min(base.length, own.length) : rest.length + 1,
-    ...mannWhitney(base, own),
+    ...mannWhitney(...alignPlaces(reference, subject)),
     smallestP: leastP(base.length, own.length),
   };
 }
@@ -103,6 +105,29 @@ export function pairByRound(reference: readonly Observation[], subject: readonly
     const other = byRound.get(round);
     return other === undefined ? [] : [{ reference: other, subject: value }];
   });
+}
+
+/**
+ * Both sides without what differs between machines: each value relative to the mean of both sides on its machine (aligned ranks, Hodges and
+ * Lehmann 1962). A machine that has only one of the sides cannot be aligned, and stays as it is.
+ */
+function alignPlaces(
+  reference: readonly Observation[],
+  subject: readonly Observation[],
+): readonly [SortedSamples, SortedSamples] {
+  const placesOf = (side: readonly Observation[]) => new Set(side.map(({ place }) => place));
+  const [places, otherPlaces] = [placesOf(reference), placesOf(subject)];
+  const isOne = new Set([...places, ...otherPlaces]).size === 1;
+  const isAligned = (place: string | undefined) => !isOne && places.has(place) && otherPlaces.has(place);
+  const usual = new Map(
+    [...Map.groupBy([...reference, ...subject], ({ place }) => place)].map(([place, own]) => [
+      place,
+      own.reduce((sum, { value }) => sum + Math.log(value), 0) / own.length,
+    ]),
+  );
+  const align = (side: readonly Observation[]) =>
+    side.map(({ value, place }) => (isAligned(place) ? value / Math.exp(usual.get(place)!) : value));
+  return [sortSamples(align(reference))!, sortSamples(align(subject))!];
 }
 
 function valuesOf(side: readonly Observation[]): SortedSamples | undefined {

@@ -4,6 +4,7 @@ export type MeasurementErrorCode =
   | 'bad-environment'
   | 'unknown-schema'
   | 'no-samples'
+  | 'not-one-plan'
   | 'disk-full'
   | 'write';
 

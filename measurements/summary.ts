@@ -1,4 +1,11 @@
-import { type Comparison, compareTimes, pairByRound, type Verdict, verdictOfRatio } from './comparison.ts';
+import {
+  type Comparison,
+  compareTimes,
+  type Observation,
+  pairByRound,
+  type Verdict,
+  verdictOfRatio,
+} from './comparison.ts';
 import { type Drift, findDrift } from './drift.ts';
 import type { Sample } from './sample.ts';
 import {
@@ -260,9 +267,9 @@ function comparedBy(reference: string, ratio: number, interval: Interval | undef
   return { reference, speedUp: 1 / ratio, speedUpInterval, verdict };
 }
 
-/** Sample k of every group is measured in block k of the plan. */
-function observe({ samples }: Pick<Described, 'samples'>) {
-  return samples.map((sample) => ({ round: sample.sample, value: sample.totalMs }));
+/** Sample k of every group is measured in block k of the plan, on the machine of its run. */
+export function observe({ samples }: Pick<Group, 'samples'>): Observation[] {
+  return samples.map((sample) => ({ round: sample.sample, value: sample.totalMs, place: sample.runId }));
 }
 
 function isGood(sample: Sample): sample is GoodSample {

@@ -19,6 +19,7 @@ export type HarnessErrorCode =
   | 'cleanup'
   | 'uncommitted'
   | 'not-resumable'
+  | 'not-comparable'
   | 'usage';
 
 /** A failure that a person can act on: the operation, the object and the remedy. */

@@ -1,0 +1,127 @@
+import type { BenchRun } from './bench-run.ts';
+import { type Comparison, compareTimes } from './comparison.ts';
+import { formatLink } from './format.ts';
+import type { Sample } from './sample.ts';
+import { type Group, isSameLink, observe, type SampleLink } from './summary.ts';
+
+/** In a run with --base REF, the modes of that commit: `base:estargz`. */
+export const basePrefix = 'base:';
+
+/** One workload in one mode over one link, before and after. Ratios are head / base: below 1 is less. */
+export interface RunChange extends SampleLink {
+  readonly workload: string;
+  readonly mode: string;
+  readonly base: Group;
+  readonly head: Group;
+  /** Undefined where either side has no good sample. */
+  readonly total: Comparison | undefined;
+  /** Of the medians; undefined where either was not measured. */
+  readonly bytesRatio: number | undefined;
+  readonly requestsRatio: number | undefined;
+  /** Whether times may be judged: both sides were measured in the same rounds on the same machine. */
+  readonly isInterleaved: boolean;
+}
+
+export interface RunComparison {
+  readonly changes: readonly RunChange[];
+  /** What cannot be compared, each in words: `python estargz: another image`. */
+  readonly excluded: readonly string[];
+}
+
+export interface CompareOptions {
+  /** Compares groups although their images differ. */
+  readonly otherImages: boolean;
+}
+
+/** Two runs, group by group. Times of two runs are never interleaved. */
+export function compareRuns(base: BenchRun, head: BenchRun, { otherImages }: CompareOptions): RunComparison {
+  const excluded: string[] = [];
+  const pairs = head.summary.groups.flatMap((group) => {
+    const other = findGroup(base, group, group.mode);
+    if (other === undefined) {
+      excluded.push(`${describeChange(group)}: not in ${base.path}`);
+      return [];
+    }
+    if (!otherImages && !haveSameImage(base, other, head, group)) {
+      excluded.push(`${describeChange(group)}: another image`);
+      return [];
+    }
+    return [{ base: other, head: group }];
+  });
+  for (const group of base.summary.groups) {
+    if (findGroup(head, group, group.mode) === undefined)
+      excluded.push(`${describeChange(group)}: not in ${head.path}`);
+  }
+  return { changes: compareGroups(pairs, false), excluded };
+}
+
+/** The modes of one run with their `base:` modes. Empty where it has none. */
+export function compareWithin(run: BenchRun): RunComparison {
+  const pairs = run.summary.groups.flatMap((head) => {
+    const base = findGroup(run, head, basePrefix + head.mode);
+    return base === undefined ? [] : [{ base, head }];
+  });
+  return { changes: compareGroups(pairs, true), excluded: [] };
+}
+
+/** What differs between two runs as a whole, and may be the reason for any change: `another machine`. */
+export function describeConditions(base: BenchRun, head: BenchRun): string[] {
+  const [one, other] = [base.environment, head.environment];
+  const hostOf = ({ machine }: typeof one) => JSON.stringify([machine.hostname, machine.cpu]);
+  return [
+    ...(hostOf(one) === hostOf(other) ? [] : ['another machine']),
+    ...(one.versions.kernel === other.versions.kernel ? [] : ['another kernel']),
+    ...(one.versions.containerd === other.versions.containerd ? [] : ['another containerd']),
+  ];
+}
+
+interface GroupPair {
+  readonly base: Group;
+  readonly head: Group;
+}
+
+function compareGroups(pairs: readonly GroupPair[], isInterleaved: boolean): RunChange[] {
+  const totals = compareTimes(
+    pairs.map(({ base, head }) => ({ reference: observe(base), subject: observe(head), paired: isInterleaved })),
+  );
+  return pairs.map(({ base, head }, index) => ({
+    workload: head.workload,
+    mode: head.mode,
+    rttMs: head.rttMs,
+    bandwidthMbps: head.bandwidthMbps,
+    base,
+    head,
+    total: totals[index],
+    bytesRatio: ratioOf(head.medianWireBytes, base.medianWireBytes),
+    requestsRatio: ratioOf(head.medianWireRequests, base.medianWireRequests),
+    isInterleaved,
+  }));
+}
+
+function findGroup({ summary }: BenchRun, like: Group, mode: string): Group | undefined {
+  return summary.groups.find(
+    (group) => group.workload === like.workload && group.mode === mode && isSameLink(group, like),
+  );
+}
+
+function ratioOf(head: number | undefined, base: number | undefined): number | undefined {
+  return head === undefined || base === undefined || base === 0 ? undefined : head / base;
+}
+
+/** By what they are called without the registry's address, which is another in each run. */
+function haveSameImage(base: BenchRun, one: Group, head: BenchRun, other: Group): boolean {
+  const imagesOf = ({ samples }: BenchRun, group: Group) => {
+    const own = samples.filter((sample: Sample) => sample.workload === group.workload && sample.mode === group.mode);
+    const names = own.flatMap(({ image }) => (image === undefined ? [] : [image.replace(/^[^/]+:\d+\//, '')]));
+    return [...new Set(names)].sort().join();
+  };
+  return imagesOf(base, one) === imagesOf(head, other);
+}
+
+/** `python estargz, 30 ms RTT, 200 Mbit/s` */
+export function describeChange({ workload, mode, rttMs, bandwidthMbps }: Named): string {
+  const link = rttMs === undefined ? '' : `, ${formatLink({ rttMs, bandwidthMbps })}`;
+  return `${workload} ${mode}${link}`;
+}
+
+type Named = Pick<Group, 'workload' | 'mode' | 'rttMs' | 'bandwidthMbps'>;
