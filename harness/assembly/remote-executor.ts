@@ -1,3 +1,7 @@
+import type { LinkSetting } from '../../measurements/environment.ts';
+import type { Endpoint } from '../../snapshotter/registry/host.ts';
+import { isLoopback } from '../../snapshotter/registry/server-address.ts';
+import { type Link, startLink } from '../link/link.ts';
 import type { RateLimit } from '../../snapshotter/registry/rate-limit.ts';
 import { mediaTypes } from '../../snapshotter/registry/manifest.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
@@ -28,11 +32,6 @@ export interface RemoteExecutorRequest extends ExecutorRequest {
 export async function openRemoteExecutor(request: RemoteExecutorRequest, signal: AbortSignal): Promise<OpenExecutor> {
   const { stateDir, remote, images, modes, peers, reporter } = request;
   refusePrepared(modes, remote);
-  if (request.links.some((link) => link !== undefined)) {
-    throw new HarnessError('usage', `no link is emulated before ${remote.name}`, {
-      remedy: 'leave --rtt and --bandwidth out',
-    });
-  }
   await using stack = new AsyncDisposableStack();
   const access = stack.use(openAccess(images.hostsDirectory));
   reporter.step('registry', `${remote.name}: looking for the images`);
@@ -46,9 +45,11 @@ export async function openRemoteExecutor(request: RemoteExecutorRequest, signal:
   const quality = await measureConnection(access, firstImage, signal);
   reporter.note(`${remote.name}: ${describeQuality(quality)}`);
   const versions = await describePeers(peers, reporter, signal);
+  const links = await startProxies(request, access.endpointOf(firstImage), stack);
   const cells = createCellExecutor({
     stateDir,
     link: undefined,
+    linkOf: (setting) => links.get(setting)!,
     access,
     imageOf: (workload, mode) => imageOf(request, workload, mode),
     sharingWith,
@@ -79,6 +80,35 @@ export async function openRemoteExecutor(request: RemoteExecutorRequest, signal:
       return { connection: { ...connection, limits: after } };
     },
   };
+}
+
+/** One relay for each link that is to be emulated: a proxy, since registries redirect and are reached by their names. */
+async function startProxies(
+  { links, remote }: RemoteExecutorRequest,
+  { authority, schemes }: Endpoint,
+  stack: AsyncDisposableStack,
+): Promise<ReadonlyMap<LinkSetting, Link>> {
+  const started = new Map<LinkSetting, Link>();
+  for (const setting of links) {
+    if (setting === undefined) continue;
+    const reason =
+      schemes[0] === 'http'
+        ? 'speaks plain HTTP'
+        : isLoopback(authority)
+          ? 'is on loopback'
+          : (process.env.HTTPS_PROXY ?? process.env.https_proxy)
+            ? 'is behind a proxy'
+            : undefined;
+    if (reason !== undefined) {
+      throw new HarnessError('usage', `cannot emulate a link to ${remote.name}: ${authority} ${reason}`, {
+        remedy: 'leave --rtt and --bandwidth out',
+      });
+    }
+    const link = await startLink({ target: undefined, ...setting });
+    stack.defer(() => link.close());
+    started.set(setting, link);
+  }
+  return started;
 }
 
 function refusePrepared(modes: readonly Mode[], remote: RemoteRegistry): void {

@@ -15,12 +15,13 @@ import type { CellExecutor, CellPhase } from '../run/run.ts';
 
 export interface CellExecutorOptions {
   readonly stateDir: string;
-  /** Between containerd and our registry; counts the traffic. Undefined: images come from registries that are not ours. */
+  /** Counts the traffic. With `access`, a proxy to registries that are not ours; undefined: they are reached directly. */
   readonly link: CellLink | undefined;
   /** Of a cell whose link has this setting. Default: `link`. */
   readonly linkOf?: (setting: LinkSetting) => CellLink;
+  /** Undefined: the link leads to our registry. */
   readonly access?: Pick<RegistryAccess, 'hostsDirectory' | 'credentialFor'> | undefined;
-  /** `repository:tag` of the image that a cell pulls over the link; its whole name where there is none. */
+  /** `repository:tag` of the image that a cell pulls from our registry; its whole name elsewhere. */
   readonly imageOf: (workload: Workload, mode: Mode) => string;
   /** What a warm daemon has pulled and run before `workload`. */
   readonly warmUpFor?: ((workload: Workload) => Workload) | undefined;
@@ -88,15 +89,17 @@ function startEngine(
   signal: AbortSignal,
 ): Promise<CellEngine> {
   const registry: CellRegistry =
-    link === undefined ? { hostsDirectory: access?.hostsDirectory } : { registryAddress: link.address };
+    access === undefined
+      ? { registryAddress: link!.address }
+      : { hostsDirectory: access.hostsDirectory, proxyAddress: link?.address };
   const place = { registry, programs };
   if (mode.engine === 'docker') return startDockerEngine(sandbox, place, signal);
   return startContainerdEngine(sandbox, mode, place, signal);
 }
 
-function referenceOf({ link, imageOf }: CellExecutorOptions, workload: Workload, mode: Mode): string {
+function referenceOf({ link, access, imageOf }: CellExecutorOptions, workload: Workload, mode: Mode): string {
   const image = imageOf(workload, mode);
-  return link === undefined ? image : `${link.address}/${image}`;
+  return access === undefined ? `${link!.address}/${image}` : image;
 }
 
 /** Pulls and runs what the mode's state calls for; its container is gone before the measurement. */

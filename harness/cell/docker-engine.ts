@@ -6,7 +6,7 @@ import { readLayers } from '../registry/manifest-layers.ts';
 import { Docker } from '../docker/docker.ts';
 import { DockerContainer } from '../docker/docker-container.ts';
 import type { CellEngine, EnginePlace } from './engine.ts';
-import type { CellRegistry, Sandbox } from './sandbox.ts';
+import { type CellRegistry, proxyEnvironment, type Sandbox } from './sandbox.ts';
 
 /** Docker Engine: its own pull and its own storage driver; containerd and runc only run its containers. */
 export async function startDockerEngine(
@@ -16,7 +16,12 @@ export async function startDockerEngine(
 ): Promise<CellEngine> {
   const cgroupParent = `${idPrefix}docker`;
   const docker = await Docker.start(
-    { directory: join(directory, 'docker'), cgroupParent, containerdCommand: programs?.containerd },
+    {
+      directory: join(directory, 'docker'),
+      cgroupParent,
+      containerdCommand: programs?.containerd,
+      env: proxyEnvironment(registry.proxyAddress),
+    },
     signal,
   );
   const containers: DockerContainer[] = [];

@@ -33,9 +33,14 @@ export interface ContainerdPrograms {
 /** How a cell reaches the registry: our own, or others as containerd's configuration says. */
 export type CellRegistry =
   /** `host:port`, plain HTTP. */
-  | { readonly registryAddress: string; readonly hostsDirectory?: undefined }
-  /** containerd's directory of hosts.toml files, which our daemon reads too; undefined where there is none. */
-  | { readonly registryAddress?: undefined; readonly hostsDirectory: string | undefined };
+  | { readonly registryAddress: string; readonly hostsDirectory?: undefined; readonly proxyAddress?: undefined }
+  | {
+      readonly registryAddress?: undefined;
+      /** containerd's directory of hosts.toml files, which our daemon reads too; undefined where there is none. */
+      readonly hostsDirectory: string | undefined;
+      /** `host:port` of a link that is a proxy; undefined: as the environment says. */
+      readonly proxyAddress?: string | undefined;
+    };
 
 export type CellSetting = CellRegistry & CellPrograms;
 
@@ -96,7 +101,7 @@ async function findLeft({ directory, idPrefix }: Sandbox): Promise<number[]> {
 /** Starts the snapshotter, if the cell has one, and a containerd that uses it. The sandbox must be clear. */
 export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: AbortSignal): Promise<RunningCell> {
   const { directory } = sandbox;
-  const { snapshotter, peer, registryAddress, hostsDirectory } = setting;
+  const { snapshotter, peer, registryAddress, hostsDirectory, proxyAddress } = setting;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const daemonDirectory = join(directory, snapshotter);
   const containerdDirectory = join(directory, 'containerd');
@@ -111,6 +116,7 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
         snapshotterAddress: daemon?.address,
         registryAddress,
         hostsDirectory,
+        env: proxyEnvironment(proxyAddress),
         command: setting.programs?.containerd,
         path: setting.programs?.path,
       },
@@ -151,13 +157,13 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
 async function startOwn(
   { compileCache }: Sandbox,
   directory: string,
-  { daemonConfig, logLevel, hostsDirectory }: CellSetting,
+  { daemonConfig, logLevel, hostsDirectory, proxyAddress }: CellSetting,
   signal: AbortSignal,
 ): Promise<SnapshotterDaemon | undefined> {
   if (daemonConfig === undefined) return undefined;
   const config =
     hostsDirectory === undefined ? daemonConfig : { ...daemonConfig, resolver: { config_path: hostsDirectory } };
-  const env = { NODE_COMPILE_CACHE: compileCache };
+  const env = { NODE_COMPILE_CACHE: compileCache, ...proxyEnvironment(proxyAddress) };
   const level = logLevel === undefined ? {} : { logLevel };
   return await startDaemon({ directory, config, env, ...level }, signal);
 }
@@ -165,10 +171,18 @@ async function startOwn(
 async function startPeerOf(
   peer: Peer,
   directory: string,
-  { daemonConfig }: CellSetting,
+  { daemonConfig, proxyAddress }: CellSetting,
   signal: AbortSignal,
 ): Promise<RunningSnapshotter> {
-  return await startPeer(peer, { directory, ...(daemonConfig === undefined ? {} : { config: daemonConfig }) }, signal);
+  const proxied = { ...peer, env: { ...peer.env, ...proxyEnvironment(proxyAddress) } };
+  const config = daemonConfig === undefined ? {} : { config: daemonConfig };
+  return await startPeer(proxied, { directory, ...config }, signal);
+}
+
+/** What sends TLS connections through a proxy, and nothing around it but what is on loopback. */
+export function proxyEnvironment(address: string | undefined): Readonly<Record<string, string>> {
+  if (address === undefined) return {};
+  return { HTTPS_PROXY: `http://${address}`, https_proxy: '', NO_PROXY: '', no_proxy: '' };
 }
 
 /** The types of the mounts below a snapshotter's directory but overlays, such as erofs. Subtypes are cut: fuse.rawBridge is fuse. */

@@ -33,6 +33,8 @@ export interface ContainerdOptions {
   readonly pauseImage?: string | undefined;
   /** CRI pulls through the transfer service; containerd 2.1 and later. */
   readonly pullsByTransfer?: boolean | undefined;
+  /** Over this process's own. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** Default: containerd.log in the directory. */
   readonly logPath?: string | undefined;
 }
@@ -74,7 +76,7 @@ export class Containerd {
       command,
       args: ['--config', paths.config, '--log-level', 'warn'],
       // containerd looks up the shim and runc on its PATH.
-      env: { ...process.env, PATH: [...first, ...searchPath()].join(':') },
+      env: { ...process.env, ...options.env, PATH: [...first, ...searchPath()].join(':') },
       logPath: options.logPath ?? paths.log,
     });
     const client = openContainerdClient(paths.socket);

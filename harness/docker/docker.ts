@@ -15,6 +15,8 @@ export interface DockerOptions {
   readonly cgroupParent: string;
   /** Path of containerd. Default: the one on PATH. */
   readonly containerdCommand?: string | undefined;
+  /** Over this process's own. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const startLimitMs = 60_000;
@@ -38,7 +40,7 @@ export class Docker {
   }
 
   static async start(
-    { directory, cgroupParent, containerdCommand }: DockerOptions,
+    { directory, cgroupParent, containerdCommand, env: ownEnv }: DockerOptions,
     signal: AbortSignal,
   ): Promise<Docker> {
     const command = await findCommand('dockerd');
@@ -65,7 +67,7 @@ export class Docker {
         ...['--storage-driver', 'overlay2', '--exec-opt', 'native.cgroupdriver=cgroupfs'],
         ...['--cgroup-parent', `/${cgroupParent}`, '--log-level', 'warn'],
       ];
-      const env = { ...process.env, PATH: searchPath().join(':') };
+      const env = { ...process.env, ...ownEnv, PATH: searchPath().join(':') };
       const logPath = at('docker.log');
       const service = await Service.start({ name: 'Docker Engine', command, args, env, logPath });
       const client = new Dockerode({ socketPath: at('docker.sock') });

@@ -2,14 +2,16 @@
  * The process of the link emulator, forked by link.ts: a TCP relay with a round-trip time and, per direction, a bandwidth
  * that all connections share. A separate process, so that its timers do not wait for the harness.
  *
- * Arguments: target host, target port, RTT in ms, bandwidth in Mbit/s (0: unlimited). It exits when the IPC channel
- * closes, so it cannot outlive the harness.
+ * Arguments: target host, target port, RTT in ms, bandwidth in Mbit/s (0: unlimited). Without a host it is an HTTP proxy, for
+ * servers that are reached by their own names with TLS. It exits when the IPC channel closes, so it cannot outlive the
+ * harness.
  *
  * Not modelled: TCP's slow start and loss. A connection has the full bandwidth from its first byte.
  */
 import { createServer, connect as dial, type Socket } from 'node:net';
 import type { LinkReply, LinkRequest } from './link.ts';
 import { type Flow, Lane, type Sink } from './link-lane.ts';
+import { readConnect } from './read-connect.ts';
 import { RequestCounter } from './request-counter.ts';
 
 const [targetHost = '', targetPort = '', rttText = '', bandwidthText = ''] = process.argv.slice(2);
@@ -33,18 +35,44 @@ let connections = 0;
 const server = createServer(socketOptions, (client) => {
   connections++;
   const acceptedAt = now();
+  if (targetHost === '') {
+    awaitTunnel(client, acceptedAt);
+    return;
+  }
   const upstream = dial({ host: targetHost, port: Number(targetPort), ...socketOptions });
+  // A handshake takes one round trip before the client may send.
+  relay(client, upstream, acceptedAt + rttMs);
+});
+
+function relay(client: Socket, upstream: Socket, opensAt: number): void {
   const counter = new RequestCounter();
   counters.add(counter);
-  // A handshake takes one round trip before the client may send.
-  const opensAt = acceptedAt + rttMs;
   const upFlow = up.open(client, socketSink(upstream), opensAt);
   const downFlow = down.open(upstream, socketSink(client), opensAt);
   client.on('data', (bytes) => counter.feed(bytes as Buffer));
   join(client, upFlow, downFlow);
   join(upstream, downFlow, upFlow);
   client.once('close', () => retire(counter));
-});
+}
+
+/** A client waits for the answer to its CONNECT as it would for a handshake: it comes one round trip after the connection. */
+function awaitTunnel(client: Socket, acceptedAt: number): void {
+  readConnect(client, (target) => {
+    const upstream = dial({ ...target, ...socketOptions });
+    const refuse = () => void client.end('HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n');
+    upstream.once('error', refuse);
+    client.once('close', () => upstream.destroy());
+    upstream.once('connect', () => {
+      upstream.off('error', refuse);
+      const begin = () => {
+        client.write('HTTP/1.1 200 Connection established\r\n\r\n');
+        relay(client, upstream, now());
+        client.resume();
+      };
+      setTimeout(begin, Math.max(0, acceptedAt + rttMs - now()));
+    });
+  });
+}
 
 /** Connects a socket to its two flows: it feeds `outgoing` and is the sink of `incoming`. */
 function join(socket: Socket, outgoing: Flow, incoming: Flow): void {

@@ -60,6 +60,37 @@ test('a stream that is not HTTP has no request count rather than a wrong one', l
   assert.equal((await link.counters()).requests, undefined);
 });
 
+test(
+  'without a target it is a proxy that carries what its clients ask it to reach, and nothing else',
+  limit,
+  async (t) => {
+    const target = await listen(t, (socket) => void socket.pipe(socket));
+    const link = await open(t, { target: undefined, rttMs: 5, bandwidthMbps: 1000 });
+    const sent = pseudoRandomBytes(1 << 20, 1);
+    const tunnel = reach(t, link);
+    tunnel.write(`CONNECT ${target} HTTP/1.1\r\nhost: ${target}\r\n\r\n`);
+    const [answer] = (await once(tunnel, 'data')) as [Buffer];
+    assert.equal(answer.toString(), 'HTTP/1.1 200 Connection established\r\n\r\n');
+    tunnel.end(sent);
+    assert.equal(await hashOf(tunnel), await hashOf([sent]));
+    const { bytes, bytesUp, requests } = await link.counters();
+    assert.deepEqual([bytes, bytesUp, requests], [sent.length, sent.length, undefined]);
+
+    const said = async (text: string) => {
+      const socket = reach(t, link);
+      socket.end(text);
+      let whole = '';
+      for await (const piece of socket) whole += piece;
+      return whole.split('\r\n')[0];
+    };
+    assert.equal(await said('GET http://registry.test/ HTTP/1.1\r\n\r\n'), 'HTTP/1.1 405 Method Not Allowed');
+    const closed = createServer();
+    const nobody = await listenOn(t, closed);
+    await new Promise((resolve) => closed.close(resolve));
+    assert.equal(await said(`CONNECT ${nobody} HTTP/1.1\r\n\r\n`), 'HTTP/1.1 502 Bad Gateway');
+  },
+);
+
 test('a half-closed connection still carries the answer', limit, async (t) => {
   const target = await listen(t, async (socket) => {
     const asked: Buffer[] = [];

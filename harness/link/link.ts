@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { HarnessError } from '../cli/error.ts';
 
 export interface LinkOptions {
-  /** `host:port` of the registry. */
-  readonly target: string;
+  /** `host:port` of the registry. Undefined: the link is an HTTP proxy to whatever its clients name, TLS only. */
+  readonly target: string | undefined;
   readonly rttMs: number;
   /** Mbit/s in each direction, shared by all connections; undefined: unlimited. */
   readonly bandwidthMbps: number | undefined;
@@ -43,7 +43,7 @@ const closeLimitMs = 2_000;
 
 /** Starts the emulated link in a process of its own, which ends on `close` or with this process. */
 export async function startLink(options: LinkOptions): Promise<Link> {
-  const { host, port } = splitAddress(options.target);
+  const { host, port } = options.target === undefined ? { host: '', port: 0 } : splitAddress(options.target);
   const child = fork(
     fileURLToPath(new URL('link-process.ts', import.meta.url)),
     [host, String(port), String(options.rttMs), String(options.bandwidthMbps ?? 0)],
