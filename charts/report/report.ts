@@ -11,15 +11,15 @@ import { pageStyle } from './style.ts';
 import { cellRows, headRow } from './table.ts';
 import { describeRun, rankModes } from './words.ts';
 
-/** One HTML file that needs nothing else: the verdict, the table, the samples, and the program that filters and draws them. */
-export async function renderReport(run: Run): Promise<string> {
+/** One HTML file that needs nothing else (`home` is the site it is part of, if it is): the verdict, the table, the samples, and the program that filters and draws them. */
+export async function renderReport(run: Run, { home }: { readonly home?: string } = {}): Promise<string> {
   const words = describeRun(run);
   const columns = columnsOf(run);
   const { environment } = run;
   return page({
     title: `stargz-bench ${run.runId}`,
     body: `<header class="wide">
-<p class="kicker"><span>stargz-bench, run ${escapeHtml(run.runId)}, ${escapeHtml(describeOrigin(run))}; ${escapeHtml(describeAllLinks(run))}</span>
+<p class="kicker"><span>${home === undefined ? 'stargz-bench' : `<a href="${home}">stargz-bench</a>`}, run ${escapeHtml(run.runId)}, ${escapeHtml(describeOrigin(run))}; ${escapeHtml(describeAllLinks(run))}</span>
 <button type="button" class="plain" id="theme">Theme</button></p>
 <h1>${escapeHtml(words.title)}</h1>
 <p class="lede">${escapeHtml(words.lede.join(' '))}</p>

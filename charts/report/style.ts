@@ -69,6 +69,12 @@ dialog::backdrop{background:rgb(0 0 0/.45)}
 dialog h2{margin:0 0 4px}
 dialog h3{margin:22px 0 8px}
 .top{display:flex;justify-content:space-between;gap:16px;align-items:start}
+nav{display:flex;gap:20px;font-weight:600}
+nav a{text-decoration:none}
+picture img{display:block;max-width:100%;height:auto;margin:0 auto}
+.method{max-width:78ch}
+.method h1{margin-top:28px}
+.method li{margin:8px 0}
 @media (max-width:640px){h1{font-size:25px}.wide{padding-inline:14px}figure{padding-inline:12px}}
 @media print{:root,:root[data-theme=dark]{color-scheme:light;${lightColors}}body{background:#fff;font-size:11pt}form,.plain,dialog{display:none}#cells{max-height:none;overflow:visible;border:0}thead th{position:static}table{font-size:8.5pt}th,td{padding:2px 5px}figure{border:0;padding:0}}
 `;

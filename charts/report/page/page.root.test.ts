@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { drawCharts } from '../../draw.ts';
+import { findViolations } from '../../testing/axe.ts';
 import {
   gridOfLinks,
   manyWorkloads,
@@ -60,9 +60,9 @@ for (const theme of ['light', 'dark'] as const) {
   test(`axe finds nothing to object to, ${theme}, with the drawer closed and open`, limit, async (t) => {
     const page = await open(t, grid, '', theme);
     await drawn(page);
-    assert.deepEqual(await violations(page), []);
+    assert.deepEqual(await findViolations(page), []);
     await page.locator('[data-cell]').first().click();
-    assert.deepEqual(await violations(page), []);
+    assert.deepEqual(await findViolations(page), []);
   });
 }
 
@@ -197,16 +197,4 @@ async function open(t: TestContext, file: string, hash = '', colorScheme: 'light
 
 async function drawn(page: Page): Promise<void> {
   await page.waitForFunction(() => document.body.dataset.drawn === 'true');
-}
-
-async function violations(page: Page): Promise<string[]> {
-  const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { axe: checker } = globalThis as unknown as { axe: typeof import('axe-core') };
-    return (await checker.run()).violations.map(
-      ({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 160)} ${nodes[0]?.failureSummary ?? ''}`,
-    );
-  });
-  return found;
 }
