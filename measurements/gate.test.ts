@@ -50,7 +50,10 @@ test('interleaved times fail if they are slower by more than the bound, and sign
       timed(1000 * scatter(round), round, { mode: 'base:estargz' }),
       timed(headMs * scatter(round + 5), round),
     ];
-    return judge(compareWithin(runOf(Array.from({ length: count }, (_, index) => both(index + 1)).flat())), bounds);
+    return judge(
+      compareWithin(runOf(Array.from({ length: count }, (_, index) => both(index + 1)).flat()).summary),
+      bounds,
+    );
   };
   assert.match(within(1300).faults.join(), /^python estargz, .*: total \+30 %, at most \+20 %$/);
   assert.deepEqual(within(1150).faults, [], 'slower, within the bound');

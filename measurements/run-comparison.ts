@@ -2,7 +2,7 @@ import type { BenchRun } from './bench-run.ts';
 import { type Comparison, compareTimes } from './comparison.ts';
 import { formatLink } from './format.ts';
 import type { Sample } from './sample.ts';
-import { type Group, isSameLink, observe, type SampleLink } from './summary.ts';
+import { type Group, isSameLink, observe, type SampleLink, type Summary } from './summary.ts';
 
 /** In a run with --base REF, the modes of that commit: `base:estargz`. */
 export const basePrefix = 'base:';
@@ -37,7 +37,7 @@ export interface CompareOptions {
 export function compareRuns(base: BenchRun, head: BenchRun, { otherImages }: CompareOptions): RunComparison {
   const excluded: string[] = [];
   const pairs = head.summary.groups.flatMap((group) => {
-    const other = findGroup(base, group, group.mode);
+    const other = findGroup(base.summary, group, group.mode);
     if (other === undefined) {
       excluded.push(`${describeChange(group)}: not in ${base.path}`);
       return [];
@@ -49,16 +49,16 @@ export function compareRuns(base: BenchRun, head: BenchRun, { otherImages }: Com
     return [{ base: other, head: group }];
   });
   for (const group of base.summary.groups) {
-    if (findGroup(head, group, group.mode) === undefined)
+    if (findGroup(head.summary, group, group.mode) === undefined)
       excluded.push(`${describeChange(group)}: not in ${head.path}`);
   }
   return { changes: compareGroups(pairs, false), excluded };
 }
 
 /** The modes of one run with their `base:` modes. Empty where it has none. */
-export function compareWithin(run: BenchRun): RunComparison {
-  const pairs = run.summary.groups.flatMap((head) => {
-    const base = findGroup(run, head, basePrefix + head.mode);
+export function compareWithin(summary: Summary): RunComparison {
+  const pairs = summary.groups.flatMap((head) => {
+    const base = findGroup(summary, head, basePrefix + head.mode);
     return base === undefined ? [] : [{ base, head }];
   });
   return { changes: compareGroups(pairs, true), excluded: [] };
@@ -98,10 +98,8 @@ function compareGroups(pairs: readonly GroupPair[], isInterleaved: boolean): Run
   }));
 }
 
-function findGroup({ summary }: BenchRun, like: Group, mode: string): Group | undefined {
-  return summary.groups.find(
-    (group) => group.workload === like.workload && group.mode === mode && isSameLink(group, like),
-  );
+function findGroup({ groups }: Summary, like: Group, mode: string): Group | undefined {
+  return groups.find((group) => group.workload === like.workload && group.mode === mode && isSameLink(group, like));
 }
 
 function ratioOf(head: number | undefined, base: number | undefined): number | undefined {

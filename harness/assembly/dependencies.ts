@@ -8,6 +8,7 @@ import {
   type PackageNeed,
   testPackages,
 } from '../host/install.ts';
+import { resolveBase } from '../host/base-checkout.ts';
 import { describeMachine, noiseWarnings } from '../host/machine.ts';
 import { preflight } from '../host/preflight.ts';
 import { firstRuns, modeGroups, modes, withSecondRuns } from '../cell/modes/catalogue.ts';
@@ -32,6 +33,7 @@ export const realDependencies: Dependencies = {
     if (daemonConfig === undefined || peer !== undefined || daemonConfig.mount !== undefined) return undefined;
     return { ...mode, name, daemonConfig: { ...daemonConfig, mount: { backend } } };
   },
+  resolveBase: async (ref, stateDir) => ({ ref, ...(await resolveBase(ref, stateDir)) }),
   isRoot: process.getuid?.() === 0,
   preflight: async ({ stateDir, workloads, modes, images }) => {
     const { neededDisk } = await import('./images.ts');

@@ -8,6 +8,7 @@ import { clearSandbox, openSandbox } from '../cell/sandbox.ts';
 import { HarnessError } from '../cli/error.ts';
 import { ensureErofsPrograms } from '../containerd/erofs-programs.ts';
 import type { Peer } from '../daemon/peer.ts';
+import { ensureCheckout } from '../host/base-checkout.ts';
 import type { ImageSet } from '../images/variants.ts';
 import { ensurePrepared } from '../images/prepared.ts';
 import { embeddedImages, type ImagesSetting } from '../images/registry-options.ts';
@@ -25,6 +26,8 @@ export async function openExecutor(request: ExecutorRequest, signal: AbortSignal
   await using stack = new AsyncDisposableStack();
   // Before the images, which take their time.
   const peers = await resolvePeers(request);
+  const base = request.modes.find((mode) => mode.base !== undefined)?.base;
+  if (base !== undefined) await ensureCheckout(base, (detail) => reporter.step('base', detail), signal);
   const { remote } = request.images;
   if (remote !== undefined) return await openRemoteExecutor({ ...request, remote, peers }, signal);
   reporter.step('registry', 'starting');

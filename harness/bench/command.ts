@@ -5,6 +5,8 @@ import { type BenchResult, describeLinks, runBench } from './bench.ts';
 import { resumeOptions } from './resume.ts';
 import { type Selection, selectCells } from './selection.ts';
 import { type ExitCode, reportFailure, signalName } from '../cli/failure.ts';
+import { compareWithin } from '../../measurements/run-comparison.ts';
+import { renderChanges } from './changes-table.ts';
 import { helpText } from './help.ts';
 import { type Options, parseBenchOptions } from './options.ts';
 import { type KnownModes, selectModes } from '../run/known-modes.ts';
@@ -108,6 +110,8 @@ async function bench(
   around.stdout.write(`\n${renderResult(result.summary, paint)}\n`);
   const shares = renderShares(result.summary, paint);
   if (shares !== '') around.stdout.write(`${shares}\n`);
+  const { changes } = compareWithin(result.summary);
+  if (changes.length > 0) around.stdout.write(`Against ${options.base}\n\n${renderChanges(changes)}\n`);
   around.stdout.write(closingText(result));
   if (result.aborted) return 130;
   return result.samples.every((sample) => sample.ok) ? 0 : 1;

@@ -4,7 +4,7 @@ import type { MountName } from '../cli/options.ts';
 import type { ImagesSetting } from '../images/registry-options.ts';
 import type { Reporter } from '../cli/reporter.ts';
 import type { KnownModes } from '../run/known-modes.ts';
-import type { Mode } from '../run/mode.ts';
+import type { Mode, ModeBase } from '../run/mode.ts';
 import type { Cell } from '../run/plan.ts';
 import type { CellExecutor } from '../run/run.ts';
 
@@ -52,6 +52,8 @@ export interface Dependencies {
   readModes(peersPath: string | undefined): Promise<KnownModes>;
   /** The same mode with its layers mounted this way, under `name`. Undefined where its mount is not ours to choose. */
   mountedBy(mode: Mode, mount: MountName, name: string): Mode | undefined;
+  /** Another commit of this project; nothing is checked out before the executor is opened. Throws UsageError. */
+  resolveBase(ref: string, stateDir: string): Promise<ModeBase>;
   readonly isRoot: boolean;
   /** Rejects if a run cannot work on this machine. Creates the state directory. */
   preflight(request: PreflightRequest): Promise<void>;

@@ -24,6 +24,8 @@ What is measured
                                              (default: modes/peers.toml here)
   --mount A,B        how lazy modes mount: fuse, erofs; each of them with each
                      that is named             (default: the daemon's choice)
+  --base REF         each mode of ours also with the daemon of that commit of
+                     this project, as base:MODE, in the same run
   --samples N        of each workload in each mode, 1 to 1000; 6 or more give
                      confidence intervals and verdicts              (default 3)
   --until 5%         samples until every speed-up is known to ± 5 %, at most

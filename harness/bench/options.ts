@@ -39,6 +39,8 @@ export interface Options {
   readonly peersPath: string | undefined;
   /** Ways to mount lazily; with more than one, each lazy mode runs with each. Undefined: the daemon's own choice. */
   readonly mounts: readonly MountName[] | undefined;
+  /** Another commit of this project: each mode of ours runs with its daemon, too. */
+  readonly base: string | undefined;
   /** How many blocks are measured, at most. */
   readonly samples: number;
   /** How narrow the interval of each speed-up must be before the last of them, as a share; undefined: all are measured. */
@@ -79,6 +81,10 @@ const table = {
     'how lazy layers are mounted',
     { defaults: [] },
   ),
+  base: optional('REF', 'another commit of this project beside it', (name, text) => {
+    if (text === '' || text.startsWith('-')) throw new UsageError(`${name} needs a branch, a tag or a commit`);
+    return text;
+  }),
   samples: optional('N', 'of each', (name, text) => parseCount(name, text, 1, maxSamples)),
   until: optional('SHARE', 'samples until intervals are this narrow', parsePercent),
   budget: optional('TIME', 'no block starts that would end later', parseBudget),
@@ -114,6 +120,7 @@ export function parseBenchOptions(argv: readonly string[]): Options {
     modes: values.modes,
     peersPath: values.peers,
     mounts: values.mount.length > 0 ? values.mount.map((mount) => mount.name) : undefined,
+    base: values.base,
     samples: values.samples ?? (values.until === undefined ? defaultSamples : maxSamples),
     until: values.until,
     budgetMs: values.budget,

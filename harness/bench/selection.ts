@@ -4,7 +4,8 @@ import { minSamplesForInterval } from '../../measurements/stats/median.ts';
 import type { DisplayOrder } from '../../measurements/summary.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import { selectNamed } from '../cli/arguments.ts';
-import type { Shard } from '../cli/quantity.ts';
+import { type Shard, UsageError } from '../cli/quantity.ts';
+import { basePrefix } from '../../measurements/run-comparison.ts';
 import { selectModes } from '../run/known-modes.ts';
 import type { Mode } from '../run/mode.ts';
 import { type Cell, drawBlocks } from '../run/plan.ts';
@@ -33,7 +34,8 @@ export async function selectCells(
       ? dependencies.defaultWorkloads
       : selectNamed('workload', dependencies.workloads, options.workloads);
   const known = await dependencies.readModes(options.peersPath);
-  const modes = selectModes(known, options.modes).flatMap((mode) => mountEach(dependencies, mode, options.mounts));
+  const chosen = selectModes(known, options.modes).flatMap((mode) => mountEach(dependencies, mode, options.mounts));
+  const modes = options.base === undefined ? chosen : await withBase(dependencies, chosen, options.base, options);
   const selection = { workloads, modes, links: options.links, seed: options.seed ?? drawSeed() };
   const sure = options.until === undefined ? options.samples : Math.min(options.samples, minSamplesForInterval);
   return { ...selection, cells: [...blocksOf(selection, { ...options, samples: sure })].flat() };
@@ -50,6 +52,27 @@ export function blocksOf(
 
 export function orderOf({ workloads, modes }: Pick<Selection, 'workloads' | 'modes'>): DisplayOrder {
   return { workloads: workloads.map(({ name }) => name), modes: modes.map(({ name }) => name) };
+}
+
+/** Each mode of our daemon with that of another commit before it. */
+async function withBase(
+  dependencies: Dependencies,
+  modes: readonly Mode[],
+  ref: string,
+  { stateDir }: Options,
+): Promise<Mode[]> {
+  if (!modes.some(isOurs))
+    throw new UsageError('--base needs a mode of ours: the daemon of the other commit runs in it');
+  const base = await dependencies.resolveBase(ref, stateDir);
+  const before = (mode: Mode): Mode => ({
+    ...{ ...mode, name: `${basePrefix}${mode.name}`, title: `${mode.name}, with the daemon of ${ref}` },
+    base,
+  });
+  return modes.flatMap((mode) => (isOurs(mode) ? [before(mode), mode] : [mode]));
+}
+
+function isOurs({ daemonConfig, peer, engine = 'containerd' }: Mode): boolean {
+  return daemonConfig !== undefined && peer === undefined && engine === 'containerd';
 }
 
 /** A lazy mode once per mount, with the mount in its name if there are several. */

@@ -65,3 +65,25 @@ test('--until goes on until it is precise, and says why it ended', limit, async 
   assert.match(limited.stdout, /^ended +not every speed-up is known to ± 5 %$/m);
   assert.equal(limited.dependencies.calls.filter(isCell).length, 4 * 3);
 });
+
+test('--base runs each mode of ours with the daemon of another commit, and compares the two', limit, async (t) => {
+  const argv = ['--base', 'main', '--samples', '7', '--workloads', 'gcc', '--seed', '1'];
+  const run = await start(t, argv, async (cell) => {
+    const outcome = fakeOutcome(cell.mode.name.replace('base:', ''));
+    assert.ok(outcome.ok);
+    return { ...outcome, runMs: outcome.runMs * (cell.mode.base === undefined ? 1 : 0.7) };
+  });
+  assert.equal(run.exitCode, 0, run.stderr);
+  const names = ['base:estargz', 'base:stargz', 'estargz', 'legacy', 'stargz'];
+  assert.deepEqual([...new Set((await run.samples()).map(({ mode }) => mode))].sort(), names);
+  const { details } = JSON.parse(await run.read('environment.json'));
+  assert.deepEqual(details.modes[1].base, { ref: 'main', commit: '0123456789abcdef0123456789abcdef01234567' });
+  assert.equal(details.modes[2].base, undefined);
+  assert.match(
+    run.stdout,
+    /\nAgainst main\n\nworkload +mode +base s +head s .*\n─+\ngcc +stargz +1\.50 +2\.10 +\+40 % .* slower /,
+  );
+  const none = await start(t, ['--base', 'main', '--modes', 'legacy'], quickCell);
+  assert.equal(none.exitCode, 2);
+  assert.match(none.stderr, /--base needs a mode of ours/);
+});

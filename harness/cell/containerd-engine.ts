@@ -6,11 +6,11 @@ import { type Sandbox, startCell } from './sandbox.ts';
 /** containerd, with our snapshotter, a peer's, or one of its own. */
 export async function startContainerdEngine(
   sandbox: Sandbox,
-  { snapshotter, daemonConfig, peer }: Mode,
+  { snapshotter, daemonConfig, peer, base }: Mode,
   { registry, programs }: EnginePlace,
   signal: AbortSignal,
 ): Promise<CellEngine> {
-  const setting = { snapshotter, daemonConfig, peer, programs, ...registry };
+  const setting = { snapshotter, daemonConfig, peer, base, programs, ...registry };
   const running = await startCell(sandbox, setting, signal);
   const { containerd, daemon, own } = running;
   return {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { ModeBase } from '../run/mode.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import type { Container } from '../containerd/container.ts';
 import { Containerd } from '../containerd/containerd.ts';
@@ -49,6 +50,8 @@ interface CellPrograms {
   readonly snapshotter: string;
   readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
   readonly peer?: Peer | undefined;
+  /** The commit of this project whose daemon runs. Default: this one. */
+  readonly base?: ModeBase | undefined;
   readonly programs?: ContainerdPrograms | undefined;
   /** Of our daemon. Default: info. */
   readonly logLevel?: string;
@@ -157,7 +160,7 @@ export async function startCell(sandbox: Sandbox, setting: CellSetting, signal: 
 async function startOwn(
   { compileCache }: Sandbox,
   directory: string,
-  { daemonConfig, logLevel, hostsDirectory, proxyAddress }: CellSetting,
+  { daemonConfig, base, logLevel, hostsDirectory, proxyAddress }: CellSetting,
   signal: AbortSignal,
 ): Promise<SnapshotterDaemon | undefined> {
   if (daemonConfig === undefined) return undefined;
@@ -165,7 +168,8 @@ async function startOwn(
     hostsDirectory === undefined ? daemonConfig : { ...daemonConfig, resolver: { config_path: hostsDirectory } };
   const env = { NODE_COMPILE_CACHE: compileCache, ...proxyEnvironment(proxyAddress) };
   const level = logLevel === undefined ? {} : { logLevel };
-  return await startDaemon({ directory, config, env, ...level }, signal);
+  const program = base === undefined ? {} : { mainPath: join(base.directory, 'snapshotter', 'main.ts') };
+  return await startDaemon({ directory, config, env, ...level, ...program }, signal);
 }
 
 async function startPeerOf(

@@ -21,6 +21,8 @@ export interface DaemonOptions {
   /** Default: info. */
   readonly logLevel?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Of another checkout of this project. Default: this one. */
+  readonly mainPath?: string;
   /** A command that execs the daemon; the daemon's command line is appended to it. */
   readonly launcher?: readonly string[];
 }
@@ -43,7 +45,7 @@ export interface SnapshotterDaemon extends RunningSnapshotter {
   status(): StatusDocument;
 }
 
-const mainPath = fileURLToPath(new URL('../../snapshotter/main.ts', import.meta.url));
+const ownMainPath = fileURLToPath(new URL('../../snapshotter/main.ts', import.meta.url));
 const startLimitMs = 30_000;
 /** The daemon allows itself 30 s for an orderly end. */
 const stopGraceMs = 35_000;
@@ -59,7 +61,7 @@ export async function startDaemon(options: DaemonOptions, signal: AbortSignal): 
   await writeFile(configPath, typeof config === 'string' ? config : stringify(config));
   const [command, ...args] = [
     ...(options.launcher ?? []),
-    ...[process.execPath, mainPath],
+    ...[process.execPath, options.mainPath ?? ownMainPath],
     ...['--address', address],
     ...['--root', root],
     ...['--config', configPath],

@@ -12,6 +12,16 @@ export type DaemonState =
   /** A workload of another image that shares layers with this one. */
   | 'shared';
 
+/** Another commit of this project. */
+export interface ModeBase {
+  /** As it was asked for: a branch, a tag, a commit. */
+  readonly ref: string;
+  /** 40 hex digits. */
+  readonly commit: string;
+  /** Of its checkout. */
+  readonly directory: string;
+}
+
 /** One way to pull and run an image. */
 export interface Mode {
   readonly name: string;
@@ -27,17 +37,30 @@ export interface Mode {
   readonly daemonConfig: Readonly<Record<string, unknown>> | undefined;
   /** The snapshotter to run instead of ours. */
   readonly peer?: Peer;
+  /** Another commit of this project, whose daemon runs instead of ours. */
+  readonly base?: ModeBase;
   /** Absent: fresh, and nothing is compared with it. */
   readonly daemonState?: DaemonState;
 }
 
 /** A mode as environment.json records it: nothing that decides its result is left out. */
 export function describeMode(mode: Mode): Readonly<Record<string, unknown>> {
-  const { name, title, variant, engine = 'containerd', snapshotter, daemonConfig, daemonState = 'fresh', peer } = mode;
+  const {
+    name,
+    title,
+    variant,
+    engine = 'containerd',
+    snapshotter,
+    daemonConfig,
+    daemonState = 'fresh',
+    peer,
+    base,
+  } = mode;
   return {
     ...{ name, title, variant, engine, snapshotter, daemonState },
     config: daemonConfig ?? null,
     ...(peer === undefined ? {} : { peer: describePeer(peer) }),
+    ...(base === undefined ? {} : { base: { ref: base.ref, commit: base.commit } }),
   };
 }
 

@@ -55,6 +55,11 @@ export function fakeDependencies(fakeCell: FakeCell, overrides: Partial<Dependen
     defaultWorkloads: fakeWorkloads.slice(0, 2),
     readModes: async () => ({ defaults: fakeModes, all: fakeModes, groups: {} }),
     mountedBy: (mode, _mount, name) => (mode.name === 'legacy' ? undefined : { ...mode, name }),
+    resolveBase: async (ref, stateDir) => ({
+      ref,
+      commit: '0123456789abcdef0123456789abcdef01234567',
+      directory: stateDir,
+    }),
     isRoot: true,
     preflight: async () => void calls.push('preflight'),
     missingPackages: async () => ['runc', 'buildah'],

@@ -8,11 +8,11 @@ import {
   describeConditions,
   type RunComparison,
 } from '../../../measurements/run-comparison.ts';
+import { renderChanges } from '../../bench/changes-table.ts';
 import { HarnessError } from '../../cli/error.ts';
 import { flag, optional, parseCommand } from '../../cli/options.ts';
 import { runProgram, say } from '../../cli/program.ts';
 import { parsePercent, UsageError } from '../../cli/quantity.ts';
-import { renderChanges } from './changes-table.ts';
 
 const program = 'compare';
 const usage = `Compares two runs of bench, or in one run made with --base the modes of both commits
@@ -34,7 +34,7 @@ async function run(argv: readonly string[]): Promise<boolean> {
   if (first === undefined || more.length > 0) throw new UsageError('give BASE HEAD, or one RUN made with --base');
   const base = await readBenchRun(first);
   const head = second === undefined ? undefined : await readBenchRun(second);
-  const comparison = head === undefined ? compareWithin(base) : compareRuns(base, head, values);
+  const comparison = head === undefined ? compareWithin(base.summary) : compareRuns(base, head, values);
   refuseNothing(comparison, base, head, values);
   for (const line of describeRuns(base, head)) say(line);
   say(`\n${renderChanges(comparison.changes)}`);

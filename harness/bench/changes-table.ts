@@ -1,8 +1,8 @@
-import { formatChange } from '../../../measurements/gate.ts';
-import { formatLink, formatSeconds } from '../../../measurements/format.ts';
-import { median } from '../../../measurements/stats/median.ts';
-import { isSameLink } from '../../../measurements/summary.ts';
-import type { RunChange } from '../../../measurements/run-comparison.ts';
+import { formatChange } from '../../measurements/gate.ts';
+import { formatLink, formatSeconds } from '../../measurements/format.ts';
+import { median } from '../../measurements/stats/median.ts';
+import { isSameLink } from '../../measurements/summary.ts';
+import type { RunChange } from '../../measurements/run-comparison.ts';
 
 const headings = ['workload', 'mode', 'base s', 'head s', 'total', '95 %', '', 'bytes', 'requests'];
 /** Names and verdicts. */
