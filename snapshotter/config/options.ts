@@ -58,7 +58,7 @@ export const sections = {
   debug: flag(false),
   /** How long a resolved layer that nobody mounted is kept. */
   resolve_result_entry_ttl_sec: setting(120, maxSec),
-  /** File to append the first read of every range of every file to, for convert's --accesses; '' for none. */
+  /** File to append the first read of every range of every file to, for convert's --record-in; '' for none. */
   record_accesses: text(''),
   /** Look for access profiles that were published of images without lists of hot ranges (estargz/access-profile.ts). */
   access_profiles: flag(true),

@@ -12,7 +12,7 @@ export interface ConvertArguments {
   readonly level: number | undefined;
   readonly chunkSizeBytes: number | undefined;
   readonly minChunkSizeBytes: number | undefined;
-  readonly accessesPath: string | undefined;
+  readonly recordPath: string | undefined;
   readonly recordedOn: ImageLocation | undefined;
   readonly cacheDir: string | undefined;
   readonly reuse: boolean;
@@ -23,27 +23,27 @@ export interface ConvertArguments {
 }
 
 export const convertHelp = `Usage: npm run convert -- SOURCE TARGET [options]
-       npm run convert -- --profile-only --accesses FILE IMAGE
+       npm run convert -- --profile-only --record-in FILE IMAGE
 
 Converts an image so that it can run before it is fully pulled, and writes it as TARGET. With --profile-only, publishes what a run
-of an image that was converted without --accesses read, beside it in its registry: daemons then prefetch just that.
+of an image that was converted without --record-in read, beside it in its registry: daemons then prefetch just that.
 
   SOURCE, TARGET        ${locationHelp}
 
   --format FORMAT       estargz (default), stargz or zstd-chunked
-  --accesses FILE       what a run of the image read, to be placed first and prefetched: JSON lines
+  --record-in FILE      what a run of the image read, to be placed first and prefetched: JSON lines
                         {"layer":DIGEST,"path":PATH,"offset":BYTES,"size":BYTES}; without offset and size: the whole file
   --recorded-on REF     the image FILE was recorded on, if it is neither SOURCE nor a conversion kept in --cache-dir
   --level N             compression level; default 6 (1 to 9, zstd-chunked 1 to 19)
   --chunk-size SIZE     maximum chunk size; default 4MiB (4KiB to 64MiB)
   --min-chunk-size SIZE let small files share a member up to this size; default 0: off (readers before v0.13 cannot)
   --cache-dir DIR       keep converted layers, so that layers shared by images are converted once; default: not kept
-  --reuse               keep layers that are in FORMAT already and of which --accesses says nothing, byte for byte
+  --reuse               keep layers that are in FORMAT already and of which --record-in says nothing, byte for byte
   --parallelism N       members compressed at a time; default: one per processor. The bytes are the same
   --platform OS/ARCH    image to convert from an index; default linux/amd64
   --all-platforms       convert every image of an index
   --profile-only        convert nothing: publish FILE as the access profile of IMAGE, in place of an earlier one; takes
-                        --accesses, --recorded-on, --platform and --plain-http
+                        --record-in, --recorded-on, --platform and --plain-http
   --plain-http          use HTTP for the registries of SOURCE and TARGET (the default for loopback)
   --help                this text
 
@@ -64,8 +64,8 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
   if (values.platform !== undefined && values['all-platforms'] === true) {
     throw invalidOption('--platform and --all-platforms exclude each other');
   }
-  if (values.accesses !== undefined && format === 'stargz') {
-    throw invalidOption('--accesses is for estargz and zstd-chunked: the stargz format has no prefetch landmark');
+  if (values['record-in'] !== undefined && format === 'stargz') {
+    throw invalidOption('--record-in is for estargz and zstd-chunked: the stargz format has no prefetch landmark');
   }
   const parsed: ConvertArguments = {
     source: parseLocation(positionals[0]!),
@@ -74,7 +74,7 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
     level: values.level === undefined ? undefined : parseCount('--level', values.level),
     chunkSizeBytes: parseSize('--chunk-size', values['chunk-size']),
     minChunkSizeBytes: parseSize('--min-chunk-size', values['min-chunk-size']),
-    accessesPath: values.accesses,
+    recordPath: values['record-in'],
     recordedOn: values['recorded-on'] === undefined ? undefined : parseLocation(values['recorded-on']),
     cacheDir: values['cache-dir'],
     reuse: values.reuse === true,
@@ -103,7 +103,7 @@ function parseStrictly(argv: readonly string[]) {
       allowPositionals: true,
       options: {
         format: { type: 'string' },
-        accesses: { type: 'string' },
+        'record-in': { type: 'string' },
         'recorded-on': { type: 'string' },
         level: { type: 'string' },
         'chunk-size': { type: 'string' },

@@ -24,7 +24,7 @@ test('the command converts an image and prints its reference, or reports an erro
     const { layers } = await pushDockerImage(client, parseReference(source), [tar]);
     const record = join(directory, 'accesses.jsonl');
     writeFileSync(record, `{"layer":"${layers[0]}","path":"usr/bin/tool"}\n`);
-    const good = await run([source, target, '--accesses', record, '--cache-dir', join(directory, 'cache')]);
+    const good = await run([source, target, '--record-in', record, '--cache-dir', join(directory, 'cache')]);
     assert.equal(good.status, 0, good.stderr);
     assert.match(good.stderr, /^layer 1\/1 [0-9a-f]{12} {2}0\.0 MB {2}pushed\n$/);
     const { digest } = await client.fetchManifest(parseReference(target), AbortSignal.timeout(10_000));
@@ -35,8 +35,8 @@ test('the command converts an image and prints its reference, or reports an erro
       [[source], 2, /got 1 names \(see --help\)/],
       [[`${registry.host}/cli/none:1`, target], 1, /cli\/none/],
       [['127.0.0.1:1/cli/src:1', target], 1, /127\.0\.0\.1:1.*check the name, the port and the network/],
-      [[source, target, '--accesses', record], 1, /line 1 is not/],
-      [[source, target, '--accesses', join(directory, 'gone')], 1, /there is no .*gone/],
+      [[source, target, '--record-in', record], 1, /line 1 is not/],
+      [[source, target, '--record-in', join(directory, 'gone')], 1, /there is no .*gone/],
       [[source, target, '--cache-dir', join(record, 'cache')], 1, /accesses\.jsonl.*choose another --cache-dir/],
     ];
     const outcomes = await Promise.all(failures.map(([argv]) => run(argv)));

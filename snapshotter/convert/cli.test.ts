@@ -35,7 +35,7 @@ test('each invalid argument is reported in one line', { timeout: 5_000 }, () => 
     [['a', 'b', '--chunk-size', '1k'], /out of range/],
     [['a', 'b', '--platform', 'linux'], /not OS\/ARCH/],
     [['a', 'b', '--platform', 'linux/arm64', '--all-platforms'], /exclude each other/],
-    [['a', 'b', '--format', 'stargz', '--accesses', 'f'], /--accesses is for estargz/],
+    [['a', 'b', '--format', 'stargz', '--record-in', 'f'], /--record-in is for estargz/],
     [['a', `b@sha256:${'0'.repeat(64)}`], /a target has a digest/],
     [['A B', 'b'], /A B/],
   ];
@@ -46,18 +46,18 @@ test('each invalid argument is reported in one line', { timeout: 5_000 }, () => 
 });
 
 test('with --profile-only, what has no meaning there is refused', { timeout: 5_000 }, () => {
-  const parsed = parseProfileArguments(['--profile-only', 'debian', '--accesses', 'f', '--platform', 'linux/arm64']);
+  const parsed = parseProfileArguments(['--profile-only', 'debian', '--record-in', 'f', '--platform', 'linux/arm64']);
   assert.deepEqual(
-    [formatReference(parsed.image), parsed.accessesPath, parsed.platform?.architecture],
+    [formatReference(parsed.image), parsed.recordPath, parsed.platform?.architecture],
     ['docker.io/library/debian:latest', 'f', 'arm64'],
   );
   const cases: [string[], RegExp][] = [
     [[], /takes one IMAGE, got 0/],
-    [['a', 'b', '--accesses', 'f'], /takes one IMAGE, got 2/],
-    [['a'], /needs --accesses/],
-    [['oci:a', '--accesses', 'f'], /in a registry/],
-    [['a', '--accesses', 'f', '--format', 'stargz'], /with --profile-only: .*--format/],
-    [['a', '--accesses', 'f', '--cache-dir', 'c'], /--cache-dir/],
+    [['a', 'b', '--record-in', 'f'], /takes one IMAGE, got 2/],
+    [['a'], /needs --record-in/],
+    [['oci:a', '--record-in', 'f'], /in a registry/],
+    [['a', '--record-in', 'f', '--format', 'stargz'], /with --profile-only: .*--format/],
+    [['a', '--record-in', 'f', '--cache-dir', 'c'], /--cache-dir/],
   ];
   for (const [argv, message] of cases) {
     assert.throws(() => parseProfileArguments(['--profile-only', ...argv]), { message, code: 'invalid-option' });

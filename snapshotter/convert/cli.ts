@@ -1,4 +1,4 @@
-/** npm run convert -- SOURCE TARGET --format estargz --accesses FILE */
+/** npm run convert -- SOURCE TARGET --format estargz --record-in FILE */
 import { mkdir } from 'node:fs/promises';
 import type { ImageSource } from '../images/image.ts';
 import { formatLocation, type ImageLocation } from '../images/location.ts';
@@ -30,8 +30,8 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<number
 }
 
 async function convert(parsed: ConvertArguments, signal: AbortSignal): Promise<ConvertedImage> {
-  const { source, target, recordedOn, accessesPath, plainHttp, ...options } = parsed;
-  const accesses = accessesPath === undefined ? undefined : await readAccesses(accessesPath);
+  const { source, target, recordedOn, recordPath, plainHttp, ...options } = parsed;
+  const accesses = recordPath === undefined ? undefined : await readAccesses(recordPath);
   await using resources = new AsyncDisposableStack();
   const client = openClient([source, target, recordedOn], plainHttp);
   resources.defer(() => client.close());
@@ -55,8 +55,8 @@ async function convert(parsed: ConvertArguments, signal: AbortSignal): Promise<C
 }
 
 async function publish(parsed: ProfileArguments, signal: AbortSignal): Promise<PublishedProfile> {
-  const { image, accessesPath, recordedOn, platform, plainHttp } = parsed;
-  const accesses = await readAccesses(accessesPath);
+  const { image, recordPath, recordedOn, platform, plainHttp } = parsed;
+  const accesses = await readAccesses(recordPath);
   await using resources = new AsyncDisposableStack();
   const client = openClient([{ kind: 'registry', reference: image }, recordedOn], plainHttp);
   resources.defer(() => client.close());

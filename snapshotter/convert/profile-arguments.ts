@@ -6,7 +6,7 @@ import { invalidOption, parsePlatform } from './arguments.ts';
 
 export interface ProfileArguments {
   readonly image: Reference;
-  readonly accessesPath: string;
+  readonly recordPath: string;
   readonly recordedOn: ImageLocation | undefined;
   readonly platform: Platform | undefined;
   readonly plainHttp: boolean;
@@ -18,11 +18,11 @@ export function parseProfileArguments(argv: readonly string[]): ProfileArguments
   if (positionals.length !== 1) throw invalidOption(`--profile-only takes one IMAGE, got ${positionals.length} names`);
   const image = parseLocation(positionals[0]!);
   if (image.kind !== 'registry') throw invalidOption('--profile-only is for an image in a registry');
-  if (values.accesses === undefined)
-    throw invalidOption('--profile-only needs --accesses, what a run of the image read');
+  if (values['record-in'] === undefined)
+    throw invalidOption('--profile-only needs --record-in, what a run of the image read');
   return {
     image: image.reference,
-    accessesPath: values.accesses,
+    recordPath: values['record-in'],
     recordedOn: values['recorded-on'] === undefined ? undefined : parseLocation(values['recorded-on']),
     platform: values.platform === undefined ? undefined : parsePlatform(values.platform),
     plainHttp: values['plain-http'] === true,
@@ -36,7 +36,7 @@ function parseStrictly(argv: readonly string[]) {
       allowPositionals: true,
       options: {
         'profile-only': { type: 'boolean' },
-        accesses: { type: 'string' },
+        'record-in': { type: 'string' },
         'recorded-on': { type: 'string' },
         platform: { type: 'string' },
         'plain-http': { type: 'boolean' },

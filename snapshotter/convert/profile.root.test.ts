@@ -196,7 +196,7 @@ test('the command publishes a profile and prints its reference, or reports an er
   const image = `${registry.host}/command/app:1`;
   const record = join(directory, 'accesses.jsonl');
   writeFileSync(record, `{"layer":"${lazy.layers[0]}","path":"usr/lib/big","offset":0,"size":10}\n`);
-  const good = await run(['--profile-only', '--accesses', record, image]);
+  const good = await run(['--profile-only', '--record-in', record, image]);
   assert.deepEqual([good.status, good.stderr], [0, '']);
   const [referrer] = (await readTag(lazy)).manifests;
   assert.equal(good.stdout, `${image}@${referrer!.digest}\n`);
@@ -204,10 +204,10 @@ test('the command publishes a profile and prints its reference, or reports an er
 
   writeFileSync(record, `{"layer":"${digestOf('elsewhere')}","path":"a"}\n`);
   const failures: [string[], number, RegExp][] = [
-    [['--accesses', record, image], 1, /belongs neither to the source/],
-    [['--accesses', join(directory, 'gone'), image], 1, /there is no .*gone/],
-    [['--accesses', record, `${registry.host}/command/none:1`], 1, /command\/none/],
-    [[image], 2, /needs --accesses/],
+    [['--record-in', record, image], 1, /belongs neither to the source/],
+    [['--record-in', join(directory, 'gone'), image], 1, /there is no .*gone/],
+    [['--record-in', record, `${registry.host}/command/none:1`], 1, /command\/none/],
+    [[image], 2, /needs --record-in/],
   ];
   for (const [argv, status, message] of failures) {
     const outcome = await run(['--profile-only', ...argv]);

@@ -67,7 +67,9 @@ export async function publishProfile(
   const artifact = { reference, subject, artifactType: ACCESS_PROFILE_TYPE, blob, annotations };
   const published = await client.publishArtifact(artifact, signal);
   if (layers.some(({ annotations: own }) => own?.[HOT_RANGES_LABEL] !== undefined))
-    onNotice('the image has lists of its own from its conversion, which daemons prefer: convert it without --accesses');
+    onNotice(
+      'the image has lists of its own from its conversion, which daemons prefer: convert it without --record-in',
+    );
   for (const old of published.left)
     onNotice(`the registry does not delete the earlier profile ${old}; daemons use the newest`);
   return { ...published, subject: subject.digest, sizeBytes: blob.length };
