@@ -35,13 +35,13 @@ export function formatFactor(ratio: number): string {
 
 /** `30 ms RTT, 200 Mbit/s`; `0 ms RTT, unlimited` */
 export function formatLink({ rttMs, bandwidthMbps }: LinkSetting): string {
-  const rate =
-    bandwidthMbps === undefined
-      ? 'unlimited'
-      : bandwidthMbps >= 1000
-        ? `${trim(bandwidthMbps / 1000)} Gbit/s`
-        : `${trim(bandwidthMbps)} Mbit/s`;
-  return `${trim(rttMs)} ms RTT, ${rate}`;
+  return `${trim(rttMs)} ms RTT, ${formatBandwidth(bandwidthMbps)}`;
+}
+
+/** `200 Mbit/s`, `1.5 Gbit/s`, `unlimited` */
+export function formatBandwidth(bandwidthMbps: number | undefined): string {
+  if (bandwidthMbps === undefined) return 'unlimited';
+  return bandwidthMbps >= 1000 ? `${trim(bandwidthMbps / 1000)} Gbit/s` : `${trim(bandwidthMbps)} Mbit/s`;
 }
 
 /** `commit 7bbf7e6`, `commit 7bbf7e6 + uncommitted changes`, `no commit` */

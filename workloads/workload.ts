@@ -1,7 +1,10 @@
 /** How to tell that a workload is ready. A container that exits before then has failed. */
 export type Ready =
-  /** The process exits with status 0 and its whole standard output is `stdout`. */
-  | { readonly kind: 'exit'; readonly stdout: string }
+  /**
+   * The process exits with status 0 and its whole standard output is `stdout`, if that is given. `isAssumed`: nobody has said
+   * that it exits.
+   */
+  | { readonly kind: 'exit'; readonly stdout?: string; readonly isAssumed?: boolean }
   /** A line of its output (either stream) matches `pattern`, for the `occurrence`-th time (default 1). */
   | { readonly kind: 'line'; readonly pattern: RegExp; readonly occurrence?: number }
   /** A GET of `path` is answered with a 2xx, and the answer contains `body` if that is given. */
@@ -21,7 +24,27 @@ export interface ImageRecipe {
   readonly buildArguments?: Readonly<Record<string, string>>;
 }
 
-/** A host directory, of which each run gets a fresh writable copy: compilers write beside their sources. */
+/** An image that somebody else has built, copied from where it is: `NAME:TAG` in a registry, `docker-daemon:NAME`, `oci:DIR`, ... */
+export interface ImportedImage {
+  readonly name: string;
+  readonly source: string;
+}
+
+export function isImported(image: ImageRecipe | ImportedImage): image is ImportedImage {
+  return 'source' in image;
+}
+
+/** What to run instead of what the image says, as the options of `docker run` do. Undefined: as the image says. */
+export interface RunOverrides {
+  /** Also drops the image's own arguments. */
+  readonly entrypoint?: readonly string[] | undefined;
+  readonly args?: readonly string[] | undefined;
+  /** A name or a number, also `user:group`. */
+  readonly user?: string | undefined;
+  readonly cwd?: string | undefined;
+}
+
+/** A host file or directory, of which each run gets a fresh writable copy: compilers write beside their sources. */
 export interface SourceMount {
   readonly source: string;
   readonly target: string;
@@ -31,9 +54,10 @@ export interface Workload {
   readonly name: string;
   /** What is measured, in one line. */
   readonly title: string;
-  readonly image: ImageRecipe;
-  /** undefined: the image's own entry point and command. */
+  readonly image: ImageRecipe | ImportedImage;
+  /** Replaces entry point and arguments. undefined: those of the image and of `overrides`. */
   readonly command: readonly string[] | undefined;
+  readonly overrides?: RunOverrides;
   /** NAME=value, added to the image's environment. */
   readonly env: readonly string[];
   readonly stdin: string | undefined;
@@ -48,6 +72,7 @@ export type Category = (typeof categories)[number];
 
 /** A workload with a folder of its own here. */
 export interface CatalogueWorkload extends Workload {
+  readonly image: ImageRecipe;
   readonly category: Category;
   /** The image on Docker Hub that its Dockerfile follows, `name:tag`; undefined where there is none. */
   readonly hub: string | undefined;

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { LinkSetting } from '../../measurements/environment.ts';
+import { formatAccesses, readAccesses } from '../../snapshotter/convert/accesses.ts';
 import { RegistryClient } from '../../snapshotter/registry/client.ts';
-import type { Workload } from '../../workloads/workload.ts';
+import { isImported, type Workload } from '../../workloads/workload.ts';
 import type { ExecutorRequest, OpenExecutor } from '../bench/dependencies.ts';
 import { createCellExecutor } from '../cell/cell.ts';
 import { clearSandbox, openSandbox } from '../cell/sandbox.ts';
@@ -9,7 +10,8 @@ import { HarnessError } from '../cli/error.ts';
 import { ensureErofsPrograms } from '../containerd/erofs-programs.ts';
 import type { Peer } from '../daemon/peer.ts';
 import { ensureCheckout } from '../host/base-checkout.ts';
-import type { ImageSet } from '../images/variants.ts';
+import { recordOfSource } from '../images/imported.ts';
+import { accessRecordOf, type ImageSet } from '../images/variants.ts';
 import { ensurePrepared } from '../images/prepared.ts';
 import { embeddedImages, type ImagesSetting } from '../images/registry-options.ts';
 import { type Link, startLink } from '../link/link.ts';
@@ -33,7 +35,7 @@ export async function openExecutor(request: ExecutorRequest, signal: AbortSignal
   reporter.step('registry', 'starting');
   const registry = await startRegistry({ dataDir: join(stateDir, 'registry') }, signal);
   stack.defer(() => registry.close());
-  const { executor, record } = stack.use(
+  const { executor, ...prepared } = stack.use(
     await openCells(
       {
         ...request,
@@ -45,7 +47,7 @@ export async function openExecutor(request: ExecutorRequest, signal: AbortSignal
     ),
   );
   const owned = stack.move();
-  return { executor: { execute: executor.execute, close: () => owned.disposeAsync() }, record };
+  return { ...prepared, executor: { execute: executor.execute, close: () => owned.disposeAsync() } };
 }
 
 export interface CellsRequest extends Omit<ExecutorRequest, 'images' | 'cells' | 'links'> {
@@ -93,6 +95,7 @@ export async function openCells(request: CellsRequest, signal: AbortSignal): Pro
       ...versions,
       ...(programs === undefined ? {} : { containerd: programs.containerdVersion }),
     },
+    accessRecords: images.accessRecords,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -113,6 +116,7 @@ async function startLinks(
 
 interface ModeImages {
   readonly record: Readonly<Record<string, unknown>>;
+  readonly accessRecords: ReadonlyMap<string, string>;
   of(workload: Workload, mode: Mode): string;
 }
 
@@ -126,9 +130,16 @@ async function ensureModeImages(request: CellsRequest, signal: AbortSignal): Pro
   const needed = neededWorkloads(request);
   const sets = await ensureWorkloadImages(needed, { stateDir, registryAddress, variants, from, onStep }, signal);
   const prepared = new Map<string, string>();
+  const accessRecords = new Map<string, string>();
   const client = new RegistryClient();
   const sandbox = openSandbox(stateDir);
   try {
+    for (const { name, image } of request.workloads.filter((one) => isImported(one.image))) {
+      const { stargz, estargz } = sets.get(image.name)!;
+      const accesses = await readAccesses(accessRecordOf(stateDir, estargz!));
+      const ofSource = await recordOfSource(client, `${registryAddress}/${stargz}`, accesses, signal);
+      accessRecords.set(name, formatAccesses(ofSource));
+    }
     for (const mode of modes) {
       if (mode.peer === undefined || mode.peer.prepare.length === 0) continue;
       await clearSandbox(sandbox);
@@ -144,6 +155,7 @@ async function ensureModeImages(request: CellsRequest, signal: AbortSignal): Pro
   }
   return {
     record: { ...Object.fromEntries(sets), ...Object.fromEntries(prepared) },
+    accessRecords,
     of: (workload, mode) => prepared.get(preparedKey(workload, mode)) ?? imageOf(sets, workload, mode),
   };
 }

@@ -1,8 +1,10 @@
+import { join } from 'node:path';
 import type { LinkSetting } from '../../measurements/environment.ts';
 import { formatLink } from '../../measurements/format.ts';
 import { sampleColumns } from '../../measurements/sample.ts';
 import { type Summary, summarize } from '../../measurements/summary.ts';
 import { summaryColumns, summaryRows } from '../../measurements/summary-rows.ts';
+import { isImported } from '../../workloads/workload.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
 import { createPaint, formatPath } from '../cli/terminal.ts';
 import type { Progress } from '../progress/progress.ts';
@@ -15,6 +17,7 @@ import { openResults, type Results, readOwnCode } from '../run/results.ts';
 import { type RunResult, runPlan, unmeasured } from '../run/run.ts';
 import { describeStop, watchStop } from '../run/stopping.ts';
 import type { Dependencies } from './dependencies.ts';
+import { renderVerdict, type VerdictRequest } from './image-verdict.ts';
 import type { Options } from './options.ts';
 import { blocksOf, orderOf, type Selection } from './selection.ts';
 import { renderResult } from './summary-table.ts';
@@ -23,6 +26,8 @@ export interface BenchResult extends RunResult {
   readonly results: Pick<Results, 'path' | 'environment'>;
   readonly summary: Summary;
   readonly charts: readonly string[];
+  /** Of the user's own image. */
+  readonly verdict: VerdictRequest | undefined;
   /** Why it measured as much as it did, in words; undefined: as much as was asked for. */
   readonly stopped: string | undefined;
 }
@@ -64,7 +69,10 @@ export async function runBench(
 
   const known = unmeasured(selection.cells, earlier?.samples ?? []);
   const wanted = { workloads, modes, links, images, cells: known, stateDir, reporter: progress };
-  const { executor, record, conditions, conditionsAtEnd } = await dependencies.openExecutor(wanted, signal);
+  const { executor, record, accessRecords, conditions, conditionsAtEnd } = await dependencies.openExecutor(
+    wanted,
+    signal,
+  );
   stack.defer(() => executor.close());
   signal.throwIfAborted();
   if (earlier !== undefined) heedChanges(earlier, findChanges(earlier, { details: record }), options, progress);
@@ -94,12 +102,13 @@ export async function runBench(
   const summary = summarize(result.samples, order);
   await results.writeTable('summary', summaryColumns, summaryRows(summary));
   await results.writeFile('summary.txt', renderResult(summary, createPaint(false)));
+  const verdict = await judgeImported(selection, summary, results, accessRecords);
   const failedCount = result.samples.filter((sample) => !sample.ok).length;
   const stopped = result.aborted ? undefined : describeStop(watch.reason, options);
   const counts = { sampleCount: result.samples.length, failedCount };
   await results.complete({ details: { ...counts, stopped: stopped ?? null, drift: summary.drift ?? null } });
   const charts = await drawCharts(dependencies, results.path, result, progress);
-  return { ...result, results, summary, charts, stopped };
+  return { ...result, results, summary, verdict, charts, stopped };
 }
 
 /** What stays visible while it runs. */
@@ -120,6 +129,24 @@ function titleOf({ options, selection, earlier }: BenchRequest, results: Results
 export function describeLinks({ links, images }: Options): string {
   const emulated = links.filter((link) => link !== undefined).map(formatLink);
   return [...(images.remote === undefined ? [] : [images.remote.name]), ...emulated].join('; ');
+}
+
+/** Keeps what the user's image read, by the layers of its source, beside the verdict that names it. */
+async function judgeImported(
+  { workloads, modes }: Selection,
+  summary: Summary,
+  results: Results,
+  accessRecords: ReadonlyMap<string, string> | undefined,
+): Promise<VerdictRequest | undefined> {
+  const workload = workloads.find(({ image }) => isImported(image));
+  if (workload === undefined) return undefined;
+  const recordName = `accesses-${workload.name}.jsonl`;
+  await results.writeFile(recordName, accessRecords?.get(workload.name) ?? '');
+  const { containerd } = results.environment.versions;
+  const recordPath = formatPath(join(results.path, recordName));
+  const verdict = { summary, workload, modes, recordPath, containerdVersion: containerd ?? undefined };
+  await results.writeFile('verdict.txt', renderVerdict(verdict, createPaint(false)));
+  return verdict;
 }
 
 async function openBenchResults(

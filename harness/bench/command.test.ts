@@ -233,6 +233,8 @@ test('--help fits 80 columns and names every option', limit, async (t) => {
     'state-dir',
     'list',
     'dry-run',
+    'image',
+    'ready-line',
   ]) {
     assert.ok(run.stdout.includes(`--${option}`), option);
   }
@@ -274,6 +276,10 @@ const wrongUsage: [string[], RegExp][] = [
   [['--samples', '1e3'], /--samples needs a whole number/],
   [['--samples'], /--samples needs a value/],
   [['--seed=-1'], /--seed needs a whole number from 0 to 4294967295, not '-1'/],
+  [['--ready-port', '80'], /--ready-port is for an image of your own: name it with --image/],
+  [['--mount', '/tmp:/x'], /--mount is for an image of your own/],
+  [['--image', 'docker-daemon:'], /it names no image: write docker-daemon:NAME/],
+  [['--image', 'app', '--command', "sh -c '"], /--command has ' without its end/],
   [['--seed', '-1'], /--seed needs a value/],
   [['--rtt', '30'], /--rtt needs a time like 0, 30ms or 0\.1s, at most 10s, not '30'/],
   [['--rtt', '11s'], /--rtt needs a time/],

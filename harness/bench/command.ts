@@ -8,6 +8,7 @@ import { type ExitCode, reportFailure, signalName } from '../cli/failure.ts';
 import { compareWithin } from '../../measurements/run-comparison.ts';
 import { renderChanges } from './changes-table.ts';
 import { helpText } from './help.ts';
+import { renderVerdict } from './image-verdict.ts';
 import { type Options, parseBenchOptions } from './options.ts';
 import { type KnownModes, selectModes } from '../run/known-modes.ts';
 import { readEarlierRun } from '../run/earlier-run.ts';
@@ -108,10 +109,12 @@ async function bench(
   }
   const paint = createPaint(usesColor(around.stdout, around.env));
   around.stdout.write(`\n${renderResult(result.summary, paint)}\n`);
-  const shares = renderShares(result.summary, paint);
+  // The verdict on a single image has both figures.
+  const shares = result.summary.workloads.length === 1 && result.verdict ? '' : renderShares(result.summary, paint);
   if (shares !== '') around.stdout.write(`${shares}\n`);
   const { changes } = compareWithin(result.summary);
   if (changes.length > 0) around.stdout.write(`Against ${options.base}\n\n${renderChanges(changes)}\n`);
+  if (result.verdict !== undefined) around.stdout.write(`${renderVerdict(result.verdict, paint)}\n`);
   around.stdout.write(closingText(result));
   if (result.aborted) return 130;
   return result.samples.every((sample) => sample.ok) ? 0 : 1;

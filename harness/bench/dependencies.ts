@@ -30,6 +30,8 @@ export interface OpenExecutor {
   readonly executor: CellExecutor;
   /** The images and where they came from, for environment.json: what a resumed run must find as it was. */
   readonly record: Readonly<Record<string, unknown>>;
+  /** Of each imported image, by the workload's name: what a run of it read (snapshotter/convert/accesses.ts), by the layers of its source. */
+  readonly accessRecords?: ReadonlyMap<string, string>;
   /** What was found out besides, which may differ each time. */
   readonly conditions?: Readonly<Record<string, unknown>>;
   /** The same after the last cell; called before the executor is closed. */

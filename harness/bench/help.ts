@@ -12,6 +12,7 @@ built or installed here; nothing that runs on this machine is touched.
   npm run bench                                the whole comparison, as root
   npm run bench -- --workloads python --samples 6
   npm run bench -- --rtt 100ms --bandwidth 50mbit
+  npm run bench -- --image REF --ready-port 80 your own image, with a verdict
   npm run bench -- --dry-run                   what it would do
 
 What is measured
@@ -34,6 +35,17 @@ What is measured
   --shard I/N        part I of N of the blocks, for N machines; with --seed
   --seed N           order of the cells, 0 to 4294967295    (default: drawn,
                      and recorded in environment.json)
+
+Your own image, instead of those workloads or beside them
+  --image REF        NAME:TAG in a registry, docker-daemon:NAME, oci:DIR[:TAG],
+                     docker-archive:FILE[:NAME]
+  --command WORDS    its arguments, quoted as for a shell; --entrypoint WORDS
+  --env NAME=VALUE   recorded in environment.json, as all options are
+  --mount SRC:DST    each run gets a copy; --stdin FILE, --user USER, --cwd DIR
+  --ready-line RE    ready when it prints such a line; --ready-http URL and
+                     --ready-port PORT: when it answers in its own network;
+                     --ready-exit: when it ends (default, for at most 30s)
+  --ready-limit TIME how long that may take                   (default 120s)
 
 Where images come from
   --registry NAME    embedded; or docker.io/NAMESPACE, ghcr.io/NAMESPACE,

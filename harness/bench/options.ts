@@ -2,17 +2,18 @@ import {
   flag,
   type MountName,
   maxSeed,
-  mountNames,
+  mounts,
   names,
-  optional,
+  type Option,
   type OptionValues,
+  optional,
   out,
   parseCommand,
   parsePath,
-  selected,
   stateDir,
   valued,
 } from '../cli/options.ts';
+import { parseLocation } from '../../snapshotter/images/location.ts';
 import { refuseMore } from '../cli/arguments.ts';
 import { type ImagesSetting, imagesSetting, registryOptions } from '../images/registry-options.ts';
 import {
@@ -27,6 +28,9 @@ import {
   UsageError,
 } from '../cli/quantity.ts';
 import type { LinkSetting } from '../../measurements/environment.ts';
+import { splitWords } from '../cli/words.ts';
+import { workloadOf, workloadOptions } from '../cli/workload-options.ts';
+import type { SourceMount, Workload } from '../../workloads/workload.ts';
 
 export type Command = 'bench' | 'install' | 'list' | 'help';
 
@@ -34,6 +38,8 @@ export interface Options {
   readonly command: Command;
   /** Undefined: all of them. Names, not checked against what exists. */
   readonly workloads: readonly string[] | undefined;
+  /** The user's own image. Undefined: none. */
+  readonly imported: Workload | undefined;
   readonly modes: readonly string[] | undefined;
   /** A file of snapshotters of others. Undefined: the one that comes with the project. */
   readonly peersPath: string | undefined;
@@ -68,6 +74,26 @@ const defaultSamples = 3;
 const maxSamples = 1000;
 const commands = ['bench', 'install', 'list'] as const;
 
+const { mount: sourceMount, ...ownWorkloadOptions } = workloadOptions;
+
+/** `--mount fuse,erofs` names faces, `--mount SRC:DST` what a container of the user's image gets: only that has a colon. */
+const mount: Option<{ readonly faces: readonly MountName[]; readonly sources: readonly SourceMount[] }> = {
+  argument: 'A,B',
+  help: 'how lazy layers are mounted; SRC:DST: a file or directory for the container',
+  shownDefault: undefined,
+  isRepeatable: true,
+  parse: (texts, name) => ({
+    faces: mounts([]).parse(
+      texts.filter((text) => !text.includes(':')),
+      name,
+    ),
+    sources: sourceMount.parse(
+      texts.filter((text) => text.includes(':')),
+      name,
+    ),
+  }),
+};
+
 const table = {
   workloads: names('what is run'),
   modes: names('how its image is pulled'),
@@ -75,12 +101,7 @@ const table = {
     if (text === '') throw new UsageError(`${name} needs a file`);
     return text;
   }),
-  mount: selected(
-    'mount',
-    mountNames.map((name) => ({ name })),
-    'how lazy layers are mounted',
-    { defaults: [] },
-  ),
+  mount,
   base: optional('REF', 'another commit of this project beside it', (name, text) => {
     if (text === '' || text.startsWith('-')) throw new UsageError(`${name} needs a branch, a tag or a commit`);
     return text;
@@ -100,6 +121,9 @@ const table = {
   dryRun: flag('prints the plan'),
   forTests: flag('install: what the tests need as well'),
   list: flag('workloads and modes'),
+  image: optional('REF', 'an image to measure', parseImage),
+  command: optional('WORDS', 'its arguments', splitWords),
+  ...ownWorkloadOptions,
   help: flag('usage'),
 };
 
@@ -117,9 +141,10 @@ export function parseBenchOptions(argv: readonly string[]): Options {
   return {
     command: values.help ? 'help' : values.list ? 'list' : command,
     workloads: values.workloads,
+    imported: importedOf(values),
     modes: values.modes,
     peersPath: values.peers,
-    mounts: values.mount.length > 0 ? values.mount.map((mount) => mount.name) : undefined,
+    mounts: values.mount.faces.length > 0 ? values.mount.faces : undefined,
     base: values.base,
     samples: values.samples ?? (values.until === undefined ? defaultSamples : maxSamples),
     until: values.until,
@@ -137,12 +162,40 @@ export function parseBenchOptions(argv: readonly string[]): Options {
   };
 }
 
-function refuseContradictions({ until, budget, shard, seed, resumeAnyway, resume }: OptionValues<typeof table>): void {
+function refuseContradictions(values: OptionValues<typeof table>): void {
+  const { until, budget, shard, seed, resumeAnyway, resume, image, registry } = values;
   if (shard !== undefined && seed === undefined) {
     throw new UsageError('--shard needs --seed: all parts are of one plan');
   }
   if (shard !== undefined && (until !== undefined || budget !== undefined)) {
     throw new UsageError('--shard needs a fixed number of --samples, without --until and --budget');
   }
+  if (image !== undefined && registry !== undefined) {
+    throw new UsageError('--image is measured from a registry here: leave out --registry');
+  }
   if (resumeAnyway && resume === undefined) throw new UsageError('--resume-anyway needs --resume DIR');
+}
+
+function parseImage(option: string, text: string): string {
+  try {
+    parseLocation(text);
+  } catch (error) {
+    throw new UsageError(`${option}: ${(error as Error).message}`);
+  }
+  return text;
+}
+
+/** Options of a workload are refused without an image: they would change nothing. */
+function importedOf(values: OptionValues<typeof table>): Workload | undefined {
+  const { image, command, mount: given, ...others } = values;
+  if (image !== undefined) return workloadOf(image, command, { ...others, mount: given.sources });
+  const { entrypoint, user, cwd, stdin, env, readyLine, readyHttp, readyPort, readyExit, readyLimit } = others;
+  const all = {
+    ...{ command, entrypoint, user, cwd, stdin, env: env[0], mount: given.sources[0] },
+    ...{ 'ready-line': readyLine, 'ready-http': readyHttp, 'ready-port': readyPort, 'ready-limit': readyLimit },
+    'ready-exit': readyExit || undefined,
+  };
+  const first = Object.entries(all).find(([, value]) => value !== undefined)?.[0];
+  if (first !== undefined) throw new UsageError(`--${first} is for an image of your own: name it with --image`);
+  return undefined;
 }

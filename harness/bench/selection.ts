@@ -29,16 +29,25 @@ export async function selectCells(
   dependencies: Dependencies,
   drawSeed: () => number,
 ): Promise<Selection> {
-  const workloads =
-    options.workloads === undefined
-      ? dependencies.defaultWorkloads
-      : selectNamed('workload', dependencies.workloads, options.workloads);
+  const workloads = selectWorkloads(options, dependencies);
   const known = await dependencies.readModes(options.peersPath);
   const chosen = selectModes(known, options.modes).flatMap((mode) => mountEach(dependencies, mode, options.mounts));
   const modes = options.base === undefined ? chosen : await withBase(dependencies, chosen, options.base, options);
   const selection = { workloads, modes, links: options.links, seed: options.seed ?? drawSeed() };
   const sure = options.until === undefined ? options.samples : Math.min(options.samples, minSamplesForInterval);
   return { ...selection, cells: [...blocksOf(selection, { ...options, samples: sure })].flat() };
+}
+
+/** The user's own image alone, unless workloads are named as well. */
+function selectWorkloads({ imported, workloads }: Options, dependencies: Dependencies): readonly Workload[] {
+  if (imported !== undefined && workloads === undefined) return [imported];
+  const named =
+    workloads === undefined
+      ? dependencies.defaultWorkloads
+      : selectNamed('workload', dependencies.workloads, workloads);
+  if (imported === undefined) return named;
+  const isTaken = named.some(({ name }) => name === imported.name);
+  return [isTaken ? { ...imported, name: `own-${imported.name}` } : imported, ...named];
 }
 
 /** Its blocks, of which a shard has some. */

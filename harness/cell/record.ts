@@ -1,4 +1,4 @@
-import type { Workload } from '../../workloads/workload.ts';
+import { isImported, type Workload } from '../../workloads/workload.ts';
 import { openSandbox, type RunningCell, requireLazy, withCell } from './sandbox.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
 import { stargz } from './modes/stargz.ts';
@@ -35,7 +35,12 @@ export async function recordAccesses(request: RecordRequest, signal: AbortSignal
   } catch (error) {
     signal.throwIfAborted();
     throw new HarnessError('image-convert', `cannot record the accesses of ${workload.name}: ${messageOf(error)}`, {
-      remedy: 'run with --modes legacy,stargz to run without the optimised image',
+      remedy:
+        error instanceof HarnessError && error.remedy !== undefined
+          ? error.remedy
+          : isImported(workload.image)
+            ? 'check what is run and its --ready option'
+            : 'run with --modes legacy,stargz to run without the optimised image',
       cause: error,
     });
   }

@@ -7,17 +7,19 @@ export class UsageError extends Error {
   }
 }
 
-const durationUnitsMs: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000 };
+const durationUnitsMs: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000, min: 60_000 };
 const rateUnitsMbps: Readonly<Record<string, number>> = { kbit: 0.001, mbit: 1, gbit: 1000 };
 const budgetUnitsMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
 const maxRttMs = 10_000;
 
-/** `30ms`, `0.5s`, `0` -> milliseconds. */
-export function parseDuration(option: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(us|ms|s)$/i.exec(text);
+/** `30ms`, `0.5s`, `2min`, `0` -> milliseconds. */
+export function parseDuration(option: string, text: string, maxMs = maxRttMs): number {
+  const match = /^(\d+(?:\.\d+)?)(us|ms|s|min)$/i.exec(text);
   const ms = text === '0' ? 0 : match ? Number(match[1]) * durationUnitsMs[match[2]!.toLowerCase()]! : Number.NaN;
-  if (!(ms <= maxRttMs))
-    throw new UsageError(`${option} needs a time like 0, 30ms or 0.1s, at most 10s, not '${text}'`);
+  if (!(ms <= maxMs)) {
+    const examples = maxMs < 60_000 ? '0, 30ms or 0.1s' : '500ms, 30s or 2min';
+    throw new UsageError(`${option} needs a time like ${examples}, at most ${maxMs / 1000}s, not '${text}'`);
+  }
   return ms;
 }
 

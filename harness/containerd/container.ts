@@ -8,6 +8,8 @@ import type { PulledImage } from './image.ts';
 import { buildSpec } from './oci-spec.ts';
 import { type StartedContainer, startUntilReady } from './readiness.ts';
 import { copySources } from './source-copy.ts';
+import { type ContainerUser, findUser, parseNumericUser } from './image-user.ts';
+import { mountAt, unmountUnder } from '../host/mounts.ts';
 import { encodeRuncOptions } from './runc-options.ts';
 import { TaskIo } from './task-io.ts';
 
@@ -74,9 +76,12 @@ export class Container {
       { signal },
     );
     this.#mounts = prepared.mounts;
+    const user = await this.#resolveUser(workload.overrides?.user ?? image.runConfig.User ?? '');
     const spec = buildSpec({
       image: image.runConfig,
       command: workload.command,
+      overrides: workload.overrides,
+      user,
       env: workload.env,
       hostname: id,
       cgroupsPath: `/${id}`,
@@ -134,6 +139,19 @@ export class Container {
     }
     this.#state = 'prepared';
     if (failures.length > 0) throw failures[0];
+  }
+
+  /** A name is looked up in the image, as every engine does before it starts a container. */
+  async #resolveUser(text: string): Promise<ContainerUser> {
+    const numeric = parseNumericUser(text);
+    if (numeric !== undefined) return numeric;
+    const target = join(this.#request.directory, 'root');
+    await mountAt(this.#mounts, target);
+    try {
+      return await findUser(text, target);
+    } finally {
+      await unmountUnder(target);
+    }
   }
 
   async #start(signal: AbortSignal): Promise<StartedContainer> {

@@ -1,4 +1,5 @@
-import type { SourceMount } from '../../workloads/workload.ts';
+import type { RunOverrides, SourceMount } from '../../workloads/workload.ts';
+import type { ContainerUser } from './image-user.ts';
 import { HarnessError } from '../cli/error.ts';
 
 /** The part of an image's config that says how to run it (OCI image-spec, "config"). */
@@ -12,14 +13,16 @@ export interface RunConfig {
 
 export interface SpecRequest {
   readonly image: RunConfig;
-  /** Replaces the image's entry point and command. */
+  /** Replaces entry point and arguments. */
   readonly command: readonly string[] | undefined;
+  readonly overrides?: RunOverrides | undefined;
+  readonly user: ContainerUser;
   readonly env: readonly string[];
   readonly hostname: string;
   readonly cgroupsPath: string;
   /** Host files that are bind-mounted read-only, by their paths in the container. */
   readonly files: Readonly<Record<string, string>>;
-  /** Host directories that are bind-mounted writable. */
+  /** Host files and directories that are bind-mounted writable. */
   readonly directories?: readonly SourceMount[];
 }
 
@@ -75,8 +78,8 @@ const allowedDevices: readonly (readonly [number, number | undefined])[] = [
  * a server in it cannot collide with those of the host.
  */
 export function buildSpec(request: SpecRequest): object {
-  const { image } = request;
-  const args = request.command ?? [...(image.Entrypoint ?? []), ...(image.Cmd ?? [])];
+  const { image, overrides = {} } = request;
+  const args = request.command ?? argumentsOf(image, overrides);
   if (args.length === 0) {
     throw new HarnessError('unsupported-image', 'cannot run the image: it has no command', {
       remedy: 'give the workload a command',
@@ -87,10 +90,10 @@ export function buildSpec(request: SpecRequest): object {
     ociVersion: '1.0.2',
     process: {
       terminal: false,
-      user: parseUser(image.User ?? ''),
+      user: request.user,
       args,
       env: mergeEnv([`PATH=${defaultPath}`, `HOSTNAME=${request.hostname}`], image.Env ?? [], request.env),
-      cwd: image.WorkingDir || '/',
+      cwd: (overrides.cwd ?? image.WorkingDir) || '/',
       capabilities: privileges,
     },
     root: { path: 'rootfs' },
@@ -110,6 +113,11 @@ export function buildSpec(request: SpecRequest): object {
       readonlyPaths,
     },
   };
+}
+
+function argumentsOf({ Entrypoint, Cmd }: RunConfig, { entrypoint, args }: RunOverrides): readonly string[] {
+  const own = entrypoint === undefined ? (Cmd ?? []) : [];
+  return [...(entrypoint ?? Entrypoint ?? []), ...(args ?? own)];
 }
 
 const baseMounts = [
@@ -148,17 +156,4 @@ function mergeEnv(...lists: readonly (readonly string[])[]): string[] {
     if (equals > 0) values.set(entry.slice(0, equals), entry);
   }
   return [...values.values()];
-}
-
-/** "", "uid", "uid:gid" or root. Any other name would have to be looked up in the image's own /etc/passwd. */
-function parseUser(user: string): { uid: number; gid: number } {
-  const match = /^(\d+|root|)(?::(\d+|root))?$/.exec(user);
-  if (match === null) {
-    throw new HarnessError('unsupported-image', `cannot run the image as ${JSON.stringify(user)}: not a number`, {
-      remedy: 'write USER as uid:gid in its Dockerfile',
-    });
-  }
-  const number = (text: string | undefined) =>
-    text === undefined || text === 'root' || text === '' ? 0 : Number(text);
-  return { uid: number(match[1]), gid: number(match[2]) };
 }

@@ -33,12 +33,26 @@ export async function startUntilReady(
   } catch (error) {
     signal.throwIfAborted();
     if (!timeout.aborted) throw error;
+    if (workload.ready.kind === 'exit' && workload.ready.isAssumed) throw neverSaid(workload, output, error);
     throw new HarnessError(
       'timeout',
       `${workload.name} in ${id} was not ready after ${workload.timeoutMs / 1000} s: ${said(output)}`,
       { cause: error },
     );
   }
+}
+
+function neverSaid({ name, timeoutMs }: Workload, output: OutputLines, cause: unknown): HarnessError {
+  return new HarnessError(
+    'timeout',
+    `${name} still runs after ${timeoutMs / 1000} s, and nothing says when it is ready: ${said(output)}`,
+    {
+      remedy:
+        'name its sign with --ready-line, --ready-http or --ready-port; ' +
+        'if it ends by itself, with --ready-exit and a longer --ready-limit',
+      cause,
+    },
+  );
 }
 
 async function waitUntilReady(workload: Workload, container: StartedContainer, signal: AbortSignal): Promise<void> {
@@ -50,7 +64,7 @@ async function waitUntilReady(workload: Workload, container: StartedContainer, s
       await drain(container);
       if (exitStatus !== 0) throw ended(workload, exitStatus, output);
       const stdout = output.text('stdout');
-      if (stdout === ready.stdout) return;
+      if (ready.stdout === undefined || stdout === ready.stdout) return;
       throw new HarnessError(
         'not-ready',
         `${workload.name} printed ${JSON.stringify(stdout.slice(0, 200))} instead of ${JSON.stringify(ready.stdout)}`,

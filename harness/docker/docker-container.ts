@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import type Dockerode from 'dockerode';
-import type { SourceMount, Workload } from '../../workloads/workload.ts';
+import type { RunOverrides, SourceMount, Workload } from '../../workloads/workload.ts';
 import { HarnessError } from '../cli/error.ts';
 import { OutputLines, type StreamName } from '../containerd/output-lines.ts';
 import { copySources } from '../containerd/source-copy.ts';
@@ -35,13 +35,13 @@ export class DockerContainer {
 
   /** Like a container of the other modes, it has loopback alone, and what it prints is not logged. */
   async create(image: string, signal: AbortSignal): Promise<void> {
-    const { command, env, stdin } = this.#workload;
+    const { command, overrides = {}, env, stdin } = this.#workload;
     const hasInput = stdin !== undefined;
     this.#container = await this.#client.createContainer({
       name: this.#id,
       Image: image,
       Hostname: this.#id,
-      ...(command === undefined ? {} : { Entrypoint: [...command], Cmd: [] }),
+      ...(command === undefined ? overriding(overrides) : { Entrypoint: [...command], Cmd: [] }),
       Env: [...env],
       AttachStdin: hasInput,
       OpenStdin: hasInput,
@@ -96,4 +96,13 @@ export class DockerContainer {
     }
     await once(stream, 'end');
   }
+}
+
+function overriding({ entrypoint, args, user, cwd }: RunOverrides) {
+  return {
+    ...(entrypoint === undefined ? {} : { Entrypoint: [...entrypoint] }),
+    ...(args === undefined ? {} : { Cmd: [...args] }),
+    ...(user === undefined ? {} : { User: user }),
+    ...(cwd === undefined ? {} : { WorkingDir: cwd }),
+  };
 }

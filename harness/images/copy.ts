@@ -15,6 +15,8 @@ export interface CopyRequest {
   /** Added to the manifest. */
   readonly annotations?: Readonly<Record<string, string>>;
   readonly onLayer: (index: number, count: number) => void;
+  /** Instead of byte for byte; resolves with what the copy's manifest says of the layer, whose content stays the same. */
+  readonly copyLayer?: (layer: Descriptor) => Promise<Descriptor>;
 }
 
 /**
@@ -22,13 +24,18 @@ export interface CopyRequest {
  * the target has is not sent again, so an interrupted copy goes on where it stopped.
  */
 export async function copyImage(
-  { source, target, annotations = {}, onLayer }: CopyRequest,
+  { source, target, annotations = {}, onLayer, copyLayer }: CopyRequest,
   signal: AbortSignal,
 ): Promise<Digest> {
+  const copyWhole = async (layer: Descriptor): Promise<Descriptor> => {
+    await copyBlob(source, target, layer, signal);
+    return asOci(layer);
+  };
   const { manifest } = await planImage({ source, signal }, hostPlatform());
+  const layers: Descriptor[] = [];
   for (const [index, layer] of manifest.layers.entries()) {
     onLayer(index, manifest.layers.length);
-    await copyBlob(source, target, layer, signal);
+    layers.push(await (copyLayer ?? copyWhole)(layer));
   }
   await copyBlob(source, target, manifest.config, signal);
   const mediaType = mediaTypes.ociManifest;
@@ -36,13 +43,13 @@ export async function copyImage(
     ...manifest,
     mediaType,
     config: asOci(manifest.config),
-    layers: manifest.layers.map(asOci),
+    layers,
     annotations: { ...manifest.annotations, ...annotations },
   };
   return await target.tag(mediaType, Buffer.from(JSON.stringify(copied)), signal);
 }
 
-async function copyBlob(
+export async function copyBlob(
   source: ImageSource,
   target: ImageTarget,
   blob: Descriptor,
@@ -53,6 +60,6 @@ async function copyBlob(
   await target.pushBlob({ digest, sizeBytes, open: () => source.fetchBlob(blob, signal) }, signal);
 }
 
-function asOci(descriptor: Descriptor): Descriptor {
+export function asOci(descriptor: Descriptor): Descriptor {
   return { ...descriptor, mediaType: ociTypes.get(descriptor.mediaType) ?? descriptor.mediaType };
 }

@@ -1,9 +1,10 @@
 import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findWorkload } from '../../workloads/catalogue.ts';
-import type { ImageRecipe, Workload } from '../../workloads/workload.ts';
+import { type ImageRecipe, type ImportedImage, isImported, type Workload } from '../../workloads/workload.ts';
 import { type DebianBase, ensureBase, locateBase } from './base.ts';
 import { type Buildah, openBuildah } from './buildah.ts';
+import { ensureImported } from './imported.ts';
 import { recipeKey } from './key.ts';
 import { copyConverted, ensureOriginal, type RemoteOrigin } from './origin.ts';
 import {
@@ -17,7 +18,7 @@ import {
 } from './variants.ts';
 
 /**
- * Builds or copies, pushes and converts what is missing of the images of these workloads; returns their names by recipe. Tags
+ * Builds or copies, pushes and converts what is missing of the images of these workloads; returns their names by image. Tags
  * are keyed by content: an image of the same recipe and command is used again. `from`: they are not built here.
  */
 export async function ensureImages(
@@ -27,14 +28,19 @@ export async function ensureImages(
   from?: RemoteOrigin,
 ): Promise<ReadonlyMap<string, ImageSet>> {
   const sets = new Map<string, ImageSet>();
+  for (const workload of workloads) {
+    if (isImported(workload.image))
+      sets.set(workload.image.name, await ensureImportedSet(workload.image, workload, request, signal));
+  }
+  const profiles = profilesOf(workloads);
+  if (profiles.length === 0) return sets;
   if (from !== undefined) {
-    for (const profile of profilesOf(workloads))
-      sets.set(profile.image.name, await copySet(from, profile, request, signal));
+    for (const profile of profiles) sets.set(profile.image.name, await copySet(from, profile, request, signal));
     return sets;
   }
   const base = await ensureBase(join(request.stateDir, 'images'), request.onStep, signal);
   const builder = { request, base, signal, buildah: await openBuildah(join(request.stateDir, 'buildah')) };
-  for (const profile of profilesOf(workloads)) {
+  for (const profile of profiles) {
     sets.set(profile.image.name, await ensureSet(builder, profile.image, profile));
   }
   return sets;
@@ -44,11 +50,16 @@ export async function ensureImages(
  * One workload for each of their images: that with the image's name, for which its optimised variants are made even if it is
  * not among them, so that the others show what an image costs that was optimised for another workload.
  */
-export function profilesOf(workloads: readonly Workload[]): readonly Workload[] {
-  const profiles = new Map<string, Workload>();
-  for (const workload of workloads) profiles.set(workload.image.name, findWorkload(workload.image.name) ?? workload);
+export function profilesOf(workloads: readonly Workload[]): readonly Profile[] {
+  const profiles = new Map<string, Profile>();
+  for (const { image, ...workload } of workloads) {
+    if (!isImported(image)) profiles.set(image.name, findWorkload(image.name) ?? { ...workload, image });
+  }
   return [...profiles.values()];
 }
+
+/** A workload of an image of ours. */
+export type Profile = Workload & { readonly image: ImageRecipe };
 
 /** The names that the images of these workloads have when they are built, by recipe, whether they are or not. */
 export async function nameImages(
@@ -75,6 +86,18 @@ async function copySet(
   const copied = await copyConverted(from, profile, request, signal);
   const variants = request.variants.filter((variant) => copied[variant] === undefined);
   return { ...(await ensureVariants({ ...original, profile }, { ...request, variants }, signal)), ...copied };
+}
+
+/** Always with the optimised image: that the workload becomes ready, and how, is known before anything is measured. */
+async function ensureImportedSet(
+  image: ImportedImage,
+  profile: Workload,
+  request: ImagesRequest,
+  signal: AbortSignal,
+): Promise<ImageSet> {
+  const key = await ensureImported(image, { ...request, scratch: join(request.stateDir, 'images', 'copies') }, signal);
+  const variants = [...new Set([...request.variants, 'estargz' as const])];
+  return await ensureVariants({ name: image.name, key, profile }, { ...request, variants }, signal);
 }
 
 interface Builder {
@@ -110,6 +133,7 @@ export async function buildTags(workloads: readonly Workload[], stateDir: string
   const { key } = await locateBase(join(stateDir, 'images'));
   const tags = new Set<string>();
   for (const { image } of workloads) {
+    if (isImported(image)) continue;
     for (let recipe: ImageRecipe | undefined = image; recipe !== undefined; recipe = recipe.parent) {
       tags.add(await buildTag(recipe, key));
     }

@@ -20,10 +20,11 @@ export function keyOf(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 12);
 }
 
-/** The same for a directory: names, contents and which files are executable. */
-export async function directoryKey(directory: string): Promise<string> {
+/** The same for a directory, or a file: names, contents and which files are executable. */
+export async function directoryKey(path: string): Promise<string> {
   const hash = createHash('sha256');
-  await hashFiles(hash, directory);
+  if ((await stat(path)).isFile()) hash.update(await readFile(path));
+  else await hashFiles(hash, path);
   return hash.digest('hex').slice(0, 12);
 }
 

@@ -1,5 +1,5 @@
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { readAccesses } from '../../snapshotter/convert/accesses.ts';
 import { convertImage } from '../../snapshotter/convert/image.ts';
 import type { LayerFormat } from '../../snapshotter/convert/layer.ts';
@@ -7,7 +7,7 @@ import type { ConvertProgress } from '../../snapshotter/convert/progress.ts';
 import type { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { RegistryError } from '../../snapshotter/registry/error.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
-import type { Workload } from '../../workloads/workload.ts';
+import { isImported, type Workload } from '../../workloads/workload.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
 import { directoryKey, keyOf } from './key.ts';
 
@@ -102,9 +102,13 @@ export async function ensureVariants(
   return set;
 }
 
-async function keyOfProfile(imageKey: string, { command, env, stdin, mounts = [] }: Workload): Promise<string> {
+async function keyOfProfile(imageKey: string, workload: Workload): Promise<string> {
+  const { image, command, env, stdin, mounts = [], overrides, ready } = workload;
   const sources = await Promise.all(mounts.map(async (mount) => [mount.target, await directoryKey(mount.source)]));
-  const more = sources.length === 0 ? [] : [sources];
+  const more: unknown[] = sources.length === 0 ? [] : [sources];
+  // A workload of ours is ready by one sign; of an imported image it may be asked for another each time.
+  if (isImported(image))
+    more.push(JSON.stringify([overrides ?? {}, ready, 'pattern' in ready ? ready.pattern.source : '']));
   return keyOf([profileVersion, imageKey, command ?? null, env, stdin ?? null, ...more]);
 }
 
@@ -129,6 +133,15 @@ export async function hasImage(client: RegistryClient, reference: string, signal
   }
 }
 
+/** Where the access record is with which an `estargz` image was converted. */
+export function accessRecordOf(stateDir: string, estargz: ImageName): string {
+  return recordPath(stateDir, estargz.replace(`:estargz-${converterVersion}-`, ':estargz-'));
+}
+
+function recordPath(stateDir: string, name: ImageName): string {
+  return join(stateDir, 'images', 'accesses', `${name.replace(/[/:]/g, '-')}.jsonl`);
+}
+
 async function ensureRecord(
   conversions: Conversions,
   profile: Workload,
@@ -136,9 +149,9 @@ async function ensureRecord(
   target: ImageName,
 ): Promise<string> {
   const { request, signal } = conversions;
-  const directory = join(request.stateDir, 'images', 'accesses');
-  const path = join(directory, `${target.replace(/[/:]/g, '-')}.jsonl`);
+  const path = recordPath(request.stateDir, target);
   if ((await readFile(path, 'utf8').catch(() => '')) !== '') return path;
+  const directory = dirname(path);
   await mkdir(directory, { recursive: true });
   request.onStep(`${profile.name}: record its accesses`);
   const partial = `${path}.partial`;

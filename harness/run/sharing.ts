@@ -1,4 +1,4 @@
-import type { ImageRecipe, Workload } from '../../workloads/workload.ts';
+import { type ImageRecipe, type ImportedImage, isImported, type Workload } from '../../workloads/workload.ts';
 
 /**
  * The workload of another image that shares the most layers with that of `workload`, counted by the recipes that both are
@@ -12,7 +12,7 @@ export function sharingWorkload(workload: Workload, all: readonly Workload[]): W
     .sort((a, b) => sharedCount(b) - sharedCount(a))[0];
 }
 
-function chainOf(recipe: ImageRecipe | undefined): string[] {
-  if (recipe === undefined) return [];
+function chainOf(recipe: ImageRecipe | ImportedImage | undefined): string[] {
+  if (recipe === undefined || isImported(recipe)) return [];
   return recipe.isStandalone ? [recipe.name] : [recipe.name, ...chainOf(recipe.parent)];
 }

@@ -44,6 +44,16 @@ export function parseAccesses(text: string, file: string): AccessRecord[] {
   return records;
 }
 
+/** What `parseAccesses` reads. */
+export function formatAccesses(records: readonly AccessRecord[]): string {
+  return records
+    .map(({ layer, path, range }) => {
+      const bytes = range === undefined ? {} : { offset: range.start, size: range.end - range.start };
+      return `${JSON.stringify({ layer, path, ...bytes })}\n`;
+    })
+    .join('');
+}
+
 function parseLine(line: string): AccessRecord | undefined {
   let value: unknown;
   try {

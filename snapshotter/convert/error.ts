@@ -4,6 +4,7 @@ export type ConvertErrorCode =
   | 'malformed-layer'
   | 'unsupported-layer'
   | 'unsupported-image'
+  | 'other-platform'
   | 'malformed-accesses'
   | 'unknown-layer'
   | 'invalid-option';

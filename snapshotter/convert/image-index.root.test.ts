@@ -94,7 +94,7 @@ test('images that have no platform in their index are selected by their config, 
   assert.notEqual(first.digest, second.digest);
   const s390x = { os: 'linux', architecture: 's390x' };
   await assert.rejects(convert('none', { platform: s390x }), {
-    code: 'unsupported-image',
+    code: 'other-platform',
     message: /no linux\/s390x image, only linux\/arm64, linux\/amd64/,
   });
   await pushIndex('none', [marked, arm]);

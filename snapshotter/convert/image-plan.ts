@@ -39,7 +39,7 @@ export interface PlanSource {
   readonly signal: AbortSignal;
 }
 
-/** Throws ConvertError `unsupported-image` if the source is not a container image that can be converted. */
+/** Throws ConvertError `unsupported-image` if the source is not a container image that can be converted, `other-platform` if none is for `platform`. */
 export async function planImage(from: PlanSource, platform: Platform | undefined): Promise<PlannedImage> {
   const parsed = await fetchParsed(from);
   if (parsed.kind === 'manifest')
@@ -53,7 +53,7 @@ function requirePlatform({ source }: PlanSource, image: PlannedImage, wanted: Pl
   const descriptor = { ...image.manifest.config, platform: own };
   if (wanted === undefined || pickPlatform({ schemaVersion: 2, manifests: [descriptor] }, wanted)) return image;
   throw new ConvertError(
-    'unsupported-image',
+    'other-platform',
     `${source.name} is for ${platformName(own)}, not ${platformName(wanted)}; leave out --platform or name another image`,
   );
 }
@@ -127,7 +127,7 @@ async function chooseImage(from: PlanSource, index: ImageIndex, platform: Platfo
   if (only !== undefined && others.length === 0 && only.descriptor?.platform === undefined) return only;
   const has = manifests.map((manifest) => platformName(manifest.platform));
   throw new ConvertError(
-    'unsupported-image',
+    'other-platform',
     `${from.source.name} has no ${platformName(platform)} image, only ${has.join(', ') || 'other content'}; ` +
       'choose one with --platform or take --all-platforms',
   );

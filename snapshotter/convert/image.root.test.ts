@@ -219,14 +219,14 @@ test('converts linux/amd64 of an index by default, or the given platform, or all
   assert.deepEqual(annotations, { a: 'b' });
   const s390x = { os: 'linux', architecture: 's390x' };
   await assert.rejects(convert('six/src:1', 'six/out:none', { platform: s390x }), {
-    code: 'unsupported-image',
+    code: 'other-platform',
     message: /no linux\/s390x image, only linux\/arm64, linux\/amd64.*--platform/,
   });
   const accesses = [{ layer: digestOf(Buffer.from('another layer')), path: 'a' }];
   const recordedOn = reference('six/src:1');
   await assert.rejects(
     convert('six/src:1', 'six/out:none', { allPlatforms: true, platform: s390x, accesses, recordedOn }),
-    { code: 'unsupported-image', message: /six\/src:1 has no linux\/s390x image/ },
+    { code: 'other-platform', message: /six\/src:1 has no linux\/s390x image/ },
   );
 });
 

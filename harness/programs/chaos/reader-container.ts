@@ -126,6 +126,7 @@ async function startTask(
   const files = [...(await programFiles([process.execPath])), repository];
   const spec = buildSpec({
     image: {},
+    user: { uid: 0, gid: 0 },
     command: [process.execPath, program, '/', String(imageNumber), String(seed)],
     env: [],
     hostname: id,
