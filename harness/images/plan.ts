@@ -19,9 +19,9 @@ const runBytes = 4000 * mb;
 /** Debian's base as a tar and unpacked; once. */
 const baseBytes = 600 * mb;
 /** An image in the build store, unpacked, without the layers of its base, and compressed in the registry. */
-const originalBytes = 750 * mb;
+const originalBytes = 600 * mb;
 /** A converted image in the registry and its layers in the converter's cache. */
-const conversionBytes = 350 * mb;
+const conversionBytes = 300 * mb;
 
 /** Names of all variants by recipe; see `nameImages`. */
 export type ImageNames = ReadonlyMap<string, Readonly<Record<Variant, ImageName>>>;

@@ -44,6 +44,7 @@ const cells = ['--modes', 'legacy,estargz', '--samples', '1'];
 test('an official image is copied, converted and pushed, the tag last, and what is there is skipped', {
   timeout,
 }, async () => {
+  hub.beBusy(3);
   const first = await run('images', ['prepare', ...there, ...variants]);
   assert.equal(first.exitCode, 0, first.stderr);
   assert.deepEqual(await hub.tags('bench/busybox'), ['1.35-esgz', '1.35-org', '1.35-sgz']);
@@ -54,6 +55,7 @@ test('an official image is copied, converted and pushed, the tag last, and what 
     ({ method, target }) => method === 'PUT' && /\/v2\/bench/.test(target),
   );
   assert.match(puts.at(-1)!.target, /\/manifests\/1\.35-esgz\?/);
+  assert.ok(hub.simulator.effective.has('busy'));
   assert.ok(hub.simulator.counts.cdn > 0 && hub.simulator.issuedTokens() > 0);
 
   const again = await run('images', ['prepare', ...there, ...variants]);
@@ -132,8 +134,26 @@ async function refusal(args: readonly string[], login?: string): Promise<string>
   return stderr.trimEnd().split('\n').at(-1)!;
 }
 
+test('a set of converted images is copied as it is, and runs over the emulated link', { timeout }, async () => {
+  const out = join(scratch, 'copied');
+  const source = ['--source', 'docker.io/bench', '--workloads', 'busybox'];
+  const { exitCode, stderr, stdout } = await run('bench', [...source, ...cells, '--rtt', '2ms', '--out', out]);
+  assert.equal(exitCode, 0, stderr + stdout);
+  const samples = await readSamples(join(out, 'bench', (await readdir(join(out, 'bench')))[0]!));
+  assert.deepEqual(
+    samples
+      .map(({ ok, image = '' }) => `${ok} ${image.replace(/^[\d.:]+\//, '').replace(/[0-9a-f]{12}$/, 'KEY')}`)
+      .sort(),
+    ['true busybox:estargz-copied-KEY', 'true busybox:legacy-KEY'],
+  );
+  assert.ok(samples.every(({ wireBytes = 0, rttMs }) => wireBytes > 0 && rttMs === 2));
+});
+
 test('wrong credentials are said in one line before the first cell, though anybody may pull', { timeout }, async () => {
   const said = await refusal([], hub.login('wrong', 'hunter2'));
+  const prepared = await run('images', ['prepare', ...there, ...variants], hub.login('wrong', 'hunter2'));
+  assert.equal(prepared.exitCode, 1);
+  assert.match(prepared.stderr, /^images: docker\.io refuses the credentials of bench [^\n]*$/);
   assert.match(
     said,
     /^stargz-bench: docker\.io refuses the credentials of bench in Docker's configuration \(127\.0\.0\.3:\d+\); docker login docker\.io again/,

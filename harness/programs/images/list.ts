@@ -1,7 +1,9 @@
+import { join } from 'node:path';
 import { formatMegabytes } from '../../../measurements/format.ts';
 import { say } from '../../cli/program.ts';
-import { describeUse, measureUse } from '../../images/disk-use.ts';
+import { describeUse, measureUse, registryDirectory } from '../../images/disk-use.ts';
 import { suffixes } from '../../images/published.ts';
+import { readStore, type StoredImage } from '../../images/store.ts';
 import { variantNames } from '../../images/variants.ts';
 import { openAccess } from '../../registry/access.ts';
 import { findEmbedded, findPublished, type FoundImage } from './found-images.ts';
@@ -11,13 +13,25 @@ import type { ImagesOptions } from './options.ts';
 export async function listImages(options: ImagesOptions, signal: AbortSignal): Promise<boolean> {
   const { images, stateDir } = options;
   if (images.remote === undefined) {
-    say(formatTable('embedded registry, MB', await findEmbedded(options)));
+    const found = await findEmbedded(options);
+    say(formatTable('embedded registry, MB', found));
+    const others = await findOthers(stateDir, found);
+    if (others.length > 0) {
+      say(`\nand ${others.length} that prune may remove: of other workloads, recipes or sources`);
+    }
     say(`\n${describeUse(await measureUse(stateDir))}`);
     return true;
   }
   await using access = openAccess(images.hostsDirectory);
   say(formatTable(`${images.remote.name}, MB`, await findPublished(options, access, signal)));
   return true;
+}
+
+/** Images in the embedded registry that are none of these. */
+async function findOthers(stateDir: string, found: readonly FoundImage[]): Promise<readonly StoredImage[]> {
+  const listed = new Set(found.map(({ name }) => name));
+  const stored = await readStore(join(stateDir, registryDirectory));
+  return [...stored.values()].filter(({ name }) => !listed.has(name));
 }
 
 function formatTable(title: string, found: readonly FoundImage[]): string {

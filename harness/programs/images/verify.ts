@@ -1,8 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ImageSource } from '../../../snapshotter/images/image.ts';
 import { registrySource } from '../../../snapshotter/images/registry-image.ts';
 import { inspectImage } from '../../../snapshotter/inspect/image.ts';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
+import { RegistryError } from '../../../snapshotter/registry/error.ts';
 import { hostPlatform } from '../../../snapshotter/registry/manifest.ts';
 import { parseReference } from '../../../snapshotter/registry/reference.ts';
 import { openTestbed } from '../../assembly/testbed.ts';
@@ -41,15 +43,27 @@ export async function verifyImages(options: ImagesOptions, signal: AbortSignal):
       continue;
     }
     const source = registrySource(client, parseReference(`${prefix}${name}`));
-    const settings = { platform: hostPlatform(), verify: true, scratch, onLayer: () => {}, signal };
-    const { layers } = await inspectImage(source, settings);
-    const problems = layers.flatMap((layer) => layer.problems.map((problem) => `layer ${layer.digest}: ${problem}`));
+    const { problems, summary } = await verifyImage(source, scratch, signal);
     if (problems.length > 0) badCount++;
-    const chunks = layers.reduce((sum, layer) => sum + (layer.verification?.chunks ?? 0), 0);
-    say(`${name}: ${problems.length === 0 ? 'right' : 'WRONG'}, ${layers.length} layers, ${chunks} chunks`);
+    say(`${name}: ${problems.length === 0 ? `right, ${summary}` : 'WRONG'}`);
     for (const problem of problems) say(`  ${problem}`);
   }
   const there = found.filter(({ sizeBytes }) => sizeBytes !== undefined).length;
-  say(`${there} of ${found.length} images are there, ${badCount === 0 ? 'all of them right' : `${badCount} WRONG`}`);
+  const verdict = badCount > 0 ? `, ${badCount} WRONG` : there > 0 ? ', all of them right' : '';
+  say(`${there} of ${found.length} images are there${verdict}`);
   return badCount === 0 && there > 0;
+}
+
+/** Bytes that fail their digest as they arrive are a problem like any other. */
+async function verifyImage(source: ImageSource, scratch: string, signal: AbortSignal) {
+  try {
+    const settings = { platform: hostPlatform(), verify: true, scratch, onLayer: () => {}, signal };
+    const { layers } = await inspectImage(source, settings);
+    const problems = layers.flatMap((layer) => layer.problems.map((problem) => `layer ${layer.digest}: ${problem}`));
+    const chunks = layers.reduce((sum, layer) => sum + (layer.verification?.chunks ?? 0), 0);
+    return { problems, summary: `${layers.length === 1 ? '1 layer' : `${layers.length} layers`}, ${chunks} chunks` };
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.code !== 'digest-mismatch') throw error;
+    return { problems: [error.message], summary: '' };
+  }
 }

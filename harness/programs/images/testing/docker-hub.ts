@@ -8,6 +8,7 @@ import { parseReference } from '../../../../snapshotter/registry/reference.ts';
 import { writeInto } from '../../../../testkit/images.ts';
 import { type Lifetime, undoAfter } from '../../../../testkit/lifetime.ts';
 import { startRegistry } from '../../../../testkit/registry.ts';
+import { type Fault, status } from '../../../../testkit/registry-simulator/fault.ts';
 import { PullLimit } from '../../../../testkit/registry-simulator/pull-limit.ts';
 import { type RegistrySimulator, startRegistrySimulator } from '../../../../testkit/registry-simulator/simulator.ts';
 import { fillShell, pushImage } from '../../../images/synthetic-image.ts';
@@ -28,6 +29,8 @@ export interface DockerHub {
   login(name: string, password?: string): string;
   /** Pushes an official image, past the front. */
   pushOfficial(name: string, signal: AbortSignal): Promise<void>;
+  /** Refuses the next manifests, uploads and tags with 429 and a Retry-After of one second, `times` in all. */
+  beBusy(times: number): void;
   /** The tags of a repository. */
   tags(repository: string): Promise<readonly string[]>;
 }
@@ -69,6 +72,11 @@ export async function startDockerHub(lifetime: Lifetime, directory: string, pull
       return config;
     },
     pushOfficial: (name, signal) => pushOfficial(upstream.host, name, signal),
+    beBusy(times) {
+      const bend = status(429, { 'retry-after': '1' });
+      const busy: Fault = { name: 'busy', on: ['manifest', 'upload', 'tag'], times, harmless: true, bend };
+      simulator.behave({ faults: [limit.fault, busy] });
+    },
     async tags(repository) {
       const answer = await fetch(`http://${upstream.host}/v2/${repository}/tags/list`);
       return answer.ok ? ((await answer.json()) as { tags: string[] }).tags.sort() : [];
