@@ -75,7 +75,9 @@ test('the command writes what is asked for, and says in one line what is wrong',
   assert.equal(await readFile(out, 'utf8'), runMarkdown(withoutEnvironment()));
   assert.match((await invoke(directory)).stdout, /^### /);
   for (const [args, code, message] of [
-    [[], 2, /give one run/],
+    [[], 2, /give one run, or two/],
+    [[directory, directory, '--bencher', '-'], 2, /--bencher is for one run/],
+    [[directory, '--html', '-'], 2, /--html is for two runs/],
     [['--color'], 2, /Unknown option '--color'/],
     [[join(directory, 'none')], 1, /cannot read .*samples\.csv \(ENOENT\)/],
     [[directory, '--json', join(directory, 'none', 'x')], 1, /cannot write .*x \(ENOENT\)/],

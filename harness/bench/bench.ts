@@ -4,7 +4,7 @@ import { formatLink } from '../../measurements/format.ts';
 import { sampleColumns } from '../../measurements/sample.ts';
 import { type Summary, summarize } from '../../measurements/summary.ts';
 import { summaryColumns, summaryRows } from '../../measurements/summary-rows.ts';
-import { isImported } from '../../workloads/workload.ts';
+import { isImported, type Workload } from '../../workloads/workload.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
 import { createPaint, formatPath } from '../cli/terminal.ts';
 import type { Progress } from '../progress/progress.ts';
@@ -160,7 +160,7 @@ async function openBenchResults(
   const details = {
     argv: withoutPlaces(argv),
     samples: options.samples,
-    workloads: workloads.map(({ name, title }) => ({ name, title })),
+    workloads: workloads.map(describeWorkload),
     modes: modes.map(describeMode),
     links: links.map(describeLinkSetting),
     random:
@@ -181,6 +181,12 @@ async function openBenchResults(
     },
     signal,
   );
+}
+
+/** With the category of a workload of the catalogue, by which a report can be filtered. */
+function describeWorkload(workload: Workload) {
+  const { name, title } = workload;
+  return { name, title, ...('category' in workload ? { category: workload.category } : {}) };
 }
 
 /** Null where none is emulated. */

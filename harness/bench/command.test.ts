@@ -46,6 +46,7 @@ test('a run writes a row per cell, a summary and the environment, and shows a ta
   assert.equal(environment.seed, 7);
   assert.equal(environment.machine.kernel, 'a kernel');
   assert.equal(environment.details.images.python, 'a digest');
+  assert.equal(environment.details.workloads[0].category, 'language');
   assert.equal(environment.program, 'bench');
   assert.equal(environment.command, 'npm run bench -- --samples 2 --seed 7');
   assert.match(run.stdout, /^results +\S+, (commit [0-9a-f]{7}|no commit)/m);

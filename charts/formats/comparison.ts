@@ -1,0 +1,116 @@
+import { verdicts } from '../../measurements/comparison.ts';
+import type { BenchRun } from '../../measurements/bench-run.ts';
+import { MeasurementError } from '../../measurements/error.ts';
+import { describeCommit, formatSeconds } from '../../measurements/format.ts';
+import { formatChange } from '../../measurements/gate.ts';
+import {
+  type CompareOptions,
+  compareRuns,
+  describeConditions,
+  type RunChange,
+  type RunComparison,
+} from '../../measurements/run-comparison.ts';
+import { median } from '../../measurements/stats/median.ts';
+import { linkName } from '../run/run.ts';
+import { markdownTable } from './markdown.ts';
+
+/** Two runs beside each other, as they are reported. */
+export interface ComparedRuns extends RunComparison {
+  readonly base: BenchRun;
+  readonly head: BenchRun;
+}
+
+/** Compares two runs, group by group. Throws MeasurementError where they have nothing in common. */
+export function compareForReport(base: BenchRun, head: BenchRun, options: CompareOptions): ComparedRuns {
+  const comparison = compareRuns(base, head, options);
+  if (comparison.changes.length === 0) {
+    const [why = 'they have nothing in common', ...more] = comparison.excluded;
+    throw new MeasurementError(
+      'no-samples',
+      `cannot compare ${base.path} with ${head.path}: ${why}${more.length > 0 ? `, and ${more.length} more` : ''}`,
+      why.endsWith('another image') ? { remedy: 'add --other-images to compare all the same' } : {},
+    );
+  }
+  return { ...comparison, base, head };
+}
+
+/** `2 of 12 slower, 1 faster, 9 no difference shown` */
+export function describeChanges({ changes }: RunComparison): string {
+  const counts = verdicts.flatMap((verdict) => {
+    const count = changes.filter(({ total }) => total?.verdict === verdict).length;
+    return count === 0 ? [] : [`${count} ${verdict}`];
+  });
+  const failed = changes.filter(({ total }) => total === undefined).length;
+  return [...counts, ...(failed === 0 ? [] : [`${failed} without a good sample on one side`])].join(', ');
+}
+
+/** What a reader must know before the numbers: which runs, and what else differs between them. */
+export function describeSides({ base, head }: ComparedRuns): string[] {
+  const side = ({ environment }: BenchRun) => `run ${environment.runId}, ${describeCommit(environment)}`;
+  const conditions = describeConditions(base, head);
+  return [
+    `From ${side(base)} to ${side(head)}.`,
+    conditions.length === 0
+      ? 'Times are of two runs, so that what else changed between them counts as well.'
+      : `The second was measured on ${conditions.join(', ')}, which alone may explain any change of times.`,
+  ];
+}
+
+export const changeHeads = [
+  ...[
+    'workload',
+    'mode',
+    'link',
+    '#before s',
+    '#after s',
+    '#change',
+    '#95 % interval',
+    'verdict',
+    '#bytes',
+    '#requests',
+  ],
+] as const;
+
+/** The texts of a row, in the order of `changeHeads`. */
+export function changeRow(change: RunChange): string[] {
+  const { workload, mode, base, head, total, bytesRatio, requestsRatio } = change;
+  const interval = total?.ratioInterval;
+  return [
+    ...[workload, mode, linkName(change)],
+    ...[formatSeconds(base.totalMs && median(base.totalMs)), formatSeconds(head.totalMs && median(head.totalMs))],
+    formatChange(total?.ratio),
+    interval === undefined ? '' : `${formatChange(interval.low)} to ${formatChange(interval.high)}`,
+    total?.verdict ?? 'failed',
+    ...[formatChange(bytesRatio), formatChange(requestsRatio)],
+  ];
+}
+
+export function comparisonMarkdown(compared: ComparedRuns): string {
+  const { changes, excluded } = compared;
+  const left = excluded.map((what) => `- ${what}`).join('\n');
+  return [
+    `### ${describeChanges(compared)}`,
+    describeSides(compared).join(' '),
+    markdownTable(changeHeads, changes.map(changeRow)),
+    ...(excluded.length === 0
+      ? []
+      : [`<details><summary>Not compared: ${excluded.length}</summary>\n\n${left}\n\n</details>`]),
+    '',
+  ].join('\n\n');
+}
+
+/** Ratios are after / before: below 1 is less. */
+export function comparisonJson(compared: ComparedRuns): string {
+  const { base, head, changes, excluded } = compared;
+  const side = ({ environment }: BenchRun) => ({
+    ...{ runId: environment.runId, commit: environment.commit, dirty: environment.dirty, command: environment.command },
+  });
+  const rows = changes.map(({ workload, mode, rttMs, bandwidthMbps, total, bytesRatio, requestsRatio, ...sides }) => ({
+    ...{ workload, mode, rttMs, bandwidthMbps },
+    baseMedianMs: sides.base.totalMs && median(sides.base.totalMs),
+    headMedianMs: sides.head.totalMs && median(sides.head.totalMs),
+    ...{ total, bytesRatio, requestsRatio },
+  }));
+  const record = { schema: 1, base: side(base), head: side(head), title: describeChanges(compared), rows, excluded };
+  return `${JSON.stringify(record, undefined, 2)}\n`;
+}
