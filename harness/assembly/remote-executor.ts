@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { LinkSetting } from '../../measurements/environment.ts';
 import type { Endpoint } from '../../snapshotter/registry/host.ts';
 import { isLoopback } from '../../snapshotter/registry/server-address.ts';
@@ -9,8 +10,9 @@ import type { Workload } from '../../workloads/workload.ts';
 import type { ExecutorRequest, OpenExecutor } from '../bench/dependencies.ts';
 import { createCellExecutor } from '../cell/cell.ts';
 import { HarnessError } from '../cli/error.ts';
+import { ensureErofsPrograms } from '../containerd/erofs-programs.ts';
 import type { Peer } from '../daemon/peer.ts';
-import { officialImage, formatOrigin, publishedImage } from '../images/published.ts';
+import { officialImage, publishedImage } from '../images/published.ts';
 import { openAccess, type RegistryAccess } from '../registry/access.ts';
 import { describeAllowance, formatPulls, requireAllowance } from '../registry/allowance.ts';
 import { type ConnectionQuality, manifestsMeasured, measureConnection } from '../registry/connection-quality.ts';
@@ -45,19 +47,24 @@ export async function openRemoteExecutor(request: RemoteExecutorRequest, signal:
   const quality = await measureConnection(access, firstImage, signal);
   reporter.note(`${remote.name}: ${describeQuality(quality)}`);
   const versions = await describePeers(peers, reporter, signal);
+  const programs = modes.some((mode) => mode.snapshotter === 'erofs')
+    ? await ensureErofsPrograms(join(stateDir, 'containerd'), signal)
+    : undefined;
   const links = await startProxies(request, access.endpointOf(firstImage), stack);
   const cells = createCellExecutor({
     stateDir,
     link: undefined,
     linkOf: (setting) => links.get(setting)!,
     access,
+    programs,
     imageOf: (workload, mode) => imageOf(request, workload, mode),
     sharingWith,
   });
   stack.defer(() => cells.close());
   const registry = {
     name: remote.name,
-    source: formatOrigin(images.origin),
+    // What the images there were made of is theirs to say.
+    originals: images.origin.kind === 'official' ? 'official' : 'published',
     server: access.endpointOf(firstImage).authority,
     credentials: (await access.credentialFor(firstImage, signal)) === undefined ? 'none' : "Docker's configuration",
   };
@@ -70,7 +77,10 @@ export async function openRemoteExecutor(request: RemoteExecutorRequest, signal:
         cells.execute({ ...cell, mode: withProgram(cell.mode, peers) }, onPhase, cellSignal),
       close: () => owned.disposeAsync(),
     },
-    record: { images: digestsOf(found), registry, ...versions },
+    record: {
+      ...{ images: digestsOf(found), registry, ...versions },
+      ...(programs === undefined ? {} : { containerd: programs.containerdVersion }),
+    },
     conditions: { connection: { ...connection, limits } },
     conditionsAtEnd: async (endSignal) => {
       const after = await Promise.all(limits.map((limit) => readAfter(access, limit, found, endSignal)));

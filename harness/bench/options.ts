@@ -163,7 +163,10 @@ export function parseBenchOptions(argv: readonly string[]): Options {
 }
 
 function refuseContradictions(values: OptionValues<typeof table>): void {
-  const { until, budget, shard, seed, resumeAnyway, resume, image, registry } = values;
+  const { until, budget, shard, seed, resumeAnyway, resume, image, registry, source } = values;
+  if (registry !== undefined && source.kind === 'set') {
+    throw new UsageError(`--source ${source.set.name} is copied to the embedded registry: leave out --registry`);
+  }
   if (shard !== undefined && seed === undefined) {
     throw new UsageError('--shard needs --seed: all parts are of one plan');
   }

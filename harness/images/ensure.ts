@@ -6,7 +6,7 @@ import { type DebianBase, ensureBase, locateBase } from './base.ts';
 import { type Buildah, openBuildah } from './buildah.ts';
 import { ensureImported } from './imported.ts';
 import { recipeKey } from './key.ts';
-import { copyConverted, ensureOriginal, type RemoteOrigin } from './origin.ts';
+import { copyConverted, ensureOriginal, originalImage, type RemoteOrigin } from './origin.ts';
 import {
   ensureVariants,
   hasImage,
@@ -35,6 +35,7 @@ export async function ensureImages(
   const profiles = profilesOf(workloads);
   if (profiles.length === 0) return sets;
   if (from !== undefined) {
+    for (const workload of workloads) originalImage(from, workload);
     for (const profile of profiles) sets.set(profile.image.name, await copySet(from, profile, request, signal));
     return sets;
   }

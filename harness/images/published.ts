@@ -83,10 +83,10 @@ export function publishedImage({ name }: RemoteRegistry, workload: Workload, var
   return `${name}/${repository.split('/').at(-1)}:${own}-${suffixes[variant]}`;
 }
 
-/** `docker.io/library/python:3.11`. Throws HarnessError for a workload that follows no image there. */
+/** `docker.io/library/python:3.11`. Throws HarnessError for a workload that follows no image there, if only in its packages. */
 export function officialImage(workload: Workload, tags: Tags): string {
   const { repository, tag } = hubName(workload);
-  if (tag === undefined) {
+  if (tag === undefined || (workload as Partial<CatalogueWorkload>).hub === undefined) {
     throw new HarnessError('unsupported-image', `there is no official image for the workload ${workload.name}`, {
       remedy: 'leave it out of --workloads, or --source official out',
     });

@@ -91,13 +91,16 @@ export async function ensureVariants(
     set[variant] = names[variant];
     if (variant === 'legacy' || (await isPushed(conversions, names[variant]))) continue;
     if (!optimised.has(variant)) {
-      await convert(conversions, names.legacy, names[variant], variant === 'stargz' ? 'stargz' : 'estargz');
+      const format = variant === 'stargz' ? 'stargz' : 'estargz';
+      await convert(conversions, { source: names.legacy, target: names[variant], variant, format });
       continue;
     }
     // One record for all formats and converters, under the name that it had when there was one of each.
     const record = `${image.name}:estargz-${await keyOfProfile(image.key, profile)}`;
     const path = await ensureRecord(conversions, profile, names.stargz, record);
-    await convert(conversions, names.legacy, names[variant], optimised.get(variant)!, { path, image: names.stargz });
+    const recording = { path, image: names.stargz };
+    const format = optimised.get(variant)!;
+    await convert(conversions, { source: names.legacy, target: names[variant], variant, format, recording });
   }
   return set;
 }
@@ -166,15 +169,20 @@ async function ensureRecord(
   return path;
 }
 
+interface Conversion {
+  readonly source: ImageName;
+  readonly target: ImageName;
+  readonly variant: Variant;
+  readonly format: LayerFormat;
+  readonly recording?: { readonly path: string; readonly image: ImageName };
+}
+
 async function convert(
   { request, signal }: Conversions,
-  source: ImageName,
-  target: ImageName,
-  format: LayerFormat,
-  recording?: { readonly path: string; readonly image: ImageName },
+  { source, target, variant, format, recording }: Conversion,
 ): Promise<void> {
   const name = target.slice(0, target.indexOf(':'));
-  request.onStep(`${name}: convert to ${format}`);
+  request.onStep(`${name}: convert to ${variant}`);
   try {
     await convertImage(
       request.client,
@@ -189,13 +197,13 @@ async function convert(
               recordedOn: parseReference(`${request.registry}/${recording.image}`),
             }),
         cacheDir: join(request.stateDir, 'images', 'layers'),
-        onProgress: (progress) => request.onStep(`${name}: convert to ${format}, ${describeProgress(progress)}`),
+        onProgress: (progress) => request.onStep(`${name}: convert to ${variant}, ${describeProgress(progress)}`),
         signal,
       },
     );
   } catch (error) {
     signal.throwIfAborted();
-    throw new HarnessError('image-convert', `converting ${source} to ${format} failed: ${messageOf(error)}`, {
+    throw new HarnessError('image-convert', `converting ${source} to ${variant} failed: ${messageOf(error)}`, {
       remedy: 'run again: layers that were converted are kept',
       cause: error,
     });

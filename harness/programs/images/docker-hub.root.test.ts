@@ -110,7 +110,7 @@ test('a run from there is measured, and its record says what the registry allowe
   assert.ok(roundTripMs > 0 && bandwidthMbps > 0, JSON.stringify(connection));
   assert.deepEqual(registry, {
     name: 'docker.io/bench',
-    source: 'official',
+    originals: 'official',
     credentials: "Docker's configuration",
     server: hub.simulator.host,
   });

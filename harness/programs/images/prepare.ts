@@ -154,12 +154,18 @@ async function publish(
   }
 }
 
-/** Prints a step unless it was the last one. */
+const stepIntervalMs = 5_000;
+
+/** Prints what is begun, and its progress now and then. */
 function sayChanges(): (step: string) => void {
-  let last = '';
+  let lastHead = '';
+  let lastMs = 0;
   return (step) => {
-    if (step !== last) say(step);
-    last = step;
+    const [head = ''] = step.split(',');
+    if (head === lastHead && performance.now() - lastMs < stepIntervalMs) return;
+    lastHead = head;
+    lastMs = performance.now();
+    say(step);
   };
 }
 
