@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 import { launch } from './launch.mjs';
 
-launch('snapshotter/convert/cli.ts');
+launch('harness/optimize/cli.ts');

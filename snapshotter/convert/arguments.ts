@@ -13,6 +13,7 @@ export interface ConvertArguments {
   readonly chunkSizeBytes: number | undefined;
   readonly minChunkSizeBytes: number | undefined;
   readonly recordPath: string | undefined;
+  readonly prefetch: readonly string[] | undefined;
   readonly recordedOn: ImageLocation | undefined;
   readonly cacheDir: string | undefined;
   readonly reuse: boolean;
@@ -33,6 +34,7 @@ of an image that was converted without --record-in read, beside it in its regist
   --format FORMAT       estargz (default), stargz or zstd-chunked
   --record-in FILE      what a run of the image read, to be placed first and prefetched: JSON lines
                         {"layer":DIGEST,"path":PATH,"offset":BYTES,"size":BYTES}; without offset and size: the whole file
+  --prefetch GLOB       files to prefetch as well, such as 'srv/model/**'; may be given several times
   --recorded-on REF     the image FILE was recorded on, if it is neither SOURCE nor a conversion kept in --cache-dir
   --level N             compression level; default 6 (1 to 9, zstd-chunked 1 to 19)
   --chunk-size SIZE     maximum chunk size; default 4MiB (4KiB to 64MiB)
@@ -67,6 +69,9 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
   if (values['record-in'] !== undefined && format === 'stargz') {
     throw invalidOption('--record-in is for estargz and zstd-chunked: the stargz format has no prefetch landmark');
   }
+  if (values.prefetch !== undefined && format === 'stargz') {
+    throw invalidOption('--prefetch is for estargz and zstd-chunked: the stargz format has no prefetch landmark');
+  }
   const parsed: ConvertArguments = {
     source: parseLocation(positionals[0]!),
     target,
@@ -75,6 +80,7 @@ export function parseConvertArguments(argv: readonly string[]): ConvertArguments
     chunkSizeBytes: parseSize('--chunk-size', values['chunk-size']),
     minChunkSizeBytes: parseSize('--min-chunk-size', values['min-chunk-size']),
     recordPath: values['record-in'],
+    prefetch: values.prefetch,
     recordedOn: values['recorded-on'] === undefined ? undefined : parseLocation(values['recorded-on']),
     cacheDir: values['cache-dir'],
     reuse: values.reuse === true,
@@ -96,27 +102,27 @@ function sizesOf({ chunkSizeBytes, minChunkSizeBytes }: ConvertArguments) {
   return { chunkSizeBytes, minChunkSizeBytes };
 }
 
+/** Which of them take a value is what splits a command line that has options of others as well. */
+export const convertOptions = {
+  format: { type: 'string' },
+  'record-in': { type: 'string' },
+  prefetch: { type: 'string', multiple: true },
+  'recorded-on': { type: 'string' },
+  level: { type: 'string' },
+  'chunk-size': { type: 'string' },
+  'min-chunk-size': { type: 'string' },
+  'cache-dir': { type: 'string' },
+  reuse: { type: 'boolean' },
+  parallelism: { type: 'string' },
+  platform: { type: 'string' },
+  'all-platforms': { type: 'boolean' },
+  'plain-http': { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
 function parseStrictly(argv: readonly string[]) {
   try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        format: { type: 'string' },
-        'record-in': { type: 'string' },
-        'recorded-on': { type: 'string' },
-        level: { type: 'string' },
-        'chunk-size': { type: 'string' },
-        'min-chunk-size': { type: 'string' },
-        'cache-dir': { type: 'string' },
-        reuse: { type: 'boolean' },
-        parallelism: { type: 'string' },
-        platform: { type: 'string' },
-        'all-platforms': { type: 'boolean' },
-        'plain-http': { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
+    return parseArgs({ args: [...argv], allowPositionals: true, options: convertOptions });
   } catch (error) {
     // The first sentence of Node's message names the option; the rest is about its parser.
     throw invalidOption((error as Error).message.split('. ')[0]!);

@@ -7,7 +7,8 @@ export type ConvertErrorCode =
   | 'other-platform'
   | 'malformed-accesses'
   | 'unknown-layer'
-  | 'invalid-option';
+  | 'invalid-option'
+  | 'recording';
 
 /** Why a conversion failed: the message names the operation, the object and the remedy. */
 export class ConvertError extends Error {

@@ -21,7 +21,7 @@ export interface LayerRun {
   /** Of the source's layers. */
   readonly diffIds: readonly Digest[];
   readonly options: Pick<LayerOptions, 'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes'> &
-    Pick<ImageOptions, 'reuse' | 'parallelism'>;
+    Pick<ImageOptions, 'reuse' | 'parallelism' | 'prefetch'>;
   readonly onProgress: (progress: ConvertProgress) => void;
   readonly signal: AbortSignal;
 }
@@ -140,7 +140,7 @@ async function convertAt(stack: Stack, index: number): Promise<FinishedLayer> {
   });
   try {
     const diffId = run.diffIds[index]!;
-    const isReused = options.reuse === true && accesses.paths.length === 0;
+    const isReused = options.reuse === true && accesses.paths.length === 0 && !options.prefetch?.length;
     const reused = isReused && (await isInFormat(source, descriptor, options.format, signal));
     const inherited = reused ? undefined : await inheritAt(stack, index, fetched);
     const key = reused

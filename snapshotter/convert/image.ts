@@ -26,6 +26,7 @@ import {
 } from './image-plan.ts';
 import { checkOptions, type LayerFormat } from './layer.ts';
 import { LayerCache } from './layer-cache.ts';
+import { placePrefetched } from './prefetch.ts';
 import { isTocAnnotation } from './reused-layer.ts';
 import type { ConvertProgress } from './progress.ts';
 
@@ -36,6 +37,8 @@ export interface ImageOptions {
   readonly minChunkSizeBytes?: number;
   /** What a run of the image read: placed first, cut out of its files and listed. Ignored for the stargz format. */
   readonly accesses?: readonly AccessRecord[];
+  /** Patterns of paths to prefetch as well. Ignored for the stargz format. */
+  readonly prefetch?: readonly string[];
   /**
    * The image that the accesses were recorded on, if it is neither the source nor a conversion known to this cacheDir.
    */
@@ -51,7 +54,7 @@ export interface ImageOptions {
   /** Cache of converted layers; default: a temporary directory, removed at the end. */
   readonly cacheDir?: string;
   readonly onProgress?: (progress: ConvertProgress) => void;
-  /** Called before the first push with one line for each entry of an index that is not converted. */
+  /** Called with one line for each entry of an index that is not converted, before the first push, and for what has no effect. */
   readonly onNotice?: (line: string) => void;
   readonly signal: AbortSignal;
 }
@@ -185,11 +188,16 @@ async function buildManifest(
   const diffIds = config.rootfs.diff_ids as Digest[];
   const run = { source, target, diffIds, cache, options, onProgress: options.onProgress ?? (() => {}), signal };
   const layers = await convertLayers(run, manifest.layers, accesses.layers);
-  const hotRanges = traitsOf(options.format).landmark ? listHotRanges(accesses.order, layers) : [];
+  const { landmark } = traitsOf(options.format);
+  const prefetched = placePrefetched(layers, landmark ? (options.prefetch ?? []) : [], (pattern) =>
+    options.onNotice?.(`no file of the image matches --prefetch ${pattern}`),
+  );
+  const order = [...accesses.order, ...prefetched];
+  const hotRanges = landmark ? listHotRanges(order, layers) : [];
   const tocSizes = layers.map(({ path }) => tocSizeBytesOf(path));
   // The ranks of a list order it among those of the image's other layers, so that a new record replaces all.
   const keptRanges = manifest.layers.map(({ annotations }, index) =>
-    accesses.order.length === 0 && layers[index]!.reused ? annotations?.[HOT_RANGES_LABEL] : undefined,
+    order.length === 0 && layers[index]!.reused ? annotations?.[HOT_RANGES_LABEL] : undefined,
   );
   const lists = layers.map((_, index) => hotRanges[index] ?? keptRanges[index]);
   const configBytes = encodeJson({

@@ -16,7 +16,7 @@ const converterVersion = 4;
 
 export type CacheKeyOptions = Pick<
   LayerOptions,
-  'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes' | 'prioritized' | 'readRanges'
+  'format' | 'level' | 'chunkSizeBytes' | 'minChunkSizeBytes' | 'prioritized' | 'prefetch' | 'readRanges'
 >;
 
 /** What a layer inherits from those below it; undefined for the lowest layer, where whiteouts act differently. */
@@ -46,7 +46,9 @@ export class LayerCache {
     const prioritized = traits.landmark ? (options.prioritized ?? []) : [];
     const readRanges = traits.landmark ? [...(options.readRanges ?? [])] : [];
     const settings = [options.format, level, chunkSizeBytes, minChunkSizeBytes, prioritized, readRanges];
-    const parts = [converterVersion, source, ...settings, inherited === undefined ? null : inheritedKey(inherited)];
+    const parts: unknown[] = [converterVersion, source, ...settings];
+    parts.push(inherited === undefined ? null : inheritedKey(inherited));
+    if (traits.landmark && options.prefetch !== undefined) parts.push({ prefetch: options.prefetch });
     return hash('sha256', JSON.stringify(parts), 'hex');
   }
 

@@ -20,6 +20,7 @@ import type { InheritedAttributes } from './lower-layers.ts';
 import { writeMembers } from './member-writer.ts';
 import { memberSizeLimit, type PlannedFile } from './members.ts';
 import { type LayerOrder, orderEntries } from './order.ts';
+import { matchingPaths } from './prefetch.ts';
 import { inheritInto, type ReplayedLayer, replayLayer } from './replay.ts';
 import { type Spool, spoolLayer } from './spool.ts';
 import { windowedReader } from '../tar/file-reader.ts';
@@ -38,6 +39,8 @@ export interface LayerOptions {
   readonly level?: number;
   /** Paths to place first, in order of access. */
   readonly prioritized?: readonly string[];
+  /** Patterns of paths to place behind those. */
+  readonly prefetch?: readonly string[];
   /** What was read of those that were perhaps not read whole, by path. */
   readonly readRanges?: ReadonlyMap<string, readonly ByteRange[]>;
   /** Holds the blob and the spooled tar, which is unlinked at once. */
@@ -190,9 +193,14 @@ async function writeLayer(
   replayed: ReplayedLayer,
   { blob, pool }: { readonly blob: BlobFile; readonly pool: CompressorPool },
   { traits, level: _level, ...memberOptions }: Settings,
-  { prioritized = [], readRanges = new Map(), signal, onProgress, workDir }: LayerOptions,
+  { prioritized = [], prefetch = [], readRanges = new Map(), signal, onProgress, workDir }: LayerOptions,
 ): Promise<ConvertedLayer> {
-  const order = orderEntries(canonicalEntries(replayed), prioritized);
+  const entries = [...canonicalEntries(replayed)];
+  const more = matchingPaths(
+    entries.map(({ entry }) => entry),
+    prefetch,
+  );
+  const order = orderEntries(entries, [...prioritized, ...more]);
   const tar = await writeMembers({
     files: planFiles(order, traits.landmark, cutFiles([...order.first, ...order.rest], readRanges)),
     end: traits.endsTarBeforeToc ? endOfArchive : undefined,

@@ -81,6 +81,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
     'harness/progress',
     'harness/bench',
     'harness/assembly',
+    'harness/optimize',
     'harness/programs',
     'harness/*',
   ],
