@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
+import { Readable } from 'node:stream';
 import { type ManifestHead, RegistryClient } from '../../snapshotter/registry/client.ts';
 import { dockerConfigKeychain } from '../../snapshotter/registry/docker-keychain.ts';
+import { digestOf } from '../../snapshotter/registry/digest.ts';
 import { RegistryError } from '../../snapshotter/registry/error.ts';
 import { type Endpoint, endpointsOf, type HostLookup } from '../../snapshotter/registry/host.ts';
 import { hostsDirectory } from '../../snapshotter/registry/hosts-directory.ts';
@@ -26,6 +28,8 @@ export interface RegistryAccess extends AsyncDisposable {
    * `unauthorized` where it refuses the credentials, even if it would serve anybody, and `rate-limited`.
    */
   look(reference: string, signal: AbortSignal, options?: LookOptions): Promise<ManifestHead | undefined>;
+  /** Pushes some bytes that no manifest names. Throws HarnessError where that is not allowed. */
+  requirePush(reference: string, signal: AbortSignal): Promise<void>;
 }
 
 export interface LookOptions {
@@ -38,7 +42,7 @@ const requestTimeoutMs = 30_000;
 const maxWaitMs = 20_000;
 
 /** Credentials are Docker's; servers and certificate authorities are those of the directory. Throws HarnessError. */
-export function openAccess(directory: string | undefined): RegistryAccess {
+export function openAccess(directory: string | undefined, env: NodeJS.ProcessEnv = process.env): RegistryAccess {
   if (directory !== undefined && !existsSync(directory)) {
     throw new HarnessError('usage', `there is no directory ${directory}`, { remedy: 'correct --hosts-dir' });
   }
@@ -46,16 +50,18 @@ export function openAccess(directory: string | undefined): RegistryAccess {
   const failures: Error[] = [];
   const onFailure = (error: Error): void => void failures.push(error);
   const hosts: HostLookup = path === undefined ? () => undefined : hostsDirectory(path, { onFailure });
-  const keychain = dockerConfigKeychain();
-  const refusingHosts = new Set<string>();
+  const keychain = dockerConfigKeychain({ env });
+  /** The token services that have refused a credential, with the status. */
+  const refusals = new Map<string, number>();
   const client = new RegistryClient({
     keychains: [keychain],
     onKeychainFailure: ({ error }) => onFailure(error as Error),
     hosts,
     requestTimeoutMs,
     retry: { maxWaitMs },
+    env,
     onRequest: ({ kind, host, status = 0 }) => {
-      if (kind === 'token' && status >= 400 && status < 500 && status !== 429) refusingHosts.add(host);
+      if (kind === 'token' && status >= 400 && status < 500 && status !== 429) refusals.set(host, status);
     },
   });
   const credentialFor: RegistryAccess['credentialFor'] = async (text, signal) => {
@@ -83,13 +89,33 @@ export function openAccess(directory: string | undefined): RegistryAccess {
       }
       const [failure] = failures;
       if (failure !== undefined) throw new HarnessError('network', failure.message, { cause: failure });
-      const credential = refusingHosts.size === 0 ? undefined : await credentialFor(text, signal);
+      // Some services answer 403 for what does not exist yet, whoever asks.
+      const refusing = [...refusals].filter(([, status]) => status === 401 || !refusedIsAbsent).map(([host]) => host);
+      const credential = refusing.length === 0 ? undefined : await credentialFor(text, signal);
       // The client goes on anonymously, whose limit is another; containerd does not go on at all.
-      if (credential !== undefined) throw refusedCredential(registry, credential, [...refusingHosts]);
+      if (credential !== undefined) throw refusedCredential(registry, credential, refusing);
       const code = error instanceof RegistryError ? error.code : undefined;
       if (code === 'not-found' || (code === 'unauthorized' && refusedIsAbsent)) return undefined;
       if (error !== undefined) throw explainLimit(registry, error);
       return head;
+    },
+    async requirePush(text, signal) {
+      const reference = parseReference(text);
+      const bytes = Buffer.from('{}');
+      const open = () => Readable.from([bytes]);
+      try {
+        await client.pushBlob(reference, { digest: digestOf(bytes), sizeBytes: bytes.length, open }, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        const isRefusal =
+          error instanceof RegistryError && ['unauthorized', 'not-found', 'refused'].includes(error.code);
+        if (!isRefusal) throw error;
+        const { registry, repository } = reference;
+        throw new HarnessError('unauthorized', `cannot push to ${registry}/${repository}: ${error.detail}`, {
+          remedy: `docker login ${registry} as somebody who may, or name another --registry`,
+          cause: error,
+        });
+      }
     },
     [Symbol.asyncDispose]: () => client.close(),
   };

@@ -154,6 +154,12 @@ test('wrong credentials are said in one line before the first cell, though anybo
   const prepared = await run('images', ['prepare', ...there, ...variants], hub.login('wrong', 'hunter2'));
   assert.equal(prepared.exitCode, 1);
   assert.match(prepared.stderr, /^images: docker\.io refuses the credentials of bench [^\n]*$/);
+  const anonymous = await run('images', ['prepare', ...there, '--variants', 'zstdchunked'], join(scratch, 'nobody'));
+  assert.equal(anonymous.exitCode, 1);
+  assert.match(
+    anonymous.stderr,
+    /^images: cannot push to docker\.io\/bench\/busybox: [^\n]*; docker login docker\.io as/,
+  );
   assert.match(
     said,
     /^stargz-bench: docker\.io refuses the credentials of bench in Docker's configuration \(127\.0\.0\.3:\d+\); docker login docker\.io again/,

@@ -42,6 +42,11 @@ export async function prepareImages(options: ImagesOptions, signal: AbortSignal)
     `${describePlan(plan, from === undefined ? 'build' : 'copy')}: takes about ${gigabytes(plan.neededBytes)}, ${gigabytes(free)} are free`,
   );
   if (dryRun) return true;
+  if (publisher !== undefined) {
+    const { profile, variants } = wanted[0]!;
+    const image = publishedImage(publisher.remote, profile, variants[0]!, images.tags);
+    await publisher.access.requirePush(image, signal);
+  }
   const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: plan.neededBytes }, signal));
   const client = new RegistryClient();
   stack.defer(() => client.close());
