@@ -136,6 +136,15 @@ const shapes: [string, SyntheticPlan][] = [
   ['1 workload in 2 modes', { workloads: ['gcc'], modes: ['legacy', 'estargz'], links: usualLinks, samples: 6 }],
   ['43 workloads in 3 modes', { workloads: manyWorkloads, modes: usualModes, links: usualLinks, samples: 2 }],
   ['43 workloads in 10 modes', { workloads: manyWorkloads, modes: tenModes, links: usualLinks, samples: 2 }],
+  [
+    'images of anybody, with long names',
+    {
+      ...{
+        workloads: ['registry.example.com/team/an-application-with-a-long-name:2026.11.27-rc1', 'docker-daemon:app'],
+      },
+      ...{ modes: ['legacy', 'estargz', 'another-snapshotter:estargz-noopt+again'], links: usualLinks, samples: 6 },
+    },
+  ],
   ['4 workloads over 8 links', { workloads: four, modes: usualModes, links: gridOfLinks, samples: 2 }],
 ];
 for (const [what, plan] of shapes) {

@@ -1,6 +1,6 @@
 import type { Group } from '../../measurements/summary.ts';
 import { specOf } from '../drawing/multiples.ts';
-import { colorByMode, configOf, logTicks, longest, roomWidth, textWidth } from '../drawing/theme.ts';
+import { colorByMode, configOf, labelWidth, logTicks, maxLabel, roomWidth } from '../drawing/theme.ts';
 import type { Scene } from '../run/scene.ts';
 
 /** What is read off a group: one plot. */
@@ -28,9 +28,9 @@ export function dotRows({ run, at, theme }: Scene, metrics: readonly Metric[]) {
   if (shown.length === 0) return undefined;
   const modes = run.modes.filter((mode) => values.some((datum) => datum.mode === mode));
   const workloads = run.workloads.filter((workload) => values.some((datum) => datum.workload === workload));
-  const labels = textWidth(longest(workloads)) + 12;
-  const columns = Math.min(shown.length, 2);
-  const width = Math.floor((roomWidth - labels - gap * (columns - 1) - 14) / columns);
+  const labels = labelWidth(workloads);
+  const columns = Math.min(shown.length, workloads.length > 12 ? 4 : 2);
+  const width = Math.floor((roomWidth - labels - gap * (columns - 1) - 14) / columns) - 4;
   const step = Math.max(16, Math.min(workloads.length > 20 ? 28 : 46, modes.length * 5 + 12));
   const color = colorByMode(modes, theme);
   const plots = shown.map(({ title }, index) => {
@@ -43,7 +43,7 @@ export function dotRows({ run, at, theme }: Scene, metrics: readonly Metric[]) {
       scale: isLog ? { type: 'log', nice: false, padding: 10 } : { domainMin: 0, nice: true },
       axis: {
         ...{
-          title: `${title}${isLog ? ' (log)' : ''}`,
+          title: `${title}${isLog ? ' (log)' : ''}`.split(', '),
           titleColor: theme.ink,
           titleFontWeight: 600,
           labelExpr: shortNumbers,
@@ -61,7 +61,7 @@ export function dotRows({ run, at, theme }: Scene, metrics: readonly Metric[]) {
         labels: isFirst,
         labelColor: theme.ink,
         tickBand: 'extent',
-        labelLimit: 200,
+        labelLimit: maxLabel,
       },
     };
     return {

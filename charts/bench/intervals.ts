@@ -2,7 +2,7 @@ import { formatSeconds } from '../../measurements/format.ts';
 import { median, minSamplesForInterval } from '../../measurements/stats/median.ts';
 import type { Chart } from '../drawing/chart.ts';
 import { facetBy, layOut, specOf } from '../drawing/multiples.ts';
-import { colorByMode, configOf, logTicks, longest, plainNumbers, textWidth } from '../drawing/theme.ts';
+import { colorByMode, configOf, labelWidth, logTicks, maxLabel, plainNumbers } from '../drawing/theme.ts';
 import { describeAround, describeConditions } from '../run/conditions.ts';
 import type { LinkRun } from '../run/run.ts';
 import type { Scene } from '../run/scene.ts';
@@ -22,7 +22,7 @@ export function intervalsChart({ run, at, theme }: Scene): Chart | undefined {
   const values = intervalData(at);
   if (values.length === 0) return undefined;
   const workloads = run.workloads.filter((workload) => values.some((datum) => datum.workload === workload));
-  const layout = layOut(workloads.length, textWidth(longest(run.modes)) + 12);
+  const layout = layOut(workloads.length, labelWidth(run.modes));
   const axis = {
     title: 'seconds (log)',
     values: logTicks(layout.width < 200 ? [1, 3] : [1, 2, 5]),
@@ -32,7 +32,7 @@ export function intervalsChart({ run, at, theme }: Scene): Chart | undefined {
   const x = { field: 'seconds', type: 'quantitative' as const, scale, axis };
   const y = {
     ...{ field: 'mode', type: 'nominal' as const, sort: [...run.modes] },
-    axis: { title: null, ticks: false, labelColor: theme.ink, labelLimit: 200, grid: false },
+    axis: { title: null, ticks: false, labelColor: theme.ink, labelLimit: maxLabel, grid: false },
   };
   const color = colorByMode(run.modes, theme, 'no legend');
   const medians = [{ filter: "datum.kind === 'median'" }];
@@ -50,11 +50,6 @@ export function intervalsChart({ run, at, theme }: Scene): Chart | undefined {
           encoding: { x: { ...x, field: 'low' }, x2: { field: 'high' }, y, color },
         },
         {
-          transform: [{ filter: "datum.kind === 'sample'" }],
-          mark: { type: 'point', filled: true, size: 14, opacity: 0.8, stroke: theme.paper, strokeWidth: 0.4 },
-          encoding: { x, y, color },
-        },
-        {
           transform: medians,
           mark: {
             type: 'tick',
@@ -64,6 +59,11 @@ export function intervalsChart({ run, at, theme }: Scene): Chart | undefined {
             opacity: 1,
           },
           encoding: { x, y },
+        },
+        {
+          transform: [{ filter: "datum.kind === 'sample'" }],
+          mark: { type: 'point', filled: true, size: 18, opacity: 0.85, stroke: theme.paper, strokeWidth: 0.4 },
+          encoding: { x, y, color },
         },
       ],
     },

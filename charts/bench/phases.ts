@@ -1,7 +1,7 @@
 import { formatRatio, formatSeconds } from '../../measurements/format.ts';
 import type { Chart } from '../drawing/chart.ts';
 import { facetBy, layOut, specOf } from '../drawing/multiples.ts';
-import { configOf, longest, plainNumbers, textWidth } from '../drawing/theme.ts';
+import { configOf, labelWidth, maxLabel, plainNumbers } from '../drawing/theme.ts';
 import { describeAround, describeConditions } from '../run/conditions.ts';
 import type { LinkRun } from '../run/run.ts';
 import type { Scene } from '../run/scene.ts';
@@ -21,14 +21,14 @@ export interface PhaseDatum {
 
 const phases = ['pull', 'create', 'run'] as const;
 /** Of the seconds and the speed-up behind a bar. */
-const labelWidth = 88;
+const endWidth = 88;
 
 /** Pull, create and run of the middle sample, stacked; a row per mode, a plot per workload; every sample as a dot. */
 export function phasesChart({ run, at, theme }: Scene): Chart | undefined {
   if (at.groups.every((group) => group.middle === undefined)) return undefined;
   const workloads = run.workloads.filter((workload) => at.groups.some((group) => group.workload === workload));
-  const layout = layOut(workloads.length, textWidth(longest(run.modes)) + 12);
-  const room = layout.width / (layout.width - labelWidth);
+  const layout = layOut(workloads.length, labelWidth(run.modes));
+  const room = layout.width / (layout.width - endWidth);
   // Dozens of workloads span so much that most bars would be no more than a line on one scale.
   const ownScales = workloads.length > 12;
   const values = phaseData(at);
@@ -40,7 +40,7 @@ export function phasesChart({ run, at, theme }: Scene): Chart | undefined {
   };
   const y = {
     ...{ field: 'mode', type: 'nominal' as const, sort: [...run.modes] },
-    axis: { title: null, ticks: false, labelColor: theme.ink, labelLimit: 200, grid: false },
+    axis: { title: null, ticks: false, labelColor: theme.ink, labelLimit: maxLabel, grid: false },
   };
   const label = { type: 'text', align: 'left', baseline: 'middle', fontSize: 11.5 } as const;
   const dense = run.modes.length > 4 || ownScales;

@@ -2,7 +2,7 @@ import { median } from '../../measurements/stats/median.ts';
 import { geometricMean } from '../../measurements/stats/ratio.ts';
 import type { Chart } from '../drawing/chart.ts';
 import { specOf } from '../drawing/multiples.ts';
-import { configOf, longest, roomWidth, textWidth } from '../drawing/theme.ts';
+import { configOf, labelWidth, longest, maxLabel, roomWidth, textWidth } from '../drawing/theme.ts';
 import { describeAround, describeConditions } from '../run/conditions.ts';
 import type { LinkRun } from '../run/run.ts';
 import type { Scene } from '../run/scene.ts';
@@ -25,7 +25,7 @@ export function relativeChart({ run, at, theme }: Scene): Chart | undefined {
   if (modes.length < 2) return undefined;
   const workloads = run.workloads.filter((workload) => values.some((datum) => datum.workload === workload));
   const rows = values.some((datum) => datum.workload === meanRow) ? [meanRow, ...workloads] : workloads;
-  const room = roomWidth - textWidth(longest(rows)) - 16;
+  const room = roomWidth - labelWidth(rows) - 4;
   const slanted = textWidth(longest(modes)) > room / modes.length - 6;
   // Names that stand aslant reach beyond the last column, by what their angle leaves of their length.
   const overhang = slanted ? Math.ceil(textWidth(modes.at(-1)!) * 0.83) : 0;
@@ -47,7 +47,7 @@ export function relativeChart({ run, at, theme }: Scene): Chart | undefined {
   };
   const y = {
     ...{ field: 'workload', type: 'nominal', sort: rows },
-    axis: { title: null, ticks: false, labelColor: theme.ink, labelLimit: 200, grid: false },
+    axis: { title: null, ticks: false, labelColor: theme.ink, labelLimit: maxLabel, grid: false },
   };
   const ratios = values.map((datum) => datum.ratio);
   const spec = specOf({

@@ -1,7 +1,7 @@
 import { median } from '../../measurements/stats/median.ts';
 import type { Chart } from '../drawing/chart.ts';
 import { facetBy, layOut, specOf } from '../drawing/multiples.ts';
-import { configOf, logTicks, longest, plainNumbers, textWidth } from '../drawing/theme.ts';
+import { configOf, labelWidth, logTicks, maxLabel, plainNumbers } from '../drawing/theme.ts';
 import { describeAround, describeConditions } from '../run/conditions.ts';
 import type { LinkRun } from '../run/run.ts';
 import type { Scene } from '../run/scene.ts';
@@ -25,7 +25,7 @@ export function secondRunsChart({ run, at, theme }: Scene): Chart | undefined {
   if (!values.some((datum) => datum.run !== firstRun)) return undefined;
   const modes = [...new Set(values.map((datum) => datum.mode))];
   const workloads = run.workloads.filter((workload) => values.some((datum) => datum.workload === workload));
-  const layout = layOut(modes.length, textWidth(longest(workloads)) + 12);
+  const layout = layOut(modes.length, labelWidth(workloads));
   const runs = [firstRun, ...Object.values(names)].filter((name) => values.some((datum) => datum.run === name));
   const x = {
     ...{ field: 'seconds', type: 'quantitative', scale: { type: 'log', nice: false, padding: 10 } },
@@ -37,7 +37,7 @@ export function secondRunsChart({ run, at, theme }: Scene): Chart | undefined {
   };
   const y = {
     ...{ field: 'workload', type: 'nominal', sort: workloads },
-    axis: { title: null, ticks: false, labelColor: theme.ink, grid: false },
+    axis: { title: null, ticks: false, labelColor: theme.ink, labelLimit: maxLabel, grid: false },
   };
   const legend = { title: null, orient: 'top', direction: 'horizontal', symbolOpacity: 1, offset: 10, labelLimit: 300 };
   const scale = {

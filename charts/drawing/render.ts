@@ -53,13 +53,13 @@ export function renderPng(svg: string, { paper }: Theme): Buffer {
   return resvg.render().asPng();
 }
 
-/** Lines of words. */
+/** Lines that end between two remarks. */
 function wrap(text: string): string[] {
   const lines = [''];
-  for (const word of text.split(' ')) {
-    const longer = `${lines.at(-1)} ${word}`.trimStart();
+  for (const remark of text.split(/(?<=[;,]) /)) {
+    const longer = `${lines.at(-1)} ${remark}`.trimStart();
     if (longer.length <= maxLine) lines[lines.length - 1] = longer;
-    else lines.push(word);
+    else lines.push(remark);
   }
   return lines;
 }
@@ -79,11 +79,16 @@ async function renderSpec(spec: TopLevelSpec): Promise<{ svg: string; width: num
 /** Without a canvas Vega assumes 0.8 em per character, which spaces legends too widely. Inter's mean is 0.56. */
 function measureLikeInter(): void {
   const { textMetrics } = vega as unknown as { textMetrics: { width: (item: TextItem, text: unknown) => number } };
-  textMetrics.width = (item, text) => String(text ?? '').length * 0.56 * (item.fontSize ?? 11);
+  textMetrics.width = ({ fontSize = 11, limit }, text) => {
+    const width = String(text ?? '').length * 0.56 * fontSize;
+    // Vega cuts longer texts at their limit.
+    return limit !== undefined && limit > 0 ? Math.min(limit, width) : width;
+  };
 }
 
 interface TextItem {
   readonly fontSize?: number;
+  readonly limit?: number;
 }
 
 /** Pictures may share one HTML page, so their ids must differ. */

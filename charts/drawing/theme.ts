@@ -113,6 +113,14 @@ export function textWidth(text: string): number {
   return text.length * 6.8;
 }
 
+/** Of an axis whose labels are these names; longer ones than its limit are cut by it. */
+export function labelWidth(names: readonly string[], limit = maxLabel): number {
+  return Math.min(limit, textWidth(longest(names))) + 12;
+}
+
+/** Pixels of a name on an axis. */
+export const maxLabel = 200;
+
 export function longest(names: readonly string[]): string {
   return names.reduce((one, other) => (other.length > one.length ? other : one), '');
 }

@@ -2,8 +2,9 @@ import { verdicts } from '../../measurements/comparison.ts';
 import type { Chart } from '../drawing/chart.ts';
 import { specOf } from '../drawing/multiples.ts';
 import { configOf, longest, roomWidth, textWidth, type Theme } from '../drawing/theme.ts';
+import { describeChanges } from '../run/changes.ts';
 import { linkName } from '../run/run.ts';
-import { type ComparedRuns, describeChanges } from './comparison.ts';
+import type { ComparedRuns } from './comparison.ts';
 
 /** The change of each row with its interval, the largest slowdown first. Undefined where no row has a change. */
 export function changesChart(compared: ComparedRuns, theme: Theme): Chart | undefined {

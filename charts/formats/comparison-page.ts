@@ -2,21 +2,14 @@ import { escapeHtml } from '../report/html.ts';
 import { page } from '../report/report.ts';
 import { renderSvg } from '../drawing/render.ts';
 import { themes } from '../drawing/theme.ts';
+import { describeChanges } from '../run/changes.ts';
+import { changesTable } from '../report/changes-table.ts';
 import { changesChart } from './changes-chart.ts';
-import { type ComparedRuns, changeHeads, changeRow, describeChanges, describeSides } from './comparison.ts';
+import { type ComparedRuns, describeSides } from './comparison.ts';
 
 /** One HTML file that needs nothing else: what changed between two runs, as a picture and as a table. */
 export async function comparisonHtml(compared: ComparedRuns): Promise<string> {
   const { changes, excluded } = compared;
-  const heads = changeHeads.map((head) => cell('th scope="col"', head.replace('#', ''), head));
-  const rows = changes.map((change) => {
-    const word = (change.total?.verdict ?? 'failed').split(' ')[0];
-    const cells = changeRow(change).map((text, index) => {
-      const head = changeHeads[index]!;
-      return cell('td', text, head, head === 'verdict' ? ` verdict ${word}` : '');
-    });
-    return `<tr>${cells.join('')}</tr>`;
-  });
   const left = excluded.map((what) => `<li>${escapeHtml(what)}</li>`);
   return page({
     title: `stargz-bench: ${describeChanges(compared)}`,
@@ -25,18 +18,12 @@ export async function comparisonHtml(compared: ComparedRuns): Promise<string> {
 <main class="wide">
 ${await pictures(compared)}
 <h2>Every workload and mode</h2>
-<div class="scroll" role="region" aria-label="Changes" tabindex="0"><table><thead><tr>${heads.join('')}</tr></thead>
-<tbody>${rows.join('\n')}</tbody></table></div>
+${changesTable(changes)}
 <p class="note">A change is after / before, the median of all ratios of a sample to another (Hodges and Lehmann), with its 95 % interval. A verdict takes
 size and significance together (Mann-Whitney, adjusted for all rows by Holm).</p>
 ${left.length === 0 ? '' : `<h2>Not compared</h2><ul>${left.join('')}</ul>`}
 </main>`,
   });
-}
-
-function cell(tag: string, text: string, head: string, more = ''): string {
-  const kind = head.startsWith('#') ? 'number' : 'text';
-  return `<${tag} class="${kind}${more}">${escapeHtml(text)}</${tag.split(' ')[0]}>`;
 }
 
 /** As data within the page, one of them shown. */

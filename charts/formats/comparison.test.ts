@@ -16,7 +16,8 @@ import {
   writeSyntheticRun,
 } from '../testing/synthetic-run.ts';
 import { changesChart } from './changes-chart.ts';
-import { compareForReport, comparisonJson, comparisonMarkdown, describeChanges } from './comparison.ts';
+import { describeChanges } from '../run/changes.ts';
+import { compareForReport, comparisonJson, comparisonMarkdown } from './comparison.ts';
 import { comparisonHtml } from './comparison-page.ts';
 
 const limit = { timeout: 60_000 };

@@ -1,17 +1,14 @@
-import { verdicts } from '../../measurements/comparison.ts';
 import type { BenchRun } from '../../measurements/bench-run.ts';
 import { MeasurementError } from '../../measurements/error.ts';
-import { describeCommit, formatSeconds } from '../../measurements/format.ts';
-import { formatChange } from '../../measurements/gate.ts';
+import { describeCommit } from '../../measurements/format.ts';
 import {
   type CompareOptions,
   compareRuns,
   describeConditions,
-  type RunChange,
   type RunComparison,
 } from '../../measurements/run-comparison.ts';
 import { median } from '../../measurements/stats/median.ts';
-import { linkName } from '../run/run.ts';
+import { changeHeads, changeRow, describeChanges } from '../run/changes.ts';
 import { markdownTable } from './markdown.ts';
 
 /** Two runs beside each other, as they are reported. */
@@ -34,16 +31,6 @@ export function compareForReport(base: BenchRun, head: BenchRun, options: Compar
   return { ...comparison, base, head };
 }
 
-/** `2 of 12 slower, 1 faster, 9 no difference shown` */
-export function describeChanges({ changes }: RunComparison): string {
-  const counts = verdicts.flatMap((verdict) => {
-    const count = changes.filter(({ total }) => total?.verdict === verdict).length;
-    return count === 0 ? [] : [`${count} ${verdict}`];
-  });
-  const failed = changes.filter(({ total }) => total === undefined).length;
-  return [...counts, ...(failed === 0 ? [] : [`${failed} without a good sample on one side`])].join(', ');
-}
-
 /** What a reader must know before the numbers: which runs, and what else differs between them. */
 export function describeSides({ base, head }: ComparedRuns): string[] {
   const side = ({ environment }: BenchRun) => `run ${environment.runId}, ${describeCommit(environment)}`;
@@ -53,35 +40,6 @@ export function describeSides({ base, head }: ComparedRuns): string[] {
     conditions.length === 0
       ? 'Times are of two runs, so that what else changed between them counts as well.'
       : `The second was measured on ${conditions.join(', ')}, which alone may explain any change of times.`,
-  ];
-}
-
-export const changeHeads = [
-  ...[
-    'workload',
-    'mode',
-    'link',
-    '#before s',
-    '#after s',
-    '#change',
-    '#95 % interval',
-    'verdict',
-    '#bytes',
-    '#requests',
-  ],
-] as const;
-
-/** The texts of a row, in the order of `changeHeads`. */
-export function changeRow(change: RunChange): string[] {
-  const { workload, mode, base, head, total, bytesRatio, requestsRatio } = change;
-  const interval = total?.ratioInterval;
-  return [
-    ...[workload, mode, linkName(change)],
-    ...[formatSeconds(base.totalMs && median(base.totalMs)), formatSeconds(head.totalMs && median(head.totalMs))],
-    formatChange(total?.ratio),
-    interval === undefined ? '' : `${formatChange(interval.low)} to ${formatChange(interval.high)}`,
-    total?.verdict ?? 'failed',
-    ...[formatChange(bytesRatio), formatChange(requestsRatio)],
   ];
 }
 

@@ -3,7 +3,7 @@ import type { Group } from '../../measurements/summary.ts';
 import { summaryRows } from '../../measurements/summary-rows.ts';
 import { cellsOf } from '../report/cells.ts';
 import { describeRun } from '../report/words.ts';
-import type { Run } from '../run/run.ts';
+import { type Run, summaryOf } from '../run/run.ts';
 
 /** Raised when a field changes its meaning or goes. */
 const schema = 1;
@@ -11,15 +11,9 @@ const schema = 1;
 /** The run in words and numbers: the rows are those of summary.csv, with the same names and units. */
 export function runJson(run: Run): string {
   const { environment } = run;
-  const summary = {
-    ...{ workloads: run.workloads, modes: run.modes, comparisonCount: run.comparisonCount, drift: run.drift },
-    links: run.links.map(({ link }) => ({ rttMs: link?.rttMs, bandwidthMbps: link?.bandwidthMbps })),
-    groups: run.links.flatMap(({ groups }) => groups),
-    overall: run.links.flatMap(({ overall }) => overall),
-  };
   return stringify({
     ...{ schema, runId: run.runId, commit: environment?.commit ?? null, dirty: environment?.dirty ?? null },
-    ...{ command: environment?.command ?? null, ...describeRun(run), rows: summaryRows(summary) },
+    ...{ command: environment?.command ?? null, ...describeRun(run), rows: summaryRows(summaryOf(run)) },
   });
 }
 

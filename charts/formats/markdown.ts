@@ -3,6 +3,7 @@ import type { Interval } from '../../measurements/stats/median.ts';
 import { cellsOf } from '../report/cells.ts';
 import { describeRun, rankModes } from '../report/words.ts';
 import { describeAllLinks, describeOrigin, reproduction } from '../run/conditions.ts';
+import { changeHeads, changeRow, changesFromBase } from '../run/changes.ts';
 import type { Run } from '../run/run.ts';
 
 /** A run for a pull request or a job summary, in GitHub's Markdown: the verdict, the means, and folded away every workload. */
@@ -22,6 +23,7 @@ export function runMarkdown(run: Run): string {
     ...[group.medianWireRequests?.toFixed(0) ?? '–', formatRatio(group.speedUp), formatInterval(group.speedUpInterval)],
     group.verdict ?? '',
   ]);
+  const changes = changesFromBase(run);
   const link = several ? ['link'] : [];
   const meanHeads = ['mode', ...link, '#geometric mean', '#95 % interval', 'verdict', '#workloads'];
   const cellHeads = [
@@ -40,6 +42,9 @@ export function runMarkdown(run: Run): string {
     `### ${title}`,
     lede.join(' '),
     ...(means.length === 0 ? [] : [markdownTable(meanHeads, means)]),
+    ...(changes === undefined
+      ? []
+      : ['#### Beside the base commit', markdownTable(changeHeads, changes.changes.map(changeRow))]),
     `<details><summary>Every workload and mode</summary>\n\n${markdownTable(cellHeads, cells)}\n\n</details>`,
     `${describeAllLinks(run)}; run ${run.runId}, ${describeOrigin(run)}. Again: \`${run.environment?.command ?? reproduction(run, run.links)}\``,
     '',

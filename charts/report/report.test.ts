@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readRun } from '../run/run.ts';
+import { runMarkdown } from '../formats/markdown.ts';
 import { smallRun } from '../testing/small-run.ts';
 import { gridOfLinks, syntheticSamples, tenModes, usualLinks, usualModes } from '../testing/synthetic-run.ts';
 import { cellsOf, columnsOf } from './cells.ts';
@@ -44,6 +45,31 @@ test('where no mode is faster than legacy, the title says so', () => {
   const same = syntheticSamples({ workloads: four, modes: ['legacy', 'docker'], links: usualLinks, samples: 8 });
   assert.equal(describeRun(readRun(same, undefined)).title, 'No difference shown between docker and legacy');
 });
+
+test(
+  'of a run beside another commit, report and Markdown say what changed, and its modes win nothing',
+  limit,
+  async () => {
+    const modes = ['legacy', 'estargz', 'base:legacy', 'base:estargz'];
+    const slower = { mode: 'estargz', factor: 1.5 };
+    const run = readRun(
+      syntheticSamples({ workloads: four, modes, links: usualLinks, samples: 10, slower }),
+      undefined,
+    );
+    assert.deepEqual(run.modes, ['legacy', 'base:legacy', 'estargz', 'base:estargz']);
+    const { title, lede } = describeRun(run);
+    assert.match(title, /^estargz is/);
+    assert.ok(
+      lede.includes('Beside the base commit, in the same rounds: 4 slower, 4 no difference shown.'),
+      lede.join(' '),
+    );
+    assert.match(
+      runMarkdown(run),
+      /#### Beside the base commit\n\n\| workload .*\n.*\n\| \w+ \| legacy \| .* \| no difference shown \|/,
+    );
+    assert.match(await renderReport(run), /<h2>Beside the base commit<\/h2>[\s\S]*<td class="text verdict slower">/);
+  },
+);
 
 test('a run comes out of its page as it went in', () => {
   for (const run of [smallRun, sampled(7, gridOfLinks)]) {

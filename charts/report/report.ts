@@ -3,6 +3,8 @@ import { type Verdict, verdicts } from '../../measurements/comparison.ts';
 import { benchCharts } from '../bench/charts.ts';
 import { describeAllLinks, describeOrigin, reproduction } from '../run/conditions.ts';
 import { type LinkRun, type Run, referenceLink } from '../run/run.ts';
+import { changesFromBase } from '../run/changes.ts';
+import { changesTable } from './changes-table.ts';
 import { bundlePage } from './bundle.ts';
 import { cellsOf, columnsOf, linkId } from './cells.ts';
 import { definitionList, escapeHtml } from './html.ts';
@@ -26,6 +28,7 @@ export async function renderReport(run: Run, { home }: { readonly home?: string 
 </header>
 <main class="wide">
 ${glance(run)}
+${fromBase(run)}
 <h2>Every workload and mode</h2>
 ${filters(run)}
 <p id="count" role="status"></p>
@@ -105,6 +108,11 @@ function glance(run: Run): string {
   return `<div class="scroll" role="region" aria-label="Speed-up per mode" tabindex="0"><table class="glance">
 <thead><tr>${head.join('')}</tr></thead>
 <tbody>${body.join('\n')}</tbody></table></div>`;
+}
+
+function fromBase(run: Run): string {
+  const changes = changesFromBase(run);
+  return changes === undefined ? '' : `<h2>Beside the base commit</h2>\n${changesTable(changes.changes)}`;
 }
 
 function countVerdicts({ groups }: LinkRun, mode: string): (verdict: Verdict) => number {

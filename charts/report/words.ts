@@ -1,8 +1,10 @@
 import { type Verdict, verdicts } from '../../measurements/comparison.ts';
 import { describeDrift } from '../../measurements/drift.ts';
 import { formatFactor } from '../../measurements/format.ts';
+import { basePrefix } from '../../measurements/run-comparison.ts';
 import type { Interval } from '../../measurements/stats/median.ts';
 import type { Overall } from '../../measurements/summary.ts';
+import { changesFromBase, describeChanges } from '../run/changes.ts';
 import { type LinkRun, type Run, referenceLink } from '../run/run.ts';
 
 /** What a run comes to, in plain words. */
@@ -26,6 +28,7 @@ export function describeRun(run: Run): Words {
     lede: [
       describeMean(best, at),
       describeLinks(run, best),
+      describeBase(run),
       countVerdicts(run),
       describeFailures(run),
       describeTrend(run),
@@ -33,10 +36,14 @@ export function describeRun(run: Run): Words {
   };
 }
 
-/** Modes with a speed-up over their reference, the fastest first; second runs are left out, since they were given a start. */
+/** Modes with a speed-up over their reference, the fastest first; without second runs, which were given a start, and without those of another commit. */
 export function rankModes({ overall }: LinkRun): (Overall & { speedUp: number })[] {
   return overall
-    .flatMap((one) => (one.speedUp === undefined || one.mode.includes('+') ? [] : [{ ...one, speedUp: one.speedUp }]))
+    .flatMap((one) =>
+      one.speedUp === undefined || one.mode.includes('+') || one.mode.startsWith(basePrefix)
+        ? []
+        : [{ ...one, speedUp: one.speedUp }],
+    )
     .sort((one, other) => other.speedUp - one.speedUp);
 }
 
@@ -80,7 +87,9 @@ function describeLinks(run: Run, { mode }: Overall): string {
 /** `Of 86 comparisons: 80 faster, 2 slower (a stargz, b stargz), 4 no difference shown.` */
 function countVerdicts({ links }: Run): string {
   const compared = links.flatMap(({ name, groups }) =>
-    groups.flatMap(({ workload, mode, verdict }) => (verdict === undefined ? [] : [{ workload, mode, verdict, name }])),
+    groups.flatMap(({ workload, mode, verdict }) =>
+      verdict === undefined || mode.startsWith(basePrefix) ? [] : [{ workload, mode, verdict, name }],
+    ),
   );
   const parts = verdicts.flatMap((verdict) => {
     const own = compared.filter((one) => one.verdict === verdict);
@@ -102,6 +111,12 @@ function list(
     .slice(0, maxNames)
     .map(({ workload, mode, name }) => `${workload} ${mode}${withLink ? ` at ${name}` : ''}`);
   return [...names, ...(cells.length > maxNames ? [`${cells.length - maxNames} more`] : [])].join(', ');
+}
+
+/** What `bench --base` is for. */
+function describeBase(run: Run): string {
+  const changes = changesFromBase(run);
+  return changes === undefined ? '' : `Beside the base commit, in the same rounds: ${describeChanges(changes)}.`;
 }
 
 function describeFailures({ samples }: Run): string {

@@ -1,6 +1,7 @@
 import type { Environment, LinkSetting } from '../../measurements/environment.ts';
 import { formatLink } from '../../measurements/format.ts';
 import type { Sample } from '../../measurements/sample.ts';
+import { basePrefix } from '../../measurements/run-comparison.ts';
 import { median, sortSamples } from '../../measurements/stats/median.ts';
 import { geometricMean } from '../../measurements/stats/ratio.ts';
 import {
@@ -69,6 +70,16 @@ export function readRun(samples: readonly Sample[], environment: Environment | u
   };
 }
 
+/** The statistics of all links together. */
+export function summaryOf({ workloads, modes, comparisonCount, drift, links }: Run): Summary {
+  return {
+    ...{ workloads, modes, comparisonCount, drift },
+    links: links.map(({ link }) => ({ rttMs: link?.rttMs, bandwidthMbps: link?.bandwidthMbps })),
+    groups: links.flatMap(({ groups }) => groups),
+    overall: links.flatMap(({ overall }) => overall),
+  };
+}
+
 /** The link of those given that is nearest to the usual one. */
 export function referenceLink(links: readonly LinkRun[]): LinkRun {
   const distance = ({ link }: LinkRun) =>
@@ -125,12 +136,13 @@ function displayOrder(samples: readonly Sample[]): DisplayOrder {
   return { modes, workloads };
 }
 
-/** `estargz/erofs` and `estargz+again` rank with `estargz`, and second runs behind it; unknown modes, such as peers', are last. */
+/** `estargz/erofs` and `estargz+again` rank with `estargz`, and second runs behind it, the other commit's `base:estargz` too; unknown modes, such as peers', are last. */
 function rankMode(mode: string): number {
-  const [name = '', second = ''] = mode.split('/')[0]!.split('+');
+  const [name = '', second = ''] = mode.replace(basePrefix, '').split('/')[0]!.split('+');
   const ranks = [baselineMode, ...knownModes.filter((known) => known !== baselineMode)];
   const rank = ranks.indexOf(name);
-  return rank < 0 ? ranks.length : rank + (secondRuns.indexOf(second) + 1) / 10;
+  const isBase = mode.startsWith(basePrefix);
+  return (rank < 0 ? ranks.length : rank + (secondRuns.indexOf(second) + 1) / 10) + (isBase ? 0.01 : 0);
 }
 
 function categoriesOf(environment: Environment | undefined): ReadonlyMap<string, string> {

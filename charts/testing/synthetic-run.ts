@@ -89,7 +89,7 @@ export function syntheticSamples(plan: SyntheticPlan): Sample[] {
           const transferMs = ((wireBytes * 8) / ((link.bandwidthMbps ?? 10_000) * 1e6)) * 1000;
           const unpackMs = isLazy || again ? 0 : bytes / 60_000;
           const slower = plan.slower?.mode === mode ? plan.slower.factor : 1;
-          const peer = mode.includes(':') ? 1.4 : 1;
+          const peer = mode.includes(':') && !mode.startsWith('base:') ? 1.4 : 1;
           const identity = {
             ...{ runId, sample, order: ++order, workload, mode, rttMs: link.rttMs, bandwidthMbps: link.bandwidthMbps },
             startedAt: startedAt ?? '2026-01-02T03:04:05.000Z',
