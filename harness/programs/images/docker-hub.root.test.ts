@@ -134,6 +134,16 @@ async function refusal(args: readonly string[], login?: string): Promise<string>
   return stderr.trimEnd().split('\n').at(-1)!;
 }
 
+test('an image that cannot be had does not keep the others from being prepared', { timeout }, async () => {
+  const workloads = ['--source', 'official', '--workloads', 'torch,redis,busybox', '--variants', 'legacy'];
+  const { exitCode, stdout } = await run('images', ['prepare', ...workloads]);
+  assert.equal(exitCode, 1);
+  assert.match(stdout, /^torch: FAILED: there is no official image for the workload torch$/m);
+  assert.match(stdout, /^redis: FAILED: there is no image docker\.io\/library\/redis:7\.0$/m);
+  assert.match(stdout, /^busybox:legacy-[0-9a-f]{12} is there$/m);
+  assert.match(stdout, /2 of 3 failed: redis, torch$/);
+});
+
 test('a set of converted images is copied as it is, and runs over the emulated link', { timeout }, async () => {
   const out = join(scratch, 'copied');
   const source = ['--source', 'docker.io/bench', '--workloads', 'busybox'];

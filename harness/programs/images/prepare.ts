@@ -7,6 +7,7 @@ import type { Workload } from '../../../workloads/workload.ts';
 import { openOrigin } from '../../assembly/images.ts';
 import { ensureWorkloadImages, openTestbed } from '../../assembly/testbed.ts';
 import { nearestDirectory } from '../../host/preflight.ts';
+import { HarnessError } from '../../cli/error.ts';
 import { say } from '../../cli/program.ts';
 import { copyImage } from '../../images/copy.ts';
 import { nameImages, profilesOf } from '../../images/ensure.ts';
@@ -50,16 +51,31 @@ export async function prepareImages(options: ImagesOptions, signal: AbortSignal)
   const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: plan.neededBytes }, signal));
   const client = new RegistryClient();
   stack.defer(() => client.close());
+  const failed: string[] = [];
   for (const { profile, variants } of wanted) {
     const request = { stateDir, registryAddress, variants, from, onStep: sayChanges() };
-    const set = (await ensureWorkloadImages([profile], request, signal)).get(profile.image.name)!;
-    for (const variant of variants) {
-      const name = set[variant]!;
-      if (publisher === undefined) say(`${name} is there`);
-      else await publish(publisher, { options, profile, variant, name, registryAddress, client }, signal);
+    try {
+      const set = (await ensureWorkloadImages([profile], request, signal)).get(profile.image.name)!;
+      for (const variant of variants) {
+        const name = set[variant]!;
+        if (publisher === undefined) say(`${name} is there`);
+        else await publish(publisher, { options, profile, variant, name, registryAddress, client }, signal);
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isOfOneImage(error)) throw error;
+      failed.push(profile.image.name);
+      say(`${profile.image.name}: FAILED: ${error.message}`);
     }
   }
-  return true;
+  if (failed.length > 0) say(`${failed.length} of ${wanted.length} failed: ${failed.join(', ')}`);
+  return failed.length === 0;
+}
+
+/** A failure that says nothing of the other images. */
+function isOfOneImage(error: unknown): error is HarnessError {
+  const codes = ['image-build', 'image-convert', 'unsupported-image'];
+  return error instanceof HarnessError && codes.includes(error.code);
 }
 
 /** An image of which something is missing. */
@@ -101,7 +117,9 @@ async function findWanted(
 
 /** Credentials and the limit, before anything is made. */
 async function checkOrigin(from: RemoteOrigin, wanted: readonly WantedImage[], signal: AbortSignal): Promise<void> {
-  const image = originalImage(from, wanted[0]!.profile);
+  // The first that has one; what has none fails where it is made.
+  const image = wanted.map(({ profile }) => tryName(from, profile)).find((name) => name !== undefined);
+  if (image === undefined) return;
   const head = await from.access.look(image, signal);
   if (head?.rateLimit === undefined) return;
   const { registry } = parseReference(image);
@@ -109,6 +127,15 @@ async function checkOrigin(from: RemoteOrigin, wanted: readonly WantedImage[], s
   const needed = 2 * wanted.length;
   say(`${describeAllowance(registry, head.rateLimit)}; copying from it takes up to ${needed}`);
   requireAllowance(registry, head.rateLimit, 2);
+}
+
+function tryName(from: RemoteOrigin, profile: Workload): string | undefined {
+  try {
+    return originalImage(from, profile);
+  } catch (error) {
+    if (isOfOneImage(error)) return undefined;
+    throw error;
+  }
 }
 
 async function planWanted(wanted: readonly WantedImage[], { images, stateDir }: ImagesOptions): Promise<ImagesPlan> {
