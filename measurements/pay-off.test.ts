@@ -36,6 +36,14 @@ test('the crossover is where the two modelled starts take the same time', limit,
   assert.ok(Math.abs(legacyMs - 1_400 - lazyMs) < 1);
 });
 
+test('what another round trip shows goes before what waiting was taken for', limit, () => {
+  const seen = solvePayOff({ ...request, lazy: { ...request.lazy, roundTrips: 4 } });
+  assert.ok(seen.rttMs.kind === 'below' && Math.abs(seen.rttMs.value - (30 + 8_800 / 4)) < 1);
+  // Nor more than it can have waited for, nor less than none.
+  assert.deepEqual(solvePayOff({ ...request, lazy: { ...request.lazy, roundTrips: 1_000 } }), solvePayOff(request));
+  assert.deepEqual(solvePayOff({ ...request, lazy: { ...request.lazy, roundTrips: -1 } }).rttMs, { kind: 'always' });
+});
+
 test('an image that is read whole never pays, nor does one whose lazy start is slower and as large', limit, () => {
   const whole = { ...request, lazy: { totalMs: 11_500, wireBytes: 101e6, wireRequests: 100 } };
   assert.deepEqual(solvePayOff(whole).bandwidthMbps, { kind: 'never' });

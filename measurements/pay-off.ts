@@ -9,7 +9,7 @@ import type { LinkSetting } from './environment.ts';
  * R is the run once everything is there, which is legacy's create and run. What a lazy start waits beyond its bytes and R is
  * taken for round trips, N, at most as many as it made requests; F is what then remains: the daemon's own work. Legacy's
  * download overlaps its unpacking, which shows only on faster links, and its own few round trips are left out: both make
- * lazy pulling look worse than it is.
+ * lazy pulling look worse than it is, as does taking for round trips what is not, unless another round trip was measured.
  */
 export interface Start {
   /** Medians, at the link. */
@@ -21,7 +21,11 @@ export interface PayOffRequest {
   readonly link: LinkSetting;
   /** `readyMs`: create and run. */
   readonly legacy: Start & { readonly readyMs: number };
-  readonly lazy: Start & { readonly wireRequests: number };
+  readonly lazy: Start & {
+    readonly wireRequests: number;
+    /** N where a run at another round trip shows it: the milliseconds more for each millisecond more of it. */
+    readonly roundTrips?: number | undefined;
+  };
   /** Of the whole image, compressed. */
   readonly imageBytes: number;
 }
@@ -47,7 +51,8 @@ export function solvePayOff({ link, legacy, lazy, imageBytes }: PayOffRequest): 
     link.bandwidthMbps === undefined ? 0 : (8 * bytes) / (1000 * link.bandwidthMbps);
   const unpackMs = legacy.totalMs - transferMs(legacy.wireBytes);
   const waitMs = Math.max(0, lazy.totalMs - transferMs(lazy.wireBytes) - legacy.readyMs);
-  const roundTrips = link.rttMs > 0 ? Math.min(lazy.wireRequests, waitMs / link.rttMs) : lazy.wireRequests;
+  const most = link.rttMs > 0 ? Math.min(lazy.wireRequests, waitMs / link.rttMs) : lazy.wireRequests;
+  const roundTrips = Math.max(0, Math.min(lazy.roundTrips ?? most, most));
   const fixedMs = waitMs - roundTrips * link.rttMs;
   const savedBytes = legacy.wireBytes - lazy.wireBytes;
   // Lazy is faster while savedBytes / bandwidth is above this.

@@ -6,10 +6,12 @@ import {
   ensurePackages,
   findMissing,
   type PackageNeed,
+  runPackages,
   testPackages,
 } from '../host/install.ts';
 import { resolveBase } from '../host/base-checkout.ts';
 import { describeMachine, noiseWarnings } from '../host/machine.ts';
+import { isImported } from '../../workloads/workload.ts';
 import { preflight } from '../host/preflight.ts';
 import { firstRuns, modeGroups, modes, withSecondRuns } from '../cell/modes/catalogue.ts';
 import { peerPackages } from '../daemon/peer.ts';
@@ -60,10 +62,12 @@ async function readModes(peersPath = ownPeersPath): Promise<KnownModes> {
   return { defaults: modes, all, groups: modeGroups };
 }
 
-async function packagesOf({ forTests, modes: chosen }: PackagesRequest): Promise<PackageNeed[]> {
+async function packagesOf({ forTests, modes: chosen, workloads: run }: PackagesRequest): Promise<PackageNeed[]> {
+  const isBuilding = run?.some(({ image }) => !isImported(image)) ?? true;
+  const basic = isBuilding ? benchPackages : runPackages;
   const peers = new Map(chosen.flatMap(({ peer }) => (peer === undefined ? [] : [[peer.name, peer] as const])));
   const needs = await Promise.all([...peers.values()].map(peerPackages));
-  return [...(forTests ? testPackages : benchPackages), ...(isDocker(chosen) ? [dockerPackage] : []), ...needs.flat()];
+  return [...(forTests ? testPackages : basic), ...(isDocker(chosen) ? [dockerPackage] : []), ...needs.flat()];
 }
 
 function isDocker(chosen: readonly Mode[]): boolean {

@@ -63,7 +63,7 @@ export async function runBench(
   await dependencies.preflight({ stateDir, workloads, modes, images });
   const lock = await lockStateDir(stateDir);
   stack.defer(() => lock.release());
-  await dependencies.ensurePackages({ forTests: false, modes: selection.modes }, progress, signal);
+  await dependencies.ensurePackages({ forTests: false, modes: selection.modes, workloads }, progress, signal);
   const results = stack.use(await openBenchResults(request, dependencies, progress, signal));
   for (const warning of results.environment.warnings) progress.warn(warning);
 

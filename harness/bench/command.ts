@@ -171,7 +171,7 @@ function listText(dependencies: Dependencies, modes: KnownModes): string {
 }
 
 async function dryRunText(options: Options, dependencies: Dependencies, selection: Selection): Promise<string> {
-  const missing = await dependencies.missingPackages({ forTests: false, modes: selection.modes });
+  const missing = await dependencies.missingPackages({ forTests: false, ...selection });
   const modeWidth = Math.max(10, ...selection.modes.map((mode) => mode.name.length + 2));
   const lines = [
     `packages   ${missing.length === 0 ? 'all there' : `would install ${missing.join(' ')}`}`,

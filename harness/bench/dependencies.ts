@@ -24,6 +24,8 @@ export interface PackagesRequest {
   /** What the tests need as well. */
   readonly forTests: boolean;
   readonly modes: readonly Mode[];
+  /** Images of others need nothing that builds. Undefined: whatever a run may name. */
+  readonly workloads?: readonly Workload[];
 }
 
 export interface OpenExecutor {

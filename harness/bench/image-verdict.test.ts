@@ -15,13 +15,16 @@ const workload: Workload = {
   ready: { kind: 'exit' },
 };
 
-/** 100 MB over 100 Mbit/s; `totals` by mode and round, in milliseconds. */
-function verdictOf(totals: Readonly<Record<string, readonly number[]>>, link = { rttMs: 30, bandwidthMbps: 100 }) {
-  const samples = Object.entries(totals).flatMap(([mode, values]) =>
+type Totals = Readonly<Record<string, readonly number[]>>;
+const link = { rttMs: 30, bandwidthMbps: 100 };
+
+/** An image of 100 MB; `totals` by mode and round, in milliseconds. */
+function samplesOf(totals: Totals, { rttMs, bandwidthMbps } = link): Sample[] {
+  return Object.entries(totals).flatMap(([mode, values]) =>
     values.map((totalMs, index): Sample => {
       const isLegacy = mode === 'legacy';
       return {
-        ...{ runId: 'r', sample: index + 1, order: 1, workload: 'app', mode, ...link, startedAt: '' },
+        ...{ runId: 'r', sample: index + 1, order: 1, workload: 'app', mode, rttMs, bandwidthMbps, startedAt: '' },
         ...{ ok: true, error: undefined, warnings: undefined },
         ...{ pullMs: totalMs - 520, createMs: 20, runMs: 500, totalMs },
         ...{ wireBytes: isLegacy ? 100e6 : 5e6, wireRequests: isLegacy ? 8 : 20, imageBytes: 100e6 },
@@ -29,11 +32,16 @@ function verdictOf(totals: Readonly<Record<string, readonly number[]>>, link = {
       };
     }),
   );
-  const summary = summarize(samples, { workloads: ['app'], modes: Object.keys(totals) });
+}
+
+function verdictOn(samples: readonly Sample[]): string {
+  const summary = summarize(samples, { workloads: ['app'], modes: modes.map(({ name }) => name) });
   const recordPath = 'results/bench/1/accesses-app.jsonl';
   const request = { summary, workload, modes, recordPath, containerdVersion: 'containerd example.org 1.7.24 abc' };
   return renderVerdict(request, createPaint(false));
 }
+
+const verdictOf = (totals: Totals) => verdictOn(samplesOf(totals));
 
 test('the fastest mode, by how much, where it pays, and what to type next', limit, () => {
   const text = verdictOf({
@@ -74,6 +82,19 @@ test(
 test('without legacy, or without any cell, nothing is made up', limit, () => {
   const text = verdictOf({ estargz: [1_000] });
   assert.match(text, /By how much is not known: legacy was not measured\./);
-  assert.doesNotMatch(text, /pays, by a model/);
+  assert.doesNotMatch(text, /pays, by a/);
   assert.doesNotMatch(verdictOf({}), /fastest|NaN|undefined/);
+});
+
+test('a run over several links has a verdict for each, which learn from each other', limit, () => {
+  const near = samplesOf({ legacy: [10_000], estargz: [1_000] }, { ...link, rttMs: 0 });
+  const far = samplesOf({ legacy: [10_200], estargz: [1_400] }, { ...link, rttMs: 100 });
+  const text = verdictOn([...near, ...far]);
+  assert.deepEqual(text.match(/^Verdict on .*$/gm), [
+    'Verdict on registry.example/app:1, 0 ms RTT, 100 Mbit/s',
+    'Verdict on registry.example/app:1, 100 ms RTT, 100 Mbit/s',
+  ]);
+  // 400 ms more for 100 ms: four round trips, so 9,000 / 4 and 8,800 / 4 + 100 from here, though there were 20 requests.
+  assert.equal(text.match(/round trip +below 2300 ms/g)?.length, 2);
+  assert.equal(text.match(/What to do next/g)?.length, 1);
 });

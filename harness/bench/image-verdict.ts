@@ -36,7 +36,7 @@ export function renderVerdict(request: VerdictRequest, paint: Paint): string {
       '',
       ...describeFastest({ fastest, legacy, lazy }, paint),
       ...(lazy === undefined ? [] : ['', ...describeShares(lazy, legacy)]),
-      ...(lazy === undefined || legacy === undefined ? [] : ['', ...describePayOff(lazy, legacy, link)]),
+      ...(lazy === undefined || legacy === undefined ? [] : ['', ...describePayOff(summary, lazy, legacy, link)]),
     ].join('\n');
   });
   return `${[
@@ -104,7 +104,7 @@ function describeShares(lazy: Group, legacy: Group | undefined): string[] {
   ];
 }
 
-function describePayOff(lazy: Group, legacy: Group, link: SampleLink): string[] {
+function describePayOff({ groups }: Summary, lazy: Group, legacy: Group, link: SampleLink): string[] {
   const imageBytes = legacy.middle?.imageBytes;
   const { medianWireBytes, medianWireRequests } = lazy;
   if (!imageBytes || !medianWireBytes || !legacy.medianWireBytes || link.rttMs === undefined) return [];
@@ -117,14 +117,30 @@ function describePayOff(lazy: Group, legacy: Group, link: SampleLink): string[] 
       totalMs: median(lazy.totalMs!),
       wireBytes: medianWireBytes,
       wireRequests: medianWireRequests ?? 0,
+      roundTrips: seenRoundTrips(groups, lazy),
     },
     imageBytes,
   });
   const share = medianWireBytes / imageBytes;
   return [
-    `  Where lazy pulling (${lazy.mode}) pays, by a model from the parts of this run:`,
+    `  Where lazy pulling (${lazy.mode}) pays, by a cautious model from this run:`,
     ...payOffRows(payOff, setting, share),
   ];
+}
+
+/** From the same start at the round trip that is farthest from this one. Undefined where there is no other. */
+function seenRoundTrips(
+  groups: readonly Group[],
+  { workload, mode, bandwidthMbps, rttMs, totalMs }: Group,
+): number | undefined {
+  if (rttMs === undefined) return undefined;
+  const others = groups.flatMap((other) => {
+    const isSame = other.workload === workload && other.mode === mode && other.bandwidthMbps === bandwidthMbps;
+    if (!isSame || other.rttMs === undefined || other.rttMs === rttMs || other.totalMs === undefined) return [];
+    return [{ distanceMs: other.rttMs - rttMs, moreMs: median(other.totalMs) - median(totalMs!) }];
+  });
+  const [farthest] = others.sort((one, other) => Math.abs(other.distanceMs) - Math.abs(one.distanceMs));
+  return farthest && farthest.moreMs / farthest.distanceMs;
 }
 
 function payOffRows({ bandwidthMbps, rttMs, share }: PayOff, link: LinkSetting, shareHere: number): string[] {

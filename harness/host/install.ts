@@ -12,11 +12,16 @@ export interface PackageNeed {
   readonly provides: { readonly command: string } | { readonly file: string };
 }
 
-/** What the benchmarks need. */
-export const benchPackages: readonly PackageNeed[] = [
+/** What runs images. */
+export const runPackages: readonly PackageNeed[] = [
   { package: 'containerd', provides: { command: 'containerd' } },
   { package: 'runc', provides: { command: 'runc' } },
   { package: 'docker-registry', provides: { command: 'docker-registry' } },
+];
+
+/** What the benchmarks need, which build theirs. */
+export const benchPackages: readonly PackageNeed[] = [
+  ...runPackages,
   { package: 'buildah', provides: { command: 'buildah' } },
   { package: 'mmdebstrap', provides: { command: 'mmdebstrap' } },
   { package: 'debian-archive-keyring', provides: { file: '/usr/share/keyrings/debian-archive-keyring.gpg' } },

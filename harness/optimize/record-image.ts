@@ -10,7 +10,7 @@ import { parseReference } from '../../snapshotter/registry/reference.ts';
 import type { Workload } from '../../workloads/workload.ts';
 import { recordAccesses } from '../cell/record.ts';
 import { HarnessError } from '../cli/error.ts';
-import { findMissing, type PackageNeed } from '../host/install.ts';
+import { findMissing, runPackages } from '../host/install.ts';
 import { preflight } from '../host/preflight.ts';
 import { startRegistry } from '../registry/registry.ts';
 
@@ -21,11 +21,6 @@ export interface RecordImageRequest {
   readonly stateDir: string;
   readonly onStep: (detail: string) => void;
 }
-
-const needs: readonly PackageNeed[] = ['containerd', 'runc', 'docker-registry'].map((command) => ({
-  package: command,
-  provides: { command },
-}));
 
 /** Beside the image as it is converted for the recording. */
 const freeBytes = 2 ** 30;
@@ -39,7 +34,7 @@ export async function recordImage(
   signal: AbortSignal,
 ): Promise<readonly AccessRecord[]> {
   await preflight({ stateDir, freeBytes });
-  const missing = (await findMissing(needs)).map((need) => need.package);
+  const missing = (await findMissing(runPackages)).map((need) => need.package);
   if (missing.length > 0) {
     throw new HarnessError('missing-command', `cannot record a run: ${missing.join(', ')} is not installed`, {
       remedy: `apt-get install ${missing.join(' ')}`,
