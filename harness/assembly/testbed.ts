@@ -4,6 +4,7 @@ import type { Workload } from '../../workloads/workload.ts';
 import { benchPackages, ensurePackages } from '../host/install.ts';
 import { preflight } from '../host/preflight.ts';
 import { ensureImages } from '../images/ensure.ts';
+import { planImages } from '../images/plan.ts';
 import type { RemoteOrigin } from '../images/origin.ts';
 import type { ImageSet, Variant } from '../images/variants.ts';
 import { lockStateDir } from '../run/lock.ts';
@@ -18,8 +19,14 @@ export interface Testbed extends AsyncDisposable {
   readonly registryAddress: string;
 }
 
-/** Disk space for the workloads' images, their archives, and what a cell unpacks, if all of it is missing. */
-export const imagesBytes = 12 * 2 ** 30;
+/** Disk space, in bytes, for what a cell unpacks and what is missing of these workloads' images. */
+export async function imagesDisk(
+  workloads: readonly Workload[],
+  variants: readonly Variant[],
+  stateDir: string,
+): Promise<number> {
+  return (await planImages(workloads, variants, stateDir)).neededBytes;
+}
 
 export interface TestbedOptions {
   readonly stateDir: string;

@@ -1,6 +1,6 @@
 import type { LinkSetting } from '../../../measurements/environment.ts';
 import { workloads } from '../../../workloads/catalogue.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesDisk, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
 import { openSandbox } from '../../cell/sandbox.ts';
 import { selectNamed } from '../../cli/arguments.ts';
 import {
@@ -48,7 +48,8 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const { stateDir, out: outDir } = options;
   const link = { rttMs: options.rtt, bandwidthMbps: options.bandwidth };
   const daemon = daemonSetting({ adaptive: fetchConfig(true), single: fetchConfig(false) });
-  const request = { program, argv, outDir, stateDir, link, daemon, freeBytes: imagesBytes };
+  const freeBytes = await imagesDisk([options.workload], ['stargz'], stateDir);
+  const request = { program, argv, outDir, stateDir, link, daemon, freeBytes };
   await using testbed = await openTestbedRun(request, signal);
   const { results } = testbed;
   const timings = await measureAll(options, link, testbed, signal);

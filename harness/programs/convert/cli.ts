@@ -4,7 +4,7 @@ import { openSource, openTarget } from '../../../snapshotter/images/open.ts';
 import { parseLocation } from '../../../snapshotter/images/location.ts';
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { workloads } from '../../../workloads/catalogue.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesDisk, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
 import {
   number,
   out,
@@ -42,7 +42,8 @@ await runProgram({ name: program, usage: usageOf(program, about, table), run });
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
   const options = parseOptions(argv, table);
   const { stateDir, out: outDir } = options;
-  await using testbed = await openTestbedRun({ program, argv, outDir, stateDir, freeBytes: imagesBytes }, signal);
+  const freeBytes = await imagesDisk(options.workloads, ['legacy'], stateDir);
+  await using testbed = await openTestbedRun({ program, argv, outDir, stateDir, freeBytes }, signal);
   await ensurePackages(
     [peerPackage],
     { step: (stage, detail) => say(`${stage}: ${detail}`), note: say, warn: say },

@@ -1,7 +1,7 @@
 import { holdTo } from '../../../measurements/limit.ts';
 import type { Columns } from '../../../measurements/table.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesDisk, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
 import { openSandbox } from '../../cell/sandbox.ts';
@@ -58,7 +58,8 @@ await runProgram({ name: program, usage: usageOf(program, about, table), run });
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
   const options = parseOptions(argv, table);
   const { stateDir, out: outDir } = options;
-  const request = { program, argv, outDir, stateDir, daemon: daemonSettingOf(lazyModes), freeBytes: imagesBytes };
+  const freeBytes = await imagesDisk(options.workloads, ['stargz', 'estargz'], stateDir);
+  const request = { program, argv, outDir, stateDir, daemon: daemonSettingOf(lazyModes), freeBytes };
   await using testbed = await openTestbedRun(request, signal);
   const compared = await compareAll(options, testbed, signal);
   return await conclude(

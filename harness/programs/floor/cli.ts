@@ -1,6 +1,6 @@
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
 import { measureCells } from '../../assembly/cells.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbedRun } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesDisk, openTestbedRun } from '../../assembly/testbed.ts';
 import { createCellExecutor } from '../../cell/cell.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
 import { legacy } from '../../cell/modes/legacy.ts';
@@ -42,7 +42,11 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
     seed: options.seed,
     link: setting,
     daemon,
-    freeBytes: imagesBytes,
+    freeBytes: await imagesDisk(
+      workloads,
+      modes.map(({ variant }) => variant),
+      stateDir,
+    ),
   };
   await using testbed = await openTestbedRun(request, signal);
   const { results, registryAddress } = testbed;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { RegistrySimulator } from '../../../testkit/registry-simulator/simulator.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
 import type { Workload } from '../../../workloads/workload.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesDisk, openTestbedRun, type TestbedRun } from '../../assembly/testbed.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
 import { openSandbox } from '../../cell/sandbox.ts';
@@ -43,7 +43,8 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const options = parseOptions(argv, table);
   const { stateDir, out: outDir, seed } = options;
   const daemon = daemonSettingOf(options.modes);
-  const request = { program, argv, outDir, stateDir, seed, freeBytes: imagesBytes, details: { roughWeather } };
+  const freeBytes = await imagesDisk(options.workloads, ['stargz', 'estargz'], stateDir);
+  const request = { program, argv, outDir, stateDir, seed, freeBytes, details: { roughWeather } };
   await using stack = new AsyncDisposableStack();
   const testbed = stack.use(await openTestbedRun({ ...request, ...(daemon === undefined ? {} : { daemon }) }, signal));
   const simulator = await startHostileRegistry(testbed.registryAddress, seed);

@@ -5,7 +5,7 @@ import { measureCells } from '../../assembly/cells.ts';
 import { ownPeersPath } from '../../assembly/dependencies.ts';
 import { openCells } from '../../assembly/executor.ts';
 import { resolvePeers } from '../../assembly/peers.ts';
-import { imagesBytes, openTestbed } from '../../assembly/testbed.ts';
+import { imagesDisk, openTestbed } from '../../assembly/testbed.ts';
 import { modes } from '../../cell/modes/catalogue.ts';
 import {
   bandwidth,
@@ -65,7 +65,12 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const peer = await goPeer(options);
   const measured = pairedModes(options.modes, peer, states);
   await using stack = new AsyncDisposableStack();
-  const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes: imagesBytes }, signal));
+  const freeBytes = await imagesDisk(
+    workloads,
+    options.modes.map(({ variant }) => variant),
+    stateDir,
+  );
+  const { registryAddress } = stack.use(await openTestbed({ stateDir, freeBytes }, signal));
   const reporter = { step: (_: string, detail: string) => say(detail), note: say, warn: say };
   await ensurePackages(await peerPackages(peer), reporter, signal);
   const peers = await resolvePeers({ modes: measured });

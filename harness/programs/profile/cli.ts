@@ -1,7 +1,7 @@
 import { RegistryClient } from '../../../snapshotter/registry/client.ts';
 import { defaultWorkloads, workloads } from '../../../workloads/catalogue.ts';
 import { measureCells } from '../../assembly/cells.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbedRun } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesDisk, openTestbedRun } from '../../assembly/testbed.ts';
 import { createCellExecutor } from '../../cell/cell.ts';
 import { estargz } from '../../cell/modes/estargz.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
@@ -56,7 +56,14 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const setting = { rttMs: options.rtt, bandwidthMbps: options.bandwidth };
   const request = {
     ...{ program, argv, outDir, stateDir, seed: options.seed, link: setting },
-    ...{ daemon: daemonSettingOf(modes), freeBytes: imagesBytes },
+    ...{
+      daemon: daemonSettingOf(modes),
+      freeBytes: await imagesDisk(
+        workloads,
+        modes.map(({ variant }) => variant),
+        stateDir,
+      ),
+    },
   };
   await using testbed = await openTestbedRun(request, signal);
   const { results, registryAddress } = testbed;

@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { type Recording, recordingOf, workMs } from '../../../testkit/testing/recorded-reads.ts';
 import { workloads } from '../../../workloads/catalogue.ts';
 import type { Workload } from '../../../workloads/workload.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbed } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesDisk, openTestbed } from '../../assembly/testbed.ts';
 import { type RunningCell, openSandbox, requireLazy, withCell } from '../../cell/sandbox.ts';
 import { stargz } from '../../cell/modes/stargz.ts';
 import { directory, type OptionValues, parseOptions, samples, selected, stateDir, usageOf } from '../../cli/options.ts';
@@ -23,7 +23,10 @@ await runProgram({ name: program, usage: usageOf(program, about, table), run });
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
   const { workloads, to, samples, stateDir } = parseOptions(argv, table) as OptionValues<typeof table>;
-  await using testbed = await openTestbed({ stateDir, freeBytes: imagesBytes }, signal);
+  await using testbed = await openTestbed(
+    { stateDir, freeBytes: await imagesDisk(workloads, ['stargz'], stateDir) },
+    signal,
+  );
   const { registryAddress } = testbed;
   const request = { stateDir, registryAddress, variants: ['stargz'] as const, onStep: say };
   const sets = await ensureWorkloadImages(workloads, request, signal);

@@ -3,7 +3,7 @@ import type { Columns } from '../../../measurements/table.ts';
 import type { Workload } from '../../../workloads/workload.ts';
 import { styleOf } from '../../../workloads/workload.ts';
 import { workloads } from '../../../workloads/catalogue.ts';
-import { ensureWorkloadImages, imagesBytes, openTestbedRun } from '../../assembly/testbed.ts';
+import { ensureWorkloadImages, imagesDisk, openTestbedRun } from '../../assembly/testbed.ts';
 import { createCellExecutor } from '../../cell/cell.ts';
 import { legacy } from '../../cell/modes/legacy.ts';
 import { messageOf } from '../../cli/error.ts';
@@ -46,7 +46,8 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<boolea
   const options = parseOptions(argv, table);
   const { stateDir, out: outDir } = options;
   const link = { rttMs: 0, bandwidthMbps: undefined };
-  const request = { program, argv, outDir, stateDir, link, freeBytes: imagesBytes };
+  const freeBytes = await imagesDisk(options.workloads, ['legacy'], stateDir);
+  const request = { program, argv, outDir, stateDir, link, freeBytes };
   await using testbed = await openTestbedRun(request, signal);
   const { results, registryAddress } = testbed;
   await using stack = new AsyncDisposableStack();
