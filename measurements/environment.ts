@@ -10,6 +10,13 @@ export interface LinkSetting {
   readonly rttMs: number;
   /** Megabits a second; undefined is an unlimited link. */
   readonly bandwidthMbps: number | undefined;
+  /** How TCP is modelled. Undefined: not at all; a connection has the whole bandwidth from its first byte. */
+  readonly tcp?: TcpSetting | undefined;
+}
+
+/** Slow start, and the share of segments that are lost. */
+export interface TcpSetting {
+  readonly lossShare: number;
 }
 
 /** How the snapshotter was started. */
@@ -39,7 +46,11 @@ export interface Environment {
   readonly startedAt: string;
   readonly endedAt: string | null;
   /** Between the registry and its client; null where there was none. */
-  readonly link: { readonly rttMs: number; readonly bandwidthMbps: number | 'unlimited' } | null;
+  readonly link: {
+    readonly rttMs: number;
+    readonly bandwidthMbps: number | 'unlimited';
+    readonly tcp?: TcpSetting;
+  } | null;
   /** Null where no daemon ran. */
   readonly daemon: DaemonSetting | null;
   /** What each program says of itself; null where it is absent. `stargz-bench` is this project. */

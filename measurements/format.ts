@@ -1,4 +1,4 @@
-import type { Environment, LinkSetting } from './environment.ts';
+import type { Environment, LinkSetting, TcpSetting } from './environment.ts';
 
 /** How numbers look wherever people read them: terminal, charts, report. A missing value is a dash, or nothing for a ratio. */
 
@@ -34,8 +34,14 @@ export function formatFactor(ratio: number): string {
 }
 
 /** `30 ms RTT, 200 Mbit/s`; `0 ms RTT, unlimited` */
-export function formatLink({ rttMs, bandwidthMbps }: LinkSetting): string {
-  return `${trim(rttMs)} ms RTT, ${formatBandwidth(bandwidthMbps)}`;
+export function formatLink({ rttMs, bandwidthMbps, tcp }: LinkSetting): string {
+  const model = tcp === undefined ? '' : `, ${formatTcp(tcp)}`;
+  return `${trim(rttMs)} ms RTT, ${formatBandwidth(bandwidthMbps)}${model}`;
+}
+
+/** `slow start`; `slow start, 0.1 % loss` */
+export function formatTcp({ lossShare }: TcpSetting): string {
+  return lossShare === 0 ? 'slow start' : `slow start, ${trim(lossShare * 100)} % loss`;
 }
 
 /** `200 Mbit/s`, `1.5 Gbit/s`, `unlimited` */

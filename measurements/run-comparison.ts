@@ -42,6 +42,10 @@ export function compareRuns(base: BenchRun, head: BenchRun, { otherImages }: Com
       excluded.push(`${describeChange(group)}: not in ${base.path}`);
       return [];
     }
+    if (group.samples[0] && other.samples[0] && group.samples[0].tcp !== other.samples[0].tcp) {
+      excluded.push(`${describeChange(group)}: another model of TCP`);
+      return [];
+    }
     if (!otherImages && !haveSameImage(base, other, head, group)) {
       excluded.push(`${describeChange(group)}: another image`);
       return [];

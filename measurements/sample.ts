@@ -13,6 +13,8 @@ export interface SampleIdentity {
   readonly rttMs: number | undefined;
   /** Megabits a second; undefined is an unlimited link. */
   readonly bandwidthMbps: number | undefined;
+  /** How the link models TCP: `slow start`, `slow start, 0.1 % loss`. Undefined: not at all. */
+  readonly tcp?: string | undefined;
   /** RFC 3339, UTC; for people. Durations come from the monotonic clock. */
   readonly startedAt: string;
 }
@@ -95,6 +97,7 @@ export const sampleColumns: Columns<Sample> = {
   containerdCpuMs: 'number',
   startedAt: 'text',
   warnings: 'text',
+  tcp: 'text',
 };
 
 const required = ['runId', 'sample', 'order', 'workload', 'mode', 'ok', 'startedAt'] as const;

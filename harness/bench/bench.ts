@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { LinkSetting } from '../../measurements/environment.ts';
 import { formatLink } from '../../measurements/format.ts';
 import { sampleColumns } from '../../measurements/sample.ts';
 import { type Summary, summarize } from '../../measurements/summary.ts';
@@ -13,7 +12,7 @@ import { type EarlierRun, findChanges, refuseChanges } from '../run/earlier-run.
 import { lockStateDir } from '../run/lock.ts';
 import { describeMode } from '../run/mode.ts';
 import type { Cell } from '../run/plan.ts';
-import { openResults, type Results, readOwnCode } from '../run/results.ts';
+import { describeLink, openResults, type Results, readOwnCode } from '../run/results.ts';
 import { type RunResult, runPlan, unmeasured } from '../run/run.ts';
 import { describeStop, watchStop } from '../run/stopping.ts';
 import type { Dependencies } from './dependencies.ts';
@@ -162,7 +161,7 @@ async function openBenchResults(
     samples: options.samples,
     workloads: workloads.map(describeWorkload),
     modes: modes.map(describeMode),
-    links: links.map(describeLinkSetting),
+    links: links.map(describeLink),
     random:
       'xoshiro128** seeded by SplitMix32; blocks of all workload x mode x link cells, each shuffled (Fisher-Yates)',
   };
@@ -187,11 +186,6 @@ async function openBenchResults(
 function describeWorkload(workload: Workload) {
   const { name, title } = workload;
   return { name, title, ...('category' in workload ? { category: workload.category } : {}) };
-}
-
-/** Null where none is emulated. */
-function describeLinkSetting(link: LinkSetting | undefined) {
-  return link === undefined ? null : { rttMs: link.rttMs, bandwidthMbps: link.bandwidthMbps ?? 'unlimited' };
 }
 
 /** Throws HarnessError unless it was told to go on. */

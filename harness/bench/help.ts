@@ -64,6 +64,8 @@ registry only if one of these is given)
   --bandwidth RATE   shared by all connections: 800kbit, 200mbit, 1gbit,
                      unlimited                                (default 200mbit)
                      Several of either are a grid: --rtt 0,30ms,100ms
+  --slow-start       each connection starts with ten segments, as TCP does
+  --loss SHARE       of the segments: 0.1%; with slow start         (default 0)
 
 Where things go
   --out DIR          results: DIR/bench/<run-id>/samples.csv, summary.csv,

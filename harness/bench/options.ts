@@ -72,6 +72,8 @@ export interface Options {
 
 const defaultSamples = 3;
 const maxSamples = 1000;
+/** Above it TCP hardly moves, and the model is no longer near it. */
+const maxLossShare = 0.1;
 const commands = ['bench', 'install', 'list'] as const;
 
 const { mount: sourceMount, ...ownWorkloadOptions } = workloadOptions;
@@ -107,13 +109,15 @@ const table = {
     return text;
   }),
   samples: optional('N', 'of each', (name, text) => parseCount(name, text, 1, maxSamples)),
-  until: optional('SHARE', 'samples until intervals are this narrow', parsePercent),
+  until: optional('SHARE', 'samples until intervals are this narrow', (name, text) => parsePercent(name, text)),
   budget: optional('TIME', 'no block starts that would end later', parseBudget),
   shard: optional('I/N', 'part of the blocks', parseShard),
   seed: optional('N', 'order of the cells', (name, text) => parseCount(name, text, 0, maxSeed)),
   ...registryOptions,
   rtt: valued('TIME', 'round trips of the link', '30ms', (name, text) => parseList(name, text, parseDuration)),
   bandwidth: valued('RATE', 'of the link', '200mbit', (name, text) => parseList(name, text, parseBandwidth)),
+  slowStart: flag('TCP starts slowly on the link'),
+  loss: optional('SHARE', 'of the segments on the link', (name, text) => parsePercent(name, text, maxLossShare)),
   resume: optional('DIR', 'goes on with a run that was cut off', parsePath),
   resumeAnyway: flag('also where something is not as it was'),
   out,
@@ -136,8 +140,12 @@ export function parseBenchOptions(argv: readonly string[]): Options {
   if (command === undefined) throw new UsageError(`unknown command '${first}'; commands: ${commands.join(', ')}`);
   refuseContradictions(values);
   const images = imagesSetting(values);
-  const isEmulated = images.remote === undefined || argv.some((argument) => /^--(rtt|bandwidth)(=|$)/.test(argument));
-  const links = values.rtt.flatMap((rttMs) => values.bandwidth.map((bandwidthMbps) => ({ rttMs, bandwidthMbps })));
+  const isEmulated =
+    images.remote === undefined || argv.some((argument) => /^--(rtt|bandwidth|slow-start|loss)(=|$)/.test(argument));
+  const tcp = values.slowStart || values.loss !== undefined ? { tcp: { lossShare: values.loss ?? 0 } } : {};
+  const links = values.rtt.flatMap((rttMs) =>
+    values.bandwidth.map((bandwidthMbps) => ({ rttMs, bandwidthMbps, ...tcp })),
+  );
   return {
     command: values.help ? 'help' : values.list ? 'list' : command,
     workloads: values.workloads,

@@ -35,7 +35,8 @@ export function renderResult(summary: Summary, paint: Paint): string {
   const [only, ...more] = summary.links;
   const each = describeCounts(summary);
   const place = more.length === 0 && only !== undefined ? `${describeLink(only)}, ` : '';
-  const heading = `${paint.bold('Seconds from pull to ready')}, ${place}${each}`;
+  const tcp = summary.groups.find(({ samples }) => samples[0]?.tcp)?.samples[0]?.tcp;
+  const heading = `${paint.bold('Seconds from pull to ready')}, ${place}${tcp === undefined ? '' : `${tcp}, `}${each}`;
   const layout = layOut(summary);
   const tables = summary.links.map((link) => {
     const title = more.length === 0 ? '' : `${paint.bold(describeLink(link))}\n\n`;

@@ -25,6 +25,7 @@ test('several round trips and bandwidths are a grid, each block of which has eve
   }
   const { link, details } = JSON.parse(await run.read('environment.json'));
   assert.equal(link, null);
+  assert.match(run.stderr, /gcc \w+ over 100 ms RTT, unlimited sample 2: /);
   assert.deepEqual(details.links[1], { rttMs: 0, bandwidthMbps: 'unlimited' });
   for (const heading of [
     '0 ms RTT, 20 Mbit/s',
@@ -35,6 +36,19 @@ test('several round trips and bandwidths are a grid, each block of which has eve
     assert.ok(run.stdout.includes(`\n${heading}\n\nworkload `), run.stdout);
   }
   for (const line of run.stdout.split('\n')) assert.ok(line.length <= 80 || line.includes('/'), line);
+});
+
+test('--slow-start and --loss are recorded in every row, the environment and the heading', limit, async (t) => {
+  const run = await start(t, ['--samples', '1', '--workloads', 'gcc', '--loss', '0.1%'], quickCell);
+  assert.ok((await run.samples()).every((row) => row.tcp === 'slow start, 0.1 % loss'));
+  const { link, details } = JSON.parse(await run.read('environment.json'));
+  assert.deepEqual(link, { rttMs: 30, bandwidthMbps: 200, tcp: { lossShare: 0.001 } });
+  assert.deepEqual(details.links, [link]);
+  assert.match(run.stdout, /from pull to ready, 30 ms RTT, 200 Mbit\/s, slow start, 0\.1 % loss, 1 sample each/);
+  const slow = await start(t, ['--samples', '1', '--workloads', 'gcc', '--slow-start'], quickCell);
+  assert.ok((await slow.samples()).every((row) => row.tcp === 'slow start'));
+  const plain = await start(t, ['--samples', '1', '--workloads', 'gcc'], quickCell);
+  assert.ok((await plain.samples()).every((row) => row.tcp === ''));
 });
 
 test('shards have whole blocks of one plan, and together all of them', limit, async (t) => {

@@ -53,10 +53,12 @@ export function parseBudget(option: string, text: string): number {
 }
 
 /** `5%` -> 0.05 */
-export function parsePercent(option: string, text: string): number {
+export function parsePercent(option: string, text: string, max = 10): number {
   const match = /^(\d+(?:\.\d+)?)%$/.exec(text);
   const share = match ? Number(match[1]) / 100 : Number.NaN;
-  if (!(share > 0 && share <= 10)) throw new UsageError(`${option} needs a percentage like 5%, not '${text}'`);
+  if (!(share > 0 && share <= max)) {
+    throw new UsageError(`${option} needs a percentage like 5%, at most ${100 * max}%, not '${text}'`);
+  }
   return share;
 }
 

@@ -1,3 +1,6 @@
+import type { Random } from '../../measurements/stats/random.ts';
+import { CongestionWindow, segmentBytes } from './congestion-window.ts';
+
 /**
  * One direction of the emulated link: a serial line of a fixed rate followed by a fixed delay.
  *
@@ -13,6 +16,14 @@ export interface LaneOptions {
   /** Infinity: no limit. */
   readonly bytesPerMs: number;
   readonly now: () => number;
+  /** TCP of each flow. Undefined: a flow may use the whole rate from its first byte. */
+  readonly tcp?: LaneTcp | undefined;
+}
+
+export interface LaneTcp {
+  /** The chance that a segment is lost, 0 to 1. */
+  readonly lossShare: number;
+  readonly random: Random;
 }
 
 /** The end of a flow that the line writes to. */
@@ -56,6 +67,8 @@ export class Lane {
   #ready: Flow[] = [];
   /** Flows whose handshake is not complete, in order of `opensAt`. */
   #opening: Flow[] = [];
+  /** Flows whose window is full, which go on with their next acknowledgement. */
+  #waiting: Flow[] = [];
   #inFlight: Arrival[] = [];
   #inFlightHead = 0;
   #lineFreeAt = 0;
@@ -72,13 +85,16 @@ export class Lane {
 
   /** Opens a flow over this lane. Nothing departs before `opensAt`. */
   open(source: Source, sink: Sink, opensAt: number): Flow {
-    return new Flow(this, source, sink, opensAt, this.#flowBufferBytes);
+    const { tcp, delayMs } = this.#options;
+    const window = tcp === undefined ? undefined : new CongestionWindow(2 * delayMs);
+    return new Flow(this, source, sink, { opensAt, bufferBytes: this.#flowBufferBytes, window });
   }
 
   close(): void {
     clearTimeout(this.#timer);
     this.#ready = [];
     this.#opening = [];
+    this.#waiting = [];
     this.#inFlight = [];
     this.#inFlightHead = 0;
   }
@@ -105,6 +121,7 @@ export class Lane {
     while (this.#opening.length > 0 && this.#opening[0]!.opensAt <= now + toleranceMs) {
       this.#ready.push(this.#opening.shift()!);
     }
+    if (this.#waiting.length > 0) this.#wake(now);
     this.#depart(now);
     this.#arrive(now);
     this.#arm(now);
@@ -114,20 +131,65 @@ export class Lane {
     const { bytesPerMs, delayMs } = this.#options;
     while (this.#ready.length > 0 && this.#lineFreeAt <= now + toleranceMs) {
       const flow = this.#ready.shift()!;
-      const taken = flow.take(this.#quantumBytes);
+      const roomBytes = flow.window?.roomBytes(now) ?? this.#quantumBytes;
+      if (roomBytes === 0) {
+        this.#waiting.push(flow);
+        continue;
+      }
+      const taken = flow.take(Math.min(this.#quantumBytes, roomBytes));
       if (taken === undefined) {
         flow.listed = false;
         continue;
       }
-      const startsAt = Math.max(this.#lineFreeAt, taken.readAt, flow.opensAt);
+      const startsAt = Math.max(this.#lineFreeAt, taken.readAt, flow.opensAt, flow.window?.openedAt ?? 0);
       if (taken.item !== 'end') {
         this.#lineFreeAt = startsAt + taken.item.length / bytesPerMs;
         this.bytes += taken.item.length;
       }
       const at = Math.max(startsAt, this.#lineFreeAt) + delayMs;
-      this.#inFlight.push({ flow, at, item: taken.item, bulk: flow.hasMore });
+      // The last piece that a window admits is waited for as the last of a response is.
+      const bulk = flow.hasMore && taken.item.length < roomBytes;
+      const arrival = { flow, at, item: taken.item, bulk };
+      if (flow.window === undefined) this.#inFlight.push(arrival);
+      else this.#sendByTcp(arrival, flow.window, startsAt);
       this.#ready.push(flow);
     }
+  }
+
+  /** What is lost is sent again after a round trip, or two where nothing follows that would show the gap; what follows waits for it. */
+  #sendByTcp(arrival: Arrival, window: CongestionWindow, startsAt: number): void {
+    const { flow, item, bulk } = arrival;
+    let { at } = arrival;
+    if (item instanceof Buffer) {
+      if (this.#isLost(item.length)) {
+        at += (bulk ? 2 : 4) * this.#options.delayMs;
+        window.lose(startsAt);
+      }
+      at = Math.max(at, flow.lastArrivalAt);
+      window.depart(item.length, startsAt, at);
+    } else at = Math.max(at, flow.lastArrivalAt);
+    flow.lastArrivalAt = at;
+    this.#inFlight.push({ ...arrival, at });
+    // Pieces of other flows overtake one that had to be sent again.
+    for (let index = this.#inFlight.length - 1; index > this.#inFlightHead; index--) {
+      const before = this.#inFlight[index - 1]!;
+      if (before.at <= at) break;
+      [this.#inFlight[index - 1], this.#inFlight[index]] = [this.#inFlight[index]!, before];
+    }
+  }
+
+  #isLost(sizeBytes: number): boolean {
+    const { lossShare = 0, random } = this.#options.tcp ?? {};
+    if (lossShare === 0 || random === undefined) return false;
+    return random() / 2 ** 32 < 1 - (1 - lossShare) ** Math.ceil(sizeBytes / segmentBytes);
+  }
+
+  #wake(now: number): void {
+    const isDue = (flow: Flow) => (flow.window?.nextAcknowledgementAt() ?? 0) <= now + toleranceMs;
+    const due = this.#waiting.filter(isDue);
+    if (due.length === 0) return;
+    this.#waiting = this.#waiting.filter((flow) => !due.includes(flow));
+    this.#ready.push(...due);
   }
 
   #arrive(now: number): void {
@@ -146,7 +208,8 @@ export class Lane {
   }
 
   #arm(now: number): void {
-    const next = Math.min(this.#nextDeparture(), this.#opening[0]?.opensAt ?? never, this.#nextArrival());
+    const opensAt = this.#opening[0]?.opensAt ?? never;
+    const next = Math.min(this.#nextDeparture(), opensAt, this.#nextArrival(), this.#nextAcknowledgement());
     if (next === never || (this.#timer !== undefined && this.#timerAt <= next)) return;
     clearTimeout(this.#timer);
     this.#timerAt = next;
@@ -165,6 +228,10 @@ export class Lane {
     return this.#lineFreeAt + (this.#options.delayMs > bulkSlackMs + 1 ? bulkSlackMs : 0);
   }
 
+  #nextAcknowledgement(): number {
+    return this.#waiting.reduce((next, { window }) => Math.min(next, window?.nextAcknowledgementAt() ?? never), never);
+  }
+
   #nextArrival(): number {
     let next = never;
     for (let index = this.#inFlightHead; index < this.#inFlight.length; index++) {
@@ -176,11 +243,21 @@ export class Lane {
   }
 }
 
+interface FlowOptions {
+  readonly opensAt: number;
+  readonly bufferBytes: number;
+  readonly window: CongestionWindow | undefined;
+}
+
 /** One connection's bytes in one direction: queued, on the line, in flight, written. */
 export class Flow {
   readonly opensAt: number;
+  /** @internal Undefined: it is never full. */
+  readonly window: CongestionWindow | undefined;
   /** @internal In one of the lane's lists. */
   listed = false;
+  /** @internal Of the piece that arrives last. */
+  lastArrivalAt = 0;
   readonly #lane: Lane;
   readonly #source: Source;
   readonly #sink: Sink;
@@ -195,7 +272,8 @@ export class Flow {
   #corked = false;
   #closed = false;
 
-  constructor(lane: Lane, source: Source, sink: Sink, opensAt: number, bufferBytes: number) {
+  constructor(lane: Lane, source: Source, sink: Sink, { opensAt, bufferBytes, window }: FlowOptions) {
+    this.window = window;
     this.#lane = lane;
     this.#source = source;
     this.#sink = sink;

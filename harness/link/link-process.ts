@@ -2,19 +2,19 @@
  * The process of the link emulator, forked by link.ts: a TCP relay with a round-trip time and, per direction, a bandwidth
  * that all connections share. A separate process, so that its timers do not wait for the harness.
  *
- * Arguments: target host, target port, RTT in ms, bandwidth in Mbit/s (0: unlimited). Without a host it is an HTTP proxy, for
+ * Arguments: target host, target port, RTT in ms, bandwidth in Mbit/s (0: unlimited), the share of segments that are lost (empty: TCP
+ * is not modelled, and a connection has the full bandwidth from its first byte). Without a host it is an HTTP proxy, for
  * servers that are reached by their own names with TLS. It exits when the IPC channel closes, so it cannot outlive the
  * harness.
- *
- * Not modelled: TCP's slow start and loss. A connection has the full bandwidth from its first byte.
  */
 import { createServer, connect as dial, type Socket } from 'node:net';
+import { seededRandom } from '../../measurements/stats/random.ts';
 import type { LinkReply, LinkRequest } from './link.ts';
 import { type Flow, Lane, type Sink } from './link-lane.ts';
 import { readConnect } from './read-connect.ts';
 import { RequestCounter } from './request-counter.ts';
 
-const [targetHost = '', targetPort = '', rttText = '', bandwidthText = ''] = process.argv.slice(2);
+const [targetHost = '', targetPort = '', rttText = '', bandwidthText = '', lossText = ''] = process.argv.slice(2);
 const rttMs = Number(rttText);
 const bandwidthMbps = Number(bandwidthText);
 const now = () => performance.now();
@@ -23,8 +23,10 @@ const laneOptions = {
   bytesPerMs: bandwidthMbps > 0 ? (bandwidthMbps * 1e6) / 8 / 1e3 : Number.POSITIVE_INFINITY,
   now,
 };
-const up = new Lane(laneOptions);
-const down = new Lane(laneOptions);
+const tcp = (seed: number) =>
+  lossText === '' ? undefined : { lossShare: Number(lossText), random: seededRandom(seed) };
+const up = new Lane({ ...laneOptions, tcp: tcp(1) });
+const down = new Lane({ ...laneOptions, tcp: tcp(2) });
 const socketOptions = { allowHalfOpen: true, highWaterMark: 1 << 18, noDelay: true };
 
 let counters = new Set<RequestCounter>();

@@ -29,6 +29,20 @@ test('200 MB over eight connections in both directions arrive unchanged', limit,
   assert.equal(counters.connections, 8);
 });
 
+test('over a link with slow start and losses everything arrives unchanged as well', limit, async (t) => {
+  const sent = Array.from({ length: 8 }, (_, index) => pseudoRandomBytes(1 << 20, index));
+  const target = await listen(t, (socket) => void socket.pipe(socket));
+  const link = await open(t, { target, rttMs: 5, bandwidthMbps: 1000, tcp: { lossShare: 0.01 } });
+  await Promise.all(
+    sent.map(async (piece) => {
+      const socket = reach(t, link);
+      Readable.from(repeat(piece, 2)).pipe(socket);
+      assert.equal(await hashOf(socket), await hashOf(repeat(piece, 2)));
+    }),
+  );
+  assert.equal((await link.counters()).bytes, 8 * 2 * (1 << 20));
+});
+
 test('requests are counted by their heads, not their bodies, and a reset starts at zero', limit, async (t) => {
   const server = createHttpServer((incoming, response) => {
     incoming.resume();

@@ -1,14 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { LinkSetting } from '../../measurements/environment.ts';
 import { HarnessError } from '../cli/error.ts';
 
-export interface LinkOptions {
+export interface LinkOptions extends LinkSetting {
   /** `host:port` of the registry. Undefined: the link is an HTTP proxy to whatever its clients name, TLS only. */
   readonly target: string | undefined;
-  readonly rttMs: number;
-  /** Mbit/s in each direction, shared by all connections; undefined: unlimited. */
-  readonly bandwidthMbps: number | undefined;
+  /** In each direction, shared by all connections. */
+  readonly bandwidthMbps: LinkSetting['bandwidthMbps'];
 }
 
 /** Since the start or the last reset. Bytes are TCP payload, without headers and retransmissions. */
@@ -46,7 +46,7 @@ export async function startLink(options: LinkOptions): Promise<Link> {
   const { host, port } = options.target === undefined ? { host: '', port: 0 } : splitAddress(options.target);
   const child = fork(
     fileURLToPath(new URL('link-process.ts', import.meta.url)),
-    [host, String(port), String(options.rttMs), String(options.bandwidthMbps ?? 0)],
+    [host, port, options.rttMs, options.bandwidthMbps ?? 0, options.tcp?.lossShare ?? ''].map(String),
     { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced' },
   );
   try {

@@ -1,7 +1,7 @@
 import type { Cell } from '../run/plan.ts';
 import type { Progress, ProgressOutput } from './progress.ts';
 import type { Sample } from '../../measurements/sample.ts';
-import { formatClock, formatSeconds } from '../../measurements/format.ts';
+import { formatClock, formatLink, formatSeconds } from '../../measurements/format.ts';
 import { TimeLeft } from './time-left.ts';
 
 /** Steps closer together than this are logged once. */
@@ -15,6 +15,7 @@ export class PlainProgress implements Progress {
   readonly #warned = new Set<string>();
   #timeLeft: TimeLeft;
   #cellCount = 0;
+  #hasLinks = false;
   #stage = '';
   #step = '';
   #stepAt = Number.NEGATIVE_INFINITY;
@@ -49,6 +50,7 @@ export class PlainProgress implements Progress {
   begin(title: string, cells: readonly Cell[]): void {
     this.#timeLeft = new TimeLeft(cells, this.#now);
     this.#cellCount = lastOrder(cells);
+    this.#hasLinks = cells.some((cell) => cell.link !== cells[0]?.link);
     this.#line(title);
   }
 
@@ -66,7 +68,8 @@ export class PlainProgress implements Progress {
   cellFinished(cell: Cell, sample: Sample): void {
     this.#timeLeft.finish(cell);
     const count = `[${String(cell.order).padStart(String(this.#cellCount).length)}/${this.#cellCount}]`;
-    const name = `${cell.workload.name} ${cell.mode.name} sample ${cell.sample}`;
+    const link = this.#hasLinks && cell.link !== undefined ? ` over ${formatLink(cell.link)}` : '';
+    const name = `${cell.workload.name} ${cell.mode.name}${link} sample ${cell.sample}`;
     const result = sample.ok
       ? `pull ${formatSeconds(sample.pullMs)} + create ${formatSeconds(sample.createMs)} + run ${formatSeconds(sample.runMs)}` +
         ` = ${formatSeconds(sample.totalMs)} s`

@@ -69,6 +69,13 @@ export interface ResultsEnd {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
+/** As environment.json has it; null: none was emulated. */
+export function describeLink(link: LinkSetting | undefined): Environment['link'] {
+  if (link === undefined) return null;
+  const { rttMs, bandwidthMbps = 'unlimited', tcp } = link;
+  return { rttMs, bandwidthMbps, ...(tcp === undefined ? {} : { tcp }) };
+}
+
 /** The commit of this code. */
 export function readOwnCode(): Promise<CodeState> {
   return readCodeState(root);
@@ -173,7 +180,7 @@ async function describeStart(
     status: 'running',
     startedAt: startedAt.toISOString(),
     endedAt: null,
-    link: link === undefined ? null : { rttMs: link.rttMs, bandwidthMbps: link.bandwidthMbps ?? 'unlimited' },
+    link: describeLink(link),
     daemon: request.daemon ?? null,
     versions: { 'stargz-bench': version, kernel: release(), ...versions },
     machine,

@@ -1,3 +1,4 @@
+import { formatTcp } from '../../measurements/format.ts';
 import { buildSample, type Outcome, type Sample, type SampleIdentity } from '../../measurements/sample.ts';
 import { messageOf } from '../cli/error.ts';
 import type { Cell } from './plan.ts';
@@ -91,6 +92,7 @@ function identify(cell: Cell, { runId, now }: RunRequest): SampleIdentity {
     mode: cell.mode.name,
     rttMs: cell.link?.rttMs,
     bandwidthMbps: cell.link?.bandwidthMbps,
+    tcp: cell.link?.tcp && formatTcp(cell.link.tcp),
     startedAt: now().toISOString(),
   };
 }

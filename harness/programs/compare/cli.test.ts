@@ -109,7 +109,7 @@ test('another machine is said, and bounds that cannot be read are wrong usage', 
   assert.match(moved.stdout, /\nhead was measured on another machine\n/);
   for (const [bounds, message] of [
     ['bits:5%', /unknown 'bits'; bytes, requests, total, each with a bound: bytes:5%/],
-    ['bytes', /--fail-on bytes needs a percentage like 5%, not ''/],
+    ['bytes', /--fail-on bytes needs a percentage like 5%, at most 1000%, not ''/],
   ] as const) {
     const { exitCode, stderr } = await compare(t, { base: {}, head: {} }, '--fail-on', bounds);
     assert.equal(exitCode, 2);
