@@ -54,7 +54,7 @@ Where images come from
   --source NAME      of the originals: debian (built here), official (Docker
                      Hub's), REGISTRY/NAMESPACE of converted images
                                                               (default debian)
-  --tags A=TAG,...   tags in place of the workloads' own, of all but debian
+  --tags A=TAG,...   tags in place of those that the workloads name
   --hosts-dir DIR    containerd's hosts.toml files, for mirrors and private
                      CAs               (default /etc/containerd/certs.d if any)
 

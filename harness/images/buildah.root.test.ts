@@ -95,3 +95,23 @@ test('a push to an unreachable registry fails', { timeout }, async (t) => {
     message: /127\.0\.0\.1:9/,
   });
 });
+
+test('images that nobody keeps go, but not what a kept one is built on', { timeout }, async (t) => {
+  const own = await openBuildah(join(scratch, 'pruned'));
+  const [base, kept, other] = ['base', 'kept', 'other'].map((name) => `localhost/bench-test/${name}:1`) as [
+    string,
+    string,
+    string,
+  ];
+  const context = await writeContext('pruned-base', shell);
+  await own.build({ tag: base, context, base: undefined }, () => {}, t.signal);
+  for (const tag of [kept, other]) {
+    const onTop = await writeContext(`pruned-${tag.slice(21, -2)}`, `ARG BASE\nFROM $BASE\nRUN echo ${tag} > /more\n`);
+    await own.build({ tag, context: onTop, base }, () => {}, t.signal);
+  }
+  assert.equal(await own.removeOthers([kept], t.signal), 2);
+  assert.deepEqual([await own.has(base), await own.has(kept), await own.has(other)], [false, true, false]);
+  await own.push(kept, `${registry.address}/kept:1`, t.signal);
+  assert.equal(await own.removeOthers([], t.signal), 1);
+  assert.equal(await own.has(kept), false);
+});
