@@ -128,7 +128,9 @@ async function ensureModeImages(request: CellsRequest, signal: AbortSignal): Pro
   const onStep = (detail: string) => reporter.step('images', detail);
   const variants = [...new Set(modes.map((mode) => mode.variant))];
   const needed = neededWorkloads(request);
-  const sets = await ensureWorkloadImages(needed, { stateDir, registryAddress, variants, from, onStep }, signal);
+  const { hostsDirectory } = images;
+  const building = { stateDir, registryAddress, variants, from, hostsDirectory, onStep };
+  const sets = await ensureWorkloadImages(needed, building, signal);
   const prepared = new Map<string, string>();
   const accessRecords = new Map<string, string>();
   const client = new RegistryClient();

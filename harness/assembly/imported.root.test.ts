@@ -11,6 +11,7 @@ import { encodeFile } from '../../snapshotter/tar/tar-header.ts';
 import { startDocker, type TestDocker } from '../../testkit/docker.ts';
 import { suiteLifetime } from '../../testkit/lifetime.ts';
 import { pseudoRandomBytes } from '../../testkit/random.ts';
+import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
 import { openScratch } from '../../testkit/scratch.ts';
 import { runCommand } from '../bench/command.ts';
 import { mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
@@ -22,6 +23,7 @@ const suite = suiteLifetime();
 const dockerHost = process.env.DOCKER_HOST;
 let scratch: string;
 let docker: TestDocker;
+let registry: TestRegistry;
 let runCount = 0;
 
 const dockerfile = `FROM scratch
@@ -40,6 +42,7 @@ exec busybox httpd -f -p 8080 -h /srv
 
 before(async () => {
   scratch = openScratch(suite, 'imported');
+  registry = await startRegistry(suite);
   docker = await startDocker(suite, join(scratch, 'docker'));
   process.env.DOCKER_HOST = `unix://${docker.address}`;
   const context = join(scratch, 'context');
@@ -142,6 +145,16 @@ const failing: [string, readonly string[], RegExp][] = [
     /127\.0\.0\.1:1.*check the name, the port and the network$/,
   ],
   [
+    'a registry does not have it',
+    ['--image', 'REGISTRY/none:1'],
+    /there is no image 127\.0\.0\.1:\d+\/none:1; check its name and tag$/,
+  ],
+  [
+    'there is no such file',
+    ['--image', 'docker-archive:SCRATCH/none.tar'],
+    /cannot read \S+none\.tar \(ENOENT\) for docker-archive:.*; check the path$/,
+  ],
+  [
     'it is for another architecture',
     ['--image', 'oci:SCRATCH/riscv'],
     /cannot run oci:\S+: it is not built for linux\/amd64; build it with --platform linux\/amd64/,
@@ -185,7 +198,7 @@ for (const [what, argv, line] of failing) {
     await writeLayoutImage(join(scratch, 'riscv'), [encodeFile('a', Buffer.from('x'))], {
       platform: { os: 'linux', architecture: 'riscv64' },
     });
-    const run = await bench(...argv.map((text) => text.replace('SCRATCH', scratch)));
+    const run = await bench(...argv.map((text) => text.replace('SCRATCH', scratch).replace('REGISTRY', registry.host)));
     assert.equal(run.status, 1);
     const last = run.stderr.trimEnd().split('\n').at(-1)!;
     if (process.env.SHOW) console.log(last);

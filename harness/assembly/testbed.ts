@@ -72,6 +72,8 @@ export interface WorkloadImagesRequest {
   readonly variants: readonly Variant[];
   /** Images are copied from there; undefined: built here. */
   readonly from?: RemoteOrigin | undefined;
+  /** For registries that images are imported from. */
+  readonly hostsDirectory?: string | undefined;
   readonly onStep: (detail: string) => void;
 }
 

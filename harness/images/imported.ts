@@ -11,13 +11,14 @@ import type { ImageSource, ImageTarget } from '../../snapshotter/images/image.ts
 import { parseLocation } from '../../snapshotter/images/location.ts';
 import { openSource } from '../../snapshotter/images/open.ts';
 import { registryTarget } from '../../snapshotter/images/registry-image.ts';
-import { RegistryClient } from '../../snapshotter/registry/client.ts';
+import type { RegistryClient } from '../../snapshotter/registry/client.ts';
 import { type Digest, digester, isDigest } from '../../snapshotter/registry/digest.ts';
-import { dockerConfigKeychain } from '../../snapshotter/registry/docker-keychain.ts';
 import { type Descriptor, hostPlatform, mediaTypes, parseManifest } from '../../snapshotter/registry/manifest.ts';
+import { RegistryError } from '../../snapshotter/registry/error.ts';
 import { parseReference } from '../../snapshotter/registry/reference.ts';
 import type { ImportedImage } from '../../workloads/workload.ts';
 import { HarnessError } from '../cli/error.ts';
+import { openAccess } from '../registry/access.ts';
 import { asOci, copyBlob, copyImage } from './copy.ts';
 import { keyOf } from './key.ts';
 import { hasImage, type ImageName } from './variants.ts';
@@ -31,6 +32,8 @@ export interface ImportRequest {
   readonly client: RegistryClient;
   /** For layers while they are compressed. */
   readonly scratch: string;
+  /** For the registry that it is copied from: see openAccess. */
+  readonly hostsDirectory?: string | undefined;
   readonly onStep: (detail: string) => void;
 }
 
@@ -41,15 +44,23 @@ export interface ImportRequest {
  */
 export async function ensureImported(
   { name, source: location }: ImportedImage,
-  { registry, client, scratch, onStep }: ImportRequest,
+  { registry, client, scratch, hostsDirectory, onStep }: ImportRequest,
   signal: AbortSignal,
 ): Promise<string> {
   await using stack = new AsyncDisposableStack();
-  const sourceClient = new RegistryClient({ keychains: [dockerConfigKeychain()] });
-  stack.defer(() => sourceClient.close());
+  const { client: sourceClient } = stack.use(openAccess(hostsDirectory));
   await mkdir(scratch, { recursive: true });
   onStep(`${location}: read`);
-  const source = await openSource(parseLocation(location), { client: sourceClient, scratch }, signal);
+  const source = await openSource(parseLocation(location), { client: sourceClient, scratch }, signal).catch(
+    (cause: NodeJS.ErrnoException) => {
+      // Errors of images and registries are lines already.
+      if (cause.path === undefined) throw cause;
+      throw new HarnessError('unsupported-image', `cannot read ${cause.path} (${cause.code}) for ${location}`, {
+        remedy: 'check the path',
+        cause,
+      });
+    },
+  );
   stack.defer(() => source.close());
   const planned = await planForHost(source, signal);
   const { config, layers } = planned.manifest;
@@ -68,6 +79,12 @@ async function planForHost(source: ImageSource, signal: AbortSignal): Promise<Pl
   try {
     return await planImage({ source, signal }, host);
   } catch (error) {
+    if (error instanceof RegistryError && error.code === 'not-found') {
+      throw new HarnessError('unsupported-image', `there is no image ${source.name}`, {
+        remedy: 'check its name and tag',
+        cause: error,
+      });
+    }
     if (!(error instanceof ConvertError && error.code === 'other-platform')) throw error;
     const machine = `${host.os}/${host.architecture}`;
     throw new HarnessError('unsupported-image', `cannot run ${source.name}: it is not built for ${machine}`, {

@@ -37,6 +37,8 @@ export interface ImagesRequest {
    * Runs the workload once on a lazily mounted stargz image and writes its access record (convert/accesses.ts) to `path`.
    */
   readonly record: (workload: Workload, image: ImageName, path: string, signal: AbortSignal) => Promise<void>;
+  /** For registries that images are imported from. */
+  readonly hostsDirectory?: string | undefined;
   readonly onStep: (detail: string) => void;
 }
 
