@@ -1,4 +1,4 @@
-import { formatMegabytes, formatRatio, formatSeconds } from '../../measurements/format.ts';
+import { formatFactor, formatMegabytes, formatRatio, formatSeconds } from '../../measurements/format.ts';
 import type { Group } from '../../measurements/summary.ts';
 import type { LinkRun, Run } from '../run/run.ts';
 
@@ -78,7 +78,7 @@ export function columnsOf(run: Run): CellColumn[] {
       (ratio, { speedUpInterval: interval }) =>
         interval === undefined
           ? formatRatio(ratio)
-          : `${formatRatio(ratio)} (${formatRatio(interval.low)} to ${formatRatio(interval.high)})`,
+          : `${formatRatio(ratio)} (${formatFactor(interval.low)} to ${formatFactor(interval.high)})`,
     ),
     text('verdict', 'verdict', ({ group }) => group.verdict ?? ''),
   ];

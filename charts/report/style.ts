@@ -10,7 +10,7 @@ export const pageStyle = `
 @media (prefers-color-scheme:dark){:root:not([data-theme=light]){color-scheme:dark;${darkColors}}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 Inter,system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif}
-.wide{max-width:1180px;margin:0 auto;padding:0 24px}
+.wide{max-width:1320px;margin:0 auto;padding:0 24px}
 header.wide{padding-top:36px}
 main.wide{padding-bottom:64px}
 .kicker{display:flex;gap:16px;justify-content:space-between;align-items:baseline;margin:0;color:var(--quiet);font-size:14px}
@@ -76,5 +76,5 @@ picture img{display:block;max-width:100%;height:auto;margin:0 auto}
 .method h1{margin-top:28px}
 .method li{margin:8px 0}
 @media (max-width:640px){h1{font-size:25px}.wide{padding-inline:14px}figure{padding-inline:12px}}
-@media print{:root,:root[data-theme=dark]{color-scheme:light;${lightColors}}body{background:#fff;font-size:11pt}form,.plain,dialog{display:none}#cells{max-height:none;overflow:visible;border:0}thead th{position:static}table{font-size:8.5pt}th,td{padding:2px 5px}figure{border:0;padding:0}}
+@media print{:root,:root[data-theme=dark]{color-scheme:light;${lightColors}}body{background:#fff;font-size:11pt}form,.plain,dialog{display:none}#cells{max-height:none;overflow:visible;border:0}thead th{position:static}table{font-size:7.5pt}th,td{padding:2px 4px}figure{border:0;padding:0}}
 `;

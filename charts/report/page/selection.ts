@@ -31,9 +31,10 @@ export function sortCells(
   });
 }
 
-/** `12 of 129 rows; geometric mean of the speed-ups shown: estargz 4.3×, stargz 2.1×` */
+/** `129 rows`, of which the page opens with the means; `12 of 129 rows; geometric mean of the speed-ups shown: estargz 4.3×, stargz 2.1×` */
 export function describeSelection(shown: readonly Cell[], total: number): string {
-  const rows = shown.length === total ? `${total} rows` : `${shown.length} of ${total} rows`;
+  if (shown.length === total) return `${total} rows`;
+  const rows = `${shown.length} of ${total} rows`;
   const byMode = Map.groupBy(
     shown.filter(({ group }) => group.speedUp !== undefined),
     ({ group }) => group.mode,
