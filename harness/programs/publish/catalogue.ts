@@ -8,7 +8,7 @@ export interface Publication {
 
 /** The runs that README and docs quote, in the order in which they are made; the first is the one on README's first screen. */
 export const publications: readonly Publication[] = [
-  { program: 'bench', args: ['--samples', '3', '--seed', '20261126'] },
+  { program: 'bench', args: ['--samples', '10', '--seed', '20261126'] },
   { program: 'bench:mounts', args: ['--samples', '9', '--cold-samples', '5', '--demand-samples', '3'] },
   { program: 'bench:pull', args: ['--samples', '9'] },
   { program: 'bench:numpy', args: ['--samples', '6'] },
