@@ -3,7 +3,9 @@ import { glob } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { readSamples } from './sample.ts';
+import { readBenchRun } from './bench-run.ts';
+import { compareWithin } from './run-comparison.ts';
+import { readSamples, type Sample } from './sample.ts';
 import { type Interval, medianInterval, sortSamples } from './stats/median.ts';
 import { type Random, randomBelow, seededRandom } from './stats/random.ts';
 import { type Pairs, pairedRatio, unpairedRatio } from './stats/ratio.ts';
@@ -13,6 +15,7 @@ import { timed } from './testing/samples.ts';
 /** Whether the statistics do what they say, over thousands of runs drawn from known distributions and from real noise. */
 
 const limit = { timeout: 120_000 };
+const published = fileURLToPath(new URL('../results/published', import.meta.url));
 const trials = 2000;
 
 const uniform = (random: Random) => (random() + 0.5) / 2 ** 32;
@@ -76,6 +79,18 @@ test(
   },
 );
 
+test('published runs of one commit beside itself show hardly a difference', limit, async () => {
+  const verdicts: string[] = [];
+  for await (const path of glob(`${published}/bench/*/samples.csv`)) {
+    const run = await readBenchRun(dirname(path));
+    const modes = run.environment.details.modes as readonly { readonly base?: { readonly commit: string } }[];
+    if (!modes.some(({ base }) => base?.commit === run.environment.commit)) continue;
+    verdicts.push(...compareWithin(run.summary).changes.flatMap(({ total }) => total?.verdict ?? []));
+  }
+  const different = verdicts.filter((verdict) => verdict !== 'no difference shown').length;
+  assert.ok(verdicts.length >= 4 && different / verdicts.length <= 0.05, `${different} of ${verdicts.length}`);
+});
+
 test('a delay of 10 % is found in ten rounds in 80 % of comparisons, with the noise of real runs', limit, async () => {
   const noise = await realNoise();
   const random = seededRandom(500);
@@ -125,13 +140,14 @@ function redraw(noise: readonly number[], random: Random): number {
 
 /**
  * How far the lazy starts of the published runs lie from the mean of their like, as factors: a deviation from the mean of n is too small by
- * sqrt((n - 1) / n), which is made up for. Starts of the whole image vary less, and are left out.
+ * sqrt((n - 1) / n), which is made up for. Starts of the whole image vary less, and are left
+ * out, and so are runs that drifted, whose deviations are a trend.
  */
 async function realNoise(): Promise<number[]> {
-  const published = fileURLToPath(new URL('../results/published', import.meta.url));
   const factors: number[] = [];
   for await (const path of glob(`${published}/bench{,-peer}/*/samples.csv`)) {
     const samples = (await readSamples(dirname(path))).filter(({ ok, mode }) => ok && !mode.startsWith('legacy'));
+    if (hasDrifted(samples)) continue;
     const alike = Map.groupBy(samples, (one) =>
       [one.workload, one.mode, one.daemonState, one.rttMs, one.bandwidthMbps].join(),
     );
@@ -144,4 +160,9 @@ async function realNoise(): Promise<number[]> {
   }
   assert.ok(factors.length >= 50, `${factors.length} published samples`);
   return factors;
+}
+
+function hasDrifted(samples: readonly Sample[]): boolean {
+  const names = (key: 'workload' | 'mode') => [...new Set(samples.map((sample) => sample[key]))];
+  return summarize(samples, { workloads: names('workload'), modes: names('mode') }).drift?.isShown === true;
 }
