@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { access, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -46,6 +46,17 @@ test('a commit is checked out with the dependencies of this code, where both loc
   await ensureCheckout(base, (step) => steps.push(step), t.signal, repository);
   assert.equal(steps.length, 1, 'it is kept');
   assert.deepEqual(await readdir(join(stateDir, 'base')), [base.commit]);
+});
+
+test('a checkout whose dependencies have gone is made again', limit, async (t) => {
+  const { repository, stateDir } = await repositoryOf(t);
+  const base = await resolveBase('HEAD', stateDir, repository);
+  await ensureCheckout(base, () => {}, t.signal, repository);
+  const link = join(base.directory, 'node_modules');
+  await rm(link);
+  await symlink(join(stateDir, 'gone'), link);
+  await ensureCheckout(base, () => {}, t.signal, repository);
+  assert.equal(await readlink(link), join(repository, 'node_modules'));
 });
 
 test('a commit with other dependencies gets its own, and takes the place of the one before', limit, async (t) => {

@@ -37,7 +37,9 @@ export async function ensureCheckout(
   for (const other of await readdir(parent)) {
     if (other !== commit) await rm(join(parent, other), { recursive: true, force: true });
   }
-  if (await exists(directory)) return;
+  // The dependencies may be those of a checkout that has gone since.
+  if (await exists(join(directory, 'node_modules'))) return;
+  await rm(directory, { recursive: true, force: true });
   onStep(`checking out ${commit.slice(0, 7)}`);
   const aside = `${directory}.new`;
   await mkdir(aside);
