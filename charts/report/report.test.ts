@@ -67,6 +67,14 @@ test(
       runMarkdown(run),
       /#### Beside the base commit\n\n\| workload .*\n.*\n\| \w+ \| legacy \| .* \| no difference shown \|/,
     );
+    const alone = syntheticSamples({
+      workloads: four,
+      modes: modes.slice(1).filter((mode) => mode !== 'base:legacy'),
+      links: usualLinks,
+      samples: 10,
+      slower,
+    });
+    assert.equal(describeRun(readRun(alone, undefined)).title, 'Beside the base commit: 4 slower');
     assert.match(await renderReport(run), /<h2>Beside the base commit<\/h2>[\s\S]*<td class="text verdict slower">/);
   },
 );

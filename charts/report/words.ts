@@ -5,6 +5,7 @@ import { basePrefix } from '../../measurements/run-comparison.ts';
 import type { Interval } from '../../measurements/stats/median.ts';
 import type { Overall } from '../../measurements/summary.ts';
 import { changesFromBase, describeChanges } from '../run/changes.ts';
+import { describeAllLinks } from '../run/conditions.ts';
 import { type LinkRun, type Run, referenceLink } from '../run/run.ts';
 
 /** What a run comes to, in plain words. */
@@ -21,6 +22,15 @@ export function describeRun(run: Run): Words {
   const at = referenceLink(run.links);
   const [best] = rankModes(at);
   if (best === undefined) {
+    const changes = changesFromBase(run);
+    if (changes !== undefined) {
+      const lede = [
+        `Two commits in the same rounds; ${describeAllLinks(run)}.`,
+        describeFailures(run),
+        describeTrend(run),
+      ];
+      return { title: `Beside the base commit: ${describeChanges(changes)}`, lede: lede.filter(isSaid) };
+    }
     return { title: 'From pull to ready', lede: ['No mode was measured beside legacy, so nothing is compared.'] };
   }
   return {
@@ -32,8 +42,12 @@ export function describeRun(run: Run): Words {
       countVerdicts(run),
       describeFailures(run),
       describeTrend(run),
-    ].filter((sentence) => sentence !== ''),
+    ].filter(isSaid),
   };
+}
+
+function isSaid(sentence: string): boolean {
+  return sentence !== '';
 }
 
 /** Modes with a speed-up over their reference, the fastest first; without second runs, which were given a start, and without those of another commit. */

@@ -1,13 +1,16 @@
 import { describeCommit } from '../../measurements/format.ts';
 import { definitionList, escapeHtml } from '../report/html.ts';
 import { page } from '../report/report.ts';
-import { describeRun } from '../report/words.ts';
+import { describeRun, rankModes } from '../report/words.ts';
+import { referenceLink } from '../run/run.ts';
 import type { PublishedRun, PublishedRuns } from './published-runs.ts';
 import type { Trend } from './trend.ts';
 
 /** The first page: what the newest run of `bench` found, the trend, all runs, and how to measure it again. */
 export function indexPage({ runs, faults }: PublishedRuns, trend: Trend | undefined): string {
-  const newest = runs.find(({ run }) => run !== undefined);
+  const measured = runs.filter(({ run }) => run !== undefined);
+  // One that compares with legacy, if there is any: that is what people come for.
+  const newest = measured.find(({ run }) => rankModes(referenceLink(run!.links)).length > 0) ?? measured[0];
   const words = newest?.run && describeRun(newest.run);
   return site({
     title: 'stargz-bench: does lazy pulling pay?',
