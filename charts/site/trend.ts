@@ -36,7 +36,8 @@ export interface Trend {
 /**
  * How the modes of clean commits developed, over the link that most runs have; a commit's latest run stands for it. Machines differ by more
  * than versions do, so a total counts relative to the reference's median in its own run. A change point is where that differs from the run
- * before, by size and significance (Mann-Whitney, adjusted over all neighbours). Undefined for fewer than two commits.
+ * before, by size and significance (Mann-Whitney, adjusted over all neighbours). Undefined for fewer than two commits
+ * that were compared with the reference.
  */
 export function findTrend(runs: readonly Run[]): Trend | undefined {
   const link = mostFrequent(runs.flatMap(({ links }) => links.map(({ name }) => name)));
@@ -51,9 +52,10 @@ export function findTrend(runs: readonly Run[]): Trend | undefined {
         return [[environment.commit, { run, at }] as const];
       }),
   );
-  if (link === undefined || byCommit.size < 2) return undefined;
+  if (link === undefined) return undefined;
   const points = [...byCommit].flatMap(([commit, { run, at }]) => pointsOf(commit.slice(0, 7), startOf(run), at));
-  return { link, points, changes: findChanges(points) };
+  const commits = new Set(points.map(({ commit }) => commit));
+  return commits.size < 2 ? undefined : { link, points, changes: findChanges(points) };
 }
 
 function pointsOf(commit: string, startedAt: string, { groups }: LinkRun): TrendPoint[] {
