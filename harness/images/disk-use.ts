@@ -1,4 +1,4 @@
-import { lstat, opendir, statfs } from 'node:fs/promises';
+import { lstat, readdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nearestDirectory } from '../host/preflight.ts';
 
@@ -53,16 +53,13 @@ function gb(sizeBytes: number): string {
   return (sizeBytes / 1e9).toFixed(1);
 }
 
-/** Blocks, so that holes are free; hard links are counted each. */
+/** Blocks, so that holes are free; hard links are counted each. Files and directories may go meanwhile: a run may be under way. */
 async function bytesBelow(directory: string): Promise<number> {
-  const entries = await opendir(directory, { recursive: true }).catch(() => undefined);
-  if (entries === undefined) return 0;
   let total = 0;
-  for await (const entry of entries) {
-    if (!entry.isFile()) continue;
-    // Files may go meanwhile.
-    const found = await lstat(join(entry.parentPath, entry.name)).catch(() => undefined);
-    total += (found?.blocks ?? 0) * 512;
+  for (const entry of await readdir(directory, { withFileTypes: true }).catch(() => [])) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) total += await bytesBelow(path);
+    else if (entry.isFile()) total += ((await lstat(path).catch(() => undefined))?.blocks ?? 0) * 512;
   }
   return total;
 }
