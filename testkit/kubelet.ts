@@ -1,9 +1,13 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openClient } from '../snapshotter/api/client.ts';
 import type { AuthConfig } from '../snapshotter/api/types/cri.ts';
 import { type Lifetime, undoAfter } from './lifetime.ts';
 import { until } from './until.ts';
+
+/** Between two looks at a log. */
+const settleMs = 100;
 
 export interface Kubelet {
   pull(image: string, auth?: Partial<AuthConfig>): Promise<string>;
@@ -75,7 +79,7 @@ export function openKubelet(
           return status?.state === 'CONTAINER_EXITED' ? status : undefined;
         };
         const { exitCode } = await until(`the end of ${command.join(' ')} in ${image}`, ended, { limitMs: 30_000 });
-        const lines = readFileSync(join(logDirectory, `${name}.log`), 'utf8').split('\n');
+        const lines = (await readSettled(join(logDirectory, `${name}.log`))).split('\n');
         // "<time> stdout F <text>"
         const output = lines.map((line) => line.split(' ').slice(3).join(' ')).join('\n');
         await runtime.removeContainer({ containerId });
@@ -86,4 +90,13 @@ export function openKubelet(
       }
     },
   };
+}
+
+/** containerd may write the last lines of a log after it has reported the container's end. */
+async function readSettled(path: string): Promise<string> {
+  for (let before: string | undefined; ; await delay(settleMs)) {
+    const text = readFileSync(path, 'utf8');
+    if (text === before) return text;
+    before = text;
+  }
 }
