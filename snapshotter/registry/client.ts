@@ -77,16 +77,7 @@ export class RegistryClient {
    */
   async fetchManifest(reference: Reference, signal: AbortSignal): Promise<FetchedManifest> {
     const operation = `fetch manifest ${formatReference(reference)}`;
-    const request: RegistryRequest = {
-      reference,
-      method: 'GET',
-      target: `/${reference.repository}/manifests/${manifestName(reference)}`,
-      headers: { accept: manifestMediaTypes.join(', ') },
-      actions: 'pull',
-      kind: 'manifest',
-      operation,
-      signal,
-    };
+    const request = manifestRequest(reference, 'GET', operation, signal);
     const candidates = this.#sender.pullOrder(reference, reference.digest === undefined ? 'resolve' : 'pull');
     return await this.#sender.firstOf(candidates, operation, signal, async ({ endpoint }, isLast) => {
       const send = () => this.#sender.expectOk(endpoint, { ...request, ...retriesBefore(isLast) });
@@ -115,16 +106,7 @@ export class RegistryClient {
   /** HEAD of a manifest or index, which Docker Hub does not count as a pull. Throws `not-found` where there is none. */
   async headManifest(reference: Reference, signal: AbortSignal): Promise<ManifestHead> {
     const operation = `look for manifest ${formatReference(reference)}`;
-    const request: RegistryRequest = {
-      reference,
-      method: 'HEAD',
-      target: `/${reference.repository}/manifests/${manifestName(reference)}`,
-      headers: { accept: manifestMediaTypes.join(', ') },
-      actions: 'pull',
-      kind: 'manifest',
-      operation,
-      signal,
-    };
+    const request = manifestRequest(reference, 'HEAD', operation, signal);
     const candidates = this.#sender.pullOrder(reference, reference.digest === undefined ? 'resolve' : 'pull');
     return await this.#sender.firstOf(candidates, operation, signal, async ({ endpoint }, isLast) => {
       const { headers, body } = await this.#sender.expectOk(endpoint, { ...request, ...retriesBefore(isLast) });
@@ -211,4 +193,22 @@ function isJsonObject(bytes: Buffer): boolean {
   } catch {
     return false;
   }
+}
+
+function manifestRequest(
+  reference: Reference,
+  method: 'GET' | 'HEAD',
+  operation: string,
+  signal: AbortSignal,
+): RegistryRequest {
+  return {
+    reference,
+    method,
+    target: `/${reference.repository}/manifests/${manifestName(reference)}`,
+    headers: { accept: manifestMediaTypes.join(', ') },
+    actions: 'pull',
+    kind: 'manifest',
+    operation,
+    signal,
+  };
 }
