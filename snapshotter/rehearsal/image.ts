@@ -1,34 +1,21 @@
 import { gzipSync } from 'node:zlib';
 import { encodeFooter } from '../estargz/footer.ts';
-import { encodeHotRanges, type HotRange, hotUnitBytes } from '../estargz/hot-ranges.ts';
 import { type Digest, digestOf } from '../registry/digest.ts';
 
 export interface RehearsedLayer {
   readonly digest: Digest;
   readonly blob: Buffer;
   readonly tocDigest: Digest;
-  /** From the TOC to the end of the blob. */
-  readonly tocSizeBytes: number;
-  /** All of the content, in pieces; undefined where the landmark says what to prefetch. */
-  readonly hotRanges: string | undefined;
-}
-
-export interface RehearsedPlan {
-  readonly fileCount: number;
-  readonly landmark: string;
-  readonly isListed: boolean;
 }
 
 const filesPerDirectory = 12;
 const modtime = '2024-01-01T00:00:00Z';
 
-const unitsPerHotRange = 64;
-
 /**
  * An eStargz layer of `fileCount` small files before its `landmark`. Its names, types and attributes
  * vary as a distribution's do, so that the code that reads them meets the same branches.
  */
-export function makeRehearsedLayer(seed: number, { fileCount, landmark, isListed }: RehearsedPlan): RehearsedLayer {
+export function makeRehearsedLayer(seed: number, fileCount: number, landmark: string): RehearsedLayer {
   const entries: object[] = [];
   const members: Buffer[] = [];
   let offset = 0;
@@ -89,16 +76,7 @@ export function makeRehearsedLayer(seed: number, { fileCount, landmark, isListed
     level: 1,
   });
   const blob = Buffer.concat([...members, toc, encodeFooter('estargz', offset)]);
-  const tocDigest = digestOf(json);
-  const hotRanges = isListed ? encodeHotRanges(inPieces(Math.ceil(offset / hotUnitBytes)), tocDigest) : undefined;
-  return { digest: digestOf(blob), blob, tocDigest, tocSizeBytes: blob.length - offset, hotRanges };
-}
-
-function inPieces(unitCount: number): HotRange[] {
-  return Array.from({ length: Math.ceil(unitCount / unitsPerHotRange) }, (_, rank) => {
-    const start = rank * unitsPerHotRange;
-    return { start, end: Math.min(start + unitsPerHotRange, unitCount), rank };
-  });
+  return { digest: digestOf(blob), blob, tocDigest: digestOf(json) };
 }
 
 interface Content {

@@ -6,15 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openClient, RpcError } from '../api/client.ts';
 import type { LayerBuilder } from '../builder/builder.ts';
-import {
-  HOT_RANGES_ABOVE_LABEL,
-  HOT_RANGES_LABEL,
-  NO_PREFETCH_LANDMARK,
-  PREFETCH_LANDMARK,
-  TOC_DIGEST_LABEL,
-  TOC_SIZES_LABEL,
-} from '../estargz/names.ts';
-import { encodeTocSizes } from '../estargz/toc-sizes.ts';
+import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_DIGEST_LABEL } from '../estargz/names.ts';
 import type { Face } from '../layers/face.ts';
 import type { LayerConfig } from '../layers/layer-config.ts';
 import { LayerManager } from '../layers/manager.ts';
@@ -28,7 +20,7 @@ import { refLabel } from '../snapshots/record.ts';
 import { SnapshotStore } from '../snapshots/store.ts';
 import type { InflatePool } from '../store/inflate-pool.ts';
 import { FetchScheduler } from '../store/scheduler.ts';
-import { makeRehearsedLayer, type RehearsedLayer, type RehearsedPlan } from './image.ts';
+import { makeRehearsedLayer, type RehearsedLayer } from './image.ts';
 
 export interface RehearsalStage {
   /** The daemon's. Its state is kept below it meanwhile. */
@@ -42,16 +34,8 @@ export interface RehearsalStage {
   readonly overlayOptions: readonly string[];
 }
 
-/**
- * Large TOCs, so that V8 compiles what each entry goes through; content is prefetched for a list of hot ranges and for a
- * landmark.
- */
-const plans: readonly RehearsedPlan[] = [
-  { fileCount: 1500, landmark: NO_PREFETCH_LANDMARK, isListed: false },
-  { fileCount: 1500, landmark: NO_PREFETCH_LANDMARK, isListed: true },
-  { fileCount: 60, landmark: PREFETCH_LANDMARK, isListed: false },
-];
-const prefetchedCount = 2;
+/** Large TOCs, so that V8 compiles what each entry goes through; the last layer's content is fetched as well. */
+const layerSizes = [1500, 1500, 60];
 const callLimitMs = 5000;
 const prefetchLimitMs = 2000;
 const prefetchPollMs = 10;
@@ -87,7 +71,9 @@ export async function rehearse(stage: RehearsalStage, signal: AbortSignal): Prom
 
 async function pullOnce(stage: RehearsalStage, directory: string, signal: AbortSignal): Promise<void> {
   await using opened = new AsyncDisposableStack();
-  const images = plans.map((plan, seed) => makeRehearsedLayer(seed, plan));
+  const images = layerSizes.map((fileCount, seed) =>
+    makeRehearsedLayer(seed, fileCount, seed === layerSizes.length - 1 ? PREFETCH_LANDMARK : NO_PREFETCH_LANDMARK),
+  );
   const registry = await serveBlobs(images);
   opened.defer(() => registry.close());
   const scheduler = new FetchScheduler({ maxBackground: 1 });
@@ -123,7 +109,7 @@ async function pullOnce(stage: RehearsalStage, directory: string, signal: AbortS
 
 async function prefetched(layers: LayerManager, signal: AbortSignal): Promise<void> {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(prefetchLimitMs)]);
-  while (layers.debugLayers().filter((layer) => layer.complete).length < prefetchedCount)
+  while (!layers.debugLayers().some((layer) => layer.complete))
     await delay(prefetchPollMs, undefined, { signal: deadline });
 }
 
@@ -138,18 +124,17 @@ async function callAsContainerd(
   const options = { signal };
   try {
     let parent = '';
-    for (const [index, { digest, tocDigest, hotRanges }] of images.entries()) {
-      const above = images.slice(index);
+    for (const [index, { digest, tocDigest }] of images.entries()) {
       const ref = `rehearsal-${index}`;
       const labels = {
         [refLabel]: ref,
         'containerd.io/snapshot/cri.image-ref': `${host}/rehearsal:1`,
         'containerd.io/snapshot/cri.layer-digest': digest,
-        'containerd.io/snapshot/cri.image-layers': above.map((image) => image.digest).join(','),
+        'containerd.io/snapshot/cri.image-layers': images
+          .slice(index)
+          .map((image) => image.digest)
+          .join(','),
         [TOC_DIGEST_LABEL]: tocDigest,
-        [TOC_SIZES_LABEL]: encodeTocSizes(above.map((image) => image.tocSizeBytes)),
-        ...(hotRanges === undefined ? {} : { [HOT_RANGES_LABEL]: hotRanges }),
-        ...(index === 0 ? hotRangesAbove(images) : {}),
       };
       await ignoringStatus(client.stat({ key: ref }, options));
       await ignoringStatus(client.prepare({ key: `extract ${ref}`, parent, labels }, options));
@@ -169,15 +154,6 @@ async function callAsContainerd(
   } finally {
     client.close();
   }
-}
-
-/** Labels of the lowest layer. */
-function hotRangesAbove(images: readonly RehearsedLayer[]): Record<string, string> {
-  return Object.fromEntries(
-    images.flatMap(({ hotRanges }, index) =>
-      hotRanges === undefined ? [] : [[`${HOT_RANGES_ABOVE_LABEL}${index}`, hotRanges]],
-    ),
-  );
 }
 
 /** NOT_FOUND and ALREADY_EXISTS are what containerd gets too. */
