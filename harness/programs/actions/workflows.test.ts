@@ -16,6 +16,8 @@ const texts = new Map(
 );
 
 interface Job {
+  readonly if?: string;
+  readonly needs?: string | readonly string[];
   readonly permissions?: Readonly<Record<string, string>>;
   readonly 'timeout-minutes'?: number;
   readonly steps: readonly { readonly run?: string; readonly uses?: string }[];
@@ -72,6 +74,18 @@ test('other people’s actions are pinned by commit, with their version beside i
   for (const [file, text] of texts)
     for (const [, used] of text.matchAll(/uses: (.*)/g))
       assert.match(used!, /^[\w/-]+@[0-9a-f]{40} # v[\d.]+$/, `${file}: ${used}`);
+});
+
+test('a job that is left out does not leave out those that follow', () => {
+  for (const file of files) {
+    const { jobs = {} } = parse(texts.get(file)!) as Workflow;
+    const isLeftOut = (name: string): boolean => {
+      const { if: condition = '', needs = [] } = jobs[name]!;
+      return (condition !== '' && !condition.includes('cancelled()')) || [needs].flat().some(isLeftOut);
+    };
+    for (const [name, { if: condition = '', needs = [] }] of Object.entries(jobs))
+      if ([needs].flat().some(isLeftOut)) assert.match(condition, /!cancelled\(\) && needs\./, `${file}: ${name}`);
+  }
 });
 
 test('a workflow may read, a job may write what it needs, and every job ends', () => {
