@@ -18,7 +18,7 @@ import { type Link, startLink } from '../link/link.ts';
 import { startRegistry } from '../registry/registry.ts';
 import type { Mode } from '../run/mode.ts';
 import { neededWorkloads, openOrigin, sharingWith } from './images.ts';
-import { describePeers, resolvePeers, withProgram } from './peers.ts';
+import { describePeers, resolvePeers, withPrograms } from './peers.ts';
 import { openRemoteExecutor } from './remote-executor.ts';
 import { ensureWorkloadImages } from './testbed.ts';
 
@@ -85,11 +85,7 @@ export async function openCells(request: CellsRequest, signal: AbortSignal): Pro
   const versions = await describePeers(peers, reporter, signal);
   const owned = stack.move();
   return {
-    executor: {
-      execute: (cell, onPhase, cellSignal) =>
-        cells.execute({ ...cell, mode: withProgram(cell.mode, peers) }, onPhase, cellSignal),
-      close: () => owned.disposeAsync(),
-    },
+    executor: withPrograms(cells, peers, owned),
     record: {
       images: images.record,
       ...versions,

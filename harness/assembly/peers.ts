@@ -2,6 +2,7 @@ import type { ExecutorRequest } from '../bench/dependencies.ts';
 import type { Reporter } from '../cli/reporter.ts';
 import { type Peer, readPeerVersion, resolvePeer } from '../daemon/peer.ts';
 import type { Mode } from '../run/mode.ts';
+import type { CellExecutor } from '../run/run.ts';
 
 /** For environment.json. */
 export async function describePeers(
@@ -18,8 +19,21 @@ export async function describePeers(
   return { peers: versions };
 }
 
+/** Runs cells with the programs that were found for their peers; `owned` is what its `close` undoes. */
+export function withPrograms(
+  cells: Pick<CellExecutor, 'execute'>,
+  peers: ReadonlyMap<string, Peer>,
+  owned: AsyncDisposableStack,
+): CellExecutor {
+  return {
+    execute: (cell, onPhase, signal) =>
+      cells.execute({ ...cell, mode: withProgram(cell.mode, peers) }, onPhase, signal),
+    close: () => owned.disposeAsync(),
+  };
+}
+
 /** The same mode with the program that was found for its peer. */
-export function withProgram(mode: Mode, peers: ReadonlyMap<string, Peer>): Mode {
+function withProgram(mode: Mode, peers: ReadonlyMap<string, Peer>): Mode {
   const peer = mode.peer && peers.get(mode.peer.name);
   return peer === undefined ? mode : { ...mode, peer };
 }

@@ -19,7 +19,7 @@ import { type ConnectionQuality, manifestsMeasured, measureConnection } from '..
 import type { RemoteRegistry } from '../registry/remote.ts';
 import type { Mode } from '../run/mode.ts';
 import { neededWorkloads, sharingWith } from './images.ts';
-import { describePeers, withProgram } from './peers.ts';
+import { describePeers, withPrograms } from './peers.ts';
 
 export interface RemoteExecutorRequest extends ExecutorRequest {
   readonly remote: RemoteRegistry;
@@ -72,11 +72,7 @@ export async function openRemoteExecutor(request: RemoteExecutorRequest, signal:
   const connection = { roundTripMs, bandwidthMbps, measuredBytes };
   const owned = stack.move();
   return {
-    executor: {
-      execute: (cell, onPhase, cellSignal) =>
-        cells.execute({ ...cell, mode: withProgram(cell.mode, peers) }, onPhase, cellSignal),
-      close: () => owned.disposeAsync(),
-    },
+    executor: withPrograms(cells, peers, owned),
     record: {
       ...{ images: digestsOf(found), registry, ...versions },
       ...(programs === undefined ? {} : { containerd: programs.containerdVersion }),
