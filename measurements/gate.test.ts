@@ -50,10 +50,9 @@ test('interleaved times fail if they are slower by more than the bound, and sign
       timed(1000 * scatter(round), round, { mode: 'base:estargz' }),
       timed(headMs * scatter(round + 5), round),
     ];
-    return judge(
-      compareWithin(runOf(Array.from({ length: count }, (_, index) => both(index + 1)).flat()).summary),
-      bounds,
-    );
+    return judge(compareWithin(runOf(Array.from({ length: count }, (_, index) => both(index + 1)).flat()).summary), {
+      total: bounds.total,
+    });
   };
   assert.match(within(1300).faults.join(), /^python estargz, .*: total \+30 %, at most \+20 %$/);
   assert.deepEqual(within(1150).faults, [], 'slower, within the bound');
@@ -92,4 +91,16 @@ test('a group that worked and no longer does fails', () => {
 
 test('a change has a sign and two digits that count', () => {
   assert.deepEqual([1, 1.052, 0.88, 2.5, undefined].map(formatChange), ['+0.0 %', '+5.2 %', '-12 %', '+150 %', '–']);
+});
+
+test('a bound on what was not counted is a fault, and a note where only some modes cannot count it', () => {
+  const unknown = { wireBytes: undefined, wireRequests: undefined };
+  const judged = (samples: readonly Sample[]) => judge(compareRuns(runOf(samples), runOf(samples), strict), bounds);
+  assert.deepEqual(judged(measured(unknown)).faults, [
+    'no bytes were counted: nothing of them is compared',
+    'no requests were counted: nothing of them is compared',
+  ]);
+  const some = judged([...measured(), ...measured({ workload: 'gcc', wireRequests: undefined })]);
+  assert.deepEqual(some.faults, []);
+  assert.equal(some.notes[0], 'requests of 1 of 2 were not counted, and are not judged');
 });

@@ -29,16 +29,36 @@ export function judge({ changes, excluded }: RunComparison, bounds: GateBounds):
   ]);
   const times = changes.filter(({ isInterleaved }) => !isInterleaved);
   const fewer = changes.filter(({ isInterleaved, total }) => isInterleaved && total?.verdict === 'too few samples');
+  const counted = [unknownOf(changes, bounds, 'bytes'), unknownOf(changes, bounds, 'requests')];
   return {
-    faults: [...excluded.map((what) => `not comparable: ${what}`), ...faults],
-    notes:
-      bounds.total === undefined
+    faults: [
+      ...excluded.map((what) => `not comparable: ${what}`),
+      ...faults,
+      ...counted.flatMap(({ fault }) => fault ?? []),
+    ],
+    notes: [
+      ...counted.flatMap(({ note }) => note ?? []),
+      ...(bounds.total === undefined || times.length === 0
         ? []
-        : [
-            ...(times.length > 0 ? ['times of two runs are not judged: interleave them with bench --base REF'] : []),
-            ...(fewer.length > 0 ? [`too few samples to judge the times of ${fewer.length} of ${changes.length}`] : []),
-          ],
+        : ['times of two runs are not judged: interleave them with bench --base REF']),
+      ...(bounds.total === undefined || fewer.length === 0
+        ? []
+        : [`too few samples to judge the times of ${fewer.length} of ${changes.length}`]),
+    ],
   };
+}
+
+/** Not every mode can count its requests, and a registry that is not ours has no link that counts bytes. */
+function unknownOf(
+  changes: readonly RunChange[],
+  bounds: GateBounds,
+  metric: 'bytes' | 'requests',
+): { readonly fault?: string; readonly note?: string } {
+  const worked = changes.filter(({ base, head }) => base.middle !== undefined && head.middle !== undefined);
+  const unknown = worked.filter((change) => change[`${metric}Ratio`] === undefined).length;
+  if (bounds[metric] === undefined || unknown === 0) return {};
+  if (unknown === worked.length) return { fault: `no ${metric} were counted: nothing of them is compared` };
+  return { note: `${metric} of ${unknown} of ${worked.length} were not counted, and are not judged` };
 }
 
 /** A group that worked and no longer does. */
