@@ -137,6 +137,18 @@ test('shards are merged, and the report is the summary of the run', limit, async
   assert.equal(run, join(runner.checkout, 'results/actions/bench/20261127-000000'));
 });
 
+test('the verdict on an image of one’s own is in the summary', limit, async (t) => {
+  const runner = await openRunner(t, {}, async ({ args }) => {
+    await writeFile(args.at(-1)!, '**faster**\n');
+    return true;
+  });
+  const run = await runner.addRun('results/actions/bench/20261127-000000');
+  await writeFile(join(run, 'verdict.txt'), 'Verdict on app\n\n  estargz is the fastest\n');
+  await steps.report!(runner);
+  const fenced = '```text\nVerdict on app\n\n  estargz is the fastest\n```';
+  assert.equal(await runner.read('summary'), `**faster**\n\n${fenced}\n\n`);
+});
+
 test('without a run there is nothing to report, and it says so', limit, async (t) => {
   await assert.rejects(steps.report!(await openRunner(t)), /results\/actions holds no run/);
 });
@@ -146,7 +158,9 @@ test('a gate compares with its baseline, and fails as the comparison does', limi
   await runner.addRun('results/actions/bench/20261126-000000');
   const run = await runner.addRun('results/actions/bench/20261127-000000');
   assert.equal(await steps.gate!(runner), false);
-  assert.deepEqual(runner.ran, [{ script: 'compare', args: ['/workspace/before', run, '--fail-on', 'bytes:5%'] }]);
+  assert.deepEqual(runner.ran, [
+    { script: 'compare', args: ['/workspace/before', run, '--other-images', '--fail-on', 'bytes:5%'] },
+  ]);
   const interleaved = await openRunner(t, { FAIL_ON: 'total:20%', BASE: 'a1b2c3' });
   const both = await interleaved.addRun('results/actions/bench/20261127-000000');
   await steps.gate!(interleaved);

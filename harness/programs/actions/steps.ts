@@ -1,4 +1,4 @@
-import { glob, readFile } from 'node:fs/promises';
+import { appendFile, glob, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { HarnessError } from '../../cli/error.ts';
 import { putComment } from './comment.ts';
@@ -79,6 +79,7 @@ export const steps: Readonly<Record<string, Step>> = {
     const run = await lastRun(checkout);
     const markdown = join(run, 'summary.md');
     if (!(await npm({ script: 'report', args: [run, '--markdown', markdown] }))) return false;
+    await addVerdict(run, markdown);
     await addSummary(env, await readFile(markdown, 'utf8'));
     await setOutputs(env, { run });
     return true;
@@ -99,8 +100,10 @@ export const steps: Readonly<Record<string, Step>> = {
       say('fail-on needs a baseline, and none is given: nothing is compared');
       return true;
     }
-    const runs = [...(baseline === undefined ? [] : [baseline]), await lastRun(checkout)];
-    return await npm({ script: 'compare', args: [...runs, '--fail-on', failOn] });
+    const run = await lastRun(checkout);
+    // A baseline is of the image as it was before the change.
+    const compared = baseline === undefined ? [run] : [baseline, run, '--other-images'];
+    return await npm({ script: 'compare', args: [...compared, '--fail-on', failOn] });
   },
 
   publish: async ({ checkout, npm, signal, say }) => {
@@ -109,6 +112,12 @@ export const steps: Readonly<Record<string, Step>> = {
     return await npm({ script: 'site', args: [] });
   },
 };
+
+/** Of an image of one's own: what to do next is in it. */
+async function addVerdict(run: string, markdown: string): Promise<void> {
+  const verdict = await readFile(join(run, 'verdict.txt'), 'utf8').catch(() => undefined);
+  if (verdict !== undefined) await appendFile(markdown, `\n\`\`\`text\n${verdict.trim()}\n\`\`\`\n`);
+}
 
 /** The action may be used several times in a job. */
 async function lastRun(checkout: string): Promise<string> {
