@@ -13,7 +13,8 @@ export function runJson(run: Run): string {
   const { environment } = run;
   return stringify({
     ...{ schema, runId: run.runId, commit: environment?.commit ?? null, dirty: environment?.dirty ?? null },
-    ...{ command: environment?.command ?? null, ...describeRun(run), rows: summaryRows(summaryOf(run)) },
+    ...{ command: environment?.command ?? null, ...describeRun(run), verdict: run.verdict ?? null },
+    rows: summaryRows(summaryOf(run)),
   });
 }
 

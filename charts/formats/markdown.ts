@@ -6,7 +6,7 @@ import { describeAllLinks, describeOrigin, reproduction } from '../run/condition
 import { changeHeads, changeRow, changesFromBase } from '../run/changes.ts';
 import type { Run } from '../run/run.ts';
 
-/** A run for a pull request or a job summary, in GitHub's Markdown: the verdict, the means, and folded away every workload. */
+/** A run for a pull request or a job summary, in GitHub's Markdown: the verdict (of a user's own image, all of it), the means, and folded away every workload. */
 export function runMarkdown(run: Run): string {
   const { title, lede } = describeRun(run);
   const several = run.links.length > 1;
@@ -40,6 +40,7 @@ export function runMarkdown(run: Run): string {
   ];
   return [
     `### ${title}`,
+    ...(run.verdict === undefined ? [] : [`\`\`\`text\n${run.verdict}\n\`\`\``]),
     lede.join(' '),
     ...(means.length === 0 ? [] : [markdownTable(meanHeads, means)]),
     ...(changes === undefined

@@ -15,6 +15,7 @@ export interface PackedRun extends Pick<Run, 'runId' | 'workloads' | 'modes' | '
   readonly categories: readonly (readonly [string, string])[];
   readonly drift: Run['drift'] | null;
   readonly environment: Environment | null;
+  readonly verdict: string | null;
 }
 
 interface PackedLink extends Pick<LinkRun, 'link' | 'name' | 'sampleCounts'> {
@@ -40,13 +41,15 @@ export function packRun(run: Run): PackedRun {
     comparisonCount,
     drift = null,
     environment = null,
+    verdict = null,
   } = run;
   const filled = samples.flatMap((sample) => Object.entries(sample).filter(([, value]) => value !== undefined));
   const columns = [...new Set(filled.map(([key]) => key as keyof Sample))];
   const positions = new Map<Sample, number>(samples.map((sample, index) => [sample, index]));
   const positionOf = (sample: Sample | undefined) => (sample === undefined ? -1 : positions.get(sample)!);
   return {
-    ...{ runId, workloads, modes, comparisonCount, drift, environment, columns, categories: [...categories] },
+    ...{ runId, workloads, modes, comparisonCount, drift, environment, verdict, columns },
+    categories: [...categories],
     rows: samples.map((sample) => columns.map((key) => sample[key])),
     links: links.map(({ link, name, sampleCounts, overall, groups }) => ({
       ...{ link, name, sampleCounts, overall },
@@ -88,5 +91,6 @@ export function unpackRun(packed: PackedRun): Run {
     drift: drift ?? undefined,
     categories: new Map(packed.categories),
     environment: packed.environment ?? undefined,
+    verdict: packed.verdict ?? undefined,
   };
 }

@@ -11,11 +11,11 @@ import { definitionList, escapeHtml } from './html.ts';
 import { packRun } from './pack.ts';
 import { pageStyle } from './style.ts';
 import { cellRows, headRow } from './table.ts';
+import { verdictHtml } from './verdict.ts';
 import { describeRun, rankModes } from './words.ts';
 
 /** One HTML file that needs nothing else (`home` is the site it is part of, if it is): the verdict, the table, the samples, and the program that filters and draws them. */
 export async function renderReport(run: Run, { home }: { readonly home?: string } = {}): Promise<string> {
-  const words = describeRun(run);
   const columns = columnsOf(run);
   const { environment } = run;
   return page({
@@ -23,8 +23,7 @@ export async function renderReport(run: Run, { home }: { readonly home?: string 
     body: `<header class="wide">
 <p class="kicker"><span>${home === undefined ? 'stargz-bench' : `<a href="${home}">stargz-bench</a>`}, run ${escapeHtml(run.runId)}, ${escapeHtml(describeOrigin(run))}; ${escapeHtml(describeAllLinks(run))}</span>
 <button type="button" class="plain" id="theme">Theme</button></p>
-<h1>${escapeHtml(words.title)}</h1>
-<p class="lede">${escapeHtml(words.lede.join(' '))}</p>
+${opening(run)}
 </header>
 <main class="wide">
 ${glance(run)}
@@ -50,6 +49,17 @@ ${environment === undefined ? '<p>No environment.json beside the samples.</p>' :
 <script type="application/json" id="run">${JSON.stringify(packRun(run)).replaceAll('<', '\\u003c')}</script>
 <script>${await bundlePage()}</script>`,
   });
+}
+
+/** Of an image of the user's own, what bench said of it; of other runs, what its modes come to. */
+function opening(run: Run): string {
+  const { title, lede } = describeRun(run);
+  const { verdict } = run;
+  if (verdict === undefined) {
+    return `<h1>${escapeHtml(title)}</h1>\n<p class="lede">${escapeHtml(lede.join(' '))}</p>`;
+  }
+  const all = [`${title}.`, ...lede].join(' ');
+  return `<div class="answer">${verdictHtml(verdict)}</div>\n<h2>All that was measured</h2>\n<p class="lede">${escapeHtml(all)}</p>`;
 }
 
 /** A document with the project's style that may load nothing. */

@@ -18,6 +18,11 @@ h1{margin:10px 0 8px;font-size:32px;line-height:1.2;font-weight:700;letter-spaci
 h2{margin:44px 0 12px;font-size:21px}
 h3{margin:0;font-size:16px}
 .lede{max-width:74ch;margin:0 0 20px;color:var(--quiet);font-size:16px}
+.answer p{max-width:74ch;margin:0 0 12px;font-size:16px}
+.answer h2{margin:32px 0 12px}
+.answer table{width:auto;margin:0 0 12px;font-size:15px}
+.answer th{color:var(--quiet)}
+.answer pre{max-width:100ch;white-space:pre-wrap}
 a{color:var(--accent)}
 button,input,select{font:inherit;color:inherit}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px}
@@ -76,5 +81,5 @@ picture img{display:block;max-width:100%;height:auto;margin:0 auto}
 .method h1{margin-top:28px}
 .method li{margin:8px 0}
 @media (max-width:640px){h1{font-size:25px}.wide{padding-inline:14px}figure{padding-inline:12px}}
-@media print{:root,:root[data-theme=dark]{color-scheme:light;${lightColors}}body{background:#fff;font-size:11pt}form,.plain,dialog{display:none}#cells{max-height:none;overflow:visible;border:0}thead th{position:static}table{font-size:7.5pt}th,td{padding:2px 4px}figure{border:0;padding:0}}
+@media print{:root,:root[data-theme=dark],:root:not([data-theme=light]){color-scheme:light;${lightColors}}body{background:#fff;font-size:11pt}form,.plain,dialog{display:none}#cells{max-height:none;overflow:visible;border:0}thead th{position:static}table{font-size:7.5pt}th,td{padding:2px 4px}figure{border:0;padding:0}figure[data-theme=dark] .picture{filter:invert(1) hue-rotate(180deg)}}
 `;

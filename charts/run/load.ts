@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Environment, readEnvironment } from '../../measurements/environment.ts';
 import { MeasurementError } from '../../measurements/error.ts';
@@ -10,7 +11,7 @@ export async function loadRun(resultDir: string, environment?: Environment): Pro
   if (known !== undefined && known.program !== 'bench') {
     throw new MeasurementError('bad-environment', `${resultDir} is a run of ${known.program}, not of bench`);
   }
-  const run = readRun(await readSamples(resultDir), known);
+  const run = readRun(await readSamples(resultDir), known, await readVerdict(resultDir));
   if (run.links.every(({ groups }) => groups.every((group) => group.samples.length === 0))) {
     const path = join(resultDir, 'samples.csv');
     const error = run.samples.find(({ ok }) => !ok)?.error ?? 'no reason recorded';
@@ -26,5 +27,17 @@ export async function loadEnvironment(resultDir: string): Promise<Environment | 
   } catch (error) {
     if (error instanceof MeasurementError && error.code === 'missing-file') return undefined;
     throw error;
+  }
+}
+
+/** Only runs of `bench --image` have one. */
+async function readVerdict(resultDir: string): Promise<string | undefined> {
+  const path = join(resultDir, 'verdict.txt');
+  try {
+    return (await readFile(path, 'utf8')).trimEnd();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    throw new MeasurementError('missing-file', `cannot read ${path} (${code})`, { cause: error });
   }
 }

@@ -39,6 +39,8 @@ export interface Run extends DisplayOrder, Pick<Summary, 'comparisonCount' | 'dr
   readonly categories: ReadonlyMap<string, string>;
   /** Undefined where environment.json is absent. */
   readonly environment: Environment | undefined;
+  /** verdict.txt: what the run says about an image of the user's own. Undefined where there was none. */
+  readonly verdict: string | undefined;
 }
 
 /** The link that charts of one link show by themselves: the one nearest to the default of `bench`. */
@@ -46,7 +48,11 @@ export const usualLink = { rttMs: 30, bandwidthMbps: 200 } as const;
 
 const secondRuns = ['again', 'shared'];
 
-export function readRun(samples: readonly Sample[], environment: Environment | undefined): Run {
+export function readRun(
+  samples: readonly Sample[],
+  environment: Environment | undefined,
+  verdict: string | undefined = undefined,
+): Run {
   const order = displayOrder(samples);
   const { links, groups, overall, comparisonCount, drift } = summarize(samples, order);
   return {
@@ -67,6 +73,7 @@ export function readRun(samples: readonly Sample[], environment: Environment | u
     }),
     categories: categoriesOf(environment),
     environment,
+    verdict,
   };
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseVerdict } from '../../charts/report/verdict.ts';
 import type { Sample } from '../../measurements/sample.ts';
 import { summarize } from '../../measurements/summary.ts';
 import type { Workload } from '../../workloads/workload.ts';
@@ -61,6 +62,10 @@ test('the fastest mode, by how much, where it pays, and what to type next', limi
     '--format estargz --record-in results/bench/1/accesses-app.jsonl';
   assert.ok(text.includes(`\n     ${command}\n`), text);
   assert.ok(text.includes('containerd 1.x') && text.includes('[plugins."io.containerd.grpc.v1.cri".containerd]'));
+  assert.deepEqual(
+    parseVerdict(text).map(({ kind }) => kind),
+    ['heading', 'text', 'text', 'text', 'rows', 'heading', 'text', 'code', 'text', 'code'],
+  );
   for (const line of text.split('\n')) assert.ok(line.length <= 80 || line.includes('npm run'), line);
 });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
@@ -16,6 +16,7 @@ import {
   usualModes,
   writeSyntheticRun,
 } from '../../testing/synthetic-run.ts';
+import { verdict } from '../../testing/verdict.ts';
 
 /** The page as people have it: opened from a file in Debian's Chromium, without a network. */
 
@@ -63,6 +64,30 @@ for (const theme of ['light', 'dark'] as const) {
     assert.deepEqual(await findViolations(page), []);
     await page.locator('[data-cell]').first().click();
     assert.deepEqual(await findViolations(page), []);
+  });
+}
+
+for (const theme of ['light', 'dark'] as const) {
+  test(`of one’s own image, the verdict comes first, whole, also on paper, ${theme}`, limit, async (t) => {
+    const file = await makeReport('own', { workloads: ['app'], modes: usualModes, links: usualLinks, samples: 6 });
+    await writeFile(join(directory, 'own', 'verdict.txt'), verdict);
+    await drawCharts(join(directory, 'own'), { pictures: false });
+    const page = await open(t, file, '', theme);
+    await drawn(page);
+    const answer = page.locator('.answer');
+    const words = (text: string) => text.split(/\s+/).filter(Boolean);
+    assert.deepEqual(words(await answer.innerText()), words(verdict));
+    assert.match(await page.locator('h1').innerText(), /^Verdict on registry\.example\/<app>:1, 30 ms RTT/);
+    assert.deepEqual(await findViolations(page), []);
+    await page.emulateMedia({ media: 'print', colorScheme: theme });
+    assert.deepEqual(words(await answer.innerText()), words(verdict));
+    const cut = await answer
+      .locator('pre')
+      .evaluateAll((all) => all.map((one) => [one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight]));
+    assert.deepEqual(cut, [
+      [0, 0],
+      [0, 0],
+    ]);
   });
 }
 
@@ -157,6 +182,11 @@ test('it prints on white with every row and chart, without its controls', limit,
   await drawn(page);
   await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
   assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(255, 255, 255)');
+  assert.equal(await page.evaluate(() => getComputedStyle(document.body).color), 'rgb(31, 35, 40)');
+  const filters = await page
+    .locator('figure:not([hidden]) .picture')
+    .evaluateAll((all) => all.map((one) => getComputedStyle(one).filter));
+  assert.deepEqual([...new Set(filters)], ['invert(1) hue-rotate(180deg)']);
   assert.equal(await page.locator('#filters').isVisible(), false);
   assert.equal(await page.locator('figure:not([hidden]) svg').count(), 9);
   const cut = await page.locator('#cells').evaluate((one) => one.scrollHeight - one.clientHeight);

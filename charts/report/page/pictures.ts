@@ -9,6 +9,7 @@ export class Pictures {
   readonly #figures = [...document.querySelectorAll<HTMLElement>('figure[data-chart]')];
   readonly #stale = new Map<HTMLElement, Chart>();
   readonly #inSight = new Set<Element>();
+  #theme = '';
   readonly #observer = new IntersectionObserver((entries) => this.#see(entries), { rootMargin: '300px' });
   #idle = 0;
 
@@ -18,6 +19,7 @@ export class Pictures {
 
   show(scene: Scene): void {
     this.#stale.clear();
+    this.#theme = scene.theme.name;
     for (const figure of this.#figures) {
       const chart = benchCharts[figure.dataset.chart!]!(scene);
       figure.hidden = chart === undefined;
@@ -56,9 +58,13 @@ export class Pictures {
     const chart = this.#stale.get(figure);
     if (chart === undefined) return;
     this.#stale.delete(figure);
+    const theme = this.#theme;
     const view = new View(parse(compile(chart.spec).spec), { renderer: 'none', logLevel: errorLevel });
     try {
-      figure.querySelector('.picture')!.innerHTML = scalable(await view.toSVG());
+      const svg = scalable(await view.toSVG());
+      figure.querySelector('.picture')!.innerHTML = svg;
+      // Nothing is drawn anew for paper, which has no time for it: the style sheet turns dark pictures round.
+      figure.dataset.theme = theme;
     } finally {
       view.finalize();
     }

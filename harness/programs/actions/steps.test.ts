@@ -137,18 +137,6 @@ test('shards are merged, and the report is the summary of the run', limit, async
   assert.equal(run, join(runner.checkout, 'results/actions/bench/20261127-000000'));
 });
 
-test('the verdict on an image of one’s own is in the summary', limit, async (t) => {
-  const runner = await openRunner(t, {}, async ({ args }) => {
-    await writeFile(args.at(-1)!, '**faster**\n');
-    return true;
-  });
-  const run = await runner.addRun('results/actions/bench/20261127-000000');
-  await writeFile(join(run, 'verdict.txt'), 'Verdict on app\n\n  estargz is the fastest\n');
-  await steps.report!(runner);
-  const fenced = '```text\nVerdict on app\n\n  estargz is the fastest\n```';
-  assert.equal(await runner.read('summary'), `**faster**\n\n${fenced}\n\n`);
-});
-
 test('without a run there is nothing to report, and it says so', limit, async (t) => {
   await assert.rejects(steps.report!(await openRunner(t)), /results\/actions holds no run/);
 });

@@ -1,4 +1,4 @@
-import { appendFile, glob, readFile } from 'node:fs/promises';
+import { glob, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { HarnessError } from '../../cli/error.ts';
 import { putComment } from './comment.ts';
@@ -79,7 +79,6 @@ export const steps: Readonly<Record<string, Step>> = {
     const run = await lastRun(checkout);
     const markdown = join(run, 'summary.md');
     if (!(await npm({ script: 'report', args: [run, '--markdown', markdown] }))) return false;
-    await addVerdict(run, markdown);
     await addSummary(env, await readFile(markdown, 'utf8'));
     await setOutputs(env, { run });
     return true;
@@ -112,12 +111,6 @@ export const steps: Readonly<Record<string, Step>> = {
     return await npm({ script: 'site', args: [] });
   },
 };
-
-/** Of an image of one's own: what to do next is in it. */
-async function addVerdict(run: string, markdown: string): Promise<void> {
-  const verdict = await readFile(join(run, 'verdict.txt'), 'utf8').catch(() => undefined);
-  if (verdict !== undefined) await appendFile(markdown, `\n\`\`\`text\n${verdict.trim()}\n\`\`\`\n`);
-}
 
 /** The action may be used several times in a job. */
 async function lastRun(checkout: string): Promise<string> {
