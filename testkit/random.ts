@@ -8,8 +8,16 @@ import { type Random, seededRandom } from '../measurements/stats/random.ts';
  */
 export const seed = readSeed(process.env.SEED) ?? (Math.random() * 2 ** 31) >>> 0;
 
-fc.configureGlobal({ ...fc.readConfigureGlobal(), seed });
-/** fast-check, configured with the seed. */
+/** Below the limits of tests: shrinking a failure may take hours, and a test that is cancelled does not say what failed. */
+const propertyLimitMs = 50_000;
+
+fc.configureGlobal({
+  ...fc.readConfigureGlobal(),
+  seed,
+  interruptAfterTimeLimit: propertyLimitMs,
+  markInterruptAsFailure: true,
+});
+/** fast-check, configured with the seed and the limit. */
 export { fc };
 
 /** A generator for one test. */
