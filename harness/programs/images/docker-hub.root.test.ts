@@ -69,7 +69,10 @@ test('an official image is copied, converted and pushed, the tag last, and what 
   assert.equal((await run('images', ['prepare', ...there, ...variants, '--replace'])).exitCode, 0);
 
   const listed = await run('images', ['list', ...there, ...variants]);
-  assert.match(listed.stdout, /^docker\.io\/bench, MB +org +sgz +esgz\nbusybox +[\d.]+ +[\d.]+ +[\d.]+$/);
+  assert.match(
+    listed.stdout,
+    /^docker\.io\/bench, MB +legacy +stargz +estargz\nbusybox +[\d.]+ +[\d.]+ +[\d.]+\n\ntags there end in -org \(legacy\), -sgz \(stargz\), -esgz \(estargz\)$/,
+  );
   const verified = await run('images', ['verify', ...there, ...variants]);
   assert.equal(verified.exitCode, 0, verified.stdout + verified.stderr);
   assert.match(verified.stdout, /1\.35-esgz: right, 2 layers, \d+ chunks\n3 of 3 images are there, all of them right$/);

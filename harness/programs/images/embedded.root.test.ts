@@ -33,7 +33,7 @@ test('images in the embedded registry are listed, verified and pruned', { timeou
   const chosen = ['--workloads', 'busybox', '--variants', 'legacy,stargz,estargz'];
   const listed = await run('list', ...chosen);
   assert.equal(listed.exitCode, 0, listed.stderr);
-  assert.match(listed.stdout, /^embedded registry, MB +org +sgz +esgz\nbusybox +2\.0 +– +2\.0$/m);
+  assert.match(listed.stdout, /^embedded registry, MB +legacy +stargz +estargz\nbusybox +2\.0 +– +2\.0$/m);
   assert.match(listed.stdout, /^and 1 that prune may remove/m);
   assert.match(listed.stdout, /^[\d.]+ GB on disk: registry /m);
 

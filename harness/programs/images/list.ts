@@ -4,12 +4,12 @@ import { say } from '../../cli/program.ts';
 import { describeUse, measureUse, registryDirectory } from '../../images/disk-use.ts';
 import { suffixes } from '../../images/published.ts';
 import { readStore, type StoredImage } from '../../images/store.ts';
-import { variantNames } from '../../images/variants.ts';
+import { type Variant, variantNames } from '../../images/variants.ts';
 import { openAccess } from '../../registry/access.ts';
 import { findEmbedded, findPublished, type FoundImage } from './found-images.ts';
 import type { ImagesOptions } from './options.ts';
 
-/** A row for each image, a column for each format, in MB; then what all of it takes on disk. */
+/** A row for each image, a column for each format as --variants names it, in MB; then what all of it takes on disk. */
 export async function listImages(options: ImagesOptions, signal: AbortSignal): Promise<boolean> {
   const { images, stateDir } = options;
   if (images.remote === undefined) {
@@ -23,7 +23,13 @@ export async function listImages(options: ImagesOptions, signal: AbortSignal): P
     return true;
   }
   await using access = openAccess(images.hostsDirectory);
-  say(formatTable(`${images.remote.name}, MB`, await findPublished(options, access, signal)));
+  const found = await findPublished(options, access, signal);
+  say(formatTable(`${images.remote.name}, MB`, found));
+  say(
+    `\ntags there end in ${variantsOf(found)
+      .map((variant) => `-${suffixes[variant]} (${variant})`)
+      .join(', ')}`,
+  );
   return true;
 }
 
@@ -35,14 +41,18 @@ async function findOthers(stateDir: string, found: readonly FoundImage[]): Promi
 }
 
 function formatTable(title: string, found: readonly FoundImage[]): string {
-  const variants = variantNames.filter((variant) => found.some((image) => image.variant === variant));
+  const variants = variantsOf(found);
   const rows = [...Map.groupBy(found, ({ profile }) => profile.image.name)].map(([name, row]) => [
     name,
     ...variants.map((variant) => formatMegabytes(row.find((image) => image.variant === variant)?.sizeBytes)),
   ]);
-  const table = [[title, ...variants.map((variant) => suffixes[variant])], ...rows];
+  const table = [[title, ...variants], ...rows];
   const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
   return table
     .map((row) => row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  '))
     .join('\n');
+}
+
+function variantsOf(found: readonly FoundImage[]): Variant[] {
+  return variantNames.filter((variant) => found.some((image) => image.variant === variant));
 }
