@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { ImportedImage } from '../../workloads/workload.ts';
 import { joinWords } from '../cli/words.ts';
 import type { Mode } from '../run/mode.ts';
@@ -13,19 +14,18 @@ const formats: Readonly<Record<Mode['variant'], string | undefined>> = {
 const optimised: readonly Mode['variant'][] = ['estargz', 'zstdchunked'];
 
 /** The command that converts the user's image as `mode` had it, as one would type it; undefined where nothing is to be converted. */
-export function convertCommand({ source }: ImportedImage, { variant }: Mode, recordPath: string): string | undefined {
+export function convertCommand(image: ImportedImage, { variant }: Mode, recordPath: string): string | undefined {
   const format = formats[variant];
   if (format === undefined) return undefined;
   const record = optimised.includes(variant) ? ['--record-in', recordPath] : [];
-  return `npm run convert -- ${joinWords([source, targetOf(source)])} --format ${joinWords([format, ...record])}`;
+  return `npm run convert -- ${joinWords([image.source, targetOf(image)])} --format ${joinWords([format, ...record])}`;
 }
 
 /** Beside the source where that is in a registry, which is the only place that lazy pulling works from. */
-function targetOf(source: string): string {
-  const isElsewhere = /^(docker-daemon|oci|docker-archive):/.test(source);
-  const [name = '', tag = 'latest'] = source.replace(/@.*$/, '').split(/:(?=[^/]*$)/);
-  const last = name.slice(name.lastIndexOf('/') + 1).replaceAll(/^.*:|\.tar.*$/g, '');
-  return isElsewhere ? `REGISTRY/${last}:esgz` : `${name}:${tag}-esgz`;
+function targetOf({ name, source }: ImportedImage): string {
+  if (/^(docker-daemon|oci|docker-archive):/.test(source)) return `REGISTRY/${basename(name)}:esgz`;
+  const [repository = '', tag = 'latest'] = source.replace(/@.*$/, '').split(/:(?=[^/]*$)/);
+  return `${repository}:${tag}-esgz`;
 }
 
 /** What makes containerd pull through our snapshotter: the lines that matter of snapshotter/deploy/, by its major version. */

@@ -3,25 +3,59 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parseLocation } from '../../snapshotter/images/location.ts';
+import { openTarget } from '../../snapshotter/images/open.ts';
+import { RegistryClient } from '../../snapshotter/registry/client.ts';
+import { digestOf } from '../../snapshotter/registry/digest.ts';
+import { mediaTypes } from '../../snapshotter/registry/manifest.ts';
 import { parseOptions } from './options.ts';
 import { workloadOf, workloadOptions } from './workload-options.ts';
 
 const limit = { timeout: 10_000 };
+const client = new RegistryClient();
 const parse = (argv: readonly string[], source = 'docker-daemon:shop/app:1') =>
   workloadOf(source, undefined, parseOptions(argv, workloadOptions));
 
 test('an image becomes a workload under the last part of its name', limit, () => {
   const names = {
     'docker-daemon:shop/App:1': 'app',
+    'docker-daemon:sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef': '0123456789ab',
     'registry.example:5000/team/web_ui@sha256:0000000000000000000000000000000000000000000000000000000000000000':
       'web-ui',
     redis: 'redis',
+    'oci:/srv/layouts/oci:app': 'app',
+    'oci:/srv/layouts/oci:shop/app:1': 'app',
     'oci:/srv/layouts/api:latest': 'api',
-    'docker-archive:../out/app.tar.gz:shop/app:1': 'app',
+    'oci:/srv/layouts/api:v1.2-rc1': 'api',
+    'oci:/srv/layouts/api': 'api',
+    'docker-archive:../out/image.tar.gz:shop/app:1': 'app',
+    'docker-archive:../out/app.tar.gz': 'app',
+    'docker-archive:../out/app.tgz': 'app',
   };
   for (const [source, name] of Object.entries(names)) {
     assert.deepEqual(parse([], source).image, { name: `imported/${name}`, source });
   }
+});
+
+test('a layout or an archive is asked what its image is called', limit, async (t) => {
+  const scratch = mkdtempSync(join(tmpdir(), 'bench-options-'));
+  t.after(() => rmSync(scratch, { recursive: true }));
+  const nameOf = (source: string) => parse([], source).name;
+  const write = async (place: string) => {
+    const target = await openTarget(parseLocation(place), { client });
+    const config = { mediaType: mediaTypes.ociConfig, digest: digestOf('{}'), size: 2 };
+    const manifest = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers: [] };
+    await target.tag(mediaTypes.ociManifest, Buffer.from(JSON.stringify(manifest)), AbortSignal.timeout(5000));
+    await target.close();
+  };
+  await write(`oci:${scratch}/oci:app`);
+  assert.equal(nameOf(`oci:${scratch}/oci`), 'app');
+  await write(`oci:${scratch}/oci:2.1`);
+  assert.equal(nameOf(`oci:${scratch}/oci:2.1`), 'oci');
+  await write(`docker-archive:${scratch}/image.tar:registry.example/shop/web:1`);
+  assert.equal(nameOf(`docker-archive:${scratch}/image.tar`), 'web');
+  await write(`docker-archive:${scratch}/unnamed.tar`);
+  assert.equal(nameOf(`docker-archive:${scratch}/unnamed.tar`), 'unnamed');
 });
 
 test('readiness is what one option says; by none, a short wait for its end', limit, () => {

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { type ImageLocation, parseLocation } from '../../snapshotter/images/location.ts';
+import { storedName } from '../../snapshotter/images/stored-name.ts';
 import type { Ready, SourceMount, Workload } from '../../workloads/workload.ts';
 import { flag, optional, type Option, type OptionValues } from './options.ts';
 import { parseCount, parseDuration, UsageError } from './quantity.ts';
@@ -62,23 +63,44 @@ function readyOf({ readyLine, readyHttp, readyPort, readyExit }: WorkloadValues)
   return signs[0] ?? { kind: 'exit', isAssumed: true };
 }
 
-/** Short, and fit for a repository: the last part of the name, without tag, digest or `.tar`. */
+/**
+ * Short, fit for a repository, and what its user calls it: the last part of the image's name, without tag or digest. Layouts and archives are
+ * asked for that name; where it is none or only a version, the directory or the file has to do.
+ */
 function nameOf(location: ImageLocation): string {
-  const text = {
-    registry: () => (location.kind === 'registry' ? location.reference.repository : ''),
-    'docker-daemon': () => (location.kind === 'docker-daemon' ? location.image : ''),
-    oci: () => (location.kind === 'oci' ? resolve(location.directory) : ''),
-    'docker-archive': () => (location.kind === 'docker-archive' ? location.path : ''),
-  }[location.kind]();
-  const last = basename(text)
-    .replace(/[@:].*$/, '')
-    .replace(/\.tar(\.\w+)?$/, '');
+  const name = lastPart(writtenName(location)) || 'image';
   return (
-    last
+    name
       .toLowerCase()
       .replaceAll(/[^a-z0-9]+/g, '-')
       .replaceAll(/^-|-$/g, '') || 'image'
   );
+}
+
+function writtenName(location: ImageLocation): string {
+  switch (location.kind) {
+    case 'registry':
+      return location.reference.repository;
+    case 'docker-daemon':
+      // An ID is cut as Docker lists it.
+      return location.image.replace(/^sha256:([0-9a-f]{12})[0-9a-f]*$/, '$1');
+    case 'oci':
+      return nameStored(location) ?? resolve(location.directory);
+    case 'docker-archive':
+      return nameStored(location) ?? basename(location.path).replace(/\.(tar(\.\w+)?|tgz)$/, '');
+  }
+}
+
+function nameStored(location: ImageLocation): string | undefined {
+  const name = storedName(location) ?? (location.kind === 'oci' ? location.tag : undefined);
+  return name === undefined || isVersion.test(name) ? undefined : name;
+}
+
+/** What stands after the colon of a name and says nothing without it. */
+const isVersion = /^(v?\d[\w.+-]*|latest|stable|edge|nightly|main|master|dev)$/;
+
+function lastPart(name: string): string {
+  return basename(name).replace(/[@:].*$/, '');
 }
 
 function several<T>(argument: string, help: string, parse: (name: string, text: string) => T): Option<readonly T[]> {

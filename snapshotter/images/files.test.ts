@@ -13,6 +13,7 @@ import { encodeFile, endOfArchive } from '../tar/tar-header.ts';
 import type { ImageSource, ImageTarget } from './image.ts';
 import { parseLocation } from './location.ts';
 import { openSource, openTarget } from './open.ts';
+import { storedName } from './stored-name.ts';
 
 const limit = { timeout: 30_000 };
 const signal = AbortSignal.timeout(120_000);
@@ -145,6 +146,41 @@ test(
     assert.deepEqual(readdirSync(unpackedTo), []);
   },
 );
+
+test('an image is called as its layout or archive says, where that says one thing', limit, async (t) => {
+  const scratch = openScratch(t, 'images');
+  const nameOf = (text: string) => storedName(parseLocation(text));
+  await writeImage(await to(`oci:${scratch}/layout:app`));
+  assert.equal(nameOf(`oci:${scratch}/layout`), 'app');
+  const target = await to(`oci:${scratch}/layout:other`);
+  await target.tag(mediaTypes.ociManifest, Buffer.from(`${manifest} `), signal);
+  assert.equal(nameOf(`oci:${scratch}/layout`), undefined, 'it has two images');
+  assert.equal(nameOf(`oci:${scratch}/layout:other`), 'other');
+  assert.equal(nameOf(`oci:${scratch}/layout:none`), undefined);
+
+  await writeImage(await to(`docker-archive:${scratch}/a.tar:shop/app:1`));
+  assert.equal(nameOf(`docker-archive:${scratch}/a.tar`), 'shop/app:1');
+  assert.equal(nameOf(`docker-archive:${scratch}/a.tar:web:2`), 'web:2');
+  mkdirSync(join(scratch, 'unpacked'));
+  execFileSync('tar', ['-xf', join(scratch, 'a.tar'), '-C', join(scratch, 'unpacked')]);
+  assert.equal(nameOf(`oci:${scratch}/unpacked:1`), 'docker.io/shop/app:1', 'the full name, not the tag');
+  rmSync(join(scratch, 'unpacked/manifest.json'));
+  execFileSync('tar', ['-cf', join(scratch, 'layout.tar'), '-C', join(scratch, 'unpacked'), '.']);
+  assert.equal(nameOf(`docker-archive:${scratch}/layout.tar`), 'docker.io/shop/app:1');
+
+  const classic = writeClassic(scratch, ['registry.example/web:3', 'web:latest']);
+  assert.equal(nameOf(`docker-archive:${classic}`), 'registry.example/web:3');
+  writeFileSync(join(scratch, 'classic.tar.gz'), gzipSync(readFileSync(classic)));
+  execFileSync('mkfifo', [join(scratch, 'pipe')]);
+  for (const place of [
+    'oci:SCRATCH/none',
+    'docker-archive:SCRATCH/classic.tar.gz',
+    'docker-archive:SCRATCH/pipe',
+    'redis',
+  ]) {
+    assert.equal(nameOf(place.replace('SCRATCH', scratch)), undefined, place);
+  }
+});
 
 test('damage and absence are refused in one line', limit, async (t) => {
   const scratch = openScratch(t, 'images');

@@ -101,12 +101,13 @@ function chooseRoot(tree: FileTree, { manifests }: ImageIndex, wanted: string | 
   throw notOne(tree, manifests, `there is ${found.length === 0 ? 'no' : 'more than one'} ${JSON.stringify(wanted)}`);
 }
 
-function isNamed({ annotations }: Descriptor, wanted: string): boolean {
+export function isNamed({ annotations }: Descriptor, wanted: string): boolean {
   const fullName = annotations?.[imageNameAnnotation];
   return annotations?.[refNameAnnotation] === wanted || (fullName !== undefined && isSameName(fullName, wanted));
 }
 
-function namesOf({ annotations }: Descriptor): string[] {
+/** The tag, then the full name, as far as there are any. */
+export function namesOf({ annotations }: Descriptor): string[] {
   return [annotations?.[refNameAnnotation], annotations?.[imageNameAnnotation]].filter((name) => name !== undefined);
 }
 
