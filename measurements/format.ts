@@ -1,4 +1,5 @@
 import type { Environment, LinkSetting, TcpSetting } from './environment.ts';
+import type { Sample } from './sample.ts';
 
 /** How numbers look wherever people read them: terminal, charts, report. A missing value is a dash, or nothing for a ratio. */
 
@@ -39,9 +40,24 @@ export function formatLink({ rttMs, bandwidthMbps, tcp }: LinkSetting): string {
   return `${trim(rttMs)} ms RTT, ${formatBandwidth(bandwidthMbps)}${model}`;
 }
 
+/** The same of the link of a sample; undefined where none was emulated. */
+export function formatSampleLink({
+  rttMs,
+  bandwidthMbps,
+  tcp,
+}: Pick<Sample, 'rttMs' | 'bandwidthMbps' | 'tcp'>): string | undefined {
+  return rttMs === undefined ? undefined : formatLink({ rttMs, bandwidthMbps, tcp: parseTcp(tcp) });
+}
+
 /** `slow start`; `slow start, 0.1 % loss` */
 export function formatTcp({ lossShare }: TcpSetting): string {
   return lossShare === 0 ? 'slow start' : `slow start, ${trim(lossShare * 100)} % loss`;
+}
+
+/** What `formatTcp` has written; of anything else, the plain link. */
+export function parseTcp(text: string | undefined): TcpSetting | undefined {
+  const found = /^slow start(?:, ([\d.]+) % loss)?$/.exec(text ?? '');
+  return found === null ? undefined : { lossShare: Number(found[1] ?? 0) / 100 };
 }
 
 /** `200 Mbit/s`, `1.5 Gbit/s`, `unlimited` */

@@ -1,6 +1,6 @@
 import type { BenchRun } from './bench-run.ts';
 import { type Comparison, compareTimes } from './comparison.ts';
-import { formatLink } from './format.ts';
+import { formatSampleLink } from './format.ts';
 import type { Sample } from './sample.ts';
 import { type Group, isSameLink, observe, type SampleLink, type Summary } from './summary.ts';
 
@@ -39,11 +39,7 @@ export function compareRuns(base: BenchRun, head: BenchRun, { otherImages }: Com
   const pairs = head.summary.groups.flatMap((group) => {
     const other = findGroup(base.summary, group, group.mode);
     if (other === undefined) {
-      excluded.push(`${describeChange(group)}: not in ${base.path}`);
-      return [];
-    }
-    if (group.samples[0] && other.samples[0] && group.samples[0].tcp !== other.samples[0].tcp) {
-      excluded.push(`${describeChange(group)}: another model of TCP`);
+      excluded.push(`${describeChange(group)}: ${whyAbsent(base, group)}`);
       return [];
     }
     if (!otherImages && !haveSameImage(base, other, head, group)) {
@@ -54,7 +50,7 @@ export function compareRuns(base: BenchRun, head: BenchRun, { otherImages }: Com
   });
   for (const group of base.summary.groups) {
     if (findGroup(head.summary, group, group.mode) === undefined)
-      excluded.push(`${describeChange(group)}: not in ${head.path}`);
+      excluded.push(`${describeChange(group)}: ${whyAbsent(head, group)}`);
   }
   return { changes: compareGroups(pairs, false), excluded };
 }
@@ -93,6 +89,7 @@ function compareGroups(pairs: readonly GroupPair[], isInterleaved: boolean): Run
     mode: head.mode,
     rttMs: head.rttMs,
     bandwidthMbps: head.bandwidthMbps,
+    tcp: head.tcp,
     base,
     head,
     total: totals[index],
@@ -104,6 +101,14 @@ function compareGroups(pairs: readonly GroupPair[], isInterleaved: boolean): Run
 
 function findGroup({ groups }: Summary, like: Group, mode: string): Group | undefined {
   return groups.find((group) => group.workload === like.workload && group.mode === mode && isSameLink(group, like));
+}
+
+function whyAbsent({ path, summary }: BenchRun, { workload, mode, rttMs, bandwidthMbps }: Group): string {
+  const isOtherModel = summary.groups.some(
+    (one) =>
+      one.workload === workload && one.mode === mode && one.rttMs === rttMs && one.bandwidthMbps === bandwidthMbps,
+  );
+  return isOtherModel ? `another model of TCP in ${path}` : `not in ${path}`;
 }
 
 function ratioOf(head: number | undefined, base: number | undefined): number | undefined {
@@ -121,9 +126,6 @@ function haveSameImage(base: BenchRun, one: Group, head: BenchRun, other: Group)
 }
 
 /** `python estargz, 30 ms RTT, 200 Mbit/s` */
-export function describeChange({ workload, mode, rttMs, bandwidthMbps }: Named): string {
-  const link = rttMs === undefined ? '' : `, ${formatLink({ rttMs, bandwidthMbps })}`;
-  return `${workload} ${mode}${link}`;
+export function describeChange({ workload, mode, ...link }: Pick<Group, 'workload' | 'mode'> & SampleLink): string {
+  return [`${workload} ${mode}`, formatSampleLink(link)].filter((part) => part !== undefined).join(', ');
 }
-
-type Named = Pick<Group, 'workload' | 'mode' | 'rttMs' | 'bandwidthMbps'>;

@@ -10,6 +10,8 @@ export interface SummaryRow {
   readonly mode: string;
   readonly rttMs: number | undefined;
   readonly bandwidthMbps: number | undefined;
+  /** The model of TCP: `slow start`. */
+  readonly tcp?: string | undefined;
   readonly n: number;
   readonly errors: number;
   readonly totalMedianMs?: number | undefined;
@@ -52,6 +54,7 @@ export const summaryColumns: Columns<SummaryRow> = {
   mode: 'text',
   rttMs: 'number',
   bandwidthMbps: 'number',
+  tcp: 'text',
   n: 'integer',
   errors: 'integer',
   totalMedianMs: 'number',
@@ -95,6 +98,7 @@ function groupRow(group: Group): SummaryRow {
     mode: group.mode,
     rttMs: group.rttMs,
     bandwidthMbps: group.bandwidthMbps,
+    tcp: group.tcp,
     n: group.samples.length,
     errors: group.failedCount,
     totalMedianMs: totalMs && median(totalMs),
@@ -129,6 +133,7 @@ function overallRow(overall: Overall): SummaryRow {
     mode: overall.mode,
     rttMs: overall.rttMs,
     bandwidthMbps: overall.bandwidthMbps,
+    tcp: overall.tcp,
     n: overall.sampleCount,
     errors: overall.failedCount,
     ...shareCells(overall),

@@ -29,9 +29,9 @@ test('a mode is compared with the reference of the same rounds, so that a slow r
 
 test('each link is summarised on its own, and a row says which it is', () => {
   const links = [
-    { rttMs: 100, bandwidthMbps: 20 },
-    { rttMs: 0, bandwidthMbps: undefined },
-    { rttMs: 0, bandwidthMbps: 20 },
+    { rttMs: 100, bandwidthMbps: 20, tcp: 'slow start' },
+    { rttMs: 0, bandwidthMbps: undefined, tcp: undefined },
+    { rttMs: 0, bandwidthMbps: 20, tcp: undefined },
   ];
   const samples = links.flatMap((link) =>
     eachRound(6, (round) => [
@@ -97,7 +97,7 @@ test('the mean over workloads is of rounds that have all of them, or of workload
 test('where every sample failed there are no statistics, and no zero stands for one', () => {
   const summary = summarize([failed(1), failed(2), timed(1000, 1, { mode: 'legacy' })], order);
   const text = stringifyTable(summaryColumns, summaryRows(summary)).split('\n')[2];
-  assert.equal(text, `python,estargz,30,200,0,2${','.repeat(Object.keys(summaryColumns).length - 6)}`);
+  assert.equal(text, `python,estargz,30,200,,0,2${','.repeat(Object.keys(summaryColumns).length - 7)}`);
 });
 
 test('an outlier is flagged and counts', () => {

@@ -36,8 +36,8 @@ export interface GoodSample extends Sample {
   readonly totalMs: number;
 }
 
-/** The link of a sample. Two are the same if both fields are. */
-export type SampleLink = Pick<Sample, 'rttMs' | 'bandwidthMbps'>;
+/** The link of a sample. Two are the same if all fields are. */
+export type SampleLink = Pick<Sample, 'rttMs' | 'bandwidthMbps' | 'tcp'>;
 
 /** What a group comes to beside its reference: the same workload over the same link in another mode. Undefined where there is none. */
 export interface Compared {
@@ -146,13 +146,14 @@ export function goodSamples(samples: readonly Sample[]): GoodSample[] {
 }
 
 export function isSameLink(one: SampleLink, other: SampleLink): boolean {
-  return one.rttMs === other.rttMs && one.bandwidthMbps === other.bandwidthMbps;
+  return one.rttMs === other.rttMs && one.bandwidthMbps === other.bandwidthMbps && one.tcp === other.tcp;
 }
 
 function linksOf(samples: readonly Sample[]): SampleLink[] {
   const links: SampleLink[] = [];
-  for (const { rttMs, bandwidthMbps } of samples) {
-    if (!links.some((link) => isSameLink(link, { rttMs, bandwidthMbps }))) links.push({ rttMs, bandwidthMbps });
+  for (const sample of samples) {
+    const { rttMs, bandwidthMbps, tcp } = sample;
+    if (!links.some((link) => isSameLink(link, sample))) links.push({ rttMs, bandwidthMbps, tcp });
   }
   const rank = ({ rttMs = -1, bandwidthMbps = Number.MAX_VALUE }: SampleLink) => [rttMs, bandwidthMbps] as const;
   return links.sort((one, other) => rank(one)[0] - rank(other)[0] || rank(one)[1] - rank(other)[1]);

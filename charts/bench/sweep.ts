@@ -154,6 +154,6 @@ function otherRank({ link }: LinkRun, axis: Axis): number {
 
 /** What a plot holds fixed: `200 Mbit/s` or `30 ms RTT`. */
 function otherSetting({ link }: LinkRun, axis: Axis): string {
-  const [rtt, rate] = formatLink(link!).split(', ') as [string, string];
-  return axis === 'rtt' ? rate : rtt;
+  const [rtt, rate, ...model] = formatLink(link!).split(', ') as [string, string, ...string[]];
+  return [axis === 'rtt' ? rate : rtt, ...model].join(', ');
 }

@@ -63,12 +63,14 @@ export function comparisonJson(compared: ComparedRuns): string {
   const side = ({ environment }: BenchRun) => ({
     ...{ runId: environment.runId, commit: environment.commit, dirty: environment.dirty, command: environment.command },
   });
-  const rows = changes.map(({ workload, mode, rttMs, bandwidthMbps, total, bytesRatio, requestsRatio, ...sides }) => ({
-    ...{ workload, mode, rttMs, bandwidthMbps },
-    baseMedianMs: sides.base.totalMs && median(sides.base.totalMs),
-    headMedianMs: sides.head.totalMs && median(sides.head.totalMs),
-    ...{ total, bytesRatio, requestsRatio },
-  }));
+  const rows = changes.map(
+    ({ workload, mode, rttMs, bandwidthMbps, tcp, total, bytesRatio, requestsRatio, ...sides }) => ({
+      ...{ workload, mode, rttMs, bandwidthMbps, tcp },
+      baseMedianMs: sides.base.totalMs && median(sides.base.totalMs),
+      headMedianMs: sides.head.totalMs && median(sides.head.totalMs),
+      ...{ total, bytesRatio, requestsRatio },
+    }),
+  );
   const record = { schema: 1, base: side(base), head: side(head), title: describeChanges(compared), rows, excluded };
   return `${JSON.stringify(record, undefined, 2)}\n`;
 }

@@ -38,7 +38,7 @@ export function cellId(workload: string, mode: string, link: string): string {
 export function linkId({ link }: LinkRun): string {
   return link === undefined
     ? 'no-link'
-    : `${link.rttMs}ms-${link.bandwidthMbps ?? 'un'}${link.bandwidthMbps ? 'mbit' : 'limited'}`;
+    : `${link.rttMs}ms-${link.bandwidthMbps ?? 'un'}${link.bandwidthMbps ? 'mbit' : 'limited'}${link.tcp ? `-tcp-${link.tcp.lossShare}` : ''}`;
 }
 
 /** The columns that this run fills: no category and no link where there is nothing to tell apart. */

@@ -1,8 +1,8 @@
 import type { Environment } from '../../measurements/environment.ts';
 import type { Sample } from '../../measurements/sample.ts';
 import { sortSamples } from '../../measurements/stats/median.ts';
-import type { Group, GoodSample, Overall } from '../../measurements/summary.ts';
-import type { LinkRun, Run } from '../run/run.ts';
+import { type Group, type GoodSample, isSameLink, type Overall } from '../../measurements/summary.ts';
+import { type LinkRun, type Run, sampleLinkOf } from '../run/run.ts';
 
 /**
  * A run as JSON within its page: rows without their column names, and groups that name their samples by position. What was computed from
@@ -81,9 +81,7 @@ export function unpackRun(packed: PackedRun): Run {
         outliers: group.outliers.map((row) => samples[row]!),
       };
     });
-    const here = samples.filter(
-      (sample) => sample.rttMs === one.link?.rttMs && sample.bandwidthMbps === one.link?.bandwidthMbps,
-    );
+    const here = samples.filter((sample) => isSameLink(sample, sampleLinkOf(one)));
     return { ...one, link: one.link, groups, samples: here };
   });
   return {

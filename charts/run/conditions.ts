@@ -39,8 +39,15 @@ export function reproduction(run: Pick<Run, 'workloads' | 'modes'>, links: reado
     rate === undefined ? 'unlimited' : `${rate}mbit`,
   );
   const link = known.length === 0 ? '' : ` --rtt ${rtts.join(',')} --bandwidth ${bandwidths.join(',')}`;
+  const tcp = known[0]?.tcp;
+  const model =
+    tcp === undefined
+      ? ''
+      : tcp.lossShare === 0
+        ? ' --slow-start'
+        : ` --loss ${Number((tcp.lossShare * 100).toPrecision(6))}%`;
   const samples = Math.max(...links.map(({ sampleCounts }) => sampleCounts.max));
-  return `npm run bench -- --workloads ${run.workloads.join(',')}${describeModes(run.modes)} --samples ${samples}${link}`;
+  return `npm run bench -- --workloads ${run.workloads.join(',')}${describeModes(run.modes)} --samples ${samples}${link}${model}`;
 }
 
 /** The modes where they are not those that a run measures by itself; `estargz/erofs` is estargz. */

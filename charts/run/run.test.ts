@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseSamples } from '../../measurements/sample.ts';
+import { linkId } from '../report/cells.ts';
 import { csv, header, smallRun } from '../testing/small-run.ts';
 import { gridOfLinks, syntheticSamples, usualModes } from '../testing/synthetic-run.ts';
 import { describeAround, describeConditions, reproduction } from './conditions.ts';
@@ -34,6 +35,22 @@ test('each link has its own numbers, and the one nearest to the usual link is th
   assert.ok(run.links.every(({ groups, samples }) => groups.length === 3 && samples.length === 6));
   assert.equal(referenceLink(run.links).name, '30 ms RTT, 100 Mbit/s');
   assert.match(reproduction(run, run.links), / --rtt 0ms,10ms,30ms,100ms --bandwidth 100mbit,1000mbit$/);
+});
+
+test('a link with another model of TCP is another link, and its command asks for that model', () => {
+  const samples = smallRun.samples.map((sample, index) =>
+    index % 3 === 0 ? sample : { ...sample, tcp: index % 3 === 1 ? 'slow start' : 'slow start, 0.07 % loss' },
+  );
+  const { links } = readRun(samples, undefined);
+  const usual = '30 ms RTT, 200 Mbit/s';
+  assert.deepEqual(links.map(({ name }) => name).sort(), [
+    usual,
+    `${usual}, slow start`,
+    `${usual}, slow start, 0.07 % loss`,
+  ]);
+  assert.equal(new Set(links.map(linkId)).size, 3);
+  const commands = links.map((link) => reproduction(smallRun, [link]).replace(/^.* --bandwidth 200mbit/, ''));
+  assert.deepEqual(commands.sort(), ['', ' --loss 0.07%', ' --slow-start']);
 });
 
 test('a filter leaves the rows it names, and takes their mean anew', () => {

@@ -1,5 +1,5 @@
 import type { Environment, LinkSetting } from '../../measurements/environment.ts';
-import { formatLink } from '../../measurements/format.ts';
+import { formatSampleLink, formatTcp, parseTcp } from '../../measurements/format.ts';
 import type { Sample } from '../../measurements/sample.ts';
 import { basePrefix } from '../../measurements/run-comparison.ts';
 import { median, sortSamples } from '../../measurements/stats/median.ts';
@@ -11,6 +11,7 @@ import {
   goodSamples,
   isSameLink,
   type Overall,
+  type SampleLink,
   type Summary,
   summarize,
 } from '../../measurements/summary.ts';
@@ -59,12 +60,14 @@ export function readRun(
     ...{ ...order, comparisonCount, drift },
     runId: samples[0]?.runId ?? '',
     samples,
-    links: links.map(({ rttMs, bandwidthMbps }): LinkRun => {
-      const isHere = (row: Pick<Sample, 'rttMs' | 'bandwidthMbps'>) => isSameLink(row, { rttMs, bandwidthMbps });
+    links: links.map((at): LinkRun => {
+      const { rttMs, bandwidthMbps } = at;
+      const tcp = parseTcp(at.tcp);
+      const isHere = (row: SampleLink) => isSameLink(row, at);
       const own = groups.filter(isHere);
       return {
-        link: rttMs === undefined ? undefined : { rttMs, bandwidthMbps },
-        name: linkName({ rttMs, bandwidthMbps }),
+        link: rttMs === undefined ? undefined : { rttMs, bandwidthMbps, ...(tcp === undefined ? {} : { tcp }) },
+        name: linkName(at),
         groups: own,
         overall: overall.filter(isHere),
         samples: samples.filter(isHere),
@@ -81,10 +84,15 @@ export function readRun(
 export function summaryOf({ workloads, modes, comparisonCount, drift, links }: Run): Summary {
   return {
     ...{ workloads, modes, comparisonCount, drift },
-    links: links.map(({ link }) => ({ rttMs: link?.rttMs, bandwidthMbps: link?.bandwidthMbps })),
+    links: links.map(sampleLinkOf),
     groups: links.flatMap(({ groups }) => groups),
     overall: links.flatMap(({ overall }) => overall),
   };
+}
+
+/** As its samples have it. */
+export function sampleLinkOf({ link }: Pick<LinkRun, 'link'>): SampleLink {
+  return { rttMs: link?.rttMs, bandwidthMbps: link?.bandwidthMbps, tcp: link?.tcp && formatTcp(link.tcp) };
 }
 
 /** The link of those given that is nearest to the usual one. */
@@ -117,8 +125,8 @@ export function filterRun(run: Run, keep: { workload(name: string): boolean; mod
   return { ...run, workloads, modes, links, samples: run.samples.filter(keeps) };
 }
 
-export function linkName({ rttMs, bandwidthMbps }: Pick<Sample, 'rttMs' | 'bandwidthMbps'>): string {
-  return rttMs === undefined ? 'no emulated link' : formatLink({ rttMs, bandwidthMbps });
+export function linkName(link: SampleLink): string {
+  return formatSampleLink(link) ?? 'no emulated link';
 }
 
 function countSamples(groups: readonly Group[]): LinkRun['sampleCounts'] {

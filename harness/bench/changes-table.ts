@@ -1,5 +1,5 @@
 import { formatChange } from '../../measurements/gate.ts';
-import { formatLink, formatSeconds } from '../../measurements/format.ts';
+import { formatSampleLink, formatSeconds } from '../../measurements/format.ts';
 import { median } from '../../measurements/stats/median.ts';
 import { isSameLink } from '../../measurements/summary.ts';
 import type { RunChange } from '../../measurements/run-comparison.ts';
@@ -24,14 +24,11 @@ export function renderChanges(changes: readonly RunChange[]): string {
   const rule = '─'.repeat(widths.reduce((sum, width) => sum + width + 2, -2));
   return links
     .map((link) => {
-      const title = links.length === 1 || link.rttMs === undefined ? [] : [linkTitle(link), ''];
+      const heading = links.length === 1 ? undefined : formatSampleLink(link);
+      const title = heading === undefined ? [] : [heading, ''];
       return [...title, line(headings), rule, ...rowsOf(link).map(line), ''].join('\n');
     })
     .join('\n');
-}
-
-function linkTitle({ rttMs = 0, bandwidthMbps }: RunChange): string {
-  return formatLink({ rttMs, bandwidthMbps });
 }
 
 function cellsOf({ workload, mode, base, head, total, bytesRatio, requestsRatio }: RunChange): string[] {

@@ -1,9 +1,9 @@
 import type { LinkSetting } from '../../measurements/environment.ts';
 import {
   formatBandwidth,
-  formatLink,
   formatMegabytes,
   formatRatio,
+  formatSampleLink,
   formatSeconds,
   formatShare,
 } from '../../measurements/format.ts';
@@ -131,11 +131,12 @@ function describePayOff({ groups }: Summary, lazy: Group, legacy: Group, link: S
 /** From the same start at the round trip that is farthest from this one. Undefined where there is no other. */
 function seenRoundTrips(
   groups: readonly Group[],
-  { workload, mode, bandwidthMbps, rttMs, totalMs }: Group,
+  { workload, mode, bandwidthMbps, rttMs, tcp, totalMs }: Group,
 ): number | undefined {
   if (rttMs === undefined) return undefined;
   const others = groups.flatMap((other) => {
-    const isSame = other.workload === workload && other.mode === mode && other.bandwidthMbps === bandwidthMbps;
+    const isSame =
+      other.workload === workload && other.mode === mode && other.bandwidthMbps === bandwidthMbps && other.tcp === tcp;
     if (!isSame || other.rttMs === undefined || other.rttMs === rttMs || other.totalMs === undefined) return [];
     return [{ distanceMs: other.rttMs - rttMs, moreMs: median(other.totalMs) - median(totalMs!) }];
   });
@@ -203,6 +204,6 @@ function describeNext(request: VerdictRequest, fastest: readonly (Group | undefi
   ];
 }
 
-function describeLink({ rttMs, bandwidthMbps }: SampleLink): string {
-  return rttMs === undefined ? 'over the link as it is' : formatLink({ rttMs, bandwidthMbps });
+function describeLink(link: SampleLink): string {
+  return formatSampleLink(link) ?? 'over the link as it is';
 }

@@ -1,4 +1,4 @@
-import { formatLink, formatMegabytes, formatRatio, formatSeconds } from '../../measurements/format.ts';
+import { formatSampleLink, formatMegabytes, formatRatio, formatSeconds } from '../../measurements/format.ts';
 import { samplesForVerdict, type Verdict } from '../../measurements/comparison.ts';
 import { describeDrift } from '../../measurements/drift.ts';
 import { type Group, isSameLink, type Overall, type SampleLink, type Summary } from '../../measurements/summary.ts';
@@ -35,8 +35,7 @@ export function renderResult(summary: Summary, paint: Paint): string {
   const [only, ...more] = summary.links;
   const each = describeCounts(summary);
   const place = more.length === 0 && only !== undefined ? `${describeLink(only)}, ` : '';
-  const tcp = summary.groups.find(({ samples }) => samples[0]?.tcp)?.samples[0]?.tcp;
-  const heading = `${paint.bold('Seconds from pull to ready')}, ${place}${tcp === undefined ? '' : `${tcp}, `}${each}`;
+  const heading = `${paint.bold('Seconds from pull to ready')}, ${place}${each}`;
   const layout = layOut(summary);
   const tables = summary.links.map((link) => {
     const title = more.length === 0 ? '' : `${paint.bold(describeLink(link))}\n\n`;
@@ -53,8 +52,8 @@ function describeCounts({ groups }: Summary): string {
   return most === 1 ? '1 sample each' : `${most} samples each`;
 }
 
-function describeLink({ rttMs, bandwidthMbps }: SampleLink): string {
-  return rttMs === undefined ? 'no emulated link' : formatLink({ rttMs, bandwidthMbps });
+function describeLink(link: SampleLink): string {
+  return formatSampleLink(link) ?? 'no emulated link';
 }
 
 /** 80 columns unless a name is long, as that of a peer's mode. The column of verdicts is there if it says anything. */
