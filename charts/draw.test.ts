@@ -72,6 +72,11 @@ const refused: [string, string | undefined, RegExp][] = [
     'a,b\n1,2\n',
     /lacks the column run_id, sample, order, workload, mode, ok, started_at/,
   ],
+  [
+    'times that are lost',
+    `${bareHeader.replace('total_ms', 'sum_ms')}\nr1,1,1,python,legacy,1,2,3,6,true,2026-01-02\n`,
+    /has no total_ms of python legacy, sample 1, which succeeded/,
+  ],
   ['a torn file', `${header}\nr1,1,1,py`, /is not a table of results/],
   ['a cell that is no number', csv.replace(',10000,', ',soon,'), /line 2: total_ms is not a number: soon/],
   ['nothing but failures', `${bareHeader}\nr1,1,1,python,legacy,,,,,false,2026-01-02\n`, /holds no successful sample/],

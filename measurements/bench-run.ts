@@ -29,7 +29,9 @@ export async function readBenchRun(path: string): Promise<BenchRun> {
   const [first] = failed;
   if (first !== undefined && failed.length === samples.length) {
     const example = `${first.workload} ${first.mode}: ${first.error}`;
-    throw new MeasurementError('no-samples', `all ${failed.length} samples of ${path} failed, the first ${example}`);
+    throw new MeasurementError('no-samples', `all ${failed.length} samples of ${path} failed, the first ${example}`, {
+      remedy: 'repair that and run bench again',
+    });
   }
   const order = { workloads: namesOf(environment, samples, 'workload'), modes: namesOf(environment, samples, 'mode') };
   return { path, environment, samples, summary: summarize(samples, order) };

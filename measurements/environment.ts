@@ -66,14 +66,20 @@ export interface Environment {
 export async function readEnvironment(directory: string): Promise<Environment> {
   const path = `${directory}/environment.json`;
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new MeasurementError('missing-file', `cannot read ${path} (${cause.code})`, { cause });
+    throw new MeasurementError('missing-file', `cannot read ${path} (${cause.code})`, {
+      remedy: 'give the directory of a run',
+      cause,
+    });
   });
   return parseEnvironment(text, path);
 }
 
 export function parseEnvironment(text: string, path: string): Environment {
   const refuse = (what: string, cause?: unknown): never => {
-    throw new MeasurementError('bad-environment', `${path}: ${what}`, { cause });
+    throw new MeasurementError('bad-environment', `${path}: ${what}`, {
+      remedy: 'restore the file as it was written, or run the program again',
+      cause,
+    });
   };
   let record: Record<string, unknown>;
   try {

@@ -55,6 +55,22 @@ export function compareRuns(base: BenchRun, head: BenchRun, { otherImages }: Com
   return { changes: compareGroups(pairs, false), excluded };
 }
 
+/** Why nothing of two runs can be compared, and what to do. */
+export function describeNothing(
+  base: BenchRun,
+  head: BenchRun,
+  excluded: readonly string[],
+): { readonly message: string; readonly remedy: string } {
+  const [why = 'they have nothing in common', ...more] = excluded;
+  const rest = more.length > 0 ? `, and ${more.length} more` : '';
+  return {
+    message: `cannot compare ${base.path} with ${head.path}: ${why}${rest}`,
+    remedy: why.endsWith('another image')
+      ? 'add --other-images to compare all the same'
+      : 'measure both with the same workloads, modes and link',
+  };
+}
+
 /** The modes of one run with their `base:` modes. Empty where it has none. */
 export function compareWithin(summary: Summary): RunComparison {
   const pairs = summary.groups.flatMap((head) => {

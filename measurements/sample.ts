@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { type Columns, parseTable, readTable } from './table.ts';
+import { MeasurementError } from './error.ts';
+import { columnName, type Columns, damagedTable, parseTable, readTable } from './table.ts';
 
 export interface SampleIdentity {
   readonly runId: string;
@@ -101,14 +102,30 @@ export const sampleColumns: Columns<Sample> = {
 };
 
 const required = ['runId', 'sample', 'order', 'workload', 'mode', 'ok', 'startedAt'] as const;
+/** Of cells that succeeded. */
+const phases = ['pullMs', 'createMs', 'runMs', 'totalMs'] as const;
 
 /** Reads samples.csv of a run of `bench`. Throws MeasurementError. */
-export function readSamples(directory: string): Promise<Sample[]> {
-  return readTable(sampleColumns, { path: join(directory, 'samples.csv'), required });
+export async function readSamples(directory: string): Promise<Sample[]> {
+  const path = join(directory, 'samples.csv');
+  return checkPhases(await readTable(sampleColumns, { path, required }), path);
 }
 
 export function parseSamples(text: string, path: string): Sample[] {
-  return parseTable(sampleColumns, text, { path, required });
+  return checkPhases(parseTable(sampleColumns, text, { path, required }), path);
+}
+
+/** A table without its times would read as one of failures. */
+function checkPhases(samples: Sample[], path: string): Sample[] {
+  for (const { ok, workload, mode, sample, ...times } of samples) {
+    const key = ok ? phases.find((phase) => times[phase] === undefined) : undefined;
+    if (key === undefined) continue;
+    const cell = `${workload} ${mode}, sample ${sample}`;
+    throw new MeasurementError('bad-csv', `${path} has no ${columnName(key)} of ${cell}, which succeeded`, {
+      remedy: damagedTable,
+    });
+  }
+  return samples;
 }
 
 export function buildSample(identity: SampleIdentity, outcome: Outcome): Sample {

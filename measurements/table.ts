@@ -35,6 +35,8 @@ export function columnName(key: string): string {
   return key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
+export const damagedTable = 'restore the file as it was written, or run the program again';
+
 export interface ReadOptions<T> {
   /** Named in errors. */
   readonly path: string;
@@ -65,19 +67,26 @@ export function parseTable<T extends object>(
   try {
     records = parse(text, { columns: true, bom: true }) as Record<string, string>[];
   } catch (cause) {
-    throw new MeasurementError('bad-csv', `${path} is not a table of results: ${(cause as Error).message}`, { cause });
+    throw new MeasurementError('bad-csv', `${path} is not a table of results: ${(cause as Error).message}`, {
+      remedy: damagedTable,
+      cause,
+    });
   }
   const [first] = records;
-  if (first === undefined) throw new MeasurementError('no-samples', `${path} has no rows`);
+  if (first === undefined) {
+    throw new MeasurementError('no-samples', `${path} has no rows`, { remedy: 'run the program again' });
+  }
   const missing = required.map(columnName).filter((name) => !(name in first));
-  if (missing.length > 0) throw new MeasurementError('bad-csv', `${path} lacks the column ${missing.join(', ')}`);
+  if (missing.length > 0) {
+    throw new MeasurementError('bad-csv', `${path} lacks the column ${missing.join(', ')}`, { remedy: damagedTable });
+  }
   return records.map((record, index) => {
     const place = `${path}, line ${index + 2}`;
     const cells = Object.entries(columns).map(([key, type]) => {
       const name = columnName(key);
       const cell = parseCell(record[name] ?? '', type as string, `${place}: ${name}`);
       if (cell === undefined && required.includes(key as keyof T & string)) {
-        throw new MeasurementError('bad-csv', `${place}: ${name} is empty`);
+        throw new MeasurementError('bad-csv', `${place}: ${name} is empty`, { remedy: damagedTable });
       }
       return [key, cell];
     });
@@ -107,7 +116,9 @@ function parseCell(text: string, type: string, place: string): Cell {
     case 'number':
     case 'significant': {
       const value = Number(text);
-      if (!Number.isFinite(value)) throw new MeasurementError('bad-csv', `${place} is not a number: ${text}`);
+      if (!Number.isFinite(value)) {
+        throw new MeasurementError('bad-csv', `${place} is not a number: ${text}`, { remedy: damagedTable });
+      }
       return value;
     }
     case 'boolean':

@@ -89,9 +89,15 @@ test('runs over other links, and runs that failed, are refused in one line', lim
   assert.match(await readFile(out, 'utf8'), /^<!doctype html>/);
   assert.match((await invoke('before', 'after')).stdout, /^### 2 slower/);
   for (const [second, message] of [
-    ['elsewhere', /cannot compare .*before with .*elsewhere: .* not in .*, and 11 more\n$/],
-    ['failed', /all 60 samples of .*failed failed, the first \w+ \w+: not ready within 60 s\n$/],
-    ['none', /cannot read .*none\/environment\.json \(ENOENT\)\n$/],
+    [
+      'elsewhere',
+      /cannot compare .*before with .*elsewhere: .* not in .*, and 11 more; measure both with the same .*\n$/,
+    ],
+    [
+      'failed',
+      /all 60 samples of .*failed failed, the first \w+ \w+: not ready within 60 s; repair that and run bench again\n$/,
+    ],
+    ['none', /cannot read .*none\/environment\.json \(ENOENT\); give the directory of a run\n$/],
   ] as const) {
     await assert.rejects(invoke('before', second), (error: { code: number; stderr: string; stdout: string }) => {
       assert.deepEqual([error.code, error.stdout], [1, '']);

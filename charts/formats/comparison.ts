@@ -5,6 +5,7 @@ import {
   type CompareOptions,
   compareRuns,
   describeConditions,
+  describeNothing,
   type RunComparison,
 } from '../../measurements/run-comparison.ts';
 import { median } from '../../measurements/stats/median.ts';
@@ -21,12 +22,8 @@ export interface ComparedRuns extends RunComparison {
 export function compareForReport(base: BenchRun, head: BenchRun, options: CompareOptions): ComparedRuns {
   const comparison = compareRuns(base, head, options);
   if (comparison.changes.length === 0) {
-    const [why = 'they have nothing in common', ...more] = comparison.excluded;
-    throw new MeasurementError(
-      'no-samples',
-      `cannot compare ${base.path} with ${head.path}: ${why}${more.length > 0 ? `, and ${more.length} more` : ''}`,
-      why.endsWith('another image') ? { remedy: 'add --other-images to compare all the same' } : {},
-    );
+    const { message, remedy } = describeNothing(base, head, comparison.excluded);
+    throw new MeasurementError('no-samples', message, { remedy });
   }
   return { ...comparison, base, head };
 }

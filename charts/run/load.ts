@@ -9,13 +9,17 @@ import { readRun, type Run } from './run.ts';
 export async function loadRun(resultDir: string, environment?: Environment): Promise<Run> {
   const known = environment ?? (await loadEnvironment(resultDir));
   if (known !== undefined && known.program !== 'bench') {
-    throw new MeasurementError('bad-environment', `${resultDir} is a run of ${known.program}, not of bench`);
+    throw new MeasurementError('bad-environment', `${resultDir} is a run of ${known.program}, not of bench`, {
+      remedy: 'give the directory of a run of npm run bench',
+    });
   }
   const run = readRun(await readSamples(resultDir), known, await readVerdict(resultDir));
   if (run.links.every(({ groups }) => groups.every((group) => group.samples.length === 0))) {
     const path = join(resultDir, 'samples.csv');
     const error = run.samples.find(({ ok }) => !ok)?.error ?? 'no reason recorded';
-    throw new MeasurementError('no-samples', `${path} holds no successful sample (${error}): nothing to draw`);
+    throw new MeasurementError('no-samples', `${path} holds no successful sample (${error}): nothing to draw`, {
+      remedy: 'repair that and run bench again',
+    });
   }
   return run;
 }

@@ -110,7 +110,11 @@ test(
 test('a reader ignores unknown columns, and names a required one that is absent', () => {
   const read = (text: string) => parseTable(columns, text, { path: 'x.csv', required: ['name'] });
   assert.deepEqual(read('later,name\n1,a\n'), [{ name: 'a', waitMs: undefined }]);
-  assert.throws(() => read('later\n1\n'), { code: 'bad-csv', message: 'x.csv lacks the column name' });
+  assert.throws(() => read('later\n1\n'), {
+    code: 'bad-csv',
+    message: 'x.csv lacks the column name',
+    remedy: /restore the file/,
+  });
   assert.throws(() => read('name,wait_ms\na,soon\n'), { message: 'x.csv, line 2: wait_ms is not a number: soon' });
 });
 

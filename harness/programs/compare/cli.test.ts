@@ -59,13 +59,26 @@ const spoiled: readonly [string, Readonly<Record<string, Files>>, RegExp][] = [
     { base: { environment: { ...environmentOf(), schema: 9 } }, head: {} },
     /^compare: base\/environment\.json: schema 9, this version reads 1; read it with the version of stargz-bench that wrote it/,
   ],
-  ['no JSON', { base: { environment: '{' }, head: {} }, /^compare: base\/environment\.json: not JSON$/],
-  ['no rows', { base: {}, head: { samples: [] } }, /^compare: head\/samples\.csv has no rows$/],
-  ['nothing at all', { base: {}, head: { samples: '' } }, /^compare: head\/samples\.csv has no rows$/],
+  [
+    'no JSON',
+    { base: { environment: '{' }, head: {} },
+    /^compare: base\/environment\.json: not JSON; restore the file as it was written, or run the program again$/,
+  ],
+  ['no rows', { base: {}, head: { samples: [] } }, /^compare: head\/samples\.csv has no rows; run the program again$/],
+  [
+    'nothing at all',
+    { base: {}, head: { samples: '' } },
+    /^compare: head\/samples\.csv has no rows; run the program again$/,
+  ],
   [
     'missing columns',
     { base: {}, head: { samples: 'run_id,sample,order,workload,ok\nr1,1,1,python,true\n' } },
-    /^compare: head\/samples\.csv lacks the column mode, started_at$/,
+    /^compare: head\/samples\.csv lacks the column mode, started_at; restore the file as it was written, or run the program again$/,
+  ],
+  [
+    'no times, though the cells succeeded',
+    { base: {}, head: { samples: stringifyTable(sampleColumns, rows()).replaceAll('total_ms', 'sum_ms') } },
+    /^compare: head\/samples\.csv has no total_ms of python estargz, sample 1, which succeeded; restore the file/,
   ],
   [
     'rows cut short',
@@ -75,12 +88,12 @@ const spoiled: readonly [string, Readonly<Record<string, Files>>, RegExp][] = [
   [
     'error rows only',
     { base: {}, head: { samples: [failed(1), failed(2)] } },
-    /^compare: all 2 samples of head failed, the first python estargz: timed out$/,
+    /^compare: all 2 samples of head failed, the first python estargz: timed out; repair that and run bench again$/,
   ],
   [
     'other links',
     { base: {}, head: { samples: rows({ rttMs: 100 }) } },
-    /^compare: cannot compare base with head: python estargz, 100 ms RTT, 200 Mbit\/s: not in base, and 1 more$/,
+    /^compare: cannot compare base with head: python estargz, 100 ms RTT, 200 Mbit\/s: not in base, and 1 more; measure both with the same workloads, modes and link$/,
   ],
   [
     'other images',

@@ -2,10 +2,10 @@ import { type BenchRun, readBenchRun } from '../../../measurements/bench-run.ts'
 import { describeCommit } from '../../../measurements/format.ts';
 import { type GateBounds, type GatedMetric, gatedMetrics, judge } from '../../../measurements/gate.ts';
 import {
-  type CompareOptions,
   compareRuns,
   compareWithin,
   describeConditions,
+  describeNothing,
   type RunComparison,
 } from '../../../measurements/run-comparison.ts';
 import { renderChanges } from '../../bench/changes-table.ts';
@@ -35,7 +35,7 @@ async function run(argv: readonly string[]): Promise<boolean> {
   const base = await readBenchRun(first);
   const head = second === undefined ? undefined : await readBenchRun(second);
   const comparison = head === undefined ? compareWithin(base.summary) : compareRuns(base, head, values);
-  refuseNothing(comparison, base, head, values);
+  refuseNothing(comparison, base, head);
   for (const line of describeRuns(base, head)) say(line);
   say(`\n${renderChanges(comparison.changes)}`);
   for (const what of comparison.excluded) say(`not comparable: ${what}`);
@@ -47,26 +47,15 @@ async function run(argv: readonly string[]): Promise<boolean> {
   return faults.length === 0;
 }
 
-function refuseNothing(
-  { changes, excluded }: RunComparison,
-  base: BenchRun,
-  head: BenchRun | undefined,
-  { otherImages }: CompareOptions,
-): void {
+function refuseNothing({ changes, excluded }: RunComparison, base: BenchRun, head: BenchRun | undefined): void {
   if (changes.length > 0) return;
   if (head === undefined) {
     throw new HarnessError('not-comparable', `${base.path} has no modes of another commit to compare with`, {
       remedy: 'give a second run, or make one with bench --base REF',
     });
   }
-  const [why = 'they have nothing in common'] = excluded;
-  const remedy =
-    why.endsWith('another image') && !otherImages ? 'add --other-images to compare all the same' : undefined;
-  throw new HarnessError(
-    'not-comparable',
-    `cannot compare ${base.path} with ${head.path}: ${why}${excluded.length > 1 ? `, and ${excluded.length - 1} more` : ''}`,
-    remedy === undefined ? {} : { remedy },
-  );
+  const { message, remedy } = describeNothing(base, head, excluded);
+  throw new HarnessError('not-comparable', message, { remedy });
 }
 
 function describeRuns(base: BenchRun, head: BenchRun | undefined): string[] {
