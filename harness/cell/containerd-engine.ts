@@ -31,12 +31,16 @@ export async function startContainerdEngine(
       const pulled: PulledImage = await containerd.readImage(image, inspectSignal);
       const { lazyLayers, downloaded } = await containerd.prove(pulled, inspectSignal);
       const isTooMany = downloaded.length > (peer?.eagerLayers ?? 0);
+      const remedy =
+        peer === undefined
+          ? ''
+          : `; convert its image in prepare, or say lazy = false or eager_layers for ${peer.name} in the peers file`;
       const mustBeLazy = daemon !== undefined && peer?.lazy !== false;
       return {
         lazyLayers,
         mount: await running.mountKind(),
         mountReason: own?.status().face?.reason,
-        fault: mustBeLazy && isTooMany ? `not pulled lazily: ${downloaded.join(', ')}` : undefined,
+        fault: mustBeLazy && isTooMany ? `not pulled lazily: ${downloaded.join(', ')}${remedy}` : undefined,
       } satisfies EngineFindings;
     },
     async cost() {

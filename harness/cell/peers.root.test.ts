@@ -53,7 +53,12 @@ test('a peer that unpacks instead of mounting is an error row, unless it does no
   timeout,
 }, async () => {
   const lazy = await measure(modeOf(standIn('variants = ["legacy"]'), 'legacy'));
-  assert.ok(!lazy.ok && /^not pulled lazily: layer 1 of 2: .*, layer 2 of 2: /.test(lazy.error));
+  assert.ok(
+    !lazy.ok &&
+      /^not pulled lazily: layer 1 of 2: .*, layer 2 of 2: .*; .* lazy = false or eager_layers for stand-in/.test(
+        lazy.error,
+      ),
+  );
   await assertNothingLeft();
   const partly = await measure(modeOf(standIn('variants = ["legacy"]', 'eager_layers = 1'), 'legacy'));
   assert.ok(!partly.ok, 'two layers are more than the one that it may download');
@@ -67,7 +72,10 @@ test('a peer that never answers is an error row within its limit, with the end o
   const command = ['sh', '-c', 'echo waiting for nothing; exec sleep 60', '{socket}'];
   const peer = peerOf([`command = ${JSON.stringify(command)}`, 'variants = ["estargz"]', 'start_limit_s = 1']);
   const outcome = await measure(modeOf(peer, 'estargz'));
-  assert.equal(outcome.ok ? '' : outcome.error, 'the peer stand-in did not answer within 1 s: waiting for nothing');
+  assert.equal(
+    outcome.ok ? '' : outcome.error,
+    'the peer stand-in did not answer within 1 s: waiting for nothing; correct its command in the peers file, or raise start_limit_s',
+  );
   await assertNothingLeft();
 });
 
@@ -86,7 +94,10 @@ test('a peer that ends at once is an error row with its own words', { timeout },
   const command = ['sh', '-c', 'echo no such option >&2; exit 2', '{socket}'];
   const peer = peerOf([`command = ${JSON.stringify(command)}`, 'variants = ["estargz"]']);
   const outcome = await measure(modeOf(peer, 'estargz'));
-  assert.equal(outcome.ok ? '' : outcome.error, 'the peer stand-in ended while starting: no such option');
+  assert.equal(
+    outcome.ok ? '' : outcome.error,
+    'the peer stand-in ended while starting: no such option; correct its command in the peers file',
+  );
   await assertNothingLeft();
 });
 

@@ -108,7 +108,17 @@ export async function startPeer(
   const logPath = at('snapshotter.log');
   const env = { ...process.env, ...peer.env };
   const service = await Service.start({ name: `the peer ${peer.name}`, command, args, env, logPath });
-  return await waitForAnswer(service, { address: values.socket, logPath, limitMs: peer.startLimitMs }, signal);
+  const answer = { address: values.socket, logPath, limitMs: peer.startLimitMs };
+  return await waitForAnswer(service, answer, signal).catch((error: unknown) => {
+    throw error instanceof HarnessError ? withRemedy(error) : error;
+  });
+}
+
+/** Within the message, since a row has nothing else. The log goes with the cell, so that its end stands there too. */
+function withRemedy(error: HarnessError): HarnessError {
+  const more = error.code === 'timeout' ? ', or raise start_limit_s' : '';
+  const message = `${error.message}; correct its command in the peers file${more}`;
+  return new HarnessError(error.code, message, { cause: error });
 }
 
 async function waitForAnswer(
