@@ -1,4 +1,5 @@
 import type { FuseServer } from '../fuse/server.ts';
+import type { LayerStore } from '../store/layer-store.ts';
 import { defaultReadaheadKib, recordedReadaheadKib } from '../store/layer-reader.ts';
 import { type Face, mountKey } from './face.ts';
 import { memorySlotBook, type SlotBook } from './slot-book.ts';
@@ -8,10 +9,15 @@ import { memorySlotBook, type SlotBook } from './slot-book.ts';
  * connection that was taken over, the book has the slots.
  */
 export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBook()): Face {
-  /** The connection's readahead is that of all its layers. */
-  const narrowed = new Set<string>();
-  const widen = (key: string): void => {
-    if (narrowed.delete(key) && narrowed.size === 0) server.setReadahead(defaultReadaheadKib);
+  return openFace(server, book, new Set());
+}
+
+/** `narrowed`: slots, of all faces on the connection: its readahead is that of all its layers. */
+function openFace(server: FuseServer, book: SlotBook, narrowed: Set<number>): Face {
+  const slotsOf = (store: LayerStore, views: readonly string[]): number[] =>
+    views.flatMap((view) => book.slots.get(mountKey(store.meta.digest, view))?.slot ?? []);
+  const widen = (slot: number): void => {
+    if (narrowed.delete(slot) && narrowed.size === 0) server.setReadahead(defaultReadaheadKib);
   };
   return {
     kind: 'fuse',
@@ -29,21 +35,21 @@ export function createFuseFace(server: FuseServer, book: SlotBook = memorySlotBo
       if (record === undefined) return;
       await server.removeLayer(record.slot);
       book.delete(key);
-      widen(key);
+      widen(record.slot);
     },
     setReadahead(store, views, width) {
-      const keys = views.map((view) => mountKey(store.meta.digest, view));
-      if (width === 'usual') return keys.forEach(widen);
-      if (narrowed.size === 0) server.setReadahead(recordedReadaheadKib);
-      for (const key of keys) narrowed.add(key);
+      const slots = slotsOf(store, views);
+      if (width === 'usual') return slots.forEach(widen);
+      if (narrowed.size === 0 && slots.length > 0) server.setReadahead(recordedReadaheadKib);
+      for (const slot of slots) narrowed.add(slot);
     },
     completed(store, views) {
-      for (const view of views) widen(mountKey(store.meta.digest, view));
+      slotsOf(store, views).forEach(widen);
     },
     readHits: () => server.readHits,
     resume: () => server.resume(),
     release: () => server.release(),
-    unrecorded: () => createFuseFace(server, memorySlotBook(book)),
+    unrecorded: () => openFace(server, memorySlotBook(book), narrowed),
     close: () => server.close().then(() => true),
   };
 }
