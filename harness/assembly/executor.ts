@@ -47,7 +47,7 @@ export async function openExecutor(request: ExecutorRequest, signal: AbortSignal
     ),
   );
   const owned = stack.move();
-  return { ...prepared, executor: { execute: executor.execute, close: () => owned.disposeAsync() } };
+  return { ...prepared, executor: { ...executor, close: () => owned.disposeAsync() } };
 }
 
 export interface CellsRequest extends Omit<ExecutorRequest, 'images' | 'cells' | 'links'> {

@@ -21,13 +21,14 @@ export async function describePeers(
 
 /** Runs cells with the programs that were found for their peers; `owned` is what its `close` undoes. */
 export function withPrograms(
-  cells: Pick<CellExecutor, 'execute'>,
+  cells: Pick<CellExecutor, 'execute' | 'trace'>,
   peers: ReadonlyMap<string, Peer>,
   owned: AsyncDisposableStack,
 ): CellExecutor {
   return {
     execute: (cell, onPhase, signal) =>
       cells.execute({ ...cell, mode: withProgram(cell.mode, peers) }, onPhase, signal),
+    trace: (cell, signal) => cells.trace({ ...cell, mode: withProgram(cell.mode, peers) }, signal),
     close: () => owned.disposeAsync(),
   };
 }

@@ -20,6 +20,7 @@ import { renderVerdict, type VerdictRequest } from './image-verdict.ts';
 import type { Options } from './options.ts';
 import { blocksOf, orderOf, type Selection } from './selection.ts';
 import { renderResult } from './summary-table.ts';
+import { tracedStarts, traceStarts } from './timeline.ts';
 
 export interface BenchResult extends RunResult {
   readonly results: Pick<Results, 'path' | 'environment'>;
@@ -67,7 +68,8 @@ export async function runBench(
   for (const warning of results.environment.warnings) progress.warn(warning);
 
   const known = unmeasured(selection.cells, earlier?.samples ?? []);
-  const wanted = { workloads, modes, links, images, cells: known, stateDir, reporter: progress };
+  const starts = options.timeline ? tracedStarts(selection, options.shard) : [];
+  const wanted = { workloads, modes, links, images, cells: [...known, ...starts], stateDir, reporter: progress };
   const { executor, record, accessRecords, conditions, conditionsAtEnd } = await dependencies.openExecutor(
     wanted,
     signal,
@@ -92,7 +94,10 @@ export async function runBench(
     observer: progress,
     now: () => new Date(),
   };
-  const result = await runPlan(run, signal);
+  const measured = await runPlan(run, signal);
+  const traced = { starts: measured.aborted ? [] : starts, executor, results, reporter: progress };
+  const tracedCount = options.timeline ? await traceStarts(traced, signal) : undefined;
+  const result = { ...measured, aborted: measured.aborted || (options.timeline && signal.aborted) };
   if (!signal.aborted) await results.describe((await conditionsAtEnd?.(signal)) ?? {});
   // Nothing stays running or mounted while the results are written.
   await executor.close();
@@ -104,7 +109,10 @@ export async function runBench(
   const verdict = await judgeImported(selection, summary, results, accessRecords);
   const failedCount = result.samples.filter((sample) => !sample.ok).length;
   const stopped = result.aborted ? undefined : describeStop(watch.reason, options);
-  const counts = { sampleCount: result.samples.length, failedCount };
+  const counts = {
+    ...{ sampleCount: result.samples.length, failedCount },
+    ...(tracedCount === undefined ? {} : { tracedStarts: tracedCount }),
+  };
   await results.complete({ details: { ...counts, stopped: stopped ?? null, drift: summary.drift ?? null } });
   const charts = await drawCharts(dependencies, results.path, result, progress);
   return { ...result, results, summary, verdict, charts, stopped };

@@ -17,6 +17,7 @@ import { createProgress, type ProgressOutput, usesColor } from '../progress/prog
 import type { Dependencies } from './dependencies.ts';
 import { renderShares } from './shares-table.ts';
 import { renderResult } from './summary-table.ts';
+import { tracedStarts } from './timeline.ts';
 import { createPaint, formatPath } from '../cli/terminal.ts';
 
 export interface Surroundings {
@@ -179,6 +180,9 @@ async function dryRunText(options: Options, dependencies: Dependencies, selectio
     `state      ${resolve(options.stateDir)}`,
     `results    ${resolve(options.outDir)}/bench/<run-id>/`,
     `seed       ${selection.seed}`,
+    ...(options.timeline
+      ? [`timeline   ${tracedStarts(selection, options.shard).length} traced starts after the cells`]
+      : []),
     `cells      ${selection.cells.length}, in this order:`,
     ...selection.cells.map(
       (cell) =>

@@ -32,6 +32,8 @@ What is measured
   --until 5%         samples until every speed-up is known to ± 5 %, at most
                      --samples of them
   --budget TIME      begins no block that would end later: 90s, 30m, 2h
+  --timeline         after the samples one more start of each, traced and no
+                     sample: timeline.csv and its chart
   --shard I/N        part I of N of the blocks, for N machines; with --seed
   --seed N           order of the cells, 0 to 4294967295    (default: drawn,
                      and recorded in environment.json)

@@ -54,6 +54,8 @@ export interface Options {
   readonly budgetMs: number | undefined;
   /** Which blocks; undefined: all. */
   readonly shard: Shard | undefined;
+  /** One more start of each, traced, after the samples. */
+  readonly timeline: boolean;
   /** Undefined: drawn for this run and recorded. */
   readonly seed: number | undefined;
   /** Which images, and from where. */
@@ -112,6 +114,7 @@ const table = {
   until: optional('SHARE', 'samples until intervals are this narrow', (name, text) => parsePercent(name, text)),
   budget: optional('TIME', 'no block starts that would end later', parseBudget),
   shard: optional('I/N', 'part of the blocks', parseShard),
+  timeline: flag('one traced start of each, after the samples'),
   seed: optional('N', 'order of the cells', (name, text) => parseCount(name, text, 0, maxSeed)),
   ...registryOptions,
   rtt: valued('TIME', 'round trips of the link', '30ms', (name, text) => parseList(name, text, parseDuration)),
@@ -158,6 +161,7 @@ export function parseBenchOptions(argv: readonly string[]): Options {
     until: values.until,
     budgetMs: values.budget,
     shard: values.shard,
+    timeline: values.timeline,
     seed: values.seed,
     images,
     links: isEmulated ? links : [undefined],

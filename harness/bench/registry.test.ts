@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HarnessError } from '../cli/error.ts';
 import type { ExecutorRequest } from './dependencies.ts';
-import { quickCell } from './testing/fake-dependencies.ts';
+import { fakeTrace, quickCell } from './testing/fake-dependencies.ts';
 import { start } from './testing/start-command.ts';
 
 const limit = { timeout: 30_000 };
@@ -35,7 +35,7 @@ test('a run over another registry has no link unless one is asked for, and says 
 
 test('what a registry allowed before and after is in the record', limit, async (t) => {
   const limits = (remaining: number) => ({ connection: { limits: [{ registry: 'docker.io', remaining }] } });
-  const executor = { execute: quickCell, close: async () => {} };
+  const executor = { execute: quickCell, trace: fakeTrace, close: async () => {} };
   const opened = { executor, record: { registry: { name: 'docker.io/me' } }, conditions: limits(9) };
   const openExecutor = async () => ({ ...opened, conditionsAtEnd: async () => limits(3) });
   const run = await start(t, ['--registry', 'docker.io/me', '--samples', '1'], quickCell, {

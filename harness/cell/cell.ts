@@ -1,8 +1,10 @@
 import type { Workload } from '../../workloads/workload.ts';
+import { readFile } from 'node:fs/promises';
 import { startContainerdEngine } from './containerd-engine.ts';
 import { startDockerEngine } from './docker-engine.ts';
 import type { CellEngine } from './engine.ts';
 import { type CellRegistry, type ContainerdPrograms, type Sandbox, openSandbox, clearSandbox } from './sandbox.ts';
+import { type MeasuredPhase, type StartRecord, timelineOf } from './timeline.ts';
 import { HarnessError, messageOf } from '../cli/error.ts';
 import { dropCaches } from '../host/caches.ts';
 import type { Mode } from '../run/mode.ts';
@@ -31,47 +33,63 @@ export interface CellExecutorOptions {
   readonly programs?: ContainerdPrograms | undefined;
 }
 
-type CellLink = Pick<Link, 'address' | 'counters' | 'reset'>;
+type CellLink = Pick<Link, 'address' | 'counters' | 'reset' | 'readTrace'>;
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Measures a cell as docs/architecture.md describes it: cold start, three phases by the monotonic clock, then the proof. */
 export function createCellExecutor(options: CellExecutorOptions): CellExecutor {
   const sandbox = openSandbox(options.stateDir);
+  const run = async (request: MeasuredCell, signal: AbortSignal): Promise<Outcome> => {
+    try {
+      const { link: setting } = request.cell;
+      const link = (setting && options.linkOf?.(setting)) ?? options.link;
+      return await measureCell({ ...options, link }, sandbox, request, signal);
+    } catch (error) {
+      // The cell has stopped what it started; this removes what it could not stop.
+      await clearSandbox(sandbox);
+      signal.throwIfAborted();
+      return { ok: false, error: messageOf(error) };
+    }
+  };
   return {
-    execute: async (cell, onPhase, signal) => {
-      try {
-        const link = (cell.link && options.linkOf?.(cell.link)) ?? options.link;
-        return await measureCell({ ...options, link }, sandbox, cell, onPhase, signal);
-      } catch (error) {
-        // The cell has stopped what it started; this removes what it could not stop.
-        await clearSandbox(sandbox);
-        signal.throwIfAborted();
-        return { ok: false, error: messageOf(error) };
-      }
+    execute: (cell, onPhase, signal) => run({ cell, onPhase }, signal),
+    trace: async (cell, signal) => {
+      const record: Mutable<StartRecord> = { phases: [], wallOffsetMs: 0, layerDigests: [] };
+      const outcome = await run({ cell, onPhase: () => {}, record }, signal);
+      if (!outcome.ok) throw new HarnessError('start', outcome.error);
+      return timelineOf(record);
     },
     close: () => clearSandbox(sandbox),
   };
 }
 
+interface MeasuredCell {
+  readonly cell: Cell;
+  readonly onPhase: (phase: CellPhase) => void;
+  /** Filled where the start is traced. */
+  readonly record?: Mutable<StartRecord>;
+}
+
 async function measureCell(
   options: CellExecutorOptions,
   sandbox: Sandbox,
-  { workload, mode }: Cell,
-  onPhase: (phase: CellPhase) => void,
+  request: MeasuredCell,
   signal: AbortSignal,
 ): Promise<Outcome> {
+  const { onPhase, record } = request;
+  const { workload, mode } = request.cell;
   onPhase('reset');
   await clearSandbox(sandbox);
   await dropCaches(signal);
 
   onPhase('start');
-  const engine = await startEngine(options, sandbox, mode, signal);
+  const engine = await startEngine(options, sandbox, mode, record && 'trace', signal);
   const image = referenceOf(options, workload, mode);
   const observed: Mutable<Observations> = { image, snapshotter: mode.snapshotter, daemonState: mode.daemonState };
   let outcome: Outcome;
   try {
     await runBefore(options, engine, workload, mode, signal);
-    const durations = await measurePhases(engine, options, workload, image, observed, onPhase, signal);
+    const durations = await measurePhases(engine, options, request, image, observed, signal);
     outcome = { ok: true, ...durations, ...observed };
   } catch (error) {
     outcome = { ok: false, error: [messageOf(error), ...(await engine.explainEnds())].join('; '), ...observed };
@@ -79,6 +97,10 @@ async function measureCell(
   onPhase('stop');
   const failures = await engine.stop();
   signal.throwIfAborted();
+  // Transfers that were under way have a line only now.
+  if (record !== undefined && engine.daemonLogPath !== undefined) {
+    record.daemonLog = await readFile(engine.daemonLogPath, 'utf8');
+  }
   return { ...outcome, warnings: failures };
 }
 
@@ -86,13 +108,14 @@ function startEngine(
   { link, access, programs }: CellExecutorOptions,
   sandbox: Sandbox,
   mode: Mode,
+  logLevel: string | undefined,
   signal: AbortSignal,
 ): Promise<CellEngine> {
   const registry: CellRegistry =
     access === undefined
       ? { registryAddress: link!.address }
       : { hostsDirectory: access.hostsDirectory, proxyAddress: link?.address };
-  const place = { registry, programs };
+  const place = { registry, programs, logLevel };
   if (mode.engine === 'docker') return startDockerEngine(sandbox, place, signal);
   return startContainerdEngine(sandbox, mode, place, signal);
 }
@@ -130,32 +153,38 @@ async function runBefore(
 async function measurePhases(
   engine: CellEngine,
   { link, access }: CellExecutorOptions,
-  workload: Workload,
+  { cell, onPhase, record }: MeasuredCell,
   image: string,
   observed: Mutable<Observations>,
-  onPhase: (phase: CellPhase) => void,
   signal: AbortSignal,
 ) {
-  const container = await engine.prepareContainer(workload);
+  const container = await engine.prepareContainer(cell.workload);
   const credential = await access?.credentialFor(image, signal);
   const before = await engine.cost();
-  await link?.reset();
+  await link?.reset({ isTraced: record !== undefined });
+  const measure = async <T>(phase: MeasuredPhase, step: () => Promise<T>) => {
+    onPhase(phase);
+    const startMs = monotonicMs();
+    const value = await step();
+    const endMs = monotonicMs();
+    record?.phases.push({ phase, startMs, endMs });
+    return { value, durationMs: endMs - startMs };
+  };
+  if (record !== undefined) record.wallOffsetMs = Date.now() - monotonicMs();
   try {
-    onPhase('pull');
-    const pullMs = await timed(() => engine.pull(image, signal, credential));
-    onPhase('create');
-    const created = await timedValue(() => container.create(image, signal));
-    observed.imageBytes = created.value.sizeBytes;
-    observed.layers = created.value.layers;
-    onPhase('run');
-    const runMs = await timed(() => container.runUntilReady(signal));
+    const { durationMs: pullMs } = await measure('pull', () => engine.pull(image, signal, credential));
+    const { value: created, durationMs: createMs } = await measure('create', () => container.create(image, signal));
+    observed.imageBytes = created.sizeBytes;
+    observed.layers = created.layers;
+    const { durationMs: runMs } = await measure('run', () => container.runUntilReady(signal));
     onPhase('collect');
     // Traffic first: a lazy layer may still be fetching.
-    await observeWire(link, observed);
+    if (record === undefined) await observeWire(link, observed);
+    else Object.assign(record, { link: await link?.readTrace(), layerDigests: created.layerDigests });
     const { fault, ...findings } = await engine.inspect(image, signal);
     Object.assign(observed, findings);
     if (fault !== undefined) throw new Error(fault);
-    return { pullMs, createMs: created.durationMs, runMs };
+    return { pullMs, createMs, runMs };
   } catch (error) {
     await observeWire(link, observed).catch(() => {});
     throw error;
@@ -178,12 +207,7 @@ async function observeWire(link: CellExecutorOptions['link'], observed: Mutable<
   observed.wireRequests = requests;
 }
 
-async function timed(phase: () => Promise<void>): Promise<number> {
-  return (await timedValue(phase)).durationMs;
-}
-
-async function timedValue<T>(phase: () => Promise<T>): Promise<{ value: T; durationMs: number }> {
-  const start = process.hrtime.bigint();
-  const value = await phase();
-  return { value, durationMs: Number(process.hrtime.bigint() - start) / 1e6 };
+/** CLOCK_MONOTONIC, which the link's process shares. */
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
 }

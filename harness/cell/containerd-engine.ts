@@ -7,13 +7,14 @@ import { type Sandbox, startCell } from './sandbox.ts';
 export async function startContainerdEngine(
   sandbox: Sandbox,
   { snapshotter, daemonConfig, peer, base }: Mode,
-  { registry, programs }: EnginePlace,
+  { registry, programs, logLevel = 'info' }: EnginePlace,
   signal: AbortSignal,
 ): Promise<CellEngine> {
-  const setting = { snapshotter, daemonConfig, peer, base, programs, ...registry };
+  const setting = { snapshotter, daemonConfig, peer, base, programs, logLevel, ...registry };
   const running = await startCell(sandbox, setting, signal);
   const { containerd, daemon, own } = running;
   return {
+    daemonLogPath: own?.logPath,
     pull: (image, pullSignal, credential) => containerd.pull(image, pullSignal, credential),
     async prepareContainer(workload) {
       const container = await running.prepareContainer(workload);
@@ -21,7 +22,8 @@ export async function startContainerdEngine(
         async create(image, createSignal) {
           const pulled = await containerd.readImage(image, createSignal);
           await container.create(pulled, createSignal);
-          return { layers: pulled.layers.length, sizeBytes: pulled.sizeBytes };
+          const layerDigests = pulled.layers.map(({ digest }) => digest);
+          return { layers: layerDigests.length, layerDigests, sizeBytes: pulled.sizeBytes };
         },
         runUntilReady: (runSignal) => container.runUntilReady(runSignal),
         stop: () => container.stop(),

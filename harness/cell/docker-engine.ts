@@ -26,6 +26,7 @@ export async function startDockerEngine(
   );
   const containers: DockerContainer[] = [];
   return {
+    daemonLogPath: undefined,
     pull: (image, pullSignal, credential) => docker.pull(image, pullSignal, credential),
     async prepareContainer(workload) {
       const id = `${idPrefix}${containers.length + 1}`;
@@ -36,7 +37,7 @@ export async function startDockerEngine(
         async create(image, createSignal) {
           await container.create(image, createSignal);
           const { RootFS } = await docker.client.getImage(image).inspect();
-          return { layers: RootFS.Layers?.length ?? 0, sizeBytes: undefined };
+          return { layers: RootFS.Layers?.length ?? 0, layerDigests: [], sizeBytes: undefined };
         },
         runUntilReady: (runSignal) => container.runUntilReady(runSignal),
         stop: () => container.stop(),

@@ -4,6 +4,8 @@ import type { CellRegistry, ContainerdPrograms } from './sandbox.ts';
 
 /** What a cell measures: containerd with a snapshotter, or Docker Engine. Phases are its `pull`, `create` and `runUntilReady`. */
 export interface CellEngine {
+  /** The log of our daemon; undefined where there is none. */
+  readonly daemonLogPath: string | undefined;
   /** Phase `pull`. */
   pull(image: string, signal: AbortSignal, credential?: Credential): Promise<void>;
   /** What does not need the image; not part of any phase. */
@@ -20,6 +22,8 @@ export interface CellEngine {
 export interface EnginePlace {
   readonly registry: CellRegistry;
   readonly programs?: ContainerdPrograms | undefined;
+  /** Of our daemon. Default: info. */
+  readonly logLevel?: string | undefined;
 }
 
 export interface CellContainer {
@@ -32,6 +36,8 @@ export interface CellContainer {
 
 export interface CreatedImage {
   readonly layers: number;
+  /** Digests of their blobs; none where the engine does not keep them. */
+  readonly layerDigests: readonly string[];
   /** Compressed; undefined where the engine does not keep it. */
   readonly sizeBytes: number | undefined;
 }

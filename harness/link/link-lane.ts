@@ -152,6 +152,8 @@ export class Lane {
       const arrival = { flow, at, item: taken.item, bulk };
       if (flow.window === undefined) this.#inFlight.push(arrival);
       else this.#sendByTcp(arrival, flow.window, startsAt);
+      if (taken.item !== 'end')
+        flow.onDeparture?.(taken.item.length, flow.window === undefined ? at : flow.lastArrivalAt);
       this.#ready.push(flow);
     }
   }
@@ -258,6 +260,8 @@ export class Flow {
   listed = false;
   /** @internal Of the piece that arrives last. */
   lastArrivalAt = 0;
+  /** Told of each piece that is put on the line, and when it will arrive. */
+  onDeparture: ((bytes: number, arrivesAt: number) => void) | undefined;
   readonly #lane: Lane;
   readonly #source: Source;
   readonly #sink: Sink;

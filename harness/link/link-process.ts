@@ -11,6 +11,7 @@ import { createServer, connect as dial, type Socket } from 'node:net';
 import { seededRandom } from '../../measurements/stats/random.ts';
 import type { LinkReply, LinkRequest } from './link.ts';
 import { type Flow, Lane, type Sink } from './link-lane.ts';
+import { LinkTracer } from './link-trace.ts';
 import { readConnect } from './read-connect.ts';
 import { RequestCounter } from './request-counter.ts';
 
@@ -18,6 +19,8 @@ const [targetHost = '', targetPort = '', rttText = '', bandwidthText = '', lossT
 const rttMs = Number(rttText);
 const bandwidthMbps = Number(bandwidthText);
 const now = () => performance.now();
+/** From this process's clock to that of the machine: of several readings the one with the least time between its two. */
+const monotonicOffsetMs = Math.max(...Array.from({ length: 5 }, () => Number(process.hrtime.bigint()) / 1e6 - now()));
 const laneOptions = {
   delayMs: rttMs / 2,
   bytesPerMs: bandwidthMbps > 0 ? (bandwidthMbps * 1e6) / 8 / 1e3 : Number.POSITIVE_INFINITY,
@@ -33,6 +36,8 @@ let counters = new Set<RequestCounter>();
 let requestsOfClosed = 0;
 let opaqueSeen = false;
 let connections = 0;
+/** Of the start that is traced, if one is. */
+let tracer: LinkTracer | undefined;
 
 const server = createServer(socketOptions, (client) => {
   connections++;
@@ -47,10 +52,14 @@ const server = createServer(socketOptions, (client) => {
 });
 
 function relay(client: Socket, upstream: Socket, opensAt: number): void {
-  const counter = new RequestCounter();
+  let request: ReturnType<LinkTracer['begin']> | undefined;
+  const counter = new RequestCounter((head) => {
+    request = tracer?.begin(head, now() + monotonicOffsetMs);
+  });
   counters.add(counter);
   const upFlow = up.open(client, socketSink(upstream), opensAt);
   const downFlow = down.open(upstream, socketSink(client), opensAt);
+  downFlow.onDeparture = (bytes, arrivesAt) => tracer?.arrive(request, bytes, arrivesAt + monotonicOffsetMs);
   client.on('data', (bytes) => counter.feed(bytes as Buffer));
   join(client, upFlow, downFlow);
   join(upstream, downFlow, upFlow);
@@ -144,8 +153,14 @@ function reply(message: LinkReply & { id?: number }): void {
 }
 
 process.on('message', (request: LinkRequest) => {
-  if (request.kind === 'reset') resetCounters();
-  reply({ ...read(), id: request.id });
+  if (request.kind === 'reset') {
+    resetCounters();
+    tracer = request.isTraced ? new LinkTracer() : undefined;
+  }
+  const answer = read();
+  const trace = request.kind === 'trace' ? tracer?.read(answer.counters.requests !== undefined) : undefined;
+  if (trace !== undefined) tracer = undefined;
+  reply({ ...answer, id: request.id, ...(trace === undefined ? {} : { trace }) });
 });
 process.on('disconnect', () => {
   counters = new Set();

@@ -65,6 +65,75 @@ test('requests are counted by their heads, not their bodies, and a reset starts 
   assert.equal((await link.counters()).requests, 1);
 });
 
+test('a trace has each request with its own bytes, which add up to those that were counted', limit, async (t) => {
+  const server = createHttpServer((incoming, response) =>
+    response.end('x'.repeat(Number(incoming.url!.slice(2).split('?')[0]))),
+  );
+  const target = await listenOn(t, server);
+  const link = await open(t, { target, rttMs: 10, bandwidthMbps: 100 });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  const get = (path: string, headers = {}) =>
+    new Promise((resolve, reject) => {
+      const [host, port] = link.address.split(':');
+      const request = httpRequest({ host, port, path, agent, headers }, (response) =>
+        response.resume().on('end', resolve),
+      );
+      request.on('error', reject).end();
+    });
+  await get('/b5');
+  await assert.rejects(link.readTrace(), /not told to trace/);
+  await link.reset({ isTraced: true });
+  const beforeMs = Number(process.hrtime.bigint()) / 1e6;
+  await get('/b1000?token=secret', { range: 'bytes=5-1004', authorization: 'Bearer secret' });
+  await get('/b200000');
+  await Promise.all([get('/b10'), get('/b20')]);
+  const { counters, trace } = await link.readTrace();
+  const afterMs = Number(process.hrtime.bigint()) / 1e6;
+  assert.deepEqual(
+    trace.requests.map(({ method, path, range }) => [method, path, range]),
+    [
+      ['GET', '/b1000', '5-1004'],
+      ['GET', '/b200000', undefined],
+      ['GET', '/b10', undefined],
+      ['GET', '/b20', undefined],
+    ],
+  );
+  assert.doesNotMatch(JSON.stringify(trace), /secret/);
+  const sum = (all: readonly { readonly bytes: number }[]) => all.reduce((total, { bytes }) => total + bytes, 0);
+  assert.equal(sum(trace.requests), counters.bytes);
+  assert.equal(sum(trace.arrivals), counters.bytes);
+  const heads = trace.requests.map(({ bytes }, index) => bytes - [1000, 200_000, 10, 20][index]!);
+  assert.ok(
+    heads.every((bytes) => bytes > 50 && bytes < 300),
+    heads.join(', '),
+  );
+  let earliestMs = beforeMs;
+  // Each way the line delivers half a millisecond early at most.
+  for (const { sentMs, firstByteMs, lastByteMs } of trace.requests) {
+    assert.ok(earliestMs <= sentMs && sentMs + 9.5 <= firstByteMs! && firstByteMs! <= lastByteMs!);
+    earliestMs = sentMs;
+    assert.ok(lastByteMs! <= afterMs + 0.5);
+  }
+  await get('/b7');
+  await assert.rejects(link.readTrace(), /not told to trace/, 'reading ends it');
+});
+
+test('of a stream that is not HTTP the trace has the bytes', limit, async (t) => {
+  const target = await listen(t, (socket) => void socket.pipe(socket));
+  const link = await open(t, { target, rttMs: 0, bandwidthMbps: undefined });
+  await link.reset({ isTraced: true });
+  const socket = reach(t, link);
+  socket.end(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00]));
+  await hashOf(socket);
+  const { trace } = await link.readTrace();
+  assert.deepEqual(trace.requests, []);
+  assert.deepEqual(
+    trace.arrivals.map(({ bytes }) => bytes),
+    [5],
+  );
+});
+
 test('a stream that is not HTTP has no request count rather than a wrong one', limit, async (t) => {
   const target = await listen(t, (socket) => void socket.pipe(socket));
   const link = await open(t, { target, rttMs: 0, bandwidthMbps: undefined });

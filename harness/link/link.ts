@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { LinkSetting } from '../../measurements/environment.ts';
 import { HarnessError } from '../cli/error.ts';
+import type { LinkTrace } from './link-trace.ts';
 
 export interface LinkOptions extends LinkSetting {
   /** `host:port` of the registry. Undefined: the link is an HTTP proxy to whatever its clients name, TLS only. */
@@ -28,15 +29,25 @@ export interface Link {
   /** `host:port` that clients use instead of the target's. */
   readonly address: string;
   counters(): Promise<LinkCounters>;
-  reset(): Promise<void>;
+  /** From now on it counts anew, and if `isTraced` it keeps what crosses it until the trace is read. */
+  reset(options?: { readonly isTraced?: boolean }): Promise<void>;
+  /** The counters and the trace of the same moment, with which the trace ends. Rejects where none was begun. */
+  readTrace(): Promise<{ readonly counters: LinkCounters; readonly trace: LinkTrace }>;
   close(): Promise<void>;
 }
 
-export type LinkRequest = { readonly kind: 'counters' | 'reset'; readonly id: number };
+export type LinkRequest = Question & { readonly id: number };
 export type LinkReply =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'failed'; readonly message: string }
-  | { readonly kind: 'counters'; readonly counters: LinkCounters; readonly id?: number };
+  | (LinkReading & { readonly kind: 'counters'; readonly id?: number });
+
+type Question = { readonly kind: 'counters' | 'trace' } | { readonly kind: 'reset'; readonly isTraced: boolean };
+
+interface LinkReading {
+  readonly counters: LinkCounters;
+  readonly trace?: LinkTrace;
+}
 
 const startLimitMs = 10_000;
 const closeLimitMs = 2_000;
@@ -58,11 +69,11 @@ export async function startLink(options: LinkOptions): Promise<Link> {
 }
 
 function openLink(child: ChildProcess, port: number): Link {
-  const waiting = new Map<number, { resolve: (counters: LinkCounters) => void; reject: (error: Error) => void }>();
+  const waiting = new Map<number, { resolve: (reading: LinkReading) => void; reject: (error: Error) => void }>();
   let lastId = 0;
   child.on('message', (reply: LinkReply) => {
     if (reply.kind !== 'counters' || reply.id === undefined) return;
-    waiting.get(reply.id)?.resolve(reply.counters);
+    waiting.get(reply.id)?.resolve(reply);
     waiting.delete(reply.id);
     if (waiting.size === 0) child.channel?.unref();
   });
@@ -70,8 +81,8 @@ function openLink(child: ChildProcess, port: number): Link {
     for (const { reject } of waiting.values()) reject(gone());
     waiting.clear();
   });
-  const ask = (kind: LinkRequest['kind']) =>
-    new Promise<LinkCounters>((resolve, reject) => {
+  const ask = (request: Question) =>
+    new Promise<LinkReading>((resolve, reject) => {
       if (!child.connected) {
         reject(gone());
         return;
@@ -79,15 +90,20 @@ function openLink(child: ChildProcess, port: number): Link {
       const id = ++lastId;
       waiting.set(id, { resolve, reject });
       child.channel?.ref();
-      child.send({ kind, id } satisfies LinkRequest);
+      child.send({ ...request, id } satisfies LinkRequest);
     });
   // An idle link does not keep the harness alive.
   child.unref();
   child.channel?.unref();
   return {
     address: `127.0.0.1:${port}`,
-    counters: () => ask('counters'),
-    reset: async () => void (await ask('reset')),
+    counters: async () => (await ask({ kind: 'counters' })).counters,
+    reset: async ({ isTraced = false } = {}) => void (await ask({ kind: 'reset', isTraced })),
+    readTrace: async () => {
+      const { counters, trace } = await ask({ kind: 'trace' });
+      if (trace === undefined) throw new TypeError('the link was not told to trace');
+      return { counters, trace };
+    },
     close: () => endChild(child),
   };
 }

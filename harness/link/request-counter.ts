@@ -5,10 +5,16 @@
 export class RequestCounter {
   requests = 0;
   opaque = false;
+  readonly #onHead: ((head: string) => void) | undefined;
   #state: 'head' | 'body' | 'chunk-size' | 'chunk-data' | 'trailer' = 'head';
   /** An incomplete line or head. */
   #text = '';
   #remainingBytes = 0;
+
+  /** `onHead` is told of each head, without the empty line at its end. */
+  constructor(onHead?: (head: string) => void) {
+    this.#onHead = onHead;
+  }
 
   feed(bytes: Uint8Array): void {
     let at = 0;
@@ -59,6 +65,7 @@ export class RequestCounter {
       return;
     }
     this.requests++;
+    this.#onHead?.(head);
     if (/\r\ntransfer-encoding:[^\r]*chunked/i.test(head)) {
       this.#state = 'chunk-size';
       return;

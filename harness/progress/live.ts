@@ -164,7 +164,10 @@ export class LiveProgress implements Progress {
   }
 
   #currentText(): string {
-    if (this.#current === undefined) return this.#paint.dim('–');
+    if (this.#current === undefined) {
+      const { name, detail } = this.#stage;
+      return name === '' ? this.#paint.dim('–') : `${name}: ${detail}`;
+    }
     const { cell, phase, since } = this.#current;
     const samples = this.#cells.reduce((max, other) => Math.max(max, other.sample), 0);
     const isOnly = cell.link === undefined || this.#cells.every((other) => other.link === cell.link);

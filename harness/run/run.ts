@@ -1,5 +1,6 @@
 import { formatTcp } from '../../measurements/format.ts';
 import { buildSample, type Outcome, type Sample, type SampleIdentity } from '../../measurements/sample.ts';
+import type { StartEvent } from '../../measurements/timeline.ts';
 import { messageOf } from '../cli/error.ts';
 import type { Cell } from './plan.ts';
 
@@ -14,6 +15,8 @@ export type CellPhase = 'reset' | 'start' | 'pull' | 'create' | 'run' | 'collect
  */
 export interface CellExecutor {
   execute(cell: Cell, onPhase: (phase: CellPhase) => void, signal: AbortSignal): Promise<Outcome>;
+  /** The same start with everything traced, which makes it slower: it is no sample. Rejects where it does not get ready. */
+  trace(cell: Cell, signal: AbortSignal): Promise<readonly StartEvent[]>;
   /** Undoes what outlives a cell. Idempotent; also called after an abort. */
   close(): Promise<void>;
 }

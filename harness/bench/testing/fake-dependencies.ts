@@ -1,5 +1,6 @@
 import type { ProgressOutput } from '../../progress/progress.ts';
 import type { Outcome } from '../../../measurements/sample.ts';
+import type { StartEvent } from '../../../measurements/timeline.ts';
 import type { CatalogueWorkload } from '../../../workloads/workload.ts';
 import type { Mode } from '../../run/mode.ts';
 import type { Dependencies } from '../dependencies.ts';
@@ -39,13 +40,22 @@ export interface FakeDependencies extends Dependencies {
 }
 
 export type FakeCell = CellExecutor['execute'];
+export type FakeTrace = CellExecutor['trace'];
 
-export function fakeDependencies(fakeCell: FakeCell, overrides: Partial<Dependencies> = {}): FakeDependencies {
+export function fakeDependencies(
+  fakeCell: FakeCell,
+  overrides: Partial<Dependencies> = {},
+  traceStart: FakeTrace = fakeTrace,
+): FakeDependencies {
   const calls: string[] = [];
   const executor: CellExecutor = {
     execute: async (cell, onPhase, signal) => {
       calls.push(`cell ${cell.workload.name} ${cell.mode.name} ${cell.sample}`);
       return await fakeCell(cell, onPhase, signal);
+    },
+    trace: async (cell, signal) => {
+      calls.push(`trace ${cell.workload.name} ${cell.mode.name}`);
+      return await traceStart(cell, signal);
     },
     close: async () => void calls.push('close'),
   };
@@ -83,6 +93,18 @@ export function fakeDependencies(fakeCell: FakeCell, overrides: Partial<Dependen
 export const quickCell: FakeCell = async (cell, onPhase) => {
   for (const phase of ['reset', 'start', 'pull', 'create', 'run', 'collect', 'stop'] as const) onPhase(phase);
   return fakeOutcome(cell.mode.name);
+};
+
+/** Ready after a second, with one request. */
+export const fakeTrace: FakeTrace = async () => {
+  const events: StartEvent[] = [
+    { kind: 'phase', what: 'pull', atMs: 0, endMs: 80 },
+    { kind: 'request', what: 'manifest', atMs: 2, firstByteMs: 32, endMs: 33, bytes: 700 },
+    { kind: 'phase', what: 'create', atMs: 80, endMs: 100 },
+    { kind: 'phase', what: 'run', atMs: 100, endMs: 1000 },
+    { kind: 'ready', atMs: 1000, bytes: 700 },
+  ];
+  return events;
 };
 
 export function fakeOutcome(mode: string): Outcome {

@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import { runCommand } from '../command.ts';
-import { type FakeCell, type FakeDependencies, fakeDependencies, fakeOutput } from './fake-dependencies.ts';
+import {
+  type FakeCell,
+  type FakeDependencies,
+  type FakeTrace,
+  fakeDependencies,
+  fakeOutput,
+} from './fake-dependencies.ts';
 
 export interface StartOptions {
   readonly signal?: AbortSignal;
@@ -21,10 +27,11 @@ export async function start(
   argv: readonly string[],
   fakeCell: FakeCell,
   { signal = new AbortController().signal, bare = false, ...options }: StartOptions = {},
+  fakeTrace?: FakeTrace,
 ) {
   const outDir = options.outDir ?? (await mkdtemp(join(tmpdir(), 'stargz-bench-out-')));
   t.after(() => rm(outDir, { recursive: true, force: true }));
-  const dependencies = fakeDependencies(fakeCell, options.dependencies);
+  const dependencies = fakeDependencies(fakeCell, options.dependencies, fakeTrace);
   const stdout = fakeOutput();
   const stderr = fakeOutput();
   const places = ['--out', outDir, ...(argv.includes('--state-dir') ? [] : ['--state-dir', join(outDir, 'state')])];

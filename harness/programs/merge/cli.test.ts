@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { readBenchRun } from '../../../measurements/bench-run.ts';
+import { readTimeline } from '../../../measurements/timeline.ts';
 import { quickCell } from '../../bench/testing/fake-dependencies.ts';
 import { start } from '../../bench/testing/start-command.ts';
 
@@ -23,9 +24,9 @@ async function merge(outDir: string, ...runs: readonly { readonly path: string }
 
 test('the shards of a plan become one run, with what is missing said', limit, async (t) => {
   const [first, second, whole] = [
-    await shard(t, '--seed', '5', '--shard', '1/2'),
-    await shard(t, '--seed', '5', '--shard', '2/2'),
-    await shard(t, '--seed', '5'),
+    await shard(t, '--seed', '5', '--timeline', '--shard', '1/2'),
+    await shard(t, '--seed', '5', '--timeline', '--shard', '2/2'),
+    await shard(t, '--seed', '5', '--timeline'),
   ];
   const outDir = join(whole.outDir, 'merged');
   const { exitCode, stdout, stderr } = await merge(outDir, first, second);
@@ -35,6 +36,10 @@ test('the shards of a plan become one run, with what is missing said', limit, as
   const merged = await readBenchRun(join(outDir, 'bench', runId));
   const cells = ({ samples }: typeof merged) => samples.map(({ order, mode, sample }) => [order, mode, sample]);
   assert.deepEqual(cells(merged), cells(await readBenchRun(whole.path)));
+  const places = async (path: string) =>
+    (await readTimeline(path)).map(({ workload, mode, kind, atMs }) => [workload, mode, kind, atMs]);
+  assert.deepEqual(await places(merged.path), await places(whole.path));
+  assert.equal(merged.environment.details.tracedStarts, 3);
   const parts = new Map(merged.samples.map((sample) => [sample.runId, sample.sample % 2]));
   assert.deepEqual(
     [...parts.values()].sort(),
@@ -43,7 +48,7 @@ test('the shards of a plan become one run, with what is missing said', limit, as
   );
   const { status, command, details } = merged.environment;
   assert.equal(status, 'complete');
-  assert.equal(command, 'npm run bench -- --samples 4 --workloads gcc --seed 5');
+  assert.equal(command, 'npm run bench -- --samples 4 --workloads gcc --seed 5 --timeline');
   assert.equal((details.parts as unknown[]).length, 2);
   assert.ok((await readdir(merged.path)).includes('report.html'));
 

@@ -4,6 +4,7 @@ import { mergeRuns } from '../../../measurements/merged-run.ts';
 import { sampleColumns } from '../../../measurements/sample.ts';
 import { summarize } from '../../../measurements/summary.ts';
 import { summaryColumns, summaryRows } from '../../../measurements/summary-rows.ts';
+import { readTimeline, timelineColumns } from '../../../measurements/timeline.ts';
 import { stringifyTable } from '../../../measurements/table.ts';
 import { renderResult } from '../../bench/summary-table.ts';
 import { out, parseCommand } from '../../cli/options.ts';
@@ -36,10 +37,14 @@ async function write(runs: readonly [BenchRun, ...BenchRun[]], outDir: string): 
     const summary = summarize(samples, { workloads, modes });
     const text = renderResult(summary, createPaint(false));
     const failedCount = samples.filter(({ ok }) => !ok).length;
+    const timeline = (await Promise.all(runs.map((part) => readTimeline(part.path)))).flat();
+    const tracedStarts = timeline.filter(({ kind }) => kind === 'ready').length;
     const details = {
       ...environment.details,
       ...{ sampleCount: samples.length, failedCount, drift: summary.drift ?? null },
+      ...(tracedStarts === 0 ? {} : { tracedStarts }),
     };
+    if (timeline.length > 0) await writeResultFile(path, 'timeline.csv', stringifyTable(timelineColumns, timeline));
     await writeResultFile(path, 'samples.csv', stringifyTable(sampleColumns, samples));
     await writeResultFile(path, 'summary.csv', stringifyTable(summaryColumns, summaryRows(summary)));
     await writeResultFile(path, 'summary.txt', text);
