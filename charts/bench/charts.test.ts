@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseSamples } from '../../measurements/sample.ts';
+import type { RequestKind } from '../../measurements/timeline.ts';
 import { renderSvg } from '../drawing/render.ts';
 import { colorsOf, dark, frameWidth, light, themes } from '../drawing/theme.ts';
-import { readRun, referenceLink } from '../run/run.ts';
+import { readRun, referenceLink, type TimelineMark } from '../run/run.ts';
 import { csv, smallRun } from '../testing/small-run.ts';
 import {
   gridOfLinks,
@@ -14,6 +15,7 @@ import {
   usualLinks,
   usualModes,
 } from '../testing/synthetic-run.ts';
+import { syntheticTimeline } from '../testing/synthetic-timeline.ts';
 import { benchCharts } from './charts.ts';
 import { ecdfData } from './ecdf.ts';
 import { floorsOf } from './floors.ts';
@@ -23,6 +25,7 @@ import { relativeData } from './relative.ts';
 import { secondRunData } from './second-runs.ts';
 import { crossoversOf, sizeData } from './size.ts';
 import { sweepData } from './sweep.ts';
+import { panelOf } from './timeline-panel.ts';
 
 const limit = { timeout: 60_000 };
 const at = referenceLink(smallRun.links);
@@ -114,6 +117,64 @@ test('a sweep holds the other setting fixed in each plot, and shows only the usu
   assert.equal(benchCharts.rtt!({ run: smallRun, at, theme: light }), undefined, 'one link is no sweep');
 });
 
+test('of a start, requests at one time are in lanes of their own, and bytes add up to the whole', () => {
+  const place = { workload: 'gcc', mode: 'estargz', rttMs: 30, bandwidthMbps: 200 };
+  const request = (what: RequestKind, atMs: number, firstByteMs: number, endMs: number) => ({
+    ...{ ...place, kind: 'request' as const, what, atMs, firstByteMs, endMs, bytes: 10 },
+  });
+  const events: TimelineMark[] = [
+    request('toc', 0, 100, 200),
+    request('demand', 150, 180, 300),
+    request('prefetch', 210, 250, 260),
+    request('prefetch', 990, 1100, 1300),
+    request('prefetch', 1200, 1220, 1300),
+    { ...place, kind: 'bytes', atMs: 100, endMs: 200, bytes: 10 },
+    { ...place, kind: 'bytes', atMs: 250, endMs: 300, bytes: 30 },
+    { ...place, kind: 'miss', atMs: 150, endMs: 300 },
+    { ...place, kind: 'ready', atMs: 1000, bytes: 50 },
+  ];
+  const panel = panelOf('estargz', events, { width: 300, withMisses: true })!;
+  const bars = panel.requests.filter(({ isWaiting }) => !isWaiting);
+  assert.deepEqual(
+    bars.map(({ name, from, to }) => [name, from, to]),
+    [
+      ['TOC', 0.1, 0.2],
+      ['demand', 0.18, 0.3],
+      ['prefetch', 0.25, 0.26],
+      ['prefetch', 1.1, 1.3],
+    ],
+    'what begins after ready is not shown',
+  );
+  const [toc, demand, later] = bars.map(({ top }) => top);
+  assert.ok(toc! < demand! && toc === later, 'a lane is used again once it is free');
+  assert.deepEqual([panel.requestCount, panel.missCount, panel.totalBytes], [4, 1, 50]);
+  const [first, ...line] = panel.bytes;
+  assert.deepEqual(
+    line.map(({ from, top }) => [from, Math.round(((first!.top - top) / (first!.top - line.at(-1)!.top)) * 100)]),
+    [
+      [0.1, 0],
+      [0.2, 25],
+      [0.25, 25],
+      [0.3, 100],
+      [1, 100],
+    ],
+  );
+  assert.equal(panelOf('estargz', events.slice(0, -1), { width: 300, withMisses: true }), undefined);
+});
+
+test('a timeline is drawn for the link that is looked at, and names the workloads that have no room', () => {
+  const draw = (workloads: readonly string[], modes: readonly string[], links = usualLinks) => {
+    const run = synthetic({ workloads, modes, links, samples: 1 });
+    return run.links.map((link) => benchCharts.timeline!({ run, at: link, theme: light })!);
+  };
+  const [all] = draw(manyWorkloads, usualModes);
+  assert.match(all!.subtitle, /; 31 more workloads in report\.html$/);
+  assert.equal(new Set(all!.description.split('; ').map((text) => text.split(' ')[0])).size, 12);
+  const [one, other] = draw(['gcc'], ['estargz'], gridOfLinks);
+  assert.match(one!.description, /^gcc estargz: ready in [\d.]+ s, \d+ requests, [\d.]+ MB, \d+ misses$/);
+  assert.notEqual(one!.description, other!.description);
+});
+
 test('a chart is drawn only where its data are there', () => {
   const names = (text: string) => {
     const run = readRun(parseSamples(text, 'x'), undefined);
@@ -171,7 +232,8 @@ test('modes of one picture have colours of their own, on light and on dark pages
 });
 
 function synthetic(plan: SyntheticPlan) {
-  return readRun(syntheticSamples(plan), undefined);
+  const samples = syntheticSamples(plan);
+  return readRun(samples, undefined, { timeline: syntheticTimeline(samples) });
 }
 
 interface TextBox {

@@ -8,6 +8,7 @@ import { relativeChart } from './relative.ts';
 import { secondRunsChart } from './second-runs.ts';
 import { sizeChart } from './size.ts';
 import { bandwidthChart, rttChart } from './sweep.ts';
+import { timelineChart } from './timeline.ts';
 import { wireChart } from './wire.ts';
 
 /** The charts of a run of `bench`, by name, in the order in which the report shows them. Each is undefined where its data are not there. */
@@ -22,4 +23,5 @@ export const benchCharts: Readonly<Record<string, (scene: Scene) => Chart | unde
   'second-runs': secondRunsChart,
   wire: wireChart,
   daemon: daemonChart,
+  timeline: timelineChart,
 };

@@ -1,5 +1,11 @@
 import type { Config } from 'vega-lite';
 
+/** What the legend of a timeline says of requests. */
+export const requestNames = [
+  ...(['manifest', 'TOC', 'prefetch', 'demand', 'background', 'range', 'whole layer'] as const),
+] as const;
+export type RequestName = (typeof requestNames)[number];
+
 /** The look of all charts, on light and on dark pages. */
 export interface Theme {
   readonly name: 'light' | 'dark';
@@ -16,6 +22,8 @@ export interface Theme {
    * and in greyscale.
    */
   readonly phaseColors: Readonly<Record<'pull' | 'create' | 'run', string>>;
+  /** What a request over time was for. They stand near phases, and are none of their colours. */
+  readonly requestColors: Readonly<Record<RequestName, string>>;
   /** After Okabe and Ito's palette. */
   readonly modeColors: Readonly<Record<string, string>>;
   readonly spareColors: readonly string[];
@@ -31,6 +39,15 @@ export const light: Theme = {
   bad: '#b3261e',
   heat: '#f0a35c',
   phaseColors: { pull: '#1f4e79', create: '#f0a830', run: '#8fc1e3' },
+  requestColors: {
+    manifest: '#9aa1ab',
+    TOC: '#aa4499',
+    prefetch: '#009e73',
+    demand: '#d55e00',
+    background: '#b8a800',
+    range: '#6f5bb0',
+    'whole layer': '#4d555f',
+  },
   modeColors: {
     legacy: '#8a8f98',
     stargz: '#e69f00',
@@ -54,6 +71,15 @@ export const dark: Theme = {
   bad: '#ff8a80',
   heat: '#7a4310',
   phaseColors: { pull: '#3577b3', create: '#f0a830', run: '#b5d9f2' },
+  requestColors: {
+    manifest: '#7d8590',
+    TOC: '#d288d2',
+    prefetch: '#2bbf94',
+    demand: '#f07f3c',
+    background: '#c8c860',
+    range: '#a79cf0',
+    'whole layer': '#c9ced6',
+  },
   modeColors: {
     legacy: '#8f96a0',
     stargz: '#f0b429',

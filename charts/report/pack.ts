@@ -2,7 +2,7 @@ import type { Environment } from '../../measurements/environment.ts';
 import type { Sample } from '../../measurements/sample.ts';
 import { sortSamples } from '../../measurements/stats/median.ts';
 import { type Group, type GoodSample, isSameLink, type Overall } from '../../measurements/summary.ts';
-import { type LinkRun, type Run, sampleLinkOf } from '../run/run.ts';
+import { type LinkRun, type Run, sampleLinkOf, type TimelineMark, timelineKeys } from '../run/run.ts';
 
 /**
  * A run as JSON within its page: rows without their column names, and groups that name their samples by position. What was computed from
@@ -12,6 +12,8 @@ export interface PackedRun extends Pick<Run, 'runId' | 'workloads' | 'modes' | '
   readonly columns: readonly (keyof Sample)[];
   readonly rows: readonly (readonly unknown[])[];
   readonly links: readonly PackedLink[];
+  /** By the keys of `timelineKeys`. */
+  readonly timeline: readonly (readonly unknown[])[];
   readonly categories: readonly (readonly [string, string])[];
   readonly drift: Run['drift'] | null;
   readonly environment: Environment | null;
@@ -37,6 +39,7 @@ export function packRun(run: Run): PackedRun {
     modes,
     samples,
     links,
+    timeline,
     categories,
     comparisonCount,
     drift = null,
@@ -51,6 +54,7 @@ export function packRun(run: Run): PackedRun {
     ...{ runId, workloads, modes, comparisonCount, drift, environment, verdict, columns },
     categories: [...categories],
     rows: samples.map((sample) => columns.map((key) => sample[key])),
+    timeline: timeline.map((event) => timelineKeys.map((key) => event[key])),
     links: links.map(({ link, name, sampleCounts, overall, groups }) => ({
       ...{ link, name, sampleCounts, overall },
       groups: groups.map(({ totalMs: _, ...group }) => ({
@@ -86,6 +90,10 @@ export function unpackRun(packed: PackedRun): Run {
   });
   return {
     ...{ runId, workloads, modes, samples, links, comparisonCount },
+    timeline: packed.timeline.map((row) => {
+      const fields = timelineKeys.map((key, index) => [key, row[index] ?? undefined] as const);
+      return Object.fromEntries(fields) as unknown as TimelineMark;
+    }),
     drift: drift ?? undefined,
     categories: new Map(packed.categories),
     environment: packed.environment ?? undefined,

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { readRun } from '../run/run.ts';
 import { runMarkdown } from '../formats/markdown.ts';
 import { smallRun } from '../testing/small-run.ts';
+import { syntheticTimeline } from '../testing/synthetic-timeline.ts';
 import { gridOfLinks, syntheticSamples, tenModes, usualLinks, usualModes } from '../testing/synthetic-run.ts';
 import { cellsOf, columnsOf } from './cells.ts';
 import { packRun, unpackRun } from './pack.ts';
@@ -80,7 +81,10 @@ test(
 );
 
 test('a run comes out of its page as it went in', () => {
-  for (const run of [smallRun, sampled(7, gridOfLinks)]) {
+  const samples = syntheticSamples({ workloads: four, modes: usualModes, links: gridOfLinks, samples: 1 });
+  const traced = readRun(samples, undefined, { timeline: syntheticTimeline(samples) });
+  assert.ok(traced.timeline.length > 100);
+  for (const run of [smallRun, sampled(7, gridOfLinks), traced]) {
     const back = unpackRun(JSON.parse(JSON.stringify(packRun(run))));
     assert.deepEqual(JSON.parse(JSON.stringify(back)), JSON.parse(JSON.stringify(run)));
     assert.deepEqual(back.categories, run.categories);

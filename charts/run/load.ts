@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Environment, readEnvironment } from '../../measurements/environment.ts';
 import { MeasurementError } from '../../measurements/error.ts';
 import { readSamples } from '../../measurements/sample.ts';
+import { readTimeline } from '../../measurements/timeline.ts';
 import { readRun, type Run } from './run.ts';
 
 /** Reads a run of `bench` that has something to show. Throws MeasurementError. */
@@ -13,7 +14,8 @@ export async function loadRun(resultDir: string, environment?: Environment): Pro
       remedy: 'give the directory of a run of npm run bench',
     });
   }
-  const run = readRun(await readSamples(resultDir), known, await readVerdict(resultDir));
+  const beside = { verdict: await readVerdict(resultDir), timeline: await readTimeline(resultDir) };
+  const run = readRun(await readSamples(resultDir), known, beside);
   if (run.links.every(({ groups }) => groups.every((group) => group.samples.length === 0))) {
     const path = join(resultDir, 'samples.csv');
     const error = run.samples.find(({ ok }) => !ok)?.error ?? 'no reason recorded';

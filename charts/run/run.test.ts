@@ -4,6 +4,7 @@ import { parseSamples } from '../../measurements/sample.ts';
 import { linkId } from '../report/cells.ts';
 import { csv, header, smallRun } from '../testing/small-run.ts';
 import { gridOfLinks, syntheticSamples, usualModes } from '../testing/synthetic-run.ts';
+import { syntheticTimeline } from '../testing/synthetic-timeline.ts';
 import { describeAround, describeConditions, reproduction } from './conditions.ts';
 import { filterRun, readRun, referenceLink } from './run.ts';
 
@@ -51,6 +52,14 @@ test('a link with another model of TCP is another link, and its command asks for
   assert.equal(new Set(links.map(linkId)).size, 3);
   const commands = links.map((link) => reproduction(smallRun, [link]).replace(/^.* --bandwidth 200mbit/, ''));
   assert.deepEqual(commands.sort(), ['', ' --loss 0.07%', ' --slow-start']);
+});
+
+test('a filter leaves the traced starts of what it names', () => {
+  const samples = syntheticSamples({ workloads: ['gcc', 'python'], modes: usualModes, links: gridOfLinks, samples: 1 });
+  const run = readRun(samples, undefined, { timeline: syntheticTimeline(samples) });
+  const { timeline } = filterRun(run, { workload: (name) => name === 'gcc', mode: (name) => name !== 'legacy' });
+  const names = new Set(timeline.map(({ workload, mode }) => `${workload} ${mode}`));
+  assert.deepEqual(names, new Set(['gcc stargz', 'gcc estargz']));
 });
 
 test('a filter leaves the rows it names, and takes their mean anew', () => {

@@ -15,6 +15,7 @@ import {
   type Summary,
   summarize,
 } from '../../measurements/summary.ts';
+import type { TimelineEvent } from '../../measurements/timeline.ts';
 import { knownModes } from '../drawing/theme.ts';
 
 /** What was measured over one link. */
@@ -30,12 +31,33 @@ export interface LinkRun {
   readonly sampleCounts: { readonly min: number; readonly max: number };
 }
 
+/** What a chart shows of an event of a traced start. */
+export type TimelineMark = Pick<TimelineEvent, (typeof timelineKeys)[number]>;
+
+export const timelineKeys = [
+  ...([
+    'workload',
+    'mode',
+    'rttMs',
+    'bandwidthMbps',
+    'tcp',
+    'kind',
+    'what',
+    'atMs',
+    'firstByteMs',
+    'endMs',
+    'bytes',
+  ] as const),
+] as const;
+
 /** What the charts and the report of one run of `bench` are made from. */
 export interface Run extends DisplayOrder, Pick<Summary, 'comparisonCount' | 'drift'> {
   readonly runId: string;
   readonly samples: readonly Sample[];
   /** From the shortest round trip and the lowest bandwidth on; at least one. */
   readonly links: readonly LinkRun[];
+  /** Of traced starts, which are no samples; empty where there were none. */
+  readonly timeline: readonly TimelineMark[];
   /** The category of each workload, where environment.json has it. */
   readonly categories: ReadonlyMap<string, string>;
   /** Undefined where environment.json is absent. */
@@ -49,10 +71,16 @@ export const usualLink = { rttMs: 30, bandwidthMbps: 200 } as const;
 
 const secondRuns = ['again', 'shared'];
 
+/** What a run may have beside its samples. */
+export interface RunFiles {
+  readonly verdict?: string | undefined;
+  readonly timeline?: readonly TimelineEvent[];
+}
+
 export function readRun(
   samples: readonly Sample[],
   environment: Environment | undefined,
-  verdict: string | undefined = undefined,
+  { verdict, timeline = [] }: RunFiles = {},
 ): Run {
   const order = displayOrder(samples);
   const { links, groups, overall, comparisonCount, drift } = summarize(samples, order);
@@ -74,6 +102,9 @@ export function readRun(
         sampleCounts: countSamples(own),
       };
     }),
+    timeline: timeline.map(
+      (event) => Object.fromEntries(timelineKeys.map((key) => [key, event[key]])) as unknown as TimelineMark,
+    ),
     categories: categoriesOf(environment),
     environment,
     verdict,
@@ -122,7 +153,8 @@ export function filterRun(run: Run, keep: { workload(name: string): boolean; mod
     const samples = link.samples.filter(keeps);
     return { ...link, groups, overall, samples, sampleCounts: countSamples(groups) };
   });
-  return { ...run, workloads, modes, links, samples: run.samples.filter(keeps) };
+  const [samples, timeline] = [run.samples.filter(keeps), run.timeline.filter(keeps)];
+  return { ...run, workloads, modes, links, samples, timeline };
 }
 
 export function linkName(link: SampleLink): string {

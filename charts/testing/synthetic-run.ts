@@ -4,6 +4,8 @@ import { type Environment, environmentSchema, type LinkSetting } from '../../mea
 import { buildSample, type Sample, sampleColumns } from '../../measurements/sample.ts';
 import { randomBelow, seededRandom } from '../../measurements/stats/random.ts';
 import { stringifyTable } from '../../measurements/table.ts';
+import { timelineColumns } from '../../measurements/timeline.ts';
+import { syntheticTimeline } from './synthetic-timeline.ts';
 
 /** What a made-up run of `bench` consists of. Its times follow from sizes, links and seeded noise; nothing was measured. */
 export interface SyntheticPlan {
@@ -19,6 +21,8 @@ export interface SyntheticPlan {
   readonly slower?: { readonly mode: string; readonly factor: number };
   /** Whether a cell fails. */
   readonly fails?: (cell: { workload: string; mode: string; sample: number }) => boolean;
+  /** Whether it has a timeline, too. */
+  readonly isTraced?: boolean;
 }
 
 /** The 43 workloads of this project, as they are named. */
@@ -158,9 +162,14 @@ export function syntheticEnvironment(plan: SyntheticPlan): Environment {
   };
 }
 
-/** Writes samples.csv and environment.json into a directory, which is made. */
+/** Writes samples.csv, environment.json, and timeline.csv if there is one, into a directory, which is made. */
 export async function writeSyntheticRun(directory: string, plan: SyntheticPlan): Promise<void> {
   await mkdir(directory, { recursive: true });
-  await writeFile(join(directory, 'samples.csv'), stringifyTable(sampleColumns, syntheticSamples(plan)));
+  const samples = syntheticSamples(plan);
+  await writeFile(join(directory, 'samples.csv'), stringifyTable(sampleColumns, samples));
+  if (plan.isTraced === true) {
+    const timeline = stringifyTable(timelineColumns, syntheticTimeline(samples));
+    await writeFile(join(directory, 'timeline.csv'), timeline);
+  }
   await writeFile(join(directory, 'environment.json'), JSON.stringify(syntheticEnvironment(plan), undefined, 2));
 }

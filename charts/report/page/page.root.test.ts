@@ -27,6 +27,7 @@ const gridPlan: SyntheticPlan = {
   modes: usualModes,
   links: gridOfLinks,
   samples: 6,
+  isTraced: true,
   fails: ({ workload, mode }) => workload === 'gcc' && mode === 'stargz',
 };
 let browser: Browser;
@@ -52,7 +53,9 @@ test(
     assert.match((await page.locator('h1').textContent())!, /^estargz is ready .* times as fast as legacy$/);
     await drawn(page);
     const shown = await page.locator('figure:not([hidden])').evaluateAll((all) => all.map((one) => one.dataset.chart));
-    assert.deepEqual(shown, ['phases', 'relative', 'intervals', 'ecdf', 'rtt', 'bandwidth', 'size', 'wire', 'daemon']);
+    assert.deepEqual(shown, [
+      ...['phases', 'relative', 'intervals', 'ecdf', 'rtt', 'bandwidth', 'size', 'wire', 'daemon', 'timeline'],
+    ]);
     assert.equal(await page.locator('figure:not([hidden]) svg').count(), shown.length);
   },
 );
@@ -108,7 +111,11 @@ test(
     assert.ok(
       texts.includes('python') && texts.includes('estargz') && !texts.includes('legacy') && !texts.includes('gcc'),
     );
-    assert.match((await page.locator('figure[data-chart=phases] p').textContent())!, /^100 ms RTT, 1 Gbit\/s/);
+    for (const chart of ['phases', 'timeline']) {
+      assert.match((await page.locator(`figure[data-chart=${chart}] p`).textContent())!, /^100 ms RTT, 1 Gbit\/s/);
+    }
+    const traced = await page.locator('figure[data-chart=timeline] svg text').allTextContents();
+    assert.ok(traced.includes('python') && traced.includes('estargz') && !traced.includes('gcc'), traced.join(', '));
     assert.equal(new URL(page.url()).hash, '#workload=py&link=100ms-1000mbit&mode=estargz');
     const again = await open(t, grid, new URL(page.url()).hash);
     assert.deepEqual(await rows(again), [row]);
@@ -188,7 +195,7 @@ test('it prints on white with every row and chart, without its controls', limit,
     .evaluateAll((all) => all.map((one) => getComputedStyle(one).filter));
   assert.deepEqual([...new Set(filters)], ['invert(1) hue-rotate(180deg)']);
   assert.equal(await page.locator('#filters').isVisible(), false);
-  assert.equal(await page.locator('figure:not([hidden]) svg').count(), 9);
+  assert.equal(await page.locator('figure:not([hidden]) svg').count(), 10);
   const cut = await page.locator('#cells').evaluate((one) => one.scrollHeight - one.clientHeight);
   assert.ok(cut <= 2, `${cut} px of the table are cut off`);
 });
