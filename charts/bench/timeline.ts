@@ -175,8 +175,8 @@ function plotOf(panel: StartPanel, { width, names, theme }: PlotSetting) {
 function factsOf({ readySeconds, requestCount, totalBytes, missCount }: StartPanel): string {
   return [
     `ready in ${formatSeconds(readySeconds * 1000)} s`,
-    ...(requestCount === 0 ? [] : [`${requestCount} requests`]),
+    ...(requestCount === 0 ? [] : [requestCount === 1 ? '1 request' : `${requestCount} requests`]),
     ...(totalBytes === undefined ? [] : [`${formatMegabytes(totalBytes)} MB`]),
-    ...(missCount === 0 ? [] : [`${missCount} misses`]),
+    ...(missCount === 0 ? [] : [missCount === 1 ? '1 miss' : `${missCount} misses`]),
   ].join(', ');
 }
