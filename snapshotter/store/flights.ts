@@ -210,7 +210,9 @@ export class Flights {
       run.owned++;
     }
     if (run.owned === 0) return;
-    run.ticket = this.#context.scheduler.submit(this.#context.target.subject, priority, () => this.#execute(run), rank);
+    const { scheduler, target, link } = this.#context;
+    const size = { rank, sizeBytes: this.#endOf(last) - this.#offsetOf(first), link };
+    run.ticket = scheduler.submit(target.subject, priority, () => this.#execute(run), size);
   }
 
   async #execute(run: Run): Promise<void> {

@@ -107,7 +107,7 @@ test('of the layers’ next jobs the one of the lowest rank comes first', limit,
       started.push(`${layer}${rank ?? ''}`);
       return new Promise((resolve) => ends.push(resolve));
     };
-    scheduler.submit(layer, 'prefetch', start, rank);
+    scheduler.submit(layer, 'prefetch', start, rank === undefined ? {} : { rank });
   };
   for (const rank of [3, 4, 9]) add('a', rank);
   for (const rank of [1, 5]) add('b', rank);
@@ -117,5 +117,29 @@ test('of the layers’ next jobs the one of the lowest rank comes first', limit,
     await new Promise((resolve) => setImmediate(resolve));
   }
   assert.deepEqual(started, ['a3', 'c', 'b1', 'a4', 'b5', 'a9']);
+  scheduler.close();
+});
+
+test('small prefetches run at once until two link windows are in flight', limit, async () => {
+  const scheduler = new FetchScheduler({ maxPrefetch: 2, maxSmallPrefetch: 5 });
+  const link = { windowBytes: () => 100 };
+  const ends: (() => void)[] = [];
+  const add = (sizeBytes: number) =>
+    scheduler.submit('a', 'prefetch', () => new Promise((resolve) => ends.push(resolve)), { sizeBytes, link });
+  const running = (): number => scheduler.running().prefetch;
+  const tickets = [60, 60, 60, 60, 60, 500].map(add);
+  assert.equal(running(), 4);
+  ends[0]!();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(running(), 4, 'another of 60 bytes for the one that ended');
+  for (const ticket of tickets.slice(1, 4)) ticket.promote('demand');
+  assert.deepEqual(scheduler.running(), { demand: 3, prefetch: 2, background: 0 }, 'what is promoted leaves its room');
+  for (let count = 0; count < 4; count++) add(1);
+  assert.equal(running(), 2, 'a large one fills the link');
+  for (const end of ends.slice(1)) end();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(running(), 4);
+  for (let count = 0; count < 4; count++) add(1);
+  assert.equal(running(), 5, 'requests are bounded as well');
   scheduler.close();
 });

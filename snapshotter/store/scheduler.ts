@@ -5,12 +5,23 @@ import type { FetchPriority } from './metrics.ts';
 export interface SchedulerOptions {
   /** Concurrent demand requests. High: at 30 ms of RTT, sequential requests cost more than concurrent ones. */
   readonly maxDemand?: number;
+  /** Concurrent prefetch requests, however large. */
   readonly maxPrefetch?: number;
+  /** The same where they are so small that all of them together do not fill the link. */
+  readonly maxSmallPrefetch?: number;
   /** `max_concurrency` of the configuration, which in containerd-stargz-grpc bounds background work only. */
   readonly maxBackground?: number;
   /** Quiet period before background work starts. */
   readonly quietMs?: number;
   readonly now?: () => number;
+}
+
+export interface FetchSize {
+  /** Of the layers' first queued jobs of a priority, those of the lowest rank come first. Default: 0. */
+  readonly rank?: number;
+  /** Bytes of the response, and the link they come over. Without these, a prefetch counts as a large one. */
+  readonly sizeBytes?: number;
+  readonly link?: Pick<LinkEstimate, 'windowBytes'>;
 }
 
 /** A fetch in the scheduler. */
@@ -26,8 +37,12 @@ interface Job {
   priority: FetchPriority;
   state: 'queued' | 'running' | 'done';
   readonly start: () => Promise<void>;
+  readonly size: FetchSize;
   readonly rank: number;
 }
+
+/** Bytes of prefetch in flight, in link windows, from which on more requests would only wait for each other. */
+const fullWindows = 2;
 
 const order = ['demand', 'prefetch', 'background'] as const;
 export const moreUrgent = (a: FetchPriority, b: FetchPriority): boolean => order.indexOf(a) < order.indexOf(b);
@@ -39,6 +54,7 @@ export const moreUrgent = (a: FetchPriority, b: FetchPriority): boolean => order
  */
 export class FetchScheduler {
   readonly #limits: Readonly<Record<FetchPriority, number>>;
+  readonly #maxSmallPrefetch: number;
   readonly #quietMs: number;
   readonly #now: () => number;
   /** Per priority: layers in round-robin order, each with its queue. */
@@ -48,6 +64,8 @@ export class FetchScheduler {
     background: new Map(),
   };
   readonly #running: Record<FetchPriority, number> = { demand: 0, prefetch: 0, background: 0 };
+  /** Of the running prefetches. */
+  #prefetchBytes = 0;
   readonly #links = new Map<string, LinkEstimate>();
   #resumers: (() => void)[] = [];
   #lastUrgentMs = Number.NEGATIVE_INFINITY;
@@ -60,6 +78,7 @@ export class FetchScheduler {
       prefetch: options.maxPrefetch ?? 6,
       background: options.maxBackground ?? 2,
     };
+    this.#maxSmallPrefetch = options.maxSmallPrefetch ?? 24;
     this.#quietMs = options.quietMs ?? 2000;
     this.#now = options.now ?? (() => performance.now());
   }
@@ -75,11 +94,11 @@ export class FetchScheduler {
   }
 
   /**
-   * `start` is called once, when its turn comes; it must not reject. Of the layers' first queued jobs of a priority, those of
-   * the lowest rank come first: an image's layers are prefetched in one order.
+   * `start` is called once, when its turn comes; it must not reject. The rank is that of the image: its layers are prefetched in
+   * one order.
    */
-  submit(layer: string, priority: FetchPriority, start: () => Promise<void>, rank = 0): Ticket {
-    const job: Job = { layer, priority, state: 'queued', start, rank };
+  submit(layer: string, priority: FetchPriority, start: () => Promise<void>, size: FetchSize = {}): Ticket {
+    const job: Job = { layer, priority, state: 'queued', start, size, rank: size.rank ?? 0 };
     this.#enqueue(job);
     this.#pump();
     return {
@@ -137,38 +156,60 @@ export class FetchScheduler {
   #pump(): void {
     if (this.#closed) return;
     for (const priority of order) {
-      while (this.#running[priority] < this.#limits[priority]) {
-        if (priority === 'background' && !this.#isQuiet()) break;
-        const job = this.#takeNext(priority);
-        if (job === undefined) break;
-        this.#run(job);
+      for (;;) {
+        const queue = this.#nextQueue(priority);
+        if (queue === undefined || !this.#hasRoom(queue[0]!)) break;
+        this.#run(this.#takeFirst(queue));
       }
     }
   }
 
-  #takeNext(priority: FetchPriority): Job | undefined {
-    const queues = this.#queues[priority];
+  /**
+   * Hot ranges may be small: six of 80 KiB at once would leave a link of 100 ms idle half of the time. So the bytes in flight
+   * count as well as the requests.
+   */
+  #hasRoom({ priority, size: { link } }: Job): boolean {
+    const running = this.#running[priority];
+    if (priority === 'background') return running < this.#limits.background && this.#isQuiet();
+    if (running < this.#limits[priority]) return true;
+    if (priority !== 'prefetch' || running >= this.#maxSmallPrefetch || link === undefined) return false;
+    return this.#prefetchBytes < fullWindows * link.windowBytes();
+  }
+
+  #nextQueue(priority: FetchPriority): Job[] | undefined {
     let next: Job[] | undefined;
-    for (const queue of queues.values()) if (next === undefined || queue[0]!.rank < next[0]!.rank) next = queue;
-    const job = next?.shift();
-    if (next === undefined || job === undefined) return undefined;
+    for (const queue of this.#queues[priority].values())
+      if (next === undefined || queue[0]!.rank < next[0]!.rank) next = queue;
+    return next;
+  }
+
+  /** Its layer goes to the end of the round. */
+  #takeFirst(queue: Job[]): Job {
+    const job = queue.shift()!;
+    const queues = this.#queues[job.priority];
     queues.delete(job.layer);
-    if (next.length > 0) queues.set(job.layer, next);
+    if (queue.length > 0) queues.set(job.layer, queue);
     return job;
   }
 
   #run(job: Job): void {
     job.state = 'running';
-    this.#running[job.priority]++;
+    this.#occupy(job);
     void job.start().finally(() => {
       job.state = 'done';
-      this.#release(job.priority);
+      this.#release(job);
       this.#pump();
     });
   }
 
-  #release(priority: FetchPriority): void {
+  #occupy({ priority, size: { sizeBytes = 0 } }: Job): void {
+    this.#running[priority]++;
+    if (priority === 'prefetch') this.#prefetchBytes += sizeBytes;
+  }
+
+  #release({ priority, size: { sizeBytes = 0 } }: Job): void {
     this.#running[priority]--;
+    if (priority === 'prefetch') this.#prefetchBytes -= sizeBytes;
     if (priority !== 'background') this.#lastUrgentMs = this.#now();
     if (!this.#urgent()) this.#wakePaused();
   }
@@ -180,10 +221,9 @@ export class FetchScheduler {
       job.priority = priority;
       this.#enqueue(job);
     } else if (job.state === 'running') {
-      this.#running[priority]++;
-      const before = job.priority;
+      this.#release(job);
       job.priority = priority;
-      this.#release(before);
+      this.#occupy(job);
       this.#wakePaused();
     }
     this.#pump();
