@@ -109,7 +109,7 @@ export class ErofsServer {
   async addLayer(layer: ErofsLayer, reader: LayerReader, superblocks?: readonly string[]): Promise<string> {
     const path = join(this.directory, String(layer.slot));
     if (this.#closing) throw new ErofsError('closed', path, 'the server is closed');
-    await mkdir(path, { recursive: true });
+    const isNewDirectory = (await mkdir(path, { recursive: true })) !== undefined;
     const { guard, isNew } = this.#guardFor(layer, reader);
     const mounted: Mounted = {
       layer,
@@ -124,8 +124,8 @@ export class ErofsServer {
       if (guard.isRaised) markFile(this.groupFd, layer.dataPath);
       if (isNew && this.#options.groupFd !== undefined) await this.#silence(layer, guard.dataInode);
       // A mount under a new slot was left by a daemon that died before it recorded the slot.
-      while (superblocks === undefined && isMounted(path)) await unmountImage(path);
-      if (!isMounted(path)) await this.#mount(mounted);
+      while (!isNewDirectory && superblocks === undefined && isMounted(path)) await unmountImage(path);
+      if (isNewDirectory || !isMounted(path)) await this.#mount(mounted);
     } catch (error) {
       await this.#forget(mounted);
       await rmdir(path).catch(() => {});

@@ -39,6 +39,11 @@ const minRetryMs = 1000;
 const maxRetryMs = 300_000;
 /** After this the image has started, and the layer is read as any other. */
 const startMs = 60_000;
+/**
+ * For how long prefetch waits until the layers of its image are mounted: on two processors, what it receives, inflates and writes
+ * keeps those waiting that build their trees. A pull over a link that needs longer for its TOCs leaves room for both.
+ */
+const longestPullMs = 2000;
 /** For how long a prefetch up to the landmark waits for an access profile that is being looked for. */
 const profileWaitMs = 500;
 
@@ -146,15 +151,19 @@ export class Layer {
   }
 
   /**
-   * Starts the prefetch and then the background fill. `hotRanges` (estargz/hot-ranges.ts) says what to prefetch; without it,
-   * or where it is not this layer's, the landmark does, else `prefetchSizeBytes`. Only the first call has an effect. A list that
-   * is still being looked for must settle and not reject.
+   * Starts the prefetch, once the image `isPulled`, and then the background fill. `hotRanges` (estargz/hot-ranges.ts) says what
+   * to prefetch; without it, or where it is not this layer's, the landmark does, else `prefetchSizeBytes`. Only the first call
+   * has an effect. A list that is still being looked for must settle and not reject, nor must `isPulled`.
    */
-  startFetching(prefetchSizeBytes: number, hotRanges?: string | Promise<string | undefined>): void {
+  startFetching(
+    prefetchSizeBytes: number,
+    hotRanges?: string | Promise<string | undefined>,
+    isPulled?: Promise<void>,
+  ): void {
     if (this.#isFetchingAhead || this.#fetching.signal.aborted) return;
     this.#isFetchingAhead = true;
     const ranges = hotRanges instanceof Promise ? hotRanges.then((text) => this.#adopt(text)) : this.#adopt(hotRanges);
-    const plan = { ranges, prefetchSizeBytes };
+    const plan = { ranges, prefetchSizeBytes, isPulled };
     void fetchAhead(this.store, plan, this.#options, this.#fetching.signal);
   }
 
@@ -243,9 +252,10 @@ type HotRanges = readonly HotRange[] | undefined;
 interface PrefetchPlan {
   readonly ranges: HotRanges | Promise<HotRanges>;
   readonly prefetchSizeBytes: number;
+  readonly isPulled: Promise<void> | undefined;
 }
 
-/** Prefetches at once, then fills while nothing else is fetched, until the layer is complete or released. */
+/** Prefetches when the image is pulled, then fills while nothing else is fetched, until the layer is complete or released. */
 async function fetchAhead(
   store: LayerStore,
   plan: PrefetchPlan,
@@ -253,7 +263,10 @@ async function fetchAhead(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    if (!options.noprefetch) await prefetch(store, plan, signal);
+    if (!options.noprefetch) {
+      await Promise.race([plan.isPulled, delay(longestPullMs, undefined, { signal, ref: false })]);
+      await prefetch(store, plan, signal);
+    }
   } catch (error) {
     if (signal.aborted) return;
     options.onFetchError('prefetch', error);

@@ -34,6 +34,24 @@ test(
   },
 );
 
+test('prefetch waits until the image is mounted, but not for ever', limit, async (t) => {
+  const { promise: isReleased, resolve: release } = Promise.withResolvers<void>();
+  // Before the layers are closed, which wait for it.
+  t.after(release);
+  const registry = testRegistry(blobs);
+  const { manager, face } = await openBench(t, registry);
+  const layers = manager();
+  let attaching = 0;
+  face.beforeAttach = () => (++attaching === 4 ? isReleased : Promise.resolve());
+  await layers.mount(requestFor(blobs[0]!, { siblings }), signal);
+  await until('the last layer to be attached', () => attaching === 4, soon);
+  const requests = registry.sources.get(siblings[0]!)!.requests;
+  assert.equal(requests.length, 1, 'its TOC');
+  const { store } = face.attached.get(siblings[0]!)!;
+  await until('the prefetch of the lowest layer', () => store.presentChunks() >= 10, soon);
+  assert.equal(face.attached.size, 3);
+});
+
 test('a TOC larger than a guess takes one request where the image says its size', limit, async (t) => {
   const large = [1, 2, 3].map((seed) => buildTestBlob(testFiles(6000, 10, seed * 10_000)));
   const tocSizes = large.map(({ bytes, footer }) => bytes.length - footer.tocOffset);

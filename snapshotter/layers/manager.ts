@@ -39,8 +39,8 @@ export class LayerManager {
   readonly #opening = new Map<Digest, Promise<Layer>>();
   readonly #unmounting = new Map<Digest, Promise<void>>();
   readonly #idleTimers = new Map<Digest, NodeJS.Timeout>();
-  /** References of images whose layers are being mounted ahead of their requests. */
-  readonly #ahead = new Set<string>();
+  /** By reference, the images whose layers are being mounted ahead of their requests; settles when they are. */
+  readonly #ahead = new Map<string, Promise<void>>();
   #closing: Promise<void> | undefined;
 
   constructor(options: LayerManagerOptions) {
@@ -74,13 +74,11 @@ export class LayerManager {
     this.#verify(request, layer);
     if (layer.health.failing) await this.#probe(layer, request, signal);
     const { prefetchSizeBytes = this.#options.config.prefetchSizeBytes } = request;
-    const startFetching = (): void => layer.startFetching(prefetchSizeBytes, this.#sources.hotRangesOf(request));
-    // Before the mount: the link would be idle meanwhile. Fetching verifies what was on disk, and whoever reads a guarded
-    // data file waits until its layer is attached again.
-    if (!layer.wasOnDisk) startFetching();
+    const mountedAhead = Promise.withResolvers<void>();
+    const isPulled = this.#ahead.get(request.reference) ?? mountedAhead.promise;
     const { view, path } = await untilAborted(this.#show(digest, layer, place), signal);
-    if (layer.wasOnDisk) startFetching();
-    if (isFirst) void this.#mountAhead(request);
+    layer.startFetching(prefetchSizeBytes, this.#sources.hotRangesOf(request), isPulled);
+    if (isFirst) void this.#mountAhead(request, isPulled).finally(mountedAhead.resolve);
     return { digest, view, path };
   }
 
@@ -246,12 +244,12 @@ export class LayerManager {
 
   /**
    * containerd requests an image's layers one after the other, lowest first, some milliseconds apart; the next ones are
-   * mounted meanwhile, and prefetched where the request or a profile says what. Verification is left to their own requests, which alone have
+   * mounted meanwhile, and then prefetched where the request or a profile says what. Verification is left to their own requests, which alone have
    * their labels. Layers that fail it or are never requested are unmounted as unused.
    */
-  async #mountAhead(request: LayerRequest): Promise<void> {
+  async #mountAhead(request: LayerRequest, isPulled: Promise<void>): Promise<void> {
     const { reference } = request;
-    this.#ahead.add(reference);
+    this.#ahead.set(reference, isPulled);
     await delay(answerMs);
     const shown: Promise<unknown>[] = [];
     for (const digest of this.#siblingsToMount(request)) {
@@ -260,7 +258,8 @@ export class LayerManager {
       try {
         const layer = await this.#openOnce(digest, () => this.#sources.openAhead(request, digest));
         void this.#sources.hotRangesAbove(request, digest).then((hotRanges) => {
-          if (hotRanges !== undefined) layer.startFetching(this.#options.config.prefetchSizeBytes, hotRanges);
+          const { prefetchSizeBytes } = this.#options.config;
+          if (hotRanges !== undefined) layer.startFetching(prefetchSizeBytes, hotRanges, isPulled);
         });
         // A tree that depends on the layers below waits for its own request, which knows them.
         if (layer.tree.implied.length + layer.tree.replaced.length === 0)

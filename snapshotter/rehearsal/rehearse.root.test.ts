@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { defaultLayerConfig } from '../bench/layer-config.ts';
+import { BuilderThread } from '../builder/builder.ts';
 import { ErofsServer } from '../erofs/server.ts';
 import { FuseServer } from '../fuse/server.ts';
 import { createErofsFace } from '../layers/erofs-face.ts';
@@ -30,15 +31,17 @@ for (const [name, openFace] of Object.entries(faces)) {
     const root = await mkdtemp(join(tmpdir(), 'rehearsal-'));
     const registry = new RegistryClient();
     const inflaters = new InflatePool();
+    const builder = new BuilderThread();
     const face = await openFace(join(root, 'mounts'));
     t.after(async () => {
       await face.close();
+      await builder.close();
       await registry.close();
       await inflaters.close();
       await rm(root, { recursive: true, force: true });
     });
     const mountsBefore = mountCount(root);
-    const stage = { root, registry, inflaters, face, config: defaultLayerConfig, overlayOptions: [] };
+    const stage = { root, registry, inflaters, builder, face, config: defaultLayerConfig, overlayOptions: [] };
     const { error } = await rehearse(stage, t.signal);
     assert.equal(error, undefined);
     assert.deepEqual(await readdir(root), ['mounts']);

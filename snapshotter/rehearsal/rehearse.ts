@@ -21,6 +21,7 @@ import { SnapshotStore } from '../snapshots/store.ts';
 import type { InflatePool } from '../store/inflate-pool.ts';
 import { FetchScheduler } from '../store/scheduler.ts';
 import { makeRehearsedLayer, type RehearsedLayer } from './image.ts';
+import { rehearseTrees } from './trees.ts';
 
 export interface RehearsalStage {
   /** The daemon's. Its state is kept below it meanwhile. */
@@ -60,7 +61,13 @@ export async function rehearse(stage: RehearsalStage, signal: AbortSignal): Prom
     // A daemon that was killed in the middle of its own left it.
     await rm(directory, { recursive: true, force: true });
     await mkdir(directory, { mode: 0o700 });
-    await pullOnce(stage, directory, signal);
+    const trees = join(directory, 'trees');
+    await mkdir(trees);
+    const done = await Promise.allSettled([
+      pullOnce(stage, directory, signal),
+      stage.builder === undefined ? undefined : rehearseTrees(stage.builder, stage.config, trees, signal),
+    ]);
+    for (const result of done) if (result.status === 'rejected') throw result.reason;
   } catch (caught) {
     // The first pull compiles what it needs.
     error = caught;
