@@ -37,7 +37,7 @@ test(
 test('prefetch waits until the image is mounted, but not for ever', limit, async (t) => {
   const { promise: isReleased, resolve: release } = Promise.withResolvers<void>();
   // Before the layers are closed, which wait for it.
-  t.after(release);
+  t.after(() => release());
   const registry = testRegistry(blobs);
   const { manager, face } = await openBench(t, registry);
   const layers = manager();
