@@ -75,10 +75,10 @@ export class LayerManager {
     if (layer.health.failing) await this.#probe(layer, request, signal);
     const { prefetchSizeBytes = this.#options.config.prefetchSizeBytes } = request;
     const mountedAhead = Promise.withResolvers<void>();
-    const isPulled = this.#ahead.get(request.reference) ?? mountedAhead.promise;
+    const isPulled = isFirst ? mountedAhead.promise : this.#ahead.get(request.reference);
     const { view, path } = await untilAborted(this.#show(digest, layer, place), signal);
     layer.startFetching(prefetchSizeBytes, this.#sources.hotRangesOf(request), isPulled);
-    if (isFirst) void this.#mountAhead(request, isPulled).finally(mountedAhead.resolve);
+    if (isFirst) void this.#mountAhead(request, mountedAhead.promise).finally(mountedAhead.resolve);
     return { digest, view, path };
   }
 
@@ -244,8 +244,8 @@ export class LayerManager {
 
   /**
    * containerd requests an image's layers one after the other, lowest first, some milliseconds apart; the next ones are
-   * mounted meanwhile, and then prefetched where the request or a profile says what. Verification is left to their own requests, which alone have
-   * their labels. Layers that fail it or are never requested are unmounted as unused.
+   * mounted meanwhile, and then prefetched where the request or a profile says what. Verification is left to their own
+   * requests, which alone have their labels. Layers that fail it or are never requested are unmounted as unused.
    */
   async #mountAhead(request: LayerRequest, isPulled: Promise<void>): Promise<void> {
     const { reference } = request;

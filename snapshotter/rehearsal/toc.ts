@@ -84,14 +84,14 @@ export function makeRehearsedToc(seed: number, entryCount: number): RehearsedToc
   const json = Buffer.from(JSON.stringify({ version: 1, entries }, undefined, seed % 2 === 0 ? '\t' : undefined));
   const tar = Buffer.concat([tarHeader('stargz.index.json', json.length), json, tarPadding(json.length)]);
   const toc = gzipSync(tar, { level: 1 });
-  const footer = {
+  const footer: Footer = {
     kind: 'estargz',
     compression: 'gzip',
     payloadEnd: offset,
     tocOffset: offset,
     tocEnd: offset + toc.length,
   };
-  return { toc, footer: footer as Footer };
+  return { toc, footer };
 }
 
 function hex8(value: number): string {
