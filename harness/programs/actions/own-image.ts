@@ -23,6 +23,7 @@ export function ownImageArguments(env: Env): string[] {
     `--image=${imageOf(env)}`,
     ...valued,
     ...(given(env, 'INPUT_READY_EXIT') === 'true' ? ['--ready-exit'] : []),
+    ...(given(env, 'INPUT_TIMELINE') === 'true' ? ['--timeline'] : []),
     ...(stdin === undefined ? [] : [`--stdin=${stdin}`]),
     ...linesOf(env, 'INPUT_ENV').map((line) => `--env=${line}`),
     ...linesOf(env, 'INPUT_MOUNT').map((line) => `--mount=${inWorkspace(env, line)}`),

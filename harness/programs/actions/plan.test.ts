@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseBenchOptions } from '../../bench/options.ts';
 import { planOf } from './plan.ts';
 
 const runner = { GITHUB_EVENT_NAME: 'schedule', GITHUB_REF: 'refs/heads/main', GITHUB_RUN_ID: '17179869187' };
@@ -7,7 +8,7 @@ const runner = { GITHUB_EVENT_NAME: 'schedule', GITHUB_REF: 'refs/heads/main', G
 test('the weekly run measures the default workloads in shards of one plan, and is published', () => {
   const plan = planOf({ ...runner, WORKLOADS: '', SAMPLES: '' });
   assert.deepEqual(plan, {
-    arguments: ['--workloads', '@default', '--samples', '10', '--seed', '3'],
+    arguments: ['--workloads', '@default', '--samples', '10', '--timeline', '--seed', '3'],
     shards: ['1/2', '2/2'],
     registry: undefined,
     isPublished: true,
@@ -27,6 +28,15 @@ test('inputs replace what is usual; another branch is not published', () => {
   ]);
   assert.deepEqual(plan.shards, ['1/3', '2/3', '3/3']);
   assert.equal(plan.isPublished, false);
+});
+
+test('starts are traced weekly, and on request unless it says no; a pull request has no time for it', () => {
+  const isTraced = (event: string, timeline: string) =>
+    parseBenchOptions(planOf({ ...runner, GITHUB_EVENT_NAME: event, TIMELINE: timeline }).arguments).timeline;
+  assert.equal(isTraced('schedule', ''), true);
+  assert.equal(isTraced('workflow_dispatch', 'true'), true);
+  assert.equal(isTraced('workflow_dispatch', 'false'), false);
+  assert.equal(isTraced('pull_request', ''), false);
 });
 
 test('images go to a registry only with a login, and never for a pull request', () => {

@@ -18,9 +18,15 @@ export interface ActionsPlan {
 const maxShards = 20;
 
 /** Small enough to answer a pull request within half an hour. */
-const forPullRequest = { WORKLOADS: 'python,redis', MODES: 'legacy,estargz', SAMPLES: '6', SHARDS: '1' } as const;
+const forPullRequest = {
+  WORKLOADS: 'python,redis',
+  MODES: 'legacy,estargz',
+  SAMPLES: '6',
+  SHARDS: '1',
+  TIMELINE: 'false',
+} as const;
 /** Weekly, and on request without inputs: what README's first screen is made of. */
-const usual = { WORKLOADS: '@default', SAMPLES: '10', SHARDS: '2' } as const;
+const usual = { WORKLOADS: '@default', SAMPLES: '10', SHARDS: '2', TIMELINE: 'true' } as const;
 
 const options = {
   WORKLOADS: '--workloads',
@@ -47,6 +53,7 @@ export function planOf(env: Env): ActionsPlan {
   return {
     arguments: [
       ...chosen,
+      ...(inputOf('TIMELINE') === 'true' ? ['--timeline'] : []),
       ...['--seed', seed],
       ...(registry === undefined ? [] : ['--registry', registry]),
       ...(base === undefined ? [] : ['--base', base]),

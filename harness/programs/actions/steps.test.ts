@@ -101,6 +101,7 @@ test('an image of one’s own is measured with the action’s inputs', limit, as
     INPUT_MOUNT: 'src:/src',
     INPUT_STDIN: 'input.txt',
     INPUT_SAMPLES: '6',
+    INPUT_TIMELINE: 'true',
   };
   const runner = await openRunner(t, inputs);
   await steps['bench-image']!(runner);
@@ -108,6 +109,7 @@ test('an image of one’s own is measured with the action’s inputs', limit, as
     '--image=docker-daemon:app:1',
     '--ready-line=-ready-',
     '--samples=6',
+    '--timeline',
     '--stdin=/workspace/input.txt',
     '--env=A=1',
     '--env=B=two words',
@@ -115,9 +117,13 @@ test('an image of one’s own is measured with the action’s inputs', limit, as
     '--out',
     'results/actions',
   ]);
-  const archived = await openRunner(t, { INPUT_IMAGE: 'docker-archive:build/app.tar' });
+  const archived = await openRunner(t, { INPUT_IMAGE: 'docker-archive:build/app.tar', INPUT_TIMELINE: 'false' });
   await steps['bench-image']!(archived);
-  assert.equal(archived.ran[0]!.args[0], '--image=docker-archive:/workspace/build/app.tar');
+  assert.deepEqual(archived.ran[0]!.args, [
+    '--image=docker-archive:/workspace/build/app.tar',
+    '--out',
+    'results/actions',
+  ]);
 });
 
 test('shards are merged, and the report is the summary of the run', limit, async (t) => {

@@ -20,7 +20,11 @@ interface Job {
   readonly needs?: string | readonly string[];
   readonly permissions?: Readonly<Record<string, string>>;
   readonly 'timeout-minutes'?: number;
-  readonly steps: readonly { readonly run?: string; readonly uses?: string }[];
+  readonly steps: readonly {
+    readonly run?: string;
+    readonly uses?: string;
+    readonly env?: Readonly<Record<string, string>>;
+  }[];
 }
 
 interface Workflow {
@@ -68,6 +72,24 @@ test('what the steps run are scripts of the project', async () => {
 test('the steps are those that the workflows call', () => {
   const called = commands.flatMap((command) => /^npm run actions -- (.*)$/.exec(command)?.[1] ?? []);
   assert.deepEqual([...new Set(called)].sort(), Object.keys(steps).sort());
+});
+
+test('each input that is declared is used and the other way round, and each variable of a step is read by it', async () => {
+  const inputsOf = (file: string) => {
+    const { inputs, on } = parse(texts.get(file)!) as {
+      inputs?: object;
+      on?: { workflow_dispatch?: { inputs?: object } };
+    };
+    return Object.keys(inputs ?? on?.workflow_dispatch?.inputs ?? {}).sort();
+  };
+  for (const [file, text] of texts) {
+    const used = [...text.matchAll(/\binputs\.([\w-]+)/g)].map(([, name]) => name!);
+    assert.deepEqual([...new Set(used)].sort(), inputsOf(file), file);
+  }
+  const sources = (await readdir(import.meta.dirname)).filter((name) => /(?<!\.test)\.ts$/.test(name));
+  const code = (await Promise.all(sources.map((name) => readFile(join(import.meta.dirname, name), 'utf8')))).join('');
+  const variables = files.flatMap((file) => jobsOf(file).flatMap((job) => job.steps.map(({ env = {} }) => env)));
+  for (const name of variables.flatMap(Object.keys)) assert.match(code, new RegExp(`'${name}'|\\b${name}:`), name);
 });
 
 test('other people’s actions are pinned by commit, with their version beside it', () => {
