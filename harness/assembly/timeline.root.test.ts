@@ -1,11 +1,12 @@
 /** `bench --timeline` from an image in a layout to the rows of timeline.csv. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
 import { parseSamples } from '../../measurements/sample.ts';
-import { readTimeline, type TimelineEvent } from '../../measurements/timeline.ts';
+import { stringifyTable } from '../../measurements/table.ts';
+import { readTimeline, type TimelineEvent, timelineColumns } from '../../measurements/timeline.ts';
 import { writeLayoutImage } from '../../snapshotter/images/testing/layout-image.ts';
 import { mountsUnder } from '../../snapshotter/platform/mountinfo.ts';
 import { encodeFile } from '../../snapshotter/tar/tar-header.ts';
@@ -34,24 +35,14 @@ test(
     await writeLayoutImage(image, [Buffer.from(shell), data], {
       configuration: { config: { Entrypoint: ['/bin/busybox'] } },
     });
-    const output = { stdout: '', stderr: '' };
-    const collect = (name: 'stdout' | 'stderr') => ({
-      ...{ columns: 80, isTTY: false },
-      write: (text: string) => {
-        output[name] += text;
-      },
-    });
     const state = join(scratch, 'state');
+    const places = ['--state-dir', state, '--out', join(scratch, 'out')];
     const argv = [
       ...['--image', `oci:${image}`, '--command', 'dd if=/srv/data of=/dev/null bs=4096 skip=1000 count=1'],
       ...['--modes', modes.join(','), '--samples', '1', '--rtt', '4ms', '--bandwidth', '400mbit', '--timeline'],
-      ...['--state-dir', state, '--out', join(scratch, 'out')],
+      ...places,
     ];
-    const status = await runCommand(argv, realDependencies, {
-      ...{ stdout: collect('stdout'), stderr: collect('stderr'), env: {} },
-      ...{ signal: AbortSignal.timeout(limit.timeout), now: () => performance.now() },
-    });
-    assert.equal(status, 0, output.stderr);
+    await bench(argv);
     const [runId = ''] = readdirSync(join(scratch, 'out', 'bench'));
     const directory = join(scratch, 'out', 'bench', runId);
     const samples = parseSamples(readFileSync(join(directory, 'samples.csv'), 'utf8'), 'samples.csv');
@@ -88,10 +79,29 @@ test(
       pictures.filter((name) => !written.includes(name)),
       [],
     );
+    // As if one had failed.
+    const others = events.filter(({ mode }) => mode !== 'estargz');
+    writeFileSync(join(directory, 'timeline.csv'), stringifyTable(timelineColumns, others));
+    await bench(['--resume', directory, '--resume-anyway', ...places]);
+    const made = (await readTimeline(directory)).slice(others.length);
+    assert.deepEqual([...new Set(made.map(({ mode }) => mode))], ['estargz']);
+    checkStart(made);
+    assert.deepEqual(parseSamples(readFileSync(join(directory, 'samples.csv'), 'utf8'), 'samples.csv'), samples);
     assert.deepEqual(mountsUnder(state), []);
     assert.deepEqual(await findProcessesNaming(state), []);
   },
 );
+
+/** Runs the command, which is to succeed. */
+async function bench(argv: readonly string[]): Promise<void> {
+  const said: string[] = [];
+  const output = { columns: 80, isTTY: false, write: (text: string) => void said.push(text) };
+  const status = await runCommand(argv, realDependencies, {
+    ...{ stdout: output, stderr: output, env: {} },
+    ...{ signal: AbortSignal.timeout(limit.timeout), now: () => performance.now() },
+  });
+  assert.equal(status, 0, said.join(''));
+}
 
 /** What holds for every start over a link. */
 function checkStart(events: readonly TimelineEvent[]): void {

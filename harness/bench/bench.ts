@@ -20,7 +20,7 @@ import { renderVerdict, type VerdictRequest } from './image-verdict.ts';
 import type { Options } from './options.ts';
 import { blocksOf, orderOf, type Selection } from './selection.ts';
 import { renderResult } from './summary-table.ts';
-import { tracedStarts, traceStarts } from './timeline.ts';
+import { tracedStarts, traceStarts, untracedStarts } from './timeline.ts';
 
 export interface BenchResult extends RunResult {
   readonly results: Pick<Results, 'path' | 'environment'>;
@@ -30,6 +30,8 @@ export interface BenchResult extends RunResult {
   readonly verdict: VerdictRequest | undefined;
   /** Why it measured as much as it did, in words; undefined: as much as was asked for. */
   readonly stopped: string | undefined;
+  /** Starts that were to be traced and failed. */
+  readonly untracedCount: number;
 }
 
 export interface BenchRequest {
@@ -68,7 +70,7 @@ export async function runBench(
   for (const warning of results.environment.warnings) progress.warn(warning);
 
   const known = unmeasured(selection.cells, earlier?.samples ?? []);
-  const starts = options.timeline ? tracedStarts(selection, options.shard) : [];
+  const starts = options.timeline ? await untracedStarts(tracedStarts(selection, options.shard), results.path) : [];
   const wanted = { workloads, modes, links, images, cells: [...known, ...starts], stateDir, reporter: progress };
   const { executor, record, accessRecords, conditions, conditionsAtEnd } = await dependencies.openExecutor(
     wanted,
@@ -84,9 +86,11 @@ export async function runBench(
   const announce = (block: readonly Cell[]) => progress.extend(block.filter(({ order: at }) => at > lastOrder));
   const lastOrder = selection.cells.at(-1)?.order ?? 0;
   const watch = watchStop(options, order, announce, () => performance.now());
+  // Where only traced starts are lacking, a run that had ended by its own rule is not to go on with the next block.
+  const ended = known.length === 0 ? stopOf(earlier) : undefined;
   const run = {
     runId: results.runId,
-    blocks: blocksOf(selection, options),
+    blocks: ended === undefined ? blocksOf(selection, options) : [],
     earlier: earlier?.samples ?? [],
     isEnough: watch.isEnough,
     executor,
@@ -96,7 +100,7 @@ export async function runBench(
   };
   const measured = await runPlan(run, signal);
   const traced = { starts: measured.aborted ? [] : starts, executor, results, reporter: progress };
-  const tracedCount = options.timeline ? await traceStarts(traced, signal) : undefined;
+  const tracing = options.timeline ? await traceStarts(traced, signal) : undefined;
   const result = { ...measured, aborted: measured.aborted || (options.timeline && signal.aborted) };
   if (!signal.aborted) await results.describe((await conditionsAtEnd?.(signal)) ?? {});
   // Nothing stays running or mounted while the results are written.
@@ -108,14 +112,20 @@ export async function runBench(
   await results.writeFile('summary.txt', renderResult(summary, createPaint(false)));
   const verdict = await judgeImported(selection, summary, results, accessRecords);
   const failedCount = result.samples.filter((sample) => !sample.ok).length;
-  const stopped = result.aborted ? undefined : describeStop(watch.reason, options);
+  const stopped = ended ?? (measured.aborted ? undefined : describeStop(watch.reason, options));
   const counts = {
     ...{ sampleCount: result.samples.length, failedCount },
-    ...(tracedCount === undefined ? {} : { tracedStarts: tracedCount }),
+    ...(tracing === undefined ? {} : { tracedStarts: tracing.tracedCount }),
   };
   await results.complete({ details: { ...counts, stopped: stopped ?? null, drift: summary.drift ?? null } });
   const charts = await drawCharts(dependencies, results.path, result, progress);
-  return { ...result, results, summary, verdict, charts, stopped };
+  return { ...result, results, summary, verdict, charts, stopped, untracedCount: tracing?.failedCount ?? 0 };
+}
+
+/** Why its samples had ended, where that was recorded. */
+function stopOf(earlier: EarlierRun | undefined): string | undefined {
+  const stopped = earlier?.environment.details.stopped;
+  return typeof stopped === 'string' ? stopped : undefined;
 }
 
 /** What stays visible while it runs. */

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import { describeCommit, formatLink } from '../../measurements/format.ts';
 import { type BenchResult, describeLinks, runBench } from './bench.ts';
-import { resumeOptions } from './resume.ts';
+import { describeComplete, resumeOptions } from './resume.ts';
 import { type Selection, selectCells } from './selection.ts';
 import { type ExitCode, reportFailure, signalName } from '../cli/failure.ts';
 import { compareWithin } from '../../measurements/run-comparison.ts';
@@ -12,7 +12,6 @@ import { renderVerdict } from './image-verdict.ts';
 import { type Options, parseBenchOptions } from './options.ts';
 import { type KnownModes, selectModes } from '../run/known-modes.ts';
 import { readEarlierRun } from '../run/earlier-run.ts';
-import { unmeasured } from '../run/run.ts';
 import { createProgress, type ProgressOutput, usesColor } from '../progress/progress.ts';
 import type { Dependencies } from './dependencies.ts';
 import { renderShares } from './shares-table.ts';
@@ -88,8 +87,9 @@ async function bench(
     around.stdout.write(await dryRunText(options, dependencies, selection));
     return 0;
   }
-  if (earlier?.environment.status === 'complete' && unmeasured(selection.cells, earlier.samples).length === 0) {
-    around.stdout.write(`complete: ${earlier.path} has all of its ${earlier.samples.length} cells\n`);
+  const complete = earlier && (await describeComplete(earlier, selection, options));
+  if (complete !== undefined) {
+    around.stdout.write(`${complete}\n`);
     return 0;
   }
   const progress = createProgress(around.stderr, around.env, around.now);
@@ -133,10 +133,12 @@ function closingText(result: BenchResult): string {
       `failed   ${failed.length} of ${result.samples.length} cells, first: ${first.workload} ${first.mode}: ${first.error}`,
     );
   }
-  if (result.aborted)
-    lines.push(
-      `stopped  after ${result.samples.length} cells; go on with npm run bench -- --resume ${formatPath(result.results.path)}`,
-    );
+  const resume = `npm run bench -- --resume ${formatPath(result.results.path)}`;
+  if (result.untracedCount > 0) {
+    const count = result.untracedCount === 1 ? '1 start is' : `${result.untracedCount} starts are`;
+    lines.push(`timeline ${count} not traced; try again with ${resume}`);
+  }
+  if (result.aborted) lines.push(`stopped  after ${result.samples.length} cells; go on with ${resume}`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -77,7 +77,8 @@ Where things go
 
 A run that was cut off
   --resume DIR       measures what it lacks, with its seed and its options;
-                     refuses another commit, machine, modes or images
+                     traces what failed to be traced; refuses another commit,
+                     machine, modes or images
   --resume-anyway    does not refuse
 
 Instead of a run

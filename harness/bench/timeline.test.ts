@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { readTimeline } from '../../measurements/timeline.ts';
 import { Interrupted } from '../cli/interrupt.ts';
-import { fakeTrace, fakeWorkloads, fakeModes, quickCell } from './testing/fake-dependencies.ts';
+import {
+  type FakeCell,
+  type FakeTrace,
+  fakeTrace,
+  fakeWorkloads,
+  fakeModes,
+  quickCell,
+} from './testing/fake-dependencies.ts';
 import { isCell, start } from './testing/start-command.ts';
 import { tracedStarts } from './timeline.ts';
 
@@ -45,7 +54,67 @@ test('a start that cannot be traced is a warning, and the others have their rows
   assert.equal(run.exitCode, 0, run.stderr);
   assert.match(run.stderr, /warning: no timeline of gcc stargz over 30 ms RTT, 200 Mbit\/s: not ready within 60 s/);
   assert.deepEqual(new Set((await readTimeline(run.path)).map(({ mode }) => mode)), new Set(['legacy', 'estargz']));
+  assert.match(run.stdout, /^timeline 2 starts are not traced; try again with npm run bench -- --resume \S+$/m);
 });
+
+const tracedModes = (events: readonly { readonly mode: string; readonly kind: string }[]) =>
+  events.filter(({ kind }) => kind === 'ready').map(({ mode }) => mode);
+
+test('--resume traces the starts that failed, measures nothing again, and then has nothing to do', limit, async (t) => {
+  const argv = ['--workloads', 'gcc', '--samples', '1', '--seed', '7', '--timeline'];
+  const fails: FakeTrace = async (cell, signal) => {
+    if (cell.mode.name === 'stargz') throw new Error('not ready within 60 s');
+    return await fakeTrace(cell, signal);
+  };
+  const first = await start(t, argv, quickCell, {}, fails);
+  const [before, samples] = [await readTimeline(first.path), await first.read('samples.csv')];
+  const resume = (trace?: FakeTrace) =>
+    start(t, ['--resume', first.path, '--resume-anyway'], quickCell, { outDir: first.outDir }, trace);
+  const again = await resume(fails);
+  assert.equal(again.exitCode, 0, again.stderr);
+  assert.match(again.stdout, /^timeline 1 start is not traced; try again with/m);
+  assert.deepEqual(await readTimeline(first.path), before);
+  const resumed = await resume();
+  assert.equal(resumed.exitCode, 0, resumed.stderr);
+  const calls = resumed.dependencies.calls.filter((call) => isCell(call) || isTrace(call));
+  assert.deepEqual(calls, ['trace gcc stargz']);
+  assert.equal(await resumed.read('samples.csv'), samples);
+  assert.deepEqual(tracedModes(await readTimeline(first.path)), ['legacy', 'estargz', 'stargz']);
+  const { status, details } = JSON.parse(await resumed.read('environment.json'));
+  assert.deepEqual([status, details.sampleCount, details.tracedStarts], ['complete', 3, 3]);
+  const done = await resume();
+  assert.match(done.stdout, /^complete: \S+ has all of its 3 cells and 3 traced starts\n$/);
+  assert.deepEqual(done.dependencies.calls, []);
+});
+
+for (const cause of ['fails', 'is interrupted'] as const) {
+  test(`a run that ended by its own rule has no more samples for a trace that ${cause}`, limit, async (t) => {
+    // So different that no speed-up is known to 1 %.
+    const uneven: FakeCell = async (cell, onPhase, signal) => {
+      const outcome = await quickCell(cell, onPhase, signal);
+      return outcome.ok ? { ...outcome, runMs: outcome.runMs * (1 + ((cell.sample * 7) % 5)) } : outcome;
+    };
+    const controller = new AbortController();
+    const argv = ['--workloads', 'gcc', '--until', '1%', '--samples', '8', '--seed', '7', '--timeline'];
+    const first = await start(t, argv, uneven, { signal: controller.signal }, async () => {
+      if (cause === 'is interrupted') controller.abort(new Interrupted('SIGINT'));
+      throw new Error('not ready within 60 s');
+    });
+    assert.equal(first.exitCode, cause === 'fails' ? 0 : 130);
+    const ended = /^ended {4}.*$/m.exec(first.stdout)?.[0];
+    assert.ok(ended !== undefined, first.stdout);
+    // Fewer blocks than there may be, as a budget leaves them.
+    const kept = (await first.read('samples.csv')).split('\n').slice(0, 1 + 6 * 3);
+    await writeFile(join(first.path, 'samples.csv'), `${kept.join('\n')}\n`);
+    const argvAgain = ['--resume', first.path, '--resume-anyway'];
+    const resumed = await start(t, argvAgain, uneven, { outDir: first.outDir });
+    assert.equal(resumed.exitCode, 0, resumed.stderr);
+    assert.deepEqual(resumed.dependencies.calls.filter(isCell), []);
+    assert.equal((await resumed.samples()).length, kept.length - 1);
+    assert.equal(/^ended {4}.*$/m.exec(resumed.stdout)?.[0], ended);
+    assert.deepEqual(tracedModes(await readTimeline(first.path)), ['legacy', 'stargz', 'estargz']);
+  });
+}
 
 test(
   'a run that is interrupted among its traced starts keeps them, and is resumed with the others',

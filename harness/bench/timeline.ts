@@ -18,27 +18,40 @@ export function tracedStarts({ workloads, modes, links }: Omit<Selection, 'seed'
   return own.flatMap((place) => modes.map((mode) => ({ order: 0, sample: 0, mode, ...place })));
 }
 
+/** Those of `starts` that timeline.csv below `path` has no rows of: they failed, or the run was cut off before them. */
+export async function untracedStarts(starts: readonly Cell[], path: string): Promise<Cell[]> {
+  const traced = new Set((await readTimeline(path)).map(startKey));
+  return starts.filter((cell) => !traced.has(startKey(identify(cell, ''))));
+}
+
 export interface TimelineRequest {
+  /** None that timeline.csv has. */
   readonly starts: readonly Cell[];
   readonly executor: Pick<CellExecutor, 'trace'>;
   readonly results: Pick<Results, 'runId' | 'path' | 'writeTable'>;
   readonly reporter: Reporter;
 }
 
+export interface TracedStarts {
+  /** Those that timeline.csv has, of earlier parts of the run as well. */
+  readonly tracedCount: number;
+  readonly failedCount: number;
+}
+
 /**
- * Traces the starts that timeline.csv does not have yet, and writes it anew after each, so that it holds whole starts only. A start that
- * fails is warned of and leaves no rows. Returns how many the file has; on an abort, early.
+ * Traces the starts, and writes timeline.csv anew after each, so that it holds whole starts only. A start that fails is warned of and
+ * leaves no rows. On an abort it returns early.
  */
 export async function traceStarts(
   { starts, executor, results, reporter }: TimelineRequest,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<TracedStarts> {
   const rows = await readTimeline(results.path);
-  const known = new Set(rows.map(startKey));
+  let tracedCount = new Set(rows.map(startKey)).size;
+  let failedCount = 0;
   for (const [index, cell] of starts.entries()) {
     const identity = identify(cell, results.runId);
     if (signal.aborted) break;
-    if (known.has(startKey(identity))) continue;
     const name = `${cell.workload.name} ${cell.mode.name}${cell.link ? ` over ${formatLink(cell.link)}` : ''}`;
     reporter.step('timeline', `${index + 1} of ${starts.length}, ${name}`);
     let events: readonly StartEvent[];
@@ -47,13 +60,14 @@ export async function traceStarts(
     } catch (error) {
       if (signal.aborted) break;
       reporter.warn(`no timeline of ${name}: ${messageOf(error)}`);
+      failedCount++;
       continue;
     }
     rows.push(...events.map((event): TimelineEvent => ({ ...identity, ...event })));
-    known.add(startKey(identity));
+    tracedCount++;
     await results.writeTable('timeline', timelineColumns, rows);
   }
-  return known.size;
+  return { tracedCount, failedCount };
 }
 
 type Identity = Omit<TimelineEvent, keyof StartEvent>;
