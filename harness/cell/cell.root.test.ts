@@ -3,12 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readAccesses } from '../../snapshotter/convert/accesses.ts';
+import { parseDigest } from '../../snapshotter/registry/digest.ts';
 import { findProcessesNaming } from '../host/processes.ts';
 import type { Mode } from '../run/mode.ts';
 import type { CellPhase } from '../run/run.ts';
 import { firstRuns, modes, withSecondRuns } from './modes/catalogue.ts';
 import { clearSandbox, openSandbox, startCell } from './sandbox.ts';
 import { cell, timeout, tiny, useCellBed } from './testing/cell-bed.ts';
+import { pushMismatch, pushMixed } from './testing/spoiled-images.ts';
 
 const [legacy, stargz, estargz] = modes as [Mode, Mode, Mode];
 /** docker and erofs need programs of their own, and tests of their own. */
@@ -81,12 +83,33 @@ test('a second run of which nothing can come before is an error, not a first run
   await assertNothingLeft();
 });
 
+const anew = 'npm run images -- prune --variants legacy removes what was converted, and the next run converts it again';
+
 test('an image that cannot be pulled lazily gives an error rather than a measurement', { timeout }, async (t) => {
   const plain = fixture.bed.openCells({ imageOf: () => 'tiny:legacy' });
   const outcome = await plain.execute(cell(estargz), () => {}, t.signal);
   assert.ok(!outcome.ok);
-  assert.match(outcome.error, /not pulled lazily: layer 1 of 2/);
+  const reason = 'the daemon says not-lazy: an ordinary layer, without a stargz footer';
+  assert.equal(outcome.error, `not pulled lazily: layers 1-2 of 2: ${reason}; ${anew}`);
   assert.equal(outcome.lazyLayers, 0);
+  await assertNothingLeft();
+});
+
+test('an error row says what the daemon says of the one layer that is at fault', { timeout }, async (t) => {
+  const { registry } = fixture.bed;
+  const promised = parseDigest(`sha256:${'ab'.repeat(32)}`);
+  const { tocDigest } = await pushMismatch({ registry: registry.address, tag: 'mismatch' }, promised, t.signal);
+  const mismatching = fixture.bed.openCells({ imageOf: () => 'tiny:mismatch' });
+  const outcome = await mismatching.execute(cell(estargz), () => {}, t.signal);
+  assert.ok(!outcome.ok);
+  const reason = `toc-digest-mismatch: its TOC has digest ${tocDigest}, the image promises ${promised}`;
+  assert.equal(outcome.error, `not pulled lazily: layer 2 of 2: the daemon says ${reason}; ${anew}`);
+  assert.equal(outcome.lazyLayers, 1);
+
+  await pushMixed({ registry: registry.address, tag: 'mixed' }, t.signal);
+  const mixed = await fixture.bed.openCells({ imageOf: () => 'tiny:mixed' }).execute(cell(estargz), () => {}, t.signal);
+  assert.ok(!mixed.ok);
+  assert.match(mixed.error, /layer 1 of 2: the daemon says not-lazy: .*; layer 2 of 2: containerd downloads every /);
   await assertNothingLeft();
 });
 

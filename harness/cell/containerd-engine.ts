@@ -1,18 +1,30 @@
 import type { PulledImage } from '../containerd/image.ts';
+import { type DownloadedLayer, describeDownloaded } from '../containerd/proof.ts';
 import type { Mode } from '../run/mode.ts';
 import type { CellEngine, EngineFindings, EnginePlace } from './engine.ts';
+import { readNotLazy, remedyFor } from './not-lazy.ts';
 import { type Sandbox, startCell } from './sandbox.ts';
 
 /** containerd, with our snapshotter, a peer's, or one of its own. */
 export async function startContainerdEngine(
   sandbox: Sandbox,
-  { snapshotter, daemonConfig, peer, base }: Mode,
+  { snapshotter, daemonConfig, peer, base, variant }: Mode,
   { registry, programs, logLevel = 'info' }: EnginePlace,
   signal: AbortSignal,
 ): Promise<CellEngine> {
   const setting = { snapshotter, daemonConfig, peer, base, programs, logLevel, ...registry };
   const running = await startCell(sandbox, setting, signal);
   const { containerd, daemon, own } = running;
+  /** One line with the remedy, since the row has nothing else: the daemon's log goes with the cell. */
+  const explain = async (downloaded: readonly DownloadedLayer[]): Promise<string> => {
+    if (own !== undefined) {
+      const { text, reasons } = await readNotLazy(downloaded, own.logPath);
+      const remedy = remedyFor(reasons, { variant, isEmbedded: registry.registryAddress !== undefined });
+      return [text, remedy].filter((part) => part !== '').join('; ');
+    }
+    const remedy = `convert its image in prepare, or say lazy = false or eager_layers for ${snapshotter} in the peers file`;
+    return `${downloaded.map(describeDownloaded).join(', ')}; ${remedy}`;
+  };
   return {
     daemonLogPath: own?.logPath,
     pull: (image, pullSignal, credential) => containerd.pull(image, pullSignal, credential),
@@ -32,17 +44,12 @@ export async function startContainerdEngine(
     async inspect(image, inspectSignal) {
       const pulled: PulledImage = await containerd.readImage(image, inspectSignal);
       const { lazyLayers, downloaded } = await containerd.prove(pulled, inspectSignal);
-      const isTooMany = downloaded.length > (peer?.eagerLayers ?? 0);
-      const remedy =
-        peer === undefined
-          ? ''
-          : `; convert its image in prepare, or say lazy = false or eager_layers for ${peer.name} in the peers file`;
-      const mustBeLazy = daemon !== undefined && peer?.lazy !== false;
+      const isFaulty = daemon !== undefined && peer?.lazy !== false && downloaded.length > (peer?.eagerLayers ?? 0);
       return {
         lazyLayers,
         mount: await running.mountKind(),
         mountReason: own?.status().face?.reason,
-        fault: mustBeLazy && isTooMany ? `not pulled lazily: ${downloaded.join(', ')}${remedy}` : undefined,
+        fault: isFaulty ? `not pulled lazily: ${await explain(downloaded)}` : undefined,
       } satisfies EngineFindings;
     },
     async cost() {

@@ -1,4 +1,4 @@
-/** What the log of our daemon says at the level `trace` (docs/debugging.md). Times are milliseconds of the wall clock. */
+/** What the log of our daemon says, of requests and reads at the level `trace` (docs/debugging.md). Times are milliseconds of the wall clock. */
 
 /** One ranged request for content. Offsets are of the layer's blob. */
 export interface Fetch {
@@ -16,6 +16,16 @@ export interface Miss {
   readonly bytes: number | undefined;
   readonly layer: string | undefined;
   readonly path: string | undefined;
+}
+
+/** A layer that the daemon left to containerd. */
+export interface Fallback {
+  readonly reason: string;
+  readonly error: string | undefined;
+  /** Undefined: it was not told which layer it is. */
+  readonly digest: string | undefined;
+  /** The name that its snapshot is to have. */
+  readonly chainId: string | undefined;
 }
 
 interface Line {
@@ -39,10 +49,15 @@ export function readMisses(log: string): readonly Miss[] {
   return linesOf(log, answers).flatMap(({ time, waitedMs, sizeBytes, layer, path }): Miss[] => {
     const endMs = Date.parse(time);
     if (typeof waitedMs !== 'number' || Number.isNaN(endMs)) return [];
-    const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
     const bytes = typeof sizeBytes === 'number' ? sizeBytes : undefined;
-    return [{ atMs: endMs - waitedMs, endMs, bytes, layer: text(layer), path: text(path) }];
+    return [{ atMs: endMs - waitedMs, endMs, bytes, layer: textOf(layer), path: textOf(path) }];
   });
+}
+
+export function readFallbacks(log: string): readonly Fallback[] {
+  return linesOf(log, ['layer will be pulled and unpacked']).map(({ reason, error, digest, ref }) => ({
+    ...{ reason: String(reason), error: textOf(error), digest: textOf(digest), chainId: textOf(ref) },
+  }));
 }
 
 /** A log that grows to megabytes is parsed only where it matters; its last line may be torn. */
@@ -55,4 +70,8 @@ function linesOf(log: string, messages: readonly string[]): Line[] {
       return [];
     }
   });
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }

@@ -14,6 +14,7 @@ import { unmountUnder } from '../host/mounts.ts';
 import { findProcessesInCgroup, findProcessesNaming, killProcesses } from '../host/processes.ts';
 import { type RunningSnapshotter, type SnapshotterDaemon, startDaemon, startPeer } from '../daemon/daemon.ts';
 import type { Peer } from '../daemon/peer.ts';
+import { explainNotLazy, readNotLazy } from './not-lazy.ts';
 
 /** The directory in which cells run one after another. Its path identifies their processes and mounts. */
 export interface Sandbox {
@@ -230,11 +231,13 @@ export async function withCell<T>(
 
 /** Throws HarnessError 'not-lazy' unless every layer of the image is mounted lazily. */
 export async function requireLazy(
-  { containerd }: RunningCell,
+  { containerd, own }: RunningCell,
   image: string,
   pulled: PulledImage,
   signal: AbortSignal,
 ): Promise<void> {
   const { downloaded } = await containerd.prove(pulled, signal);
-  if (downloaded.length > 0) throw new HarnessError('not-lazy', `${image}: ${downloaded.join(', ')}`);
+  if (downloaded.length === 0) return;
+  const { text } = own === undefined ? explainNotLazy(downloaded, '') : await readNotLazy(downloaded, own.logPath);
+  throw new HarnessError('not-lazy', `${image} was not pulled lazily: ${text}`);
 }

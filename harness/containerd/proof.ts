@@ -6,8 +6,29 @@ export interface LayerProof {
   readonly layers: number;
   /** Layers whose snapshot has the remote label and whose blob is not in the content store. */
   readonly lazyLayers: number;
-  /** One line for each layer that was not pulled lazily. */
-  readonly downloaded: readonly string[];
+  /** Bottom first: those that were not pulled lazily. */
+  readonly downloaded: readonly DownloadedLayer[];
+}
+
+export interface DownloadedLayer {
+  /** From 1, of `count`. */
+  readonly number: number;
+  readonly count: number;
+  /** Of its blob. */
+  readonly digest: string;
+  /** The name of its snapshot. */
+  readonly chainId: string;
+  /** Whether it was mounted lazily although its blob was downloaded. */
+  readonly isMounted: boolean;
+}
+
+/** `layer 1 of 2: it was downloaded and unpacked` */
+export function describeDownloaded(layer: DownloadedLayer): string {
+  return `layer ${layer.number} of ${layer.count}: ${describeDownload(layer)}`;
+}
+
+export function describeDownload({ isMounted }: DownloadedLayer): string {
+  return isMounted ? 'its blob was downloaded all the same' : 'it was downloaded and unpacked';
 }
 
 /** Set by a remote snapshotter on the snapshot of a layer that it serves. */
@@ -24,14 +45,14 @@ export async function proveLayers(
   for await (const { info } of client.content.list({ filters: [] }, { signal })) {
     for (const blob of info) blobs.add(blob.digest);
   }
-  const downloaded: string[] = [];
+  const downloaded: DownloadedLayer[] = [];
+  const count = image.chainIds.length;
   for (const [index, key] of image.chainIds.entries()) {
-    const layer = image.layers[index]!;
+    const { digest } = image.layers[index]!;
     const { info } = await client.snapshots.stat({ snapshotter, key }, { signal });
-    const isRemote = info?.labels[remoteLabel] !== undefined;
-    if (isRemote && !blobs.has(layer.digest)) continue;
-    const why = isRemote ? 'its blob was downloaded all the same' : 'it was downloaded and unpacked';
-    downloaded.push(`layer ${index + 1} of ${image.chainIds.length}: ${why}`);
+    const isMounted = info?.labels[remoteLabel] !== undefined;
+    if (isMounted && !blobs.has(digest)) continue;
+    downloaded.push({ number: index + 1, count, digest, chainId: key, isMounted });
   }
-  return { layers: image.chainIds.length, lazyLayers: image.chainIds.length - downloaded.length, downloaded };
+  return { layers: count, lazyLayers: count - downloaded.length, downloaded };
 }

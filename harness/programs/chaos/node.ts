@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { mountsUnder } from '../../../snapshotter/platform/mountinfo.ts';
 import { until } from '../../../testkit/until.ts';
 import { Containerd } from '../../containerd/containerd.ts';
+import { describeDownloaded } from '../../containerd/proof.ts';
 import { type SnapshotterDaemon, startDaemon } from '../../daemon/daemon.ts';
 import { removeCgroups } from '../../host/cgroups.ts';
 import { findProcessesInCgroup, findProcessesNaming, isAlive, killProcesses } from '../../host/processes.ts';
@@ -172,7 +173,7 @@ async function pull(containerd: Containerd, reference: string, signal: AbortSign
     const { downloaded } = await containerd.prove(image, signal);
     if (downloaded.length === 0) return image.chainIds.at(-1)!;
     await containerd.client.cri.removeImage({ image: { image: reference } });
-    throw new Error(`not lazy: ${downloaded.join('; ')}`);
+    throw new Error(`not lazy: ${downloaded.map(describeDownloaded).join('; ')}`);
   };
   return await until(`${reference} is pulled`, pullLazily, { limitMs: pullLimitMs, intervalMs: 500, signal });
 }
