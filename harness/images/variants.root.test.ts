@@ -82,7 +82,7 @@ test('only the variants that are asked for are converted, and each once', { time
   assert.deepEqual(steps, []);
   // As a state directory of an earlier version has them: an image that is there is not converted again.
   assert.equal(all.stargz, 'tiny:stargz-3-0123456789ab');
-  assert.equal(all.estargz, 'tiny:estargz-3-56114b7de27c');
+  assert.equal(all.estargz, 'tiny:estargz-4-56114b7de27c');
 });
 
 test('the optimised variants list what was read, and the others do not', { timeout }, async (t) => {

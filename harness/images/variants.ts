@@ -15,7 +15,7 @@ import { directoryKey, keyOf } from './key.ts';
 const profileVersion = 2;
 
 /** Part of the names of all converted images, to be incremented when the converter gives others. 2: sizes of the TOCs. 3: hot ranges on the lowest layer. */
-const converterVersion = 3;
+const converterVersion = 4;
 
 /** The formats that an image is kept in. `estargz-noopt` is eStargz without an access record, so without a landmark to prefetch to. */
 export const variantNames = ['legacy', 'stargz', 'estargz-noopt', 'estargz', 'zstdchunked'] as const;

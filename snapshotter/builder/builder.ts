@@ -8,7 +8,7 @@ import { decodeError, type Job, type MessageFromBuilder, type MessageToBuilder, 
 import type { LayerMemory } from './tree-memory.ts';
 
 export interface BuildRequest {
-  /** [footer.tocOffset, footer.tocEnd) of the blob, compressed. */
+  /** [footer.tocOffset, footer.tocEnd) of the blob, compressed; or its packed TOC. */
   readonly toc: Uint8Array;
   readonly footer: Footer;
   readonly opaqueXattr: BuildOptions['opaqueXattr'];
@@ -47,8 +47,8 @@ export class BuilderThread implements LayerBuilder {
 
   async build({ toc, footer, opaqueXattr, isLowest = false, memory }: BuildRequest, lane: string): Promise<BuiltLayer> {
     const job = { kind: 'build', toc, footer, opaqueXattr, isLowest, memory: memory.shared } as const;
-    const { tree, table, tocDigest } = await this.#run<Results['build']>(job, lane);
-    return { tree: { ...tree, table: viewInodeTable(table) }, tocDigest };
+    const { tree, table, ...digests } = await this.#run<Results['build']>(job, lane);
+    return { tree: { ...tree, table: viewInodeTable(table) }, ...digests };
   }
 
   writeImage(directory: string, { shared }: InodeTable, view: string, lane: string): Promise<string> {

@@ -29,6 +29,7 @@ export interface Results {
     readonly tree: Omit<BuiltTree, 'table'>;
     readonly table: SharedArrayBuffer;
     readonly tocDigest: Digest;
+    readonly packedTocDigest?: Digest;
   };
   readonly image: string;
 }

@@ -28,7 +28,7 @@ async function perform(job: Job): Promise<Results[keyof Results]> {
   if (job.kind === 'image') return await writeImageFile(job.directory, viewInodeTable(job.table), job.view);
   const { toc, footer, opaqueXattr, isLowest, memory } = job;
   const options = { opaqueXattr, isLowest, memory: viewLayerMemory(memory) };
-  const { tree, tocDigest } = await buildLayer(toc, footer, options);
+  const { tree, ...digests } = await buildLayer(toc, footer, options);
   const { table, ...rest } = tree;
-  return { tree: rest, table: table.shared, tocDigest };
+  return { tree: rest, table: table.shared, ...digests };
 }

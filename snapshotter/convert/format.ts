@@ -31,7 +31,8 @@ export interface FormatTraits {
   readonly defaultLevel: number;
   readonly maxLevel: number;
   readonly codec: MemberCodec;
-  trailer(toc: Buffer, blobSizeBytes: number): Promise<TocTrailer>;
+  /** `packedToc`: its section (estargz/packed-toc.ts), empty without one. */
+  trailer(toc: Buffer, packedToc: Buffer, blobSizeBytes: number): Promise<TocTrailer>;
   annotations(tocDigest: Digest, uncompressedSizeBytes: number): Record<string, string>;
 }
 
@@ -69,10 +70,11 @@ function gzipTraits(kind: 'stargz' | 'estargz'): FormatTraits {
     defaultLevel: 6,
     maxLevel: 9,
     codec: 'gzip',
-    trailer: async (toc, blobSizeBytes) => {
+    trailer: async (toc, packedToc, blobSizeBytes) => {
       const tarBytes = Buffer.concat([encodeFile(TOC_NAME, toc), endOfArchive]);
       const member = await promisify(gzip)(tarBytes, { level: tocLevel.gzip });
-      return { tarBytes, bytes: Buffer.concat([member, encodeFooter(kind, blobSizeBytes)]), annotations: {} };
+      const bytes = Buffer.concat([member, packedToc, encodeFooter(kind, blobSizeBytes)]);
+      return { tarBytes, bytes, annotations: {} };
     },
     annotations: lazyAnnotations,
   };
@@ -86,7 +88,7 @@ const zstdTraits: FormatTraits = {
   defaultLevel: 6,
   maxLevel: 19,
   codec: 'zstd',
-  trailer: async (toc, blobSizeBytes) => {
+  trailer: async (toc, packedToc, blobSizeBytes) => {
     const compressed = await promisify(zstdCompress)(toc, {
       params: { [zlibConstants.ZSTD_c_compressionLevel]: tocLevel.zstd },
     });
@@ -94,7 +96,11 @@ const zstdTraits: FormatTraits = {
     const sizes = { compressedSizeBytes: compressed.length, rawSizeBytes: toc.length };
     return {
       tarBytes: Buffer.alloc(0),
-      bytes: Buffer.concat([encodeSkippableFrame(compressed), encodeFooter('zstd-chunked', tocOffset, sizes)]),
+      bytes: Buffer.concat([
+        encodeSkippableFrame(compressed),
+        packedToc,
+        encodeFooter('zstd-chunked', tocOffset, sizes),
+      ]),
       annotations: {
         'io.containers.zstd-chunked.manifest-checksum': digestOf(compressed),
         'io.containers.zstd-chunked.manifest-position': `${tocOffset}:${compressed.length}:${toc.length}:1`,

@@ -7,11 +7,13 @@ import { after, before, test } from 'node:test';
 import { suiteLifetime } from '../../testkit/lifetime.ts';
 import { startRegistry, type TestRegistry } from '../../testkit/registry.ts';
 import { FOOTER_MAX, type Footer, parseFooter } from '../estargz/footer.ts';
+import { isPackedToc } from '../estargz/packed-toc.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { digestOf } from '../registry/digest.ts';
 import { type ImageManifest, mediaTypes, parseManifest } from '../registry/manifest.ts';
 import { parseReference, type Reference } from '../registry/reference.ts';
 import { convertImage, type RegistryOptions } from './image.ts';
+import type { PushedLayer } from './image-layers.ts';
 import type { ConvertProgress } from './progress.ts';
 import { pushBytes, pushDockerImage } from './testing/image.ts';
 import { type LazyBlob, openLazyBlob } from './testing/lazy-blob.ts';
@@ -78,6 +80,12 @@ test('a Docker image becomes an OCI image with annotated layers, new DiffIDs and
   const manifest = await fetchManifest('one/out:1');
   assert.equal(digestOf((await client.fetchManifest(reference('one/out:1'), signal)).bytes), image.digest);
   const tocSizes = image.layers.map(({ path, sizeBytes }) => sizeBytes - footerOf(path).tocOffset);
+  const packedTocOf = ({ path, packedTocBytes }: PushedLayer): Buffer => {
+    const { tocEnd } = footerOf(path);
+    return readFileSync(path).subarray(tocEnd - packedTocBytes, tocEnd);
+  };
+  const packedTocSizes = image.layers.map((layer) => layer.packedTocBytes);
+  assert.ok(image.layers.every((layer) => isPackedToc(packedTocOf(layer), 'gzip')));
   assert.deepEqual(
     manifest.layers.map(({ mediaType, digest, size, annotations }) => ({ mediaType, digest, size, annotations })),
     image.layers.map((layer, index) => ({
@@ -87,6 +95,8 @@ test('a Docker image becomes an OCI image with annotated layers, new DiffIDs and
       annotations: {
         'containerd.io/snapshot/stargz/toc.digest': layer.tocDigest,
         'containerd.io/snapshot/stargz/toc-sizes': tocSizes.slice(index).join(','),
+        'containerd.io/snapshot/stargz/packed-toc.digest': digestOf(packedTocOf(layer)),
+        'containerd.io/snapshot/stargz/packed-toc-sizes': packedTocSizes.slice(index).join(','),
         'io.containers.estargz.uncompressed-size': String(layer.uncompressedSizeBytes),
       },
     })),
@@ -147,8 +157,10 @@ test('accesses recorded on a converted image apply to the layers of its source',
   const stargz = await convert('four/src:1', 'four/src:stargz', { format: 'stargz', cacheDir });
   const manifest = await fetchManifest('four/src:stargz');
   assert.deepEqual(
-    manifest.layers.map(({ annotations }) => Object.keys(annotations!)),
-    [1, 2].map(() => ['containerd.io/snapshot/stargz/toc-sizes']),
+    manifest.layers.map(({ annotations }) => Object.keys(annotations!).sort()),
+    [1, 2].map(() =>
+      ['packed-toc-sizes', 'packed-toc.digest', 'toc-sizes'].map((name) => `containerd.io/snapshot/stargz/${name}`),
+    ),
     'stargz has no TOC digest',
   );
   const accesses = [{ layer: stargz.layers[0]!.digest, path: 'etc/os-release' }];

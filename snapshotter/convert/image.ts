@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HOT_RANGES_ABOVE_LABEL, HOT_RANGES_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
-import { encodeTocSizes } from '../estargz/toc-sizes.ts';
+import { HOT_RANGES_ABOVE_LABEL, HOT_RANGES_LABEL, PACKED_TOC_SIZES_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
+import { encodeSizes } from '../estargz/size-list.ts';
 import type { ImageSource, ImageTarget } from '../images/image.ts';
 import { registrySource, registryTarget } from '../images/registry-image.ts';
 import type { RegistryClient } from '../registry/client.ts';
@@ -195,6 +195,7 @@ async function buildManifest(
   const order = [...accesses.order, ...prefetched];
   const hotRanges = landmark ? listHotRanges(order, layers) : [];
   const tocSizes = layers.map(({ path }) => tocSizeBytesOf(path));
+  const packedTocSizes = layers.map(({ packedTocBytes }) => packedTocBytes);
   // The ranks of a list order it among those of the image's other layers, so that a new record replaces all.
   const keptRanges = manifest.layers.map(({ annotations }, index) =>
     order.length === 0 && layers[index]!.reused ? annotations?.[HOT_RANGES_LABEL] : undefined,
@@ -219,7 +220,8 @@ async function buildManifest(
     config: { mediaType: mediaTypes.ociConfig, digest: configDigest, size: configBytes.length },
     layers: layers.map((layer, index) =>
       describeLayer(layer, manifest.layers[index]!, {
-        [TOC_SIZES_LABEL]: encodeTocSizes(tocSizes.slice(index)),
+        [TOC_SIZES_LABEL]: encodeSizes(TOC_SIZES_LABEL, tocSizes.slice(index)),
+        [PACKED_TOC_SIZES_LABEL]: encodeSizes(PACKED_TOC_SIZES_LABEL, packedTocSizes.slice(index)),
         ...(lists[index] === undefined ? {} : { [HOT_RANGES_LABEL]: lists[index] }),
         ...(index === 0 ? hotRangesAbove(lists) : {}),
       }),

@@ -12,7 +12,7 @@ import { type ConvertedLayer, checkOptions, type LayerOptions } from './layer.ts
 import type { InheritedAttributes } from './lower-layers.ts';
 
 /** Part of every key. Increment when the same input would produce different bytes. */
-const converterVersion = 4;
+const converterVersion = 5;
 
 export type CacheKeyOptions = Pick<
   LayerOptions,

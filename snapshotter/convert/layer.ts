@@ -26,6 +26,7 @@ import { type Spool, spoolLayer } from './spool.ts';
 import { windowedReader } from '../tar/file-reader.ts';
 import { scanTar, type TarEntry } from '../tar/tar.ts';
 import { emptyFile, encodeEntryHeader, encodeFileHeader, endOfArchive } from '../tar/tar-header.ts';
+import { packToc } from './packed-toc.ts';
 import { encodeToc } from './toc-writer.ts';
 
 export type { LayerFormat } from './format.ts';
@@ -59,6 +60,8 @@ export interface ConvertedLayer {
   readonly tocDigest: Digest;
   readonly uncompressedSizeBytes: number;
   readonly mediaType: string;
+  /** Of its packed TOC; 0 without one. */
+  readonly packedTocBytes: number;
   /** For the layer's descriptor in the manifest. */
   readonly annotations: Readonly<Record<string, string>>;
 }
@@ -212,14 +215,15 @@ async function writeLayer(
     onProgress: (doneBytes) => onProgress?.(Math.min(doneBytes, spool.sizeBytes), spool.sizeBytes),
   });
   const toc = encodeToc(tar.records, traits.toc);
-  const trailer = await traits.trailer(toc, blob.sizeBytes);
+  const tocDigest = digestOf(toc);
+  const packed = packToc(toc, tocDigest, traits.codec, blob.sizeBytes);
+  const trailer = await traits.trailer(toc, packed.section, blob.sizeBytes);
   tar.diffId.update(trailer.tarBytes);
   const uncompressedSizeBytes = tar.sizeBytes + trailer.tarBytes.length;
   blob.append(trailer.bytes);
   signal?.throwIfAborted();
 
   const { sizeBytes } = blob;
-  const tocDigest = digestOf(toc);
   const digest = blob.finish();
   const path = join(workDir, digestHex(digest));
   renameSync(blob.path, path);
@@ -231,7 +235,12 @@ async function writeLayer(
     tocDigest,
     uncompressedSizeBytes,
     mediaType: traits.mediaType,
-    annotations: { ...traits.annotations(tocDigest, uncompressedSizeBytes), ...trailer.annotations },
+    annotations: {
+      ...traits.annotations(tocDigest, uncompressedSizeBytes),
+      ...trailer.annotations,
+      ...packed.annotations,
+    },
+    packedTocBytes: packed.section.length,
   };
 }
 

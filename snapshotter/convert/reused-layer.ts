@@ -3,7 +3,15 @@ import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { FOOTER_MAX, parseFooter } from '../estargz/footer.ts';
-import { HOT_RANGES_ABOVE_LABEL, HOT_RANGES_LABEL, TOC_DIGEST_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
+import {
+  HOT_RANGES_ABOVE_LABEL,
+  HOT_RANGES_LABEL,
+  PACKED_TOC_LABEL,
+  PACKED_TOC_SIZES_LABEL,
+  TOC_DIGEST_LABEL,
+  TOC_SIZES_LABEL,
+} from '../estargz/names.ts';
+import { parseSizes } from '../estargz/size-list.ts';
 import type { ImageSource } from '../images/image.ts';
 import { type Digest, digestHex } from '../registry/digest.ts';
 import type { Descriptor } from '../registry/manifest.ts';
@@ -58,13 +66,22 @@ export async function copyLayer(
     tocDigest,
     uncompressedSizeBytes: Number(annotations[uncompressedSizeAnnotation] ?? 0),
     mediaType: traitsOf(format).mediaType,
+    packedTocBytes: packedTocBytesOf(annotations),
     annotations: Object.fromEntries(own),
   };
 }
 
+/** As its first conversion has said. */
+function packedTocBytesOf(annotations: Readonly<Record<string, string>>): number {
+  if (annotations[PACKED_TOC_LABEL] === undefined) return 0;
+  return parseSizes(annotations[PACKED_TOC_SIZES_LABEL] ?? '')?.[0] ?? 0;
+}
+
+const ofImage: readonly string[] = [HOT_RANGES_LABEL, TOC_SIZES_LABEL, PACKED_TOC_SIZES_LABEL];
+
 /** Whether it depends on the other layers: those are written anew. */
 function isOfImage(name: string): boolean {
-  return name === HOT_RANGES_LABEL || name === TOC_SIZES_LABEL || name.startsWith(HOT_RANGES_ABOVE_LABEL);
+  return ofImage.includes(name) || name.startsWith(HOT_RANGES_ABOVE_LABEL);
 }
 
 /** Whether an annotation describes a conversion, and so not the layer that is made of it. */

@@ -13,6 +13,8 @@ export type FormatErrorCode =
   | 'link'
   /** The chunks of a file overlap, leave gaps, or lie outside the blob. */
   | 'chunk'
+  /** A packed TOC is damaged, or has an impossible value. */
+  | 'packed-toc'
   /** A list of hot ranges is malformed, or of another layer. */
   | 'hot-ranges'
   /** An access profile is malformed. */

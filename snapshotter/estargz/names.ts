@@ -14,3 +14,9 @@ export const HOT_RANGES_ABOVE_LABEL = `${HOT_RANGES_LABEL}.`;
 
 /** Sizes of the TOCs of the layer and those above it (toc-sizes.ts): likewise. */
 export const TOC_SIZES_LABEL = 'containerd.io/snapshot/stargz/toc-sizes';
+
+/** Digest of the layer's packed TOC (packed-toc.ts), for readers that take it in place of the TOC: likewise. */
+export const PACKED_TOC_LABEL = 'containerd.io/snapshot/stargz/packed-toc.digest';
+
+/** Bytes of the packed TOCs of the layer and those above it, 0 where there is none: likewise. */
+export const PACKED_TOC_SIZES_LABEL = 'containerd.io/snapshot/stargz/packed-toc-sizes';

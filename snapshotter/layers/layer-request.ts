@@ -11,8 +11,12 @@ export interface LayerRequest {
   readonly tocDigest?: Digest;
   readonly urls?: readonly string[];
   readonly prefetchSizeBytes?: number;
-  /** Of this layer and those above it, in order; see estargz/toc-sizes.ts. */
+  /** Of this layer and those above it, in order; see estargz/size-list.ts. */
   readonly tocSizes?: readonly number[];
+  /** See estargz/packed-toc.ts. */
+  readonly packedTocDigest?: Digest;
+  /** Of this layer and those above it, likewise; 0 for those that have none. */
+  readonly packedTocSizes?: readonly number[];
   /** As in the label; see estargz/hot-ranges.ts. */
   readonly hotRanges?: string;
   /** The same of layers above it. */

@@ -23,9 +23,9 @@ import { LayerError } from './error.ts';
 import type { LayerConfig } from './layer-config.ts';
 import type { LayerRequest } from './layer-request.ts';
 import { createNamedFiles, type NamedFiles } from './named-files.ts';
-import { isWrongFormat, type LayerFacts, resolveLayer, suffixBytesFor } from './resolve.ts';
+import { isWrongFormat, type LayerFacts, resolveLayer, suffixFor } from './resolve.ts';
 import { createResolvedLayers, type ResolvedLayers } from './resolved-layers.ts';
-import { checkTocDigest } from './verification.ts';
+import { checkTocDigest, type TocFacts } from './verification.ts';
 
 export interface LayerSourcesOptions {
   /** Directory of the layer stores; created if missing. */
@@ -82,19 +82,20 @@ export class LayerSources {
     const stored = await this.#withMemory((memory) => this.#openStored(request, memory));
     if (stored !== undefined) return stored;
     const blamed = new Set<string>();
-    for (;;) {
-      const facts = await this.#resolveOwn(request);
+    for (let asked = request; ; ) {
+      const facts = await this.#resolveOwn(asked);
       try {
         return await this.#withMemory(async (memory) => {
           const built = await this.#build(request, facts.toc, facts.footer, memory);
-          this.verify(request, built.tocDigest, built.tree.unverifiableChunkCount);
+          this.verify(request, { ...built, ...built.tree });
           return await this.#createStore(request, facts, built);
         });
       } catch (error) {
+        if (facts.isPacked && isWrongToc(error)) asked = this.#withoutPackedToc(request, request.digest, error);
         // Try the next server, which may have the right TOC.
-        if (!isWrongToc(error) || isPromised(facts, request) || !distrustOnce(facts.source, facts.servers, blamed))
+        else if (!isWrongToc(error) || isPromised(facts, request) || !distrustOnce(facts.source, facts.servers, blamed))
           throw error;
-        this.#resolved.forget(repositoryOf(parseReference(request.reference)), request.digest);
+        else this.#forget(request, request.digest);
       }
     }
   }
@@ -102,23 +103,53 @@ export class LayerSources {
   /** Opens a sibling that is not on disk, unverified: only its own request has its label. */
   async openAhead(request: LayerRequest, sibling: Digest): Promise<OpenedLayer> {
     const ahead = { reference: request.reference, digest: sibling, siblings: request.siblings, skipVerify: false };
+    const openFrom = (facts: LayerFacts): Promise<OpenedLayer> =>
+      this.#withMemory(async (memory) =>
+        this.#createStore(ahead, facts, await this.#build(ahead, facts.toc, facts.footer, memory)),
+      );
     const facts = await this.#resolve(request, sibling);
-    return await this.#withMemory(async (memory) =>
-      this.#createStore(ahead, facts, await this.#build(ahead, facts.toc, facts.footer, memory)),
-    );
+    return await openFrom(facts).catch(async (error) => {
+      if (!facts.isPacked || !isWrongToc(error)) throw error;
+      return await openFrom(await this.#resolve(this.#withoutPackedToc(request, sibling, error), sibling));
+    });
+  }
+
+  /** A layer with a packed TOC that cannot be used has another. */
+  #withoutPackedToc(request: LayerRequest, digest: Digest, error: unknown): LayerRequest {
+    this.#options.log.warn({ digest, error: describeError(error) }, 'packed TOC not used');
+    this.#forget(request, digest);
+    const { packedTocSizes: _, ...others } = request;
+    return others;
+  }
+
+  #forget({ reference }: LayerRequest, digest: Digest): void {
+    this.#resolved.forget(repositoryOf(parseReference(reference)), digest);
   }
 
   /** The tree of a stored layer as the lowest of its image. */
   async buildLowest(store: LayerStore, memory: LayerMemory): Promise<InodeTable> {
     const { meta, directory, table } = store;
-    const toc = readFileSync(join(directory, 'toc'));
+    const isPacked = meta.packedTocDigest !== undefined;
+    const toc = isPacked ? await this.#fetchToc(meta, memory) : readFileSync(join(directory, 'toc'));
     const { opaqueXattr } = this.#options.config;
     const build = { toc, footer: meta.footer, opaqueXattr, memory, isLowest: true };
     const { tree, tocDigest } = await this.#builder.build(build, meta.reference);
+    if (isPacked) memory.give(toc.length);
     const isSame = tree.table.chunkCount === table.chunkCount && tree.table.dataSizeBytes === table.dataSizeBytes;
     if (tocDigest !== meta.tocDigest || !isSame)
       throw new LayerError('corrupt', meta.digest, 'its TOC on disk is not the one that it was mounted by');
     return tree.table;
+  }
+
+  /** A packed TOC is of one tree only. */
+  async #fetchToc({ reference, digest, footer }: LayerMeta, memory: LayerMemory): Promise<Buffer> {
+    const source = this.#sourceOf({ reference, digest, siblings: [], skipVerify: false });
+    const tocBytes = footer.tocEnd - footer.tocOffset;
+    memory.take(tocBytes);
+    const pieces: Buffer[] = [];
+    for await (const piece of source.fetchRange(footer.tocOffset, footer.tocEnd, this.#aborter.signal))
+      pieces.push(Buffer.from(piece));
+    return Buffer.concat(pieces);
   }
 
   /**
@@ -152,8 +183,8 @@ export class LayerSources {
   }
 
   /** Throws LayerError unless the TOC digest satisfies the request's label and the configuration. */
-  verify(request: LayerRequest, tocDigest: Digest, unverifiableChunkCount: number): boolean {
-    return checkTocDigest(request, tocDigest, unverifiableChunkCount, this.#options.config);
+  verify(request: LayerRequest, toc: TocFacts): boolean {
+    return checkTocDigest(request, toc, this.#options.config);
   }
 
   /** Resolves if the registry serves this layer now; throws RegistryError if not. */
@@ -185,16 +216,17 @@ export class LayerSources {
     try {
       const { root, log } = this.#options;
       const rebuild = async (toc: Uint8Array, meta: LayerMeta): Promise<BuiltTree> => {
-        const { tree, tocDigest } = await this.#build(request, toc, meta.footer, memory);
+        const { tree, ...digests } = await this.#build(request, toc, meta.footer, memory);
         opened = tree;
-        if (tocDigest !== meta.tocDigest) throw new Error(`the TOC has digest ${tocDigest}, not ${meta.tocDigest}`);
+        for (const name of ['tocDigest', 'packedTocDigest'] as const)
+          if (digests[name] !== meta[name]) throw new Error(`the ${name} is ${digests[name]}, not ${meta[name]}`);
         return tree;
       };
       const store = await LayerStore.open(root, request.digest, rebuild, () =>
         this.#storeContext(request, this.#sourceOf(request)),
       );
       try {
-        this.verify(request, store.meta.tocDigest, store.unverifiableChunkCount);
+        this.verify(request, { ...store.meta, unverifiableChunkCount: store.unverifiableChunkCount });
       } catch (error) {
         // Perhaps mounted unverified from a lying registry. The label decides: fetch the layer again.
         log.warn({ digest: request.digest, error: describeError(error) }, 'cached layer not used');
@@ -218,9 +250,9 @@ export class LayerSources {
   ): Promise<Omit<OpenedLayer, 'memory'>> {
     const { digest } = request;
     const { footer, blobSizeBytes, toc } = facts;
-    const { tree, tocDigest } = built;
+    const { tree, ...digests } = built;
     const reference = parseReference(request.reference);
-    const layer = { digest, reference: formatReference(reference), blobSizeBytes, footer, tocDigest };
+    const layer = { digest, reference: formatReference(reference), blobSizeBytes, footer, ...digests };
     const source = request.urls === undefined ? facts.source : this.#sourceOf(request);
     const context = this.#storeContext(request, source);
     const store = await LayerStore.create(this.#options.root, { ...layer, toc, tree }, context);
@@ -258,10 +290,10 @@ export class LayerSources {
       const urls = digest === request.digest ? request.urls : undefined;
       const source = this.#options.registry.blob(reference, digest, urls);
       const link = this.#options.scheduler.link(reference.registry);
-      const suffixBytes = suffixBytesFor(request, digest);
+      const suffix = suffixFor(request, digest);
       const isLazy = digest === request.digest && request.tocDigest !== undefined;
       const memory = this.#memory.open();
-      const resolving = resolveLayer(source, suffixBytes, link, isLazy, memory, this.#aborter.signal);
+      const resolving = resolveLayer(source, suffix, link, isLazy, memory, this.#aborter.signal);
       resolving.catch(() => memory.close());
       return resolving;
     });

@@ -290,7 +290,7 @@ export class LayerManager {
   #verify(request: LayerRequest, layer: Layer): void {
     const { meta, unverifiableChunkCount } = layer.store;
     try {
-      if (this.#sources.verify(request, meta.tocDigest, unverifiableChunkCount)) layer.tocVerified = true;
+      if (this.#sources.verify(request, { ...meta, unverifiableChunkCount })) layer.tocVerified = true;
     } catch (error) {
       // The next attempt asks the registry again.
       this.#watchIdle(request.digest, layer, refusedTtlMs);

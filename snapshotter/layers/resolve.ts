@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { FormatError } from '../estargz/error.ts';
 import { FOOTER_MAX, type Footer, parseFooter } from '../estargz/footer.ts';
+import { isPackedToc, packedTocRange } from '../estargz/packed-toc.ts';
 import { type BlobSource, distrustOnce } from '../registry/blob-source.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { LinkEstimate } from '../store/link-estimate.ts';
@@ -14,8 +15,9 @@ export interface LayerFacts {
   readonly source: BlobSource;
   readonly footer: Footer;
   readonly blobSizeBytes: number;
-  /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob. */
+  /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob; or its packed TOC. */
   readonly toc: Buffer;
+  readonly isPacked: boolean;
   /** Account for the TOC's bytes; closed when they are dropped. */
   readonly memory: LayerMemory;
   /** Servers that it came from; for `source.distrust`. */
@@ -31,15 +33,28 @@ const maxSuffixBytes = 256 * 1024;
 const maxPromisedBytes = 4 << 20;
 const maxTocBytes = 256 * 1024 * 1024;
 
+/** The first request for a layer. */
+export interface Suffix {
+  readonly sizeBytes: number;
+  /** That of the packed TOC before the footer, as the image promises it; 0 for none. */
+  readonly packedTocBytes: number;
+}
+
 /**
- * Size of the first request for a layer of the request's image: what the image promises, or a share of a guess for all of its
- * layers. A larger TOC needs a second request.
+ * What to ask for first of a layer of the request's image: what the image promises, or a share of a guess for all of its layers.
+ * A larger TOC needs a second request.
  */
-export function suffixBytesFor({ digest, siblings, tocSizes = [] }: LayerRequest, layer: Digest): number {
-  const promised = tocSizes[siblings.indexOf(layer) - siblings.indexOf(digest)];
-  if (promised !== undefined) return Math.min(Math.max(promised, FOOTER_MAX), maxPromisedBytes);
-  const layerCount = Math.max(1, siblings.length);
-  return Math.min(Math.max(Math.floor(imageSuffixBytes / layerCount), minSuffixBytes), maxSuffixBytes);
+export function suffixFor(
+  { digest, siblings, tocSizes = [], packedTocSizes = [] }: LayerRequest,
+  layer: Digest,
+): Suffix {
+  const index = siblings.indexOf(layer) - siblings.indexOf(digest);
+  const packedTocBytes = packedTocSizes[index] ?? 0;
+  const promised = packedTocBytes > 0 ? packedTocBytes + FOOTER_MAX : tocSizes[index];
+  if (promised !== undefined)
+    return { sizeBytes: Math.min(Math.max(promised, FOOTER_MAX), maxPromisedBytes), packedTocBytes };
+  const share = Math.floor(imageSuffixBytes / Math.max(1, siblings.length));
+  return { sizeBytes: Math.min(Math.max(share, minSuffixBytes), maxSuffixBytes), packedTocBytes };
 }
 
 /**
@@ -49,7 +64,7 @@ export function suffixBytesFor({ digest, siblings, tocSizes = [] }: LayerRequest
  */
 export async function resolveLayer(
   source: BlobSource,
-  suffixBytes: number,
+  suffix: Suffix,
   link: LinkEstimate,
   isLazy: boolean,
   memory: LayerMemory,
@@ -59,7 +74,7 @@ export async function resolveLayer(
   for (;;) {
     const servers = new Set<string>();
     try {
-      return await readFacts(source, suffixBytes, link, servers, memory, signal);
+      return await readFacts(source, suffix, link, servers, memory, signal);
     } catch (error) {
       const isWrong = isWrongFormat(error) || (isLazy && error instanceof LayerError && error.reason === 'not-lazy');
       if (!isWrong || !distrustOnce(source, servers, blamed)) throw error;
@@ -75,14 +90,14 @@ export function isWrongFormat(error: unknown): boolean {
 /** Adds the servers that responded to `servers`, also if it throws. */
 async function readFacts(
   source: BlobSource,
-  suffixBytes: number,
+  { sizeBytes, packedTocBytes }: Suffix,
   link: LinkEstimate,
   servers: Set<string>,
   memory: LayerMemory,
   signal: AbortSignal,
 ): Promise<LayerFacts> {
   const sentMs = performance.now();
-  const suffix = await source.fetchSuffix(suffixBytes, signal);
+  const suffix = await source.fetchSuffix(sizeBytes, signal);
   const totalMs = performance.now() - sentMs;
   link.observe({ firstByteMs: totalMs, totalMs, sizeBytes: 0 });
   const { blobSizeBytes } = suffix;
@@ -93,19 +108,29 @@ async function readFacts(
   if (footer.kind === 'external') {
     throw new LayerError('not-lazy', source.digest, 'its TOC is a separate blob, which is not read lazily here');
   }
-  const tocBytes = footer.tocEnd - footer.tocOffset;
-  if (tocBytes > maxTocBytes) {
-    throw new LayerError('limit', source.digest, `a compressed TOC of ${tocBytes} bytes; the limit is ${maxTocBytes}`);
+  const read = async (start: number, end: number): Promise<Buffer> => {
+    if (end - start > maxTocBytes) {
+      const problem = `a compressed TOC of ${end - start} bytes; the limit is ${maxTocBytes}`;
+      throw new LayerError('limit', source.digest, problem);
+    }
+    memory.take(end - start);
+    const missingBytes = suffix.offset - start;
+    const tail = suffix.bytes.subarray(Math.max(0, -missingBytes), end - suffix.offset);
+    // Copied, so that it does not keep the rest of the suffix alive.
+    if (missingBytes <= 0) return Buffer.from(tail);
+    const bytes = Buffer.allocUnsafeSlow(end - start);
+    tail.copy(bytes, missingBytes);
+    await fetchInto(source, start, bytes.subarray(0, missingBytes), servers, link, signal);
+    return bytes;
+  };
+  const facts = { source, footer, blobSizeBytes, memory, servers };
+  const range = packedTocRange(footer, blobSizeBytes, packedTocBytes);
+  if (range !== undefined) {
+    const packed = await read(range.start, range.end);
+    if (isPackedToc(packed, footer.compression)) return { ...facts, toc: packed, isPacked: true };
+    memory.give(packed.length);
   }
-  memory.take(tocBytes);
-  const missingBytes = suffix.offset - footer.tocOffset;
-  const tail = suffix.bytes.subarray(Math.max(0, -missingBytes), footer.tocEnd - suffix.offset);
-  // Copied, so that it does not keep the rest of the suffix alive.
-  if (missingBytes <= 0) return { source, footer, blobSizeBytes, toc: Buffer.from(tail), memory, servers };
-  const toc = Buffer.allocUnsafeSlow(tocBytes);
-  tail.copy(toc, missingBytes);
-  await fetchInto(source, footer.tocOffset, toc.subarray(0, missingBytes), servers, link, signal);
-  return { source, footer, blobSizeBytes, toc, memory, servers };
+  return { ...facts, toc: await read(footer.tocOffset, footer.tocEnd), isPacked: false };
 }
 
 async function fetchInto(

@@ -1,5 +1,6 @@
 import type { Digest } from '../registry/digest.ts';
 import { LayerError } from './error.ts';
+import type { LayerRequest } from './layer-request.ts';
 
 export interface VerificationRules {
   /** `disable_verification`: the TOC digest is not required. */
@@ -11,28 +12,45 @@ export interface VerificationRules {
 const remedy =
   'convert the image to eStargz, or set allow_no_verification and the label containerd.io/snapshot/remote/stargz.skipverify';
 
+/** What a layer was mounted by. */
+export interface TocFacts {
+  readonly tocDigest: Digest;
+  /** A packed TOC says itself which TOC it stands for, so that its own digest must be the promised one. */
+  readonly packedTocDigest?: Digest | undefined;
+  readonly unverifiableChunkCount: number;
+}
+
+/** What a request promises. */
+type TocLabels = Pick<LayerRequest, 'digest' | 'tocDigest' | 'packedTocDigest' | 'skipVerify'>;
+
 /**
  * Returns whether the TOC has the digest of the label. Throws LayerError 'unverified' if the label is missing but required,
  * 'toc-digest-mismatch' if it differs. Chunk digests are always verified.
  */
-export function checkTocDigest(
-  request: { readonly digest: Digest; readonly tocDigest?: Digest | undefined; readonly skipVerify: boolean },
-  actual: Digest,
-  unverifiableChunkCount: number,
-  rules: VerificationRules,
-): boolean {
+export function checkTocDigest(request: TocLabels, actual: TocFacts, rules: VerificationRules): boolean {
   const { digest, tocDigest } = request;
-  if (rules.disableVerification) return tocDigest === actual;
-  if (tocDigest === actual && unverifiableChunkCount === 0) return true;
+  const { packedTocDigest, unverifiableChunkCount } = actual;
+  const isPackedAsPromised = packedTocDigest === undefined || packedTocDigest === request.packedTocDigest;
+  const isPromised = tocDigest === actual.tocDigest && isPackedAsPromised;
+  if (rules.disableVerification) return isPromised;
+  if (isPromised && unverifiableChunkCount === 0) return true;
   if (request.skipVerify && rules.allowNoVerification) return false;
-  if (tocDigest === actual) {
+  if (isPromised) {
     throw new LayerError('unverified', digest, `its TOC has no digest for ${unverifiableChunkCount} chunks; ${remedy}`);
+  }
+  if (!isPackedAsPromised) {
+    const promised = request.packedTocDigest ?? 'none';
+    throw new LayerError(
+      'toc-digest-mismatch',
+      digest,
+      `its packed TOC has digest ${packedTocDigest}, the image promises ${promised}`,
+    );
   }
   if (tocDigest !== undefined) {
     throw new LayerError(
       'toc-digest-mismatch',
       digest,
-      `its TOC has digest ${actual}, the image promises ${tocDigest}`,
+      `its TOC has digest ${actual.tocDigest}, the image promises ${tocDigest}`,
     );
   }
   throw new LayerError('unverified', digest, `the image names no TOC digest; ${remedy}`);

@@ -1,7 +1,9 @@
 import type { LayerBuilder } from '../builder/builder.ts';
 import { createTreeMemory } from '../builder/tree-memory.ts';
+import { wrapPackedToc } from '../estargz/packed-toc.ts';
 import type { LayerConfig } from '../layers/layer-config.ts';
 import { plainView } from '../layers/views.ts';
+import { packTree } from '../tree/pack.ts';
 import { makeRehearsedToc } from './toc.ts';
 
 /**
@@ -12,7 +14,7 @@ const rounds = 4;
 const entriesPerRound = 1500;
 const lane = 'rehearsal';
 
-/** Builds trees and EROFS images in `directory`, which exists, on the builder's thread. Throws the signal's reason. */
+/** Builds trees, of TOCs and of packed ones, and EROFS images in `directory`, which exists, on the builder's thread. Throws the signal's reason. */
 export async function rehearseTrees(
   builder: LayerBuilder,
   { opaqueXattr, treeMemoryBytes }: Pick<LayerConfig, 'opaqueXattr' | 'treeMemoryBytes'>,
@@ -24,7 +26,14 @@ export async function rehearseTrees(
     signal.throwIfAborted();
     const memory = trees.open();
     try {
-      const { tree } = await builder.build({ ...makeRehearsedToc(round, entriesPerRound), opaqueXattr, memory }, lane);
+      const { toc, footer } = makeRehearsedToc(round, entriesPerRound);
+      const { tree, tocDigest } = await builder.build({ toc, footer, opaqueXattr, memory }, lane);
+      signal.throwIfAborted();
+      const packed = packTree(tree, tocDigest, footer.payloadEnd, 1);
+      if (packed !== undefined) {
+        const section = wrapPackedToc(packed, footer.compression);
+        await builder.build({ toc: section, footer, opaqueXattr, memory }, lane);
+      }
       signal.throwIfAborted();
       await builder.writeImage(directory, tree.table, plainView, lane);
     } finally {

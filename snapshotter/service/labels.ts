@@ -1,5 +1,12 @@
-import { HOT_RANGES_ABOVE_LABEL, HOT_RANGES_LABEL, TOC_DIGEST_LABEL, TOC_SIZES_LABEL } from '../estargz/names.ts';
-import { parseTocSizes } from '../estargz/toc-sizes.ts';
+import {
+  HOT_RANGES_ABOVE_LABEL,
+  HOT_RANGES_LABEL,
+  PACKED_TOC_LABEL,
+  PACKED_TOC_SIZES_LABEL,
+  TOC_DIGEST_LABEL,
+  TOC_SIZES_LABEL,
+} from '../estargz/names.ts';
+import { parseSizes } from '../estargz/size-list.ts';
 import type { LayerRequest } from '../layers/layer-request.ts';
 import { type Digest, isDigest } from '../registry/digest.ts';
 import { parseReference } from '../registry/reference.ts';
@@ -28,7 +35,9 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
   const manifestDigest = labels[`${criPrefix}manifest-digest`];
   // As in the Go daemon, an invalid size is ignored.
   const prefetch = /^\d{1,15}$/.exec(labels[`${stargzPrefix}prefetch`] ?? '')?.[0];
-  const tocSizes = parseTocSizes(labels[TOC_SIZES_LABEL] ?? '');
+  const tocSizes = parseSizes(labels[TOC_SIZES_LABEL] ?? '');
+  const packedTocDigest = labels[PACKED_TOC_LABEL];
+  const packedTocSizes = parseSizes(labels[PACKED_TOC_SIZES_LABEL] ?? '');
   const hotRangesAbove = readHotRangesAbove(labels, source.digest, source.siblings);
   const urls = labels[urlsLabel]?.split(',').filter((url) => url !== '') ?? [];
   return {
@@ -38,6 +47,8 @@ export function readLayerLabels(labels: Labels): LayerRequest | string | undefin
     ...(tocDigest === undefined ? {} : { tocDigest }),
     ...(urls.length === 0 ? {} : { urls }),
     ...(tocSizes === undefined ? {} : { tocSizes }),
+    ...(packedTocDigest !== undefined && isDigest(packedTocDigest) ? { packedTocDigest } : {}),
+    ...(packedTocSizes === undefined ? {} : { packedTocSizes }),
     ...(labels[HOT_RANGES_LABEL] === undefined ? {} : { hotRanges: labels[HOT_RANGES_LABEL] }),
     ...(hotRangesAbove.size === 0 ? {} : { hotRangesAbove }),
     ...(prefetch === undefined ? {} : { prefetchSizeBytes: Number(prefetch) }),

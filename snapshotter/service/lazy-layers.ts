@@ -65,7 +65,7 @@ export class LazyLayers {
     let isNew = false;
     try {
       // What the request says of other layers serves this pull alone.
-      const { tocSizes: _sizes, hotRangesAbove: _above, ...lasting } = request;
+      const { tocSizes: _sizes, packedTocSizes: _packed, hotRangesAbove: _above, ...lasting } = request;
       isNew = store.commitRemote(ref, parent, kept, { digest, view, request: lasting });
     } finally {
       if (!isNew) layers.release(digest, view);

@@ -27,6 +27,8 @@ export interface LayerMeta {
   readonly footer: Footer;
   /** Of the TOC's raw JSON, as in the label. */
   readonly tocDigest: Digest;
+  /** Where the layer was mounted by its packed TOC. */
+  readonly packedTocDigest?: Digest;
   readonly dataSizeBytes: number;
 }
 
@@ -44,7 +46,7 @@ export function layerDirectory(root: string, digest: Digest): string {
 }
 
 /**
- * Writes meta.json, toc (compressed, as it came) and an empty data file beside the final place and renames them there, so
+ * Writes meta.json, toc (compressed or packed, as it came) and an empty data file beside the final place and renames them there, so
  * it is whole or absent. Synchronous, on the path of a pull: a dozen calls that only touch the page cache would cost several
  * times as much through the thread pool.
  */
@@ -81,7 +83,7 @@ export function readLayerDirectory(root: string, digest: Digest): { directory: s
     const meta = checkMeta(parseMeta(readBounded(join(directory, 'meta.json'), mostMetaBytes).toString('utf8')));
     if (meta.digest !== digest) throw new Error(`meta.json is of ${meta.digest}`);
     const toc = readBounded(join(directory, 'toc'), mostTocBytes);
-    if (toc.length !== meta.footer.tocEnd - meta.footer.tocOffset)
+    if (meta.packedTocDigest === undefined && toc.length !== meta.footer.tocEnd - meta.footer.tocOffset)
       throw new Error('toc is not as long as the footer says');
     return { directory, meta, toc };
   } catch (cause) {
@@ -138,6 +140,8 @@ function checkMeta(value: unknown): LayerMeta {
     typeof meta.reference === 'string' &&
     typeof meta.tocDigest === 'string' &&
     isDigest(meta.tocDigest) &&
+    (meta.packedTocDigest === undefined ||
+      (typeof meta.packedTocDigest === 'string' && isDigest(meta.packedTocDigest))) &&
     [meta.blobSizeBytes, meta.dataSizeBytes].every(isCount) &&
     isFooter(meta.footer, meta.blobSizeBytes as number);
   if (!valid) throw new Error('meta.json lacks a field or has one of the wrong type');

@@ -39,7 +39,8 @@ export interface NewLayer {
   readonly blobSizeBytes: number;
   readonly footer: Footer;
   readonly tocDigest: Digest;
-  /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob. */
+  readonly packedTocDigest?: Digest;
+  /** Compressed: [footer.tocOffset, footer.tocEnd) of the blob; or its packed TOC. */
   readonly toc: Uint8Array;
   readonly tree: BuiltTree;
 }

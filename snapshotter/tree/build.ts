@@ -58,7 +58,7 @@ export const NAMED_SINCE = 0x80000000;
 
 /** Content is page-aligned for EROFS. */
 const dataAlignment = 4096;
-const directorySizeBytes = 4096;
+export const directorySizeBytes = 4096;
 /** A lower bound of JSON bytes per entry, for the initial size of the columns. */
 const smallEntryBytes = 160;
 
@@ -160,7 +160,7 @@ function sumData(replay: TocReplay): number {
   let sum = 0;
   for (let object = rootObject; object <= objects.count; object++) {
     if (!hasData(replay, object)) continue;
-    sum += align(objects.size[object]!);
+    sum += alignData(objects.size[object]!);
     if (sum > DATA_SIZE_LIMIT_BYTES) {
       throw new FormatError('limit', `the layer's files add up to more than ${DATA_SIZE_LIMIT_BYTES} bytes`, {
         entry: tree.pathOf(objects.node[object]!),
@@ -170,7 +170,7 @@ function sumData(replay: TocReplay): number {
   return sum;
 }
 
-function align(sizeBytes: number): number {
+export function alignData(sizeBytes: number): number {
   return Math.ceil(sizeBytes / dataAlignment) * dataAlignment;
 }
 
@@ -322,7 +322,7 @@ function fillChunks(table: InodeTable, replay: TocReplay, visible: VisibleNodes,
     const inode = visible.inodeOfObject[object]!;
     if (row === objects.value[object]) {
       fileOffset = fileEnd;
-      fileEnd += align(objects.size[object]!);
+      fileEnd += alignData(objects.size[object]!);
       chunkOffset = fileOffset;
       if (inode !== 0) {
         table.dataOffset[inode] = fileOffset;

@@ -1,4 +1,5 @@
 import { DIGEST_BYTES } from '../registry/digest.ts';
+import { type ColumnOf, columnsSizeBytes, viewColumns } from './column-layout.ts';
 
 export interface InodeTableCounts {
   readonly inodeCount: number;
@@ -80,11 +81,8 @@ export interface InodeTable extends InodeTableCounts {
   readonly pool: Uint8Array;
 }
 
-type Column = Uint32Array | Float64Array | Uint8Array;
-type ColumnType = { new (buffer: ArrayBufferLike, offset: number, length: number): Column; BYTES_PER_ELEMENT: number };
 type Extent = 'inode' | 'dirent' | 'xattr' | 'chunk' | 'member' | 'pool' | 'digest';
 
-/** Wide columns first, for alignment without padding. */
 const columns = [
   ['sizeBytes', Float64Array, 'inode'],
   ['mtimeSec', Float64Array, 'inode'],
@@ -121,7 +119,7 @@ const columns = [
   ['chunkHasDigest', Uint8Array, 'chunk'],
   ['chunkDigest', Uint8Array, 'digest'],
   ['pool', Uint8Array, 'pool'],
-] as const satisfies readonly (readonly [string, unknown, Extent])[];
+] as const satisfies readonly ColumnOf<Extent>[];
 
 /** Header of the buffer, 8 bytes each. */
 const counted = [
@@ -144,24 +142,15 @@ export function allocateInodeTable(counts: InodeTableCounts): InodeTable {
 
 /** Memory of a table with these counts. */
 export function inodeTableSizeBytes(counts: InodeTableCounts): number {
-  let sizeBytes = headerBytes;
-  for (const [, type, extent] of columns)
-    sizeBytes += extentLength(extent, counts) * (type as ColumnType).BYTES_PER_ELEMENT;
-  return sizeBytes;
+  return headerBytes + columnsSizeBytes<Extent>(columns, (extent) => extentLength(extent, counts));
 }
 
 /** Views the buffer of a table, in this thread or another. */
 export function viewInodeTable(shared: SharedArrayBuffer): InodeTable {
   const header = new Float64Array(shared, 0, counted.length);
   const counts = Object.fromEntries(counted.map((name, at) => [name, header[at]])) as unknown as InodeTableCounts;
-  const views: Record<string, Column> = {};
-  let offset = headerBytes;
-  for (const [name, type, extent] of columns) {
-    const length = extentLength(extent, counts);
-    views[name] = new (type as ColumnType)(shared, offset, length);
-    offset += length * (type as ColumnType).BYTES_PER_ELEMENT;
-  }
-  return { shared, ...counts, ...views } as unknown as InodeTable;
+  const lengthOf = (extent: Extent): number => extentLength(extent, counts);
+  return { shared, ...counts, ...viewColumns(columns, lengthOf, shared, headerBytes) };
 }
 
 function extentLength(extent: Extent, counts: InodeTableCounts): number {

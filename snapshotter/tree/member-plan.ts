@@ -101,7 +101,7 @@ function chunkError({ tree, objects, chunks }: TocReplay, row: number, problem: 
   return new FormatError('chunk', `the chunk at offset ${chunks.chunkOffset[row]} of the blob ${problem}`, { entry });
 }
 
-function ratioLimitOf(compression: Compression | undefined): number {
+export function ratioLimitOf(compression: Compression | undefined): number {
   if (compression === undefined) return Number.POSITIVE_INFINITY;
   return compression === 'gzip' ? DEFLATE_RATIO_LIMIT : ZSTD_RATIO_LIMIT;
 }

@@ -7,7 +7,7 @@ import type { MemoryAccount } from './memory.ts';
 export const NAME_LIMIT_BYTES = 255;
 export const PATH_LIMIT_BYTES = 4095;
 /** Includes implied directories. */
-const nodeLimit = 1 << 22;
+export const nodeLimit = 1 << 22;
 
 export const rootNode = 1;
 const nodeColumns = ['parent', 'nameOffset', 'nameLength'] as const;

@@ -10,7 +10,7 @@ import { XattrColumns, type XattrRules } from './xattr-columns.ts';
 export const rootObject = 1;
 
 /** time.Unix(0, 1<<63 - 1): containerd sets 1970 for later times, and for those before 1970. */
-const latestSec = 9_223_372_036;
+export const latestSec = 9_223_372_036;
 
 const columns = [
   'kind',

@@ -7,10 +7,10 @@ import { NAME_LIMIT_BYTES, type NameTree } from './name-tree.ts';
 import { settledAcl } from './posix-acl.ts';
 
 /** XATTR_SIZE_MAX of Linux. */
-const valueLimitBytes = 65_536;
+export const VALUE_LIMIT_BYTES = 65_536;
 const internedLimit = 1024;
 /** Per file, from all of its entries: the count is one byte. */
-const fileLimit = 255;
+export const FILE_LIMIT = 255;
 const columns = ['nameOffset', 'nameLength', 'valueOffset', 'valueLength'] as const;
 
 export interface XattrRules {
@@ -57,8 +57,8 @@ export class XattrColumns {
       if (text === accessAcl) this.#addAcl(name, value, start, entry);
       else this.#noteValue(this.#rowFor(name, start), value);
     }
-    if (this.count - start > fileLimit)
-      throw new FormatError('limit', `more than ${fileLimit} extended attributes`, { entry: sliceText(entry.name) });
+    if (this.count - start > FILE_LIMIT)
+      throw new FormatError('limit', `more than ${FILE_LIMIT} extended attributes`, { entry: sliceText(entry.name) });
     return this.count - start;
   }
 
@@ -128,14 +128,14 @@ export class XattrColumns {
 }
 
 const capability = 'security.capability';
-const accessAcl = 'system.posix_acl_access';
+export const accessAcl = 'system.posix_acl_access';
 const defaultAcl = 'system.posix_acl_default';
 
 /**
  * Whether unpacking sets the attribute. containerd skips trusted.*, and ignores ENOTSUP for unknown namespaces and EPERM for
  * user.* on anything but regular files and directories (xattr(7)).
  */
-function isSet(name: string, kind: number, { opaqueXattr }: XattrRules): boolean {
+export function isSet(name: string, kind: number, { opaqueXattr }: XattrRules): boolean {
   if (name.startsWith('security.')) return name.length > 'security.'.length;
   if (name === accessAcl) return kind !== kinds.symlink;
   if (name === defaultAcl) return isDirectoryKind(kind);
@@ -148,8 +148,8 @@ function decodedValue(text: ByteSlice, entry: TocEntry): Buffer {
   const value = decodeBase64(text);
   if (value === undefined)
     throw new FormatError('entry', 'an extended attribute that is not base64', { entry: sliceText(entry.name) });
-  if (value.length > valueLimitBytes) {
-    throw new FormatError('limit', `an extended attribute of ${value.length} bytes (limit ${valueLimitBytes})`, {
+  if (value.length > VALUE_LIMIT_BYTES) {
+    throw new FormatError('limit', `an extended attribute of ${value.length} bytes (limit ${VALUE_LIMIT_BYTES})`, {
       entry: sliceText(entry.name),
     });
   }

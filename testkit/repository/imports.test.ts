@@ -88,8 +88,20 @@ const order: Readonly<Record<string, readonly string[]>> = {
 };
 /** Rooms outside that order. */
 const aside: Readonly<Record<string, readonly string[]>> = {
-  'snapshotter/convert': ['snapshotter/registry', 'snapshotter/tar', 'snapshotter/estargz', 'snapshotter/images'],
-  'snapshotter/inspect': ['snapshotter/registry', 'snapshotter/estargz', 'snapshotter/images', 'snapshotter/convert'],
+  'snapshotter/convert': [
+    'snapshotter/registry',
+    'snapshotter/tar',
+    'snapshotter/estargz',
+    'snapshotter/tree',
+    'snapshotter/images',
+  ],
+  'snapshotter/inspect': [
+    'snapshotter/registry',
+    'snapshotter/estargz',
+    'snapshotter/tree',
+    'snapshotter/images',
+    'snapshotter/convert',
+  ],
   'snapshotter/images': ['snapshotter/platform', 'snapshotter/registry', 'snapshotter/tar'],
 };
 

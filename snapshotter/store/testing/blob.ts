@@ -1,6 +1,9 @@
 import { gzipSync } from 'node:zlib';
 import { encodeFooter, type Footer, parseFooter } from '../../estargz/footer.ts';
+import { wrapPackedToc } from '../../estargz/packed-toc.ts';
 import { type Digest, digestOf } from '../../registry/digest.ts';
+import { buildInodeTable } from '../../tree/build.ts';
+import { packTree } from '../../tree/pack.ts';
 
 export interface TestFile {
   readonly name: string;
@@ -24,6 +27,9 @@ export interface TestBlob {
   readonly tocDigest: Digest;
   readonly footer: Footer;
   readonly members: readonly TestMember[];
+  /** 0 without one. */
+  readonly packedTocBytes: number;
+  readonly packedTocDigest: Digest | undefined;
 }
 
 export interface TestBlobOptions {
@@ -37,6 +43,10 @@ export interface TestBlobOptions {
   readonly entries?: readonly object[];
   /** The files' directories get no entries. */
   readonly impliesDirectories?: boolean;
+  /** With a packed TOC. */
+  readonly isPacked?: boolean;
+  /** Damages its header after its digest was taken. */
+  readonly damagePackedToc?: boolean;
   /** Damages the payload of this member after its digest was taken. */
   readonly damage?: (member: TestMember) => boolean;
 }
@@ -116,10 +126,28 @@ export function buildTestBlob(files: readonly TestFile[], options: TestBlobOptio
   const toc = Buffer.from(JSON.stringify({ version: 1, entries }));
   const tocOffset = offset;
   put(Buffer.concat([tarHeader('stargz.index.json', toc.length), toc, padding(toc.length), Buffer.alloc(1024)]));
-  parts.push(encodeFooter(options.kind ?? 'estargz', tocOffset));
+  const packed = options.isPacked === true ? packedToc(toc, tocOffset) : Buffer.alloc(0);
+  const packedTocDigest = options.isPacked === true ? digestOf(packed) : undefined;
+  if (options.damagePackedToc === true) packed[40]! ^= 0xff;
+  parts.push(packed, encodeFooter(options.kind ?? 'estargz', tocOffset));
   const bytes = Buffer.concat(parts);
   const footer = parseFooter(bytes, bytes.length)!;
-  return { bytes, digest: digestOf(bytes), toc, tocDigest: digestOf(toc), footer, members };
+  const packedTocBytes = packed.length;
+  return {
+    bytes,
+    digest: digestOf(bytes),
+    toc,
+    tocDigest: digestOf(toc),
+    footer,
+    members,
+    packedTocBytes,
+    packedTocDigest,
+  };
+}
+
+function packedToc(toc: Buffer, payloadEnd: number): Buffer {
+  const tree = buildInodeTable(toc, { payloadEnd, opaqueXattr: 'trusted' });
+  return wrapPackedToc(packTree(tree, digestOf(toc), payloadEnd)!, 'gzip');
 }
 
 /** Bytes that look like nothing in particular but are the same every time. */

@@ -1,25 +1,24 @@
 /**
- * How many bytes each layer's blob has from its TOC on: what the first request for a layer is to fetch. The converter writes the
+ * How many bytes the TOCs of an image's layers have: what the first request for a layer is to fetch. The converter writes the
  * list, for a layer and those above it, into an annotation of the layer's descriptor; containerd passes it on as a snapshot
  * label. Without it, a TOC larger than a guess takes a second request. The value is decimal numbers with commas between.
  */
-import { TOC_SIZES_LABEL } from './names.ts';
 
 /** containerd refuses labels whose key and value are longer together (labels.Validate). */
 const maxLabelBytes = 4096;
 
-/** `sizes` is cut where it does not fit. */
-export function encodeTocSizes(sizes: readonly number[]): string {
+/** For the label `name`. `sizes` is cut where it does not fit. */
+export function encodeSizes(name: string, sizes: readonly number[]): string {
   let text = '';
   for (const size of sizes) {
     const longer = text === '' ? String(size) : `${text},${size}`;
-    if (TOC_SIZES_LABEL.length + longer.length > maxLabelBytes) break;
+    if (name.length + longer.length > maxLabelBytes) break;
     text = longer;
   }
   return text;
 }
 
 /** Undefined if malformed: it is no more than a hint. */
-export function parseTocSizes(text: string): readonly number[] | undefined {
+export function parseSizes(text: string): readonly number[] | undefined {
   return /^\d{1,15}(,\d{1,15})*$/.test(text) ? text.split(',').map(Number) : undefined;
 }
