@@ -56,6 +56,8 @@ test('each format is shown with its TOC, landmark, hot ranges and chunks', limit
     const landmarks = format === 'stargz' ? 0 : 1;
     assert.deepEqual([toc.files, toc.directories, toc.links], [2 + landmarks, 2, 1], format);
     assert.equal(verification.chunks, toc.chunks.count);
+    assert.equal(toc.packed.digest, layers[0].annotations['containerd.io/snapshot/stargz/packed-toc.digest']);
+    assert.ok(toc.packed.sizeBytes > 0 && toc.compressedBytes > 0);
     assert.equal(toc.chunks.maxBytes, 65_536);
     if (format === 'stargz') {
       assert.deepEqual([toc.landmark, toc.hotRanges, toc.annotatedDigest], [null, null, null]);

@@ -4,6 +4,7 @@ import { type HotRange, hotUnitBytes, parseHotRanges } from '../estargz/hot-rang
 import { HOT_RANGES_LABEL, TOC_DIGEST_LABEL } from '../estargz/names.ts';
 import { isSkippableMagic, ZSTD_FRAME_MAGIC } from '../estargz/zstd-frame.ts';
 import type { Descriptor } from '../registry/manifest.ts';
+import { inspectPackedToc, type PackedTocSummary } from './packed-toc.ts';
 import { type Landmark, readTocContent, type TocContent } from './toc-content.ts';
 
 /** Bytes [start, end) of the layer's blob. */
@@ -28,6 +29,8 @@ export interface TocSummary {
   /** What the manifest says that it is; null: the layer cannot be verified when it is mounted. */
   readonly annotatedDigest: string | null;
   readonly compressedBytes: number;
+  /** The packed TOC. */
+  readonly packed: PackedTocSummary | null;
   readonly rawSizeBytes: number;
   readonly files: number;
   readonly directories: number;
@@ -57,9 +60,12 @@ export async function inspectLayer(descriptor: Descriptor, read: ReadBlob): Prom
     const format = footer === undefined ? compressionOf(await read(0, Math.min(4, sizeBytes))) : 'external-toc';
     return { summary: { ...common, format, toc: null, problems: [] }, footer, content: undefined };
   }
-  const content = readTocContent(await read(footer.tocOffset, footer.tocEnd), footer);
+  const tocBytes = await read(footer.tocOffset, footer.tocEnd);
+  const content = readTocContent(tocBytes, footer);
   const problems: string[] = [];
-  const toc = summarizeToc(content, footer, annotations, problems);
+  const layer = { annotations, footer, blobSizeBytes: sizeBytes, toc: tocBytes, tocDigest: content.digest };
+  const packed = await inspectPackedToc(layer, read, problems);
+  const toc = summarizeToc(content, footer, packed, annotations, problems);
   return { summary: { ...common, format: footer.kind, toc, problems }, footer, content };
 }
 
@@ -72,6 +78,7 @@ function compressionOf(head: Buffer): LayerKind {
 function summarizeToc(
   content: TocContent,
   footer: Footer,
+  packed: PackedTocSummary | null,
   annotations: Readonly<Record<string, string>>,
   problems: string[],
 ): TocSummary {
@@ -84,7 +91,8 @@ function summarizeToc(
   return {
     digest,
     annotatedDigest,
-    compressedBytes: footer.tocEnd - footer.tocOffset,
+    compressedBytes: footer.tocEnd - footer.tocOffset - (footer.compression === 'gzip' ? (packed?.sizeBytes ?? 0) : 0),
+    packed,
     rawSizeBytes,
     files: files.length,
     directories,

@@ -12,6 +12,11 @@ export function formatReport({ name, manifest, layers }: InspectedImage): string
       sum(layers, ({ toc }) => toc?.compressedBytes ?? 0),
       sizeBytes,
     ),
+    share(
+      'packed TOCs',
+      sum(layers, ({ toc }) => toc?.packed?.sizeBytes ?? 0),
+      sizeBytes,
+    ),
   ];
   const lines = [
     head,
