@@ -148,7 +148,7 @@ async function assertNothingLeft(stateDir: string): Promise<void> {
   assert.deepEqual(mountsUnder(sandbox.directory), []);
   // On a busy machine containerd's last shim, which cleans up after another, may still be ending.
   const named = async (): Promise<boolean> => (await findProcessesNaming(sandbox.directory)).length === 0;
-  await until('the end of all processes of the sandbox', named, { limitMs: 5_000 });
+  await until('the end of all processes of the sandbox', named, { limitMs: 30_000 });
   assert.deepEqual(await findProcessesInCgroup(sandbox.idPrefix), []);
   const groups = listMounts()
     .filter((mount) => mount.type.startsWith('cgroup'))
