@@ -31,7 +31,9 @@ before(async () => {
     ...{ workloads: ['gcc'], modes: ['estargz', 'base:estargz'], links: usualLinks, samples: 6, runId: '20260105' },
     ...{ commit: '5'.repeat(40), startedAt: '2026-01-05T03:04:05.000Z' },
   });
-  await cp(join(root, 'results/published/bench-pull'), join(published, 'bench-pull'), { recursive: true });
+  // One by its name: others may be published.
+  const pull = 'bench-pull/20261126-232102';
+  await cp(join(root, 'results/published', pull), join(published, pull), { recursive: true });
   await mkdir(join(published, 'bench/torn'), { recursive: true });
   await writeFile(join(published, 'bench/torn/environment.json'), '{');
   site = join(directory, 'results/site');
