@@ -109,8 +109,7 @@ async function untilReadyOrEnded(
     if (!isReady) throw ended(workload, exitStatus, output);
   } finally {
     stop();
-    // Both reject when they are cancelled or the container is killed, when nothing waits for them any more.
-    ready.catch(() => {});
+    // Rejects when the container is killed, when nothing waits for it any more.
     exited.catch(() => {});
   }
 }

@@ -31,7 +31,7 @@ export async function buildLayer(
   return { tree, tocDigest: reader.digest() };
 }
 
-/** Of a layer without marks, which is the same in each place. */
+/** As an upper layer: of an image's lowest with marks, the caller has the TOC. */
 async function unpackLayer(
   section: Uint8Array,
   { payloadEnd, compression }: Footer,

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inlineBuilder, type LayerBuilder } from '../builder/builder.ts';
 import type { BuiltLayer } from '../builder/built-layer.ts';
@@ -44,6 +44,9 @@ export interface LayerSourcesOptions {
 
 /** Concurrent requests for siblings' TOCs: at 30 ms of RTT one every 4 ms, the rate of containerd's Prepares. */
 const resolveLanes = 8;
+
+/** In the store of a layer that was mounted by its packed TOC and is an image's lowest as well. */
+const fetchedTocName = 'toc-lowest';
 
 /** Enough to see whether the registry responds. */
 const probeBytes = 64;
@@ -129,27 +132,38 @@ export class LayerSources {
   /** The tree of a stored layer as the lowest of its image. */
   async buildLowest(store: LayerStore, memory: LayerMemory): Promise<InodeTable> {
     const { meta, directory, table } = store;
+    // A packed TOC is of one tree only.
     const isPacked = meta.packedTocDigest !== undefined;
-    const toc = isPacked ? await this.#fetchToc(meta, memory) : readFileSync(join(directory, 'toc'));
-    const { opaqueXattr } = this.#options.config;
-    const build = { toc, footer: meta.footer, opaqueXattr, memory, isLowest: true };
-    const { tree, tocDigest } = await this.#builder.build(build, meta.reference);
-    if (isPacked) memory.give(toc.length);
-    const isSame = tree.table.chunkCount === table.chunkCount && tree.table.dataSizeBytes === table.dataSizeBytes;
-    if (tocDigest !== meta.tocDigest || !isSame)
-      throw new LayerError('corrupt', meta.digest, 'its TOC on disk is not the one that it was mounted by');
-    return tree.table;
+    const fetchedBytes = isPacked ? meta.footer.tocEnd - meta.footer.tocOffset : 0;
+    memory.take(fetchedBytes);
+    try {
+      const toc = isPacked ? await this.#fetchToc(store) : readFileSync(join(directory, 'toc'));
+      const { opaqueXattr } = this.#options.config;
+      const build = { toc, footer: meta.footer, opaqueXattr, memory, isLowest: true };
+      const { tree, tocDigest } = await this.#builder.build(build, meta.reference);
+      const isSame = tree.table.chunkCount === table.chunkCount && tree.table.dataSizeBytes === table.dataSizeBytes;
+      if (tocDigest === meta.tocDigest && isSame) return tree.table;
+      memory.give(tree.table.shared.byteLength);
+      rmSync(join(directory, fetchedTocName), { force: true });
+      throw new LayerError('corrupt', meta.digest, 'its TOC is not the one that it was mounted by');
+    } finally {
+      memory.give(fetchedBytes);
+    }
   }
 
-  /** A packed TOC is of one tree only. */
-  async #fetchToc({ reference, digest, footer }: LayerMeta, memory: LayerMemory): Promise<Buffer> {
+  /** Kept in the store, so that a restart does not need the registry. */
+  async #fetchToc({ directory, meta }: LayerStore): Promise<Buffer> {
+    const path = join(directory, fetchedTocName);
+    if (existsSync(path)) return readFileSync(path);
+    const { reference, digest, footer } = meta;
     const source = this.#sourceOf({ reference, digest, siblings: [], skipVerify: false });
-    const tocBytes = footer.tocEnd - footer.tocOffset;
-    memory.take(tocBytes);
     const pieces: Buffer[] = [];
     for await (const piece of source.fetchRange(footer.tocOffset, footer.tocEnd, this.#aborter.signal))
       pieces.push(Buffer.from(piece));
-    return Buffer.concat(pieces);
+    const toc = Buffer.concat(pieces);
+    writeFileSync(`${path}.new`, toc, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+    return toc;
   }
 
   /**

@@ -121,4 +121,9 @@ test('whiteouts of a packed TOC leave nothing in the lowest layer, whose tree th
   const [shown, hidden] = [face.views.get(upper.path)!, face.views.get(lowest.path)!];
   assert.equal(shown.inodeCount, hidden.inodeCount + 1);
   assert.deepEqual(hidden.chunkDataOffset, shown.chunkDataOffset);
+  await layers.close();
+  const requestCount = registry.sources.get(marked.digest)!.requests.length;
+  const again = await manager({ noprefetch: true }).mount({ ...request, siblings: [] }, signal, place(true));
+  assert.equal(again.view, 'lowest');
+  assert.equal(registry.sources.get(marked.digest)!.requests.length, requestCount, 'a restart needs no registry');
 });

@@ -13,8 +13,13 @@ import { makeRehearsedToc } from './toc.ts';
 const rounds = 4;
 const entriesPerRound = 1500;
 const lane = 'rehearsal';
+/** Of zstd: nobody keeps what is packed here. */
+const fastLevel = 1;
 
-/** Builds trees, of TOCs and of packed ones, and EROFS images in `directory`, which exists, on the builder's thread. Throws the signal's reason. */
+/**
+ * Builds trees, of TOCs and of packed ones, and EROFS images in `directory`, which exists, on the builder's thread. Throws the
+ * signal's reason.
+ */
 export async function rehearseTrees(
   builder: LayerBuilder,
   { opaqueXattr, treeMemoryBytes }: Pick<LayerConfig, 'opaqueXattr' | 'treeMemoryBytes'>,
@@ -29,7 +34,7 @@ export async function rehearseTrees(
       const { toc, footer } = makeRehearsedToc(round, entriesPerRound);
       const { tree, tocDigest } = await builder.build({ toc, footer, opaqueXattr, memory }, lane);
       signal.throwIfAborted();
-      const packed = packTree(tree, tocDigest, footer.payloadEnd, 1);
+      const packed = packTree(tree, tocDigest, footer.payloadEnd, fastLevel);
       if (packed !== undefined) {
         const section = wrapPackedToc(packed, footer.compression);
         await builder.build({ toc: section, footer, opaqueXattr, memory }, lane);
